@@ -1,0 +1,192 @@
+//! The Sigstore bundle, versions 0.1 to 0.3, with content signed by a key.
+//!
+//! Certificate material is recognised and named as not supported here; the proof that a signature is in a log
+//! travels as the bundle's transparency log entry.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::digest::{Algorithm, Digest};
+use crate::dsse::{Dsse, base64};
+use crate::json::{Json, Object, ShapeError, each};
+use crate::merkle::Hash;
+
+/// The media type that is written.
+pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const MEDIA_TYPES: [&str; 5] = [
+    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+    "application/vnd.dev.sigstore.bundle+json;version=0.2",
+    "application/vnd.dev.sigstore.bundle+json;version=0.3",
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.dev.sigstore.bundle.v0.2+json",
+];
+const MAX_LOG_ENTRIES: usize = 8;
+
+/// What a bundle carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An envelope around a statement.
+    Dsse(Dsse),
+    /// A signature over a file of which the digest is given.
+    Message {
+        /// The digest the bundle claims; the artifact decides.
+        digest: Digest,
+        /// The signature over the file.
+        signature: Vec<u8>,
+    },
+}
+
+/// A parsed bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// What is signed.
+    pub content: Content,
+    /// A hint at the key; tried first and never believed.
+    pub hint: Option<String>,
+    /// Whether a certificate, not a key, is to verify it.
+    pub has_certificate: bool,
+    /// Proofs that the signature is in a log.
+    pub log_entries: Vec<LogEntry>,
+}
+
+/// One transparency log entry: a leaf, its place, and a checkpoint that covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Place of the leaf, from 0.
+    pub index: u64,
+    /// Size of the tree that the proof is for.
+    pub size: u64,
+    /// The inclusion proof.
+    pub proof: Vec<Hash>,
+    /// The signed note.
+    pub checkpoint: String,
+    /// The leaf.
+    pub body: Vec<u8>,
+}
+
+impl Bundle {
+    /// Whether `object` says that it is a bundle.
+    #[must_use]
+    pub fn is_bundle(object: &Object) -> bool {
+        object.get("mediaType").is_some()
+    }
+
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for an unknown media type, content of both kinds or none, and malformed fields.
+    pub fn read(object: &Object) -> Result<Self, ShapeError> {
+        let media_type = object.string("mediaType")?;
+        if !MEDIA_TYPES.contains(&media_type) {
+            return Err(ShapeError::new("mediaType", "a Sigstore bundle, version 0.1 to 0.3", media_type));
+        }
+        let content = match (object.optional_object("dsseEnvelope")?, object.optional_object("messageSignature")?) {
+            (Some(dsse), None) => Content::Dsse(Dsse::read(dsse).map_err(|e| e.within("dsseEnvelope"))?),
+            (None, Some(message)) => read_message(message).map_err(|e| e.within("messageSignature"))?,
+            (Some(_), Some(_)) => {
+                return Err(ShapeError::new("", "one of dsseEnvelope and messageSignature", "both"));
+            }
+            (None, None) => return Err(ShapeError::new("", "dsseEnvelope or messageSignature", "neither")),
+        };
+        let material = object.object("verificationMaterial")?;
+        let entries = material.optional_array("tlogEntries").map_err(|e| e.within("verificationMaterial"))?;
+        if entries.len() > MAX_LOG_ENTRIES {
+            let found = format!("{}", entries.len());
+            return Err(ShapeError::new("verificationMaterial.tlogEntries", "at most 8 entries", &found));
+        }
+        let has_certificate =
+            material.get("certificate").is_some() || material.get("x509CertificateChain").is_some();
+        let log_entries = if has_certificate {
+            Vec::new()
+        } else {
+            each("tlogEntries", entries, LogEntry::read).map_err(|e| e.within("verificationMaterial"))?
+        };
+        let hint = match material.optional_object("publicKey")? {
+            Some(key) => key.optional_string("hint")?.map(str::to_owned),
+            None => None,
+        };
+        Ok(Self { content, hint, has_certificate, log_entries })
+    }
+
+    /// The JSON form of a bundle around an envelope: what `cosign verify-blob-attestation --key` reads.
+    #[must_use]
+    pub fn write(dsse: &Dsse, key_hint: &str, log_entries: &[LogEntry]) -> Json {
+        let mut material =
+            Object::new().with("publicKey", Object::new().with("hint", key_hint.to_owned()));
+        if !log_entries.is_empty() {
+            material.set("tlogEntries", Json::Array(log_entries.iter().map(LogEntry::to_json).collect()));
+        }
+        Object::new()
+            .with("mediaType", MEDIA_TYPE)
+            .with("verificationMaterial", material)
+            .with("dsseEnvelope", dsse.to_json())
+            .into()
+    }
+}
+
+fn read_message(message: &Object) -> Result<Content, ShapeError> {
+    let digest = message.object("messageDigest")?;
+    let algorithm = match digest.string("algorithm")? {
+        "SHA2_256" => Algorithm::Sha256,
+        "SHA2_384" => Algorithm::Sha384,
+        "SHA2_512" => Algorithm::Sha512,
+        other => return Err(ShapeError::new("messageDigest.algorithm", "SHA2_256, SHA2_384 or SHA2_512", other)),
+    };
+    let bad = |path: &str| ShapeError::new(path, "base64 of the right length", "something else");
+    let bytes = base64(digest.string("digest")?).ok_or_else(|| bad("messageDigest.digest"))?;
+    Ok(Content::Message {
+        digest: Digest::from_bytes(algorithm, bytes).or(Err(bad("messageDigest.digest")))?,
+        signature: base64(message.string("signature")?).ok_or_else(|| bad("signature"))?,
+    })
+}
+
+impl LogEntry {
+    fn read(value: &Json) -> Result<Self, ShapeError> {
+        let entry = value.as_object()?;
+        let bad = |path: &str| ShapeError::new(path, "base64", "something else");
+        let proof = entry.object("inclusionProof")?;
+        let hashes = each("hashes", proof.optional_array("hashes")?, |hash| {
+            let bytes = base64(hash.as_str()?).and_then(|b| Hash::try_from(b).ok());
+            bytes.ok_or_else(|| ShapeError::new("", "32 bytes in base64", "something else"))
+        })
+        .map_err(|e| e.within("inclusionProof"))?;
+        Ok(Self {
+            index: number(proof, "logIndex").map_err(|e| e.within("inclusionProof"))?,
+            size: number(proof, "treeSize").map_err(|e| e.within("inclusionProof"))?,
+            proof: hashes,
+            checkpoint: proof.object("checkpoint")?.string("envelope")?.to_owned(),
+            body: base64(entry.string("canonicalizedBody")?).ok_or_else(|| bad("canonicalizedBody"))?,
+        })
+    }
+
+    fn to_json(&self) -> Json {
+        let hashes = self.proof.iter().map(|h| Json::from(STANDARD.encode(h))).collect();
+        let checkpoint = crate::note::Note::parse(&self.checkpoint)
+            .and_then(|note| crate::note::Checkpoint::parse(note.text()));
+        let origin = checkpoint.as_ref().map(|c| c.origin.clone()).unwrap_or_default();
+        let proof = Object::new()
+            .with("logIndex", self.index.to_string())
+            .with("rootHash", STANDARD.encode(checkpoint.map(|c| c.root).unwrap_or_default()))
+            .with("treeSize", self.size.to_string())
+            .with("hashes", Json::Array(hashes))
+            .with("checkpoint", Object::new().with("envelope", self.checkpoint.as_str()));
+        let log_id = STANDARD.encode(Digest::sha256(origin.as_bytes()).bytes());
+        Object::new()
+            .with("logIndex", self.index.to_string())
+            .with("logId", Object::new().with("keyId", log_id))
+            .with("kindVersion", Object::new().with("kind", "dsse").with("version", "0.0.1"))
+            .with("inclusionProof", proof)
+            .with("canonicalizedBody", STANDARD.encode(&self.body))
+            .into()
+    }
+}
+
+/// An int64 as protobuf writes it in JSON: a string of digits (a number is accepted too).
+fn number(object: &Object, key: &str) -> Result<u64, ShapeError> {
+    let wanted = || ShapeError::new(key, "a whole number", "something else");
+    match object.get(key) {
+        None => Ok(0),
+        Some(Json::Int(number)) => u64::try_from(*number).or(Err(wanted())),
+        Some(value) => value.as_str().map_err(|e| e.within(key))?.parse().or(Err(wanted())),
+    }
+}

@@ -1,0 +1,123 @@
+//! Any form in which evidence arrives: a DSSE envelope, a Sigstore bundle, or a JWT.
+
+use std::fmt;
+
+use crate::bundle::{Bundle, Content};
+use crate::digest::{Algorithm, Digest};
+use crate::dsse::Dsse;
+use crate::json::{self, Json, JsonError, ShapeError};
+use crate::jwt::Jws;
+
+/// One unopened envelope. It says nothing until `TrustRoot::open` has opened it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    digest: Digest,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Dsse(Dsse),
+    Bundle(Box<Bundle>),
+    Jwt(Jws),
+}
+
+/// Why bytes are no envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvelopeError {
+    /// Nothing at all.
+    Empty,
+    /// Neither JSON nor a compact JWS.
+    Json(JsonError),
+    /// A compact JWS with a malformed part, or one that asks for what we do not do.
+    Jws,
+    /// JSON of another shape.
+    Shape(ShapeError),
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the file is empty"),
+            Self::Json(e) => write!(f, "no DSSE envelope, Sigstore bundle or JWT: {e}"),
+            Self::Jws => f.write_str("a malformed JWT: wanted three base64url parts, and no `crit` or `b64`"),
+            Self::Shape(e) => write!(f, "no DSSE envelope, Sigstore bundle or JWT: {e}"),
+        }
+    }
+}
+impl std::error::Error for EnvelopeError {}
+
+impl Envelope {
+    /// The largest envelope that is read, in bytes.
+    pub const MAX_BYTES: usize = 24 << 20;
+
+    /// Parses an envelope of any form.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] with the byte or the path of what is wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let digest = Digest::sha256(bytes);
+        if bytes.is_empty() {
+            return Err(EnvelopeError::Empty);
+        }
+        if bytes.starts_with(b"ey") {
+            let text = std::str::from_utf8(bytes).or(Err(EnvelopeError::Jws))?;
+            let form = Form::Jwt(Jws::parse(text.trim_end_matches('\n')).ok_or(EnvelopeError::Jws)?);
+            return Ok(Self { digest, form });
+        }
+        let limits = json::Limits { bytes: Self::MAX_BYTES, ..json::Limits::default() };
+        let value = json::parse_with(bytes, limits).map_err(EnvelopeError::Json)?;
+        let form = read_json(&value).map_err(EnvelopeError::Shape)?;
+        Ok(Self { digest, form })
+    }
+
+    /// SHA-256 of the bytes as they were submitted.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Whether only a certificate could verify it, which is not supported yet.
+    #[must_use]
+    pub fn needs_certificate(&self) -> bool {
+        matches!(&self.form, Form::Bundle(bundle) if bundle.has_certificate)
+    }
+
+    /// The SHA-2 algorithms that the unproven payload mentions beside SHA-256. Only a hint at what to compute of
+    /// the artifact: more digests can only make the comparison stricter.
+    #[must_use]
+    pub fn mentioned_algorithms(&self) -> Vec<Algorithm> {
+        let payload = match &self.form {
+            Form::Dsse(dsse) => dsse.payload.as_slice(),
+            Form::Bundle(bundle) => match &bundle.content {
+                Content::Dsse(dsse) => dsse.payload.as_slice(),
+                Content::Message { digest, .. } => return vec![digest.algorithm()],
+            },
+            Form::Jwt(jws) => jws.unproven_payload(),
+        };
+        let mentions = |word: &[u8]| payload.windows(word.len()).any(|w| w == word);
+        let mut found = Vec::new();
+        if mentions(b"sha512") || mentions(b"sha-512") {
+            found.push(Algorithm::Sha512);
+        }
+        if mentions(b"sha384") || mentions(b"sha-384") {
+            found.push(Algorithm::Sha384);
+        }
+        found
+    }
+}
+
+fn read_json(value: &Json) -> Result<Form, ShapeError> {
+    let object = value.as_object()?;
+    if Bundle::is_bundle(object) {
+        return Ok(Form::Bundle(Box::new(Bundle::read(object)?)));
+    }
+    if object.get("payload").is_none() {
+        return Err(ShapeError::new("", "a `mediaType` (bundle) or a `payload` (DSSE)", "neither"));
+    }
+    Ok(Form::Dsse(Dsse::read(object)?))
+}

@@ -1,0 +1,39 @@
+//! Bytes to facts: digests, in-toto statements, predicates, DSSE, bundles, JWT, keys, the trust root, opening.
+//!
+//! Floor 0. Does no I/O, reads no clock, knows of no policy. The three steps of the chapter begin here:
+//! [`Envelope`] → [`TrustRoot::open`] → [`Attestation`] → [`Attestation::about`] → [`Evidence`].
+
+pub mod artifact;
+pub mod bundle;
+pub mod claims;
+mod der;
+pub mod digest;
+pub mod dsse;
+pub mod envelope;
+pub mod json;
+pub mod jwt;
+pub mod key;
+pub mod merkle;
+pub mod ni;
+pub mod note;
+pub mod open;
+pub mod pem;
+mod pkcs8;
+pub mod provenance;
+pub mod secret;
+pub mod statement;
+pub mod time;
+pub mod trust;
+pub mod yaml;
+
+pub use artifact::Artifact;
+pub use digest::{Algorithm, Digest, DigestSet};
+pub use envelope::{Envelope, EnvelopeError};
+pub use json::{Json, Object};
+pub use key::{PublicKey, Scheme};
+pub use open::{Attestation, Evidence, NotAbout, OpenError};
+pub use provenance::Provenance;
+pub use secret::{SecretKey, Signer};
+pub use statement::{Predicate, Statement};
+pub use trust::{Role, TrustRoot};
+pub use yaml::{LoadError, Place};

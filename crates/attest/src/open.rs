@@ -1,0 +1,375 @@
+//! Steps one and two of the chapter: is the evidence authentic, and is it about this artifact?
+//!
+//! [`Attestation`] and [`Evidence`] have private constructors: whoever holds one knows that the step was taken.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::artifact::Artifact;
+use crate::bundle::{Content, LogEntry};
+use crate::digest::{Agreement, Digest};
+use crate::dsse::{self, Dsse, Signature};
+use crate::envelope::{Envelope, Form};
+use crate::key::{PublicKey, Scheme};
+use crate::provenance::Source;
+use crate::statement::{Predicate, Statement, StatementError};
+use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
+
+mod logged;
+
+pub use logged::{LogFact, LogProofError, leaf_body};
+
+/// A statement proven authentic under a trust root, and by whom.
+#[derive(Clone, Debug)]
+pub struct Attestation {
+    statement: Statement,
+    signers: Vec<SignedBy>,
+    time: Option<Timestamp>,
+    logged: Vec<LogFact>,
+    envelope: Digest,
+}
+
+/// One principal that signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedBy {
+    /// Its name in the trust root.
+    pub name: String,
+    /// What it may say.
+    pub roles: BTreeSet<Role>,
+    /// Who runs it, for rebuilders.
+    pub operator: Option<String>,
+}
+
+/// An attestation proven to be about one artifact.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    attestation: Attestation,
+}
+
+/// Why an envelope does not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Only a certificate could verify it.
+    CertificateNotSupported,
+    /// No signature verifies under any key of the trust root.
+    UnknownSigner,
+    /// The key signed outside its validity window.
+    OutsideWindow {
+        /// Whose key.
+        name: String,
+        /// The time that counts for the signature.
+        time: Timestamp,
+        /// The window's first moment.
+        from: Option<Timestamp>,
+        /// The window's last moment.
+        until: Option<Timestamp>,
+    },
+    /// The key is revoked, and nothing proves that the signature is older.
+    Revoked {
+        /// Whose key.
+        name: String,
+        /// From when on.
+        from: Timestamp,
+        /// Why.
+        reason: String,
+        /// The trusted time of the signature, if it has one.
+        time: Option<Timestamp>,
+    },
+    /// The payload is of another type.
+    PayloadType(String),
+    /// The payload is no statement.
+    Statement(StatementError),
+    /// A proof for a log that the trust root knows does not hold.
+    LogProof(LogProofError),
+    /// A JWT of another type.
+    TokenType,
+    /// The signature is over the file itself in a way that needs its bytes.
+    NeedsBytes(Scheme),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CertificateNotSupported => f.write_str("signed with a certificate, which is not supported yet"),
+            Self::UnknownSigner => f.write_str("no signature on it verifies under a key of the trust root"),
+            Self::OutsideWindow { name, time, from, until } => {
+                let from = from.map_or("always".to_owned(), |t| t.to_string());
+                let until = until.map_or("further notice".to_owned(), |t| t.to_string());
+                write!(f, "signed by {name} at {time}; the key counts from {from} until {until}")
+            }
+            Self::Revoked { name, from, reason, time } => {
+                let when = time.map_or("nothing proves that it signed before".to_owned(), |t| format!("signed at {t}"));
+                write!(f, "signed by {name} with a key revoked from {from} ({reason}); {when}")
+            }
+            Self::PayloadType(found) => write!(f, "the payload is of type {found}, wanted {}", dsse::IN_TOTO),
+            Self::Statement(e) => write!(f, "its statement is malformed: {e}"),
+            Self::LogProof(e) => write!(f, "its proof of being logged does not hold: {e}"),
+            Self::TokenType => write!(f, "a JWT of another type, wanted typ {}", crate::jwt::TYPE),
+            Self::NeedsBytes(scheme) => {
+                write!(f, "a {} signature over a file, which needs an attestation instead", scheme.name())
+            }
+        }
+    }
+}
+impl std::error::Error for OpenError {}
+
+/// What was signed, independent of the form it came in.
+enum Signed<'a> {
+    Message { message: Vec<u8>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
+    Token(&'a crate::jwt::Jws),
+    Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
+}
+
+impl TrustRoot {
+    /// Opens an envelope: step one.
+    ///
+    /// 1. Some signature verifies under a key of the trust root, over the exact bytes (forgery).
+    /// 2. Proofs of being logged are about this signature and hold (CVE-2022-36056: an entry for something else).
+    /// 3. The key counted at the signature's trusted time, or at `at` without one, and was not revoked (theft).
+    /// 4. Only then the payload is parsed, strictly (parser differentials).
+    ///
+    /// # Errors
+    /// [`OpenError`] with the first reason; a revoked or expired key is named before an unknown one.
+    pub fn open(&self, envelope: &Envelope, at: Timestamp) -> Result<Attestation, OpenError> {
+        let (signed, logs) = signed(envelope)?;
+        let candidates = self.verified_keys(&signed);
+        if candidates.is_empty() {
+            return Err(self.unknown_or_unusable(&signed));
+        }
+        let logged = self.check_logs(envelope, logs).map_err(OpenError::LogProof)?;
+        let time = logged.iter().filter_map(|fact| fact.time).min();
+        let mut signers: Vec<SignedBy> = Vec::new();
+        let mut refused = None;
+        for (principal, key) in candidates {
+            match key_counts(principal, key, time, &logged, at) {
+                Ok(()) if signers.iter().any(|s| s.name == principal.name) => {}
+                Ok(()) => signers.push(SignedBy {
+                    name: principal.name.clone(),
+                    roles: principal.roles.clone(),
+                    operator: principal.operator.clone(),
+                }),
+                Err(e) => refused = Some(e),
+            }
+        }
+        if signers.is_empty() {
+            return Err(refused.unwrap_or(OpenError::UnknownSigner));
+        }
+        let statement = read_statement(envelope)?;
+        Ok(Attestation { statement, signers, time, logged, envelope: envelope.digest().clone() })
+    }
+
+    /// The trusted keys that really signed. A hinted key is tried first, then all others.
+    fn verified_keys(&self, signed: &Signed<'_>) -> Vec<(&Principal, &TrustedKey)> {
+        let mut found: Vec<(&Principal, &TrustedKey)> = Vec::new();
+        match signed {
+            Signed::Message { message, signatures } => {
+                for (signature, hint) in signatures {
+                    let hint = signature.hint.as_deref().or(*hint);
+                    found.extend(self.first_key(hint, |key| key.verify(message, &signature.bytes).is_ok()));
+                }
+            }
+            Signed::Token(jws) => found.extend(self.first_key(None, |key| jws.verify(key).is_some())),
+            Signed::Digest { digest, signature, hint } => {
+                found.extend(self.first_key(*hint, |key| key.verify_digest(digest, signature).is_ok()));
+            }
+        }
+        found
+    }
+
+    fn first_key(
+        &self,
+        hint: Option<&str>,
+        verifies: impl Fn(&PublicKey) -> bool,
+    ) -> Option<(&Principal, &TrustedKey)> {
+        let all = || self.principals().flat_map(|p| p.keys.iter().map(move |k| (p, k)));
+        let hinted = |key: &TrustedKey| hint.is_some_and(|h| key.key.is_hinted_by(h));
+        let first = all().find(|(_, k)| hinted(k) && verifies(&k.key));
+        first.or_else(|| all().find(|(_, k)| !hinted(k) && verifies(&k.key)))
+    }
+
+    /// A bare Ed25519 signature over a file cannot be checked from a digest; that is not an unknown signer.
+    fn unknown_or_unusable(&self, signed: &Signed<'_>) -> OpenError {
+        let Signed::Digest { hint, .. } = signed else { return OpenError::UnknownSigner };
+        let hashing = |k: &&TrustedKey| {
+            matches!(k.key.scheme(), Scheme::Ed25519 | Scheme::MlDsa65)
+                && hint.is_some_and(|h| k.key.is_hinted_by(h))
+        };
+        let key = self.principals().flat_map(|p| &p.keys).find(hashing);
+        key.map_or(OpenError::UnknownSigner, |k| OpenError::NeedsBytes(k.key.scheme()))
+    }
+}
+
+fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
+    let message = |dsse: &'_ Dsse| {
+        if dsse.payload_type == dsse::IN_TOTO {
+            Ok(dsse.pae())
+        } else {
+            Err(OpenError::PayloadType(dsse.payload_type.clone()))
+        }
+    };
+    Ok(match envelope.form() {
+        Form::Dsse(dsse) => {
+            let signatures = dsse.signatures.iter().map(|s| (s, None)).collect();
+            (Signed::Message { message: message(dsse)?, signatures }, &[])
+        }
+        Form::Jwt(jws) => (Signed::Token(jws), &[]),
+        Form::Bundle(bundle) if bundle.has_certificate => return Err(OpenError::CertificateNotSupported),
+        Form::Bundle(bundle) => {
+            let hint = bundle.hint.as_deref();
+            let signed = match &bundle.content {
+                Content::Dsse(dsse) => {
+                    let signatures = dsse.signatures.iter().map(|s| (s, hint)).collect();
+                    Signed::Message { message: message(dsse)?, signatures }
+                }
+                Content::Message { digest, signature } => Signed::Digest { digest, signature, hint },
+            };
+            (signed, &bundle.log_entries)
+        }
+    })
+}
+
+fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
+    let parsed = match envelope.form() {
+        Form::Dsse(dsse) => Statement::parse(&dsse.payload),
+        Form::Bundle(bundle) => match &bundle.content {
+            Content::Dsse(dsse) => Statement::parse(&dsse.payload),
+            Content::Message { digest, .. } => Ok(Statement::of_signature(digest.clone())),
+        },
+        Form::Jwt(jws) if jws.kind() != Some(crate::jwt::TYPE) => return Err(OpenError::TokenType),
+        Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+    };
+    parsed.map_err(OpenError::Statement)
+}
+
+fn key_counts(
+    principal: &Principal,
+    key: &TrustedKey,
+    time: Option<Timestamp>,
+    logged: &[LogFact],
+    at: Timestamp,
+) -> Result<(), OpenError> {
+    let counted = time.unwrap_or(at);
+    if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
+        let name = principal.name.clone();
+        return Err(OpenError::OutsideWindow { name, time: counted, from: key.from, until: key.until });
+    }
+    match &key.revoked {
+        Some(revocation) if !was_before(revocation, time, logged) => Err(OpenError::Revoked {
+            name: principal.name.clone(),
+            from: revocation.from,
+            reason: revocation.reason.clone(),
+            time,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something other than the signer proves that the signature is older than the revocation.
+fn was_before(revocation: &Revocation, time: Option<Timestamp>, logged: &[LogFact]) -> bool {
+    let by_position = revocation.position.as_ref().is_some_and(|(log, size)| {
+        logged.iter().any(|fact| fact.log == *log && fact.index < *size)
+    });
+    by_position || time.is_some_and(|time| time < revocation.from)
+}
+
+/// Why evidence is not about an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAbout {
+    /// The artifact in question.
+    pub wanted: Option<Digest>,
+    /// What the attestation is about.
+    pub found: Option<Digest>,
+    /// How many subjects it has.
+    pub subjects: usize,
+}
+
+impl Attestation {
+    /// Step two: proves that the attestation is about `artifact`. Names decide nothing; all digests that both
+    /// sides have must agree.
+    ///
+    /// # Errors
+    /// [`NotAbout`] with what it is about instead.
+    pub fn about(&self, artifact: &Artifact) -> Result<Evidence, NotAbout> {
+        let subjects = &self.statement.subjects;
+        if subjects.iter().any(|s| s.digests.agrees(artifact.digests()) == Agreement::Same) {
+            return Ok(Evidence { attestation: self.clone() });
+        }
+        Err(NotAbout {
+            wanted: artifact.digest(),
+            found: subjects.first().and_then(|s| s.digests.first()),
+            subjects: subjects.len(),
+        })
+    }
+
+    /// The statement.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Who signed, each principal once.
+    #[must_use]
+    pub fn signers(&self) -> &[SignedBy] {
+        &self.signers
+    }
+
+    /// The earliest moment at which somebody else saw the signature.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+
+    /// Where it is logged.
+    #[must_use]
+    pub fn logged(&self) -> &[LogFact] {
+        &self.logged
+    }
+
+    /// SHA-256 of the envelope as submitted.
+    #[must_use]
+    pub fn envelope(&self) -> &Digest {
+        &self.envelope
+    }
+}
+
+impl Evidence {
+    /// The attestation.
+    #[must_use]
+    pub fn attestation(&self) -> &Attestation {
+        &self.attestation
+    }
+
+    /// What is said.
+    #[must_use]
+    pub fn predicate(&self) -> &Predicate {
+        &self.attestation.statement.predicate
+    }
+
+    /// Whether this principal signed.
+    #[must_use]
+    pub fn is_signed_by(&self, name: &str) -> bool {
+        self.attestation.signers.iter().any(|s| s.name == name)
+    }
+
+    /// The signers that hold a role.
+    pub fn signers_with(&self, role: Role) -> impl Iterator<Item = &SignedBy> {
+        self.attestation.signers.iter().filter(move |s| s.roles.contains(&role))
+    }
+
+    /// The signers' names, for a message.
+    #[must_use]
+    pub fn signer_names(&self) -> String {
+        let names: Vec<&str> = self.attestation.signers.iter().map(|s| s.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// The source as an artifact, so that what is said of a commit can be matched with the build of that commit.
+    #[must_use]
+    pub fn source_artifact(&self) -> Option<Artifact> {
+        let Predicate::Provenance(provenance) = self.predicate() else { return None };
+        let source: &Source = provenance.source.as_ref()?;
+        (!source.digests.is_empty()).then(|| Artifact::new(&source.repository, source.digests.clone()))
+    }
+}

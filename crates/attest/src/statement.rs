@@ -1,0 +1,170 @@
+//! in-toto statements: subjects, and what is said of every one of them.
+
+use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
+use crate::digest::{Digest, DigestSet};
+use crate::json::{self, Json, JsonError, Object, ShapeError, each};
+use crate::provenance::{Provenance, SLSA_V1, SLSA_V02};
+
+/// The statement type that is written.
+pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
+const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
+/// GitHub's bound.
+const MAX_SUBJECTS: usize = 1024;
+
+/// A statement: parsed, and authentic only inside an `Attestation`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The artifacts it is about, at least one.
+    pub subjects: Vec<Subject>,
+    /// The type of the predicate, compared as an opaque text.
+    pub predicate_type: String,
+    /// What is said.
+    pub predicate: Predicate,
+}
+
+/// One subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// A name for people; never decides.
+    pub name: String,
+    /// What identifies it.
+    pub digests: DigestSet,
+}
+
+/// What a statement says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Predicate {
+    /// How it was built.
+    Provenance(Box<Provenance>),
+    /// A test's result.
+    Test(TestResult),
+    /// A scan's result.
+    Scan(Scan),
+    /// A release.
+    Release(Release),
+    /// A review.
+    Review(Review),
+    /// A verifier's summary.
+    Summary(Summary),
+    /// A signature over the bytes and nothing more: the chapter's simplest evidence.
+    Signature,
+    /// A predicate that no rule reads.
+    Other,
+}
+
+impl Predicate {
+    /// What kind of fact it is, in words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Provenance(_) => "provenance",
+            Self::Test(_) => "test result",
+            Self::Scan(_) => "scan",
+            Self::Release(_) => "release",
+            Self::Review(_) => "review",
+            Self::Summary(_) => "verification summary",
+            Self::Signature => "signature",
+            Self::Other => "statement",
+        }
+    }
+}
+
+/// Why a payload is not a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatementError {
+    /// Not strict JSON.
+    Json(JsonError),
+    /// JSON of another shape.
+    Shape(ShapeError),
+}
+
+impl std::fmt::Display for StatementError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Json(e) => e.fmt(f),
+            Self::Shape(e) => e.fmt(f),
+        }
+    }
+}
+impl std::error::Error for StatementError {}
+impl From<ShapeError> for StatementError {
+    fn from(e: ShapeError) -> Self {
+        Self::Shape(e)
+    }
+}
+
+impl Statement {
+    /// Parses the payload of an envelope.
+    ///
+    /// # Errors
+    /// [`StatementError`] with the byte or the path of what is wrong. A predicate type we know must have its shape;
+    /// one we do not know is kept as [`Predicate::Other`], which satisfies nothing.
+    pub fn parse(payload: &[u8]) -> Result<Self, StatementError> {
+        let value = json::parse(payload).map_err(StatementError::Json)?;
+        Ok(Self::read(value.as_object()?)?)
+    }
+
+    fn read(object: &Object) -> Result<Self, ShapeError> {
+        let kind = object.string("_type")?;
+        if kind != STATEMENT_V1 && kind != STATEMENT_V01 {
+            return Err(ShapeError::new("_type", STATEMENT_V1, kind));
+        }
+        let subjects = object.array("subject")?;
+        if subjects.is_empty() || subjects.len() > MAX_SUBJECTS {
+            let found = subjects.len().to_string();
+            return Err(ShapeError::new("subject", "1 to 1024 subjects", &found));
+        }
+        let predicate_type = object.string("predicateType")?;
+        let empty = Object::new();
+        let body = object.optional_object("predicate")?.unwrap_or(&empty);
+        Ok(Self {
+            subjects: each("subject", subjects, Subject::read)?,
+            predicate_type: predicate_type.to_owned(),
+            predicate: read_predicate(predicate_type, body).map_err(|e| e.within("predicate"))?,
+        })
+    }
+
+    /// The statement that says `predicate` of one artifact.
+    #[must_use]
+    pub fn write(name: &str, digests: &DigestSet, predicate_type: &str, predicate: Object) -> String {
+        let subject = Object::new().with("name", name).with("digest", digests.to_json());
+        Object::new()
+            .with("_type", STATEMENT_V1)
+            .with("subject", Json::Array(vec![subject.into()]))
+            .with("predicateType", predicate_type)
+            .with("predicate", predicate)
+            .to_string()
+    }
+
+    /// The statement that a bare signature over bytes amounts to.
+    pub(crate) fn of_signature(digest: Digest) -> Self {
+        Self {
+            subjects: vec![Subject { name: String::new(), digests: digest.into() }],
+            predicate_type: "signature".to_owned(),
+            predicate: Predicate::Signature,
+        }
+    }
+}
+
+impl Subject {
+    fn read(value: &Json) -> Result<Self, ShapeError> {
+        let object = value.as_object()?;
+        Ok(Self {
+            name: object.optional_string("name")?.unwrap_or_default().to_owned(),
+            digests: DigestSet::read(object.object("digest")?).map_err(|e| e.within("digest"))?,
+        })
+    }
+}
+
+fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, ShapeError> {
+    Ok(match predicate_type {
+        SLSA_V1 => Predicate::Provenance(Box::new(Provenance::from_slsa_v1(body)?)),
+        SLSA_V02 => Predicate::Provenance(Box::new(Provenance::from_slsa_v02(body)?)),
+        claims::TEST_RESULT => Predicate::Test(TestResult::read(body)?),
+        claims::VULNS | claims::VULNS_V01 => Predicate::Scan(Scan::read(body)?),
+        claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),
+        claims::REVIEW => Predicate::Review(Review::read(body)?),
+        claims::VSA => Predicate::Summary(Summary::read(body)?),
+        _ => Predicate::Other,
+    })
+}

@@ -1,0 +1,264 @@
+//! The trust root: who may say what, since when, until when.
+//!
+//! A reviewed YAML file. Every key belongs to exactly one name; a person is one principal however many keys they
+//! have. It has a digest, every case names it, and an older version is refused once a newer one was in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::digest::Digest;
+use crate::key::PublicKey;
+use crate::note::NoteKey;
+
+mod read;
+
+/// Everything that is believed, and about whom.
+#[derive(Clone, Debug)]
+pub struct TrustRoot {
+    digest: Digest,
+    version: u64,
+    principals: BTreeMap<String, Principal>,
+    groups: BTreeMap<String, BTreeSet<String>>,
+    identities: BTreeMap<String, String>,
+    logs: BTreeMap<String, NoteKey>,
+    witnesses: BTreeMap<String, NoteKey>,
+}
+
+/// What a principal may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Provenance of builds.
+    Builder,
+    /// Reviews it saw other people do, at the forge.
+    ReviewAuthority,
+    /// A person's own reviews.
+    Reviewer,
+    /// Test results.
+    Tester,
+    /// Scan results.
+    Scanner,
+    /// Releases.
+    Releaser,
+    /// Provenance of a second, independent build.
+    Rebuilder,
+    /// Verification summaries.
+    Verifier,
+    /// Nothing but that it signed: for policies that ask for a key and no more.
+    Signer,
+}
+
+impl Role {
+    /// The word in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Builder => "builder",
+            Self::ReviewAuthority => "review authority",
+            Self::Reviewer => "reviewer",
+            Self::Tester => "tester",
+            Self::Scanner => "scanner",
+            Self::Releaser => "releaser",
+            Self::Rebuilder => "rebuilder",
+            Self::Verifier => "verifier",
+            Self::Signer => "signer",
+        }
+    }
+}
+
+/// Somebody or something that signs.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The name that policies and messages use.
+    pub name: String,
+    /// What it may say.
+    pub roles: BTreeSet<Role>,
+    /// Its keys.
+    pub keys: Vec<TrustedKey>,
+    /// For builders: what it may claim.
+    pub builder: Option<Builder>,
+    /// For rebuilders: who runs it. A quorum counts operators.
+    pub operator: Option<String>,
+}
+
+/// A key and when it counts.
+#[derive(Clone, Debug)]
+pub struct TrustedKey {
+    /// The key.
+    pub key: PublicKey,
+    /// First moment at which it counts.
+    pub from: Option<Timestamp>,
+    /// Last moment at which it counts.
+    pub until: Option<Timestamp>,
+    /// From when on nothing it signed counts.
+    pub revoked: Option<Revocation>,
+}
+
+/// From which point in time a key is revoked.
+#[derive(Clone, Debug)]
+pub struct Revocation {
+    /// The point: a signature without a trusted time before it counts as after.
+    pub from: Timestamp,
+    /// The same point as a position: leaves of this log below this index were before.
+    pub position: Option<(String, u64)>,
+    /// Why, for the message.
+    pub reason: String,
+}
+
+/// What a builder may claim.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    /// The `builder.id`s its key may claim.
+    pub ids: Vec<String>,
+    /// The versions whose claim to be hermetic is believed.
+    pub hermetic: Vec<semver::VersionReq>,
+    /// Patterns of environments it is for; empty means all.
+    pub environments: Vec<String>,
+    /// What was recalled of it.
+    pub recalls: Vec<Recall>,
+}
+
+/// Builds that are refused although their signatures are good.
+#[derive(Clone, Debug)]
+pub struct Recall {
+    /// Builder versions.
+    pub version: Option<semver::VersionReq>,
+    /// A tool by its digest.
+    pub tool: Option<Digest>,
+    /// A window of time, both ends inclusive.
+    pub window: Option<(Timestamp, Timestamp)>,
+    /// Why, for the message.
+    pub reason: String,
+}
+
+impl TrustRoot {
+    /// SHA-256 of the text.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The version, which only grows.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The principal of a name.
+    #[must_use]
+    pub fn principal(&self, name: &str) -> Option<&Principal> {
+        self.principals.get(name)
+    }
+
+    /// All principals, by name.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.principals.values()
+    }
+
+    /// The names that hold a role.
+    #[must_use]
+    pub fn names_with(&self, role: Role) -> Vec<&str> {
+        self.principals.values().filter(|p| p.roles.contains(&role)).map(|p| p.name.as_str()).collect()
+    }
+
+    /// The person that an identity (an e-mail address, a forge account) belongs to.
+    #[must_use]
+    pub fn person(&self, identity: &str) -> Option<&str> {
+        self.identities.get(&identity.to_lowercase()).map(String::as_str)
+    }
+
+    /// The people of a group.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&BTreeSet<String>> {
+        self.groups.get(name)
+    }
+
+    /// The names of all groups.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
+    }
+
+    /// The log with this name.
+    #[must_use]
+    pub fn log(&self, name: &str) -> Option<&NoteKey> {
+        self.logs.get(name)
+    }
+
+    /// The logs by name.
+    pub fn logs(&self) -> impl Iterator<Item = (&str, &NoteKey)> {
+        self.logs.iter().map(|(name, key)| (name.as_str(), key))
+    }
+
+    /// The witnesses by name.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&str, &NoteKey)> {
+        self.witnesses.iter().map(|(name, key)| (name.as_str(), key))
+    }
+
+    /// Refuses a version below one that was in force: the floor is kept by whoever loads trust roots.
+    ///
+    /// # Errors
+    /// [`RolledBack`] with both versions.
+    pub fn check_not_older(&self, floor: u64) -> Result<(), RolledBack> {
+        if self.version < floor { Err(RolledBack { found: self.version, floor }) } else { Ok(()) }
+    }
+}
+
+/// An older trust root than one that was in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The version offered.
+    pub found: u64,
+    /// The highest version that was in force.
+    pub floor: u64,
+}
+
+impl std::fmt::Display for RolledBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "trust root version {} is older than version {}, which was in force", self.found, self.floor)
+    }
+}
+impl std::error::Error for RolledBack {}
+
+impl Builder {
+    /// Whether it counts in this environment.
+    #[must_use]
+    pub fn is_for(&self, environment: &str) -> bool {
+        self.environments.is_empty() || self.environments.iter().any(|p| segments_match(p, environment))
+    }
+}
+
+/// Whether a pattern covers a name: `*` stands for exactly one segment between slashes.
+#[must_use]
+pub fn segments_match(pattern: &str, name: &str) -> bool {
+    let (mut left, mut right) = (pattern.split('/'), name.split('/'));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(segment)) if !segment.is_empty() => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segments_match;
+
+    #[test]
+    fn a_star_is_exactly_one_segment() {
+        for (pattern, name, is_match) in [
+            ("prod/*", "prod/shop", true),
+            ("prod/*", "prod", false),
+            ("prod/*", "prod/", false),
+            ("prod/*", "prod/shop/eu", false),
+            ("*/shop", "prod/shop", true),
+            ("prod/sh*", "prod/shop", false),
+            ("prod/sh*", "prod/sh*", true),
+            ("prod/shop", "PROD/shop", false),
+            ("*", "..", true),
+        ] {
+            assert_eq!(segments_match(pattern, name), is_match, "{pattern} {name}");
+        }
+    }
+}
