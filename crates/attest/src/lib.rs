@@ -27,7 +27,7 @@ pub mod trust;
 pub mod yaml;
 
 pub use artifact::Artifact;
-pub use digest::{Algorithm, Digest, DigestSet};
+pub use digest::{Agreement, Algorithm, Digest, DigestSet};
 pub use envelope::{Envelope, EnvelopeError};
 pub use json::{Json, Object};
 pub use key::{PublicKey, Scheme};

@@ -1,1 +1,29 @@
+//! Facts to verdict, and what to tell a person: the language, the book, rules, findings, diagnostics.
+//!
+//! Floor 1. Pure and total: no I/O, no clock, no async, no panic. [`evaluate`] is the third of the chapter's steps,
+//! and the only function that makes a [`Verdict`].
 
+mod book;
+mod case;
+mod diagnostic;
+mod evaluate;
+mod facts;
+mod finding;
+mod guardrail;
+pub mod language;
+mod policy;
+mod redact;
+pub mod rule;
+pub mod rules;
+mod verdict;
+
+pub use book::{Book, SourceFile};
+pub use case::{CASE_FORMAT, Case, DeploymentRequest, Frame, Submitted};
+pub use diagnostic::{Diagnostic, Severity, Style};
+pub use evaluate::evaluate;
+pub use facts::Facts;
+pub use finding::Finding;
+pub use guardrail::Guardrails;
+pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
+pub use redact::{REDACTED, redact};
+pub use verdict::{Outcome, PolicyName, Verdict};

@@ -1,0 +1,187 @@
+//! What a verdict may look at, frozen: the request, the unopened envelopes, the digests of book and trust root, the
+//! time. Anything that is not in the case cannot influence the verdict, so a recorded case can be replayed.
+
+use attest::json::ShapeError;
+use attest::time::parse_time;
+use attest::{Artifact, Digest, Json, Object};
+use jiff::Timestamp;
+
+use crate::redact::redact;
+
+/// The format of a case's JSON.
+pub const CASE_FORMAT: &str = "portcullis-case/v1";
+
+/// Who asks for what to be deployed where. A choke point's adapter makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentRequest {
+    /// The artifact; one request, one artifact.
+    pub artifact: Artifact,
+    /// The environment, as in `prod/shop`.
+    pub environment: String,
+    /// The authenticated requester, where the choke point knows one.
+    pub requester: Option<String>,
+    /// Which choke point asks.
+    pub chokepoint: String,
+    /// The request as it came in, for forensics. Secrets in it are redacted before anything else happens.
+    pub body: Option<Json>,
+    /// The evidence that travels with the request.
+    pub envelopes: Vec<Submitted>,
+}
+
+/// One piece of evidence as it was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// What the requester calls it, for messages.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The moment and the reviewed files under which a case is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The time of the case.
+    pub at: Timestamp,
+    /// The time of the newest record or witness that the choke point knows of.
+    pub last_seen: Option<Timestamp>,
+    /// The book's digest.
+    pub book: Digest,
+    /// The trust root's digest.
+    pub trust_root: Digest,
+    /// The trust root's version.
+    pub trust_root_version: u64,
+    /// The engine that judges.
+    pub engine: String,
+}
+
+/// A frozen case. Only [`Case::open`] and [`Case::read`] make one, and both redact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    request: DeploymentRequest,
+    frame: Frame,
+}
+
+impl Case {
+    /// Freezes a request. Secrets in its body, and credentials in its artifact's URI, are redacted here, before
+    /// anything can be logged or judged.
+    #[must_use]
+    pub fn open(mut request: DeploymentRequest, frame: Frame) -> Self {
+        if let Some(body) = &mut request.body {
+            redact(body);
+        }
+        let uri = crate::redact::without_credentials(request.artifact.uri());
+        request.artifact = Artifact::new(&uri, request.artifact.digests().clone());
+        let mut seen = Vec::new();
+        request.envelopes.retain(|e| {
+            let digest = Digest::sha256(&e.bytes);
+            let is_new = !seen.contains(&digest);
+            seen.push(digest);
+            is_new
+        });
+        Self { request, frame }
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &DeploymentRequest {
+        &self.request
+    }
+
+    /// The moment and the files.
+    #[must_use]
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The artifact.
+    #[must_use]
+    pub fn artifact(&self) -> &Artifact {
+        &self.request.artifact
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        &self.request.environment
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.frame.at
+    }
+
+    /// The case in JSON; envelopes by digest. The same case always gives the same bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let (request, frame) = (&self.request, &self.frame);
+        let envelope = |e: &Submitted| {
+            let digest = Digest::sha256(&e.bytes).to_string();
+            Json::from(Object::new().with("name", e.name.as_str()).with("digest", digest))
+        };
+        let mut object = Object::new()
+            .with("format", CASE_FORMAT)
+            .with("at", frame.at.to_string())
+            .with("engine", frame.engine.as_str());
+        object.set_some("last_seen", frame.last_seen.map(|t| t.to_string()));
+        object.set("book", frame.book.to_string());
+        object.set("trust_root", frame.trust_root.to_string());
+        object.set("trust_root_version", i64::try_from(frame.trust_root_version).unwrap_or(i64::MAX));
+        object.set("chokepoint", request.chokepoint.as_str());
+        object.set("environment", request.environment.as_str());
+        object.set("artifact", request.artifact.to_json());
+        object.set_some("requester", request.requester.as_deref());
+        object.set_some("request", request.body.clone());
+        object.set("envelopes", Json::Array(request.envelopes.iter().map(envelope).collect()));
+        object.into()
+    }
+
+    /// Reads a case back; `fetch` gives the bytes of an envelope by digest.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for another shape, and for an envelope that `fetch` does not have or that has another digest.
+    pub fn read(json: &Json, mut fetch: impl FnMut(&Digest) -> Option<Vec<u8>>) -> Result<Self, ShapeError> {
+        let object = json.as_object()?;
+        if object.string("format")? != CASE_FORMAT {
+            return Err(ShapeError::new("format", CASE_FORMAT, object.string("format")?));
+        }
+        let mut envelopes = Vec::new();
+        for item in object.array("envelopes")? {
+            let item = item.as_object()?;
+            let digest = read_digest(item, "digest")?;
+            let bytes = fetch(&digest).filter(|bytes| Digest::sha256(bytes) == digest);
+            let missing = || ShapeError::new("envelopes", &format!("the bytes of {digest}"), "none, or others");
+            envelopes.push(Submitted { name: item.string("name")?.to_owned(), bytes: bytes.ok_or_else(missing)? });
+        }
+        let artifact = object.get("artifact").unwrap_or(&Json::Null);
+        let request = DeploymentRequest {
+            artifact: Artifact::read(artifact).map_err(|e| e.within("artifact"))?,
+            environment: object.string("environment")?.to_owned(),
+            requester: object.optional_string("requester")?.map(str::to_owned),
+            chokepoint: object.string("chokepoint")?.to_owned(),
+            body: object.get("request").cloned(),
+            envelopes,
+        };
+        let version = object.int("trust_root_version")?;
+        let negative = || ShapeError::new("trust_root_version", "a version", "a negative number");
+        let frame = Frame {
+            at: read_time(object, "at")?,
+            last_seen: object.get("last_seen").map(|_| read_time(object, "last_seen")).transpose()?,
+            book: read_digest(object, "book")?,
+            trust_root: read_digest(object, "trust_root")?,
+            trust_root_version: u64::try_from(version).or(Err(negative()))?,
+            engine: object.string("engine")?.to_owned(),
+        };
+        Ok(Self::open(request, frame))
+    }
+}
+
+fn read_digest(object: &Object, key: &str) -> Result<Digest, ShapeError> {
+    let text = object.string(key)?;
+    Digest::parse(text).map_err(|e| ShapeError::new(key, "a digest", &e.to_string()))
+}
+
+fn read_time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
+    let text = object.string(key)?;
+    parse_time(text).ok_or_else(|| ShapeError::new(key, "a time in UTC", text))
+}

@@ -1,0 +1,231 @@
+//! Steps one and two for every envelope of a case, and which provenance is judged.
+
+use attest::{Artifact, Attestation, Envelope, Evidence, OpenError, Predicate, Provenance, Role, TrustRoot};
+use jiff::Timestamp;
+
+use crate::case::Case;
+use crate::finding::Finding;
+use crate::policy::Policy;
+use crate::rules::{built_by, evidence};
+
+/// Everything that rules may look at: proven evidence, the trust root, and the frozen case.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    case: &'a Case,
+    root: &'a TrustRoot,
+    /// Proven to be about the artifact.
+    about_artifact: Vec<Evidence>,
+    /// Proven to be about the commit or tree that the judged provenance names.
+    about_source: Vec<Evidence>,
+    judged: Judged,
+    policy_asks_for_builder: bool,
+}
+
+/// Which provenance is judged.
+#[derive(Debug)]
+enum Judged {
+    /// None was submitted.
+    None,
+    /// Two or more were, and nothing says which one to judge.
+    Ambiguous,
+    /// One was, and its signer may speak for this policy. An index into `about_artifact`.
+    One(usize),
+    /// One was, and its signer may not.
+    Refused(usize),
+}
+
+/// What opening gave: facts, findings about envelopes, or that it cannot be decided.
+pub(crate) struct Gathered<'a> {
+    pub(crate) facts: Facts<'a>,
+    pub(crate) findings: Vec<Finding>,
+    /// Findings that are told only where nothing else is wrong: consequences of another one.
+    pub(crate) consequences: Vec<Finding>,
+}
+
+/// Opens every envelope and sorts the evidence.
+///
+/// # Errors
+/// Why nothing can be decided: a kind of evidence that is not supported, or a clock that is behind a witness.
+pub(crate) fn gather<'a>(case: &'a Case, root: &'a TrustRoot, policy: &Policy) -> Result<Gathered<'a>, String> {
+    let mut findings = Vec::new();
+    let mut attestations = Vec::new();
+    for submitted in &case.request().envelopes {
+        let envelope = match Envelope::parse(&submitted.bytes) {
+            Ok(envelope) => envelope,
+            Err(e) => {
+                findings.push(evidence::unreadable(&submitted.name, &e));
+                continue;
+            }
+        };
+        match root.open(&envelope, case.at()) {
+            Ok(attestation) => attestations.push((submitted.name.as_str(), attestation)),
+            Err(OpenError::CertificateNotSupported) => {
+                let why = "is signed with a certificate; certificate-based bundles are not supported yet";
+                return Err(format!("{} {why}", submitted.name));
+            }
+            Err(e) => findings.push(evidence::not_authentic(&submitted.name, &e)),
+        }
+    }
+    check_clock(case, &attestations)?;
+    let (about_artifact, elsewhere) = split(attestations, case.artifact());
+    let judged = choose(&about_artifact, policy, case, root);
+    let mut facts = Facts {
+        case,
+        root,
+        about_artifact,
+        about_source: Vec::new(),
+        judged,
+        policy_asks_for_builder: policy.asks_for("built-by"),
+    };
+    let source = facts.judged_evidence().and_then(Evidence::source_artifact);
+    let consequences = facts.place_elsewhere(elsewhere, source.as_ref(), &mut findings);
+    Ok(Gathered { facts, findings, consequences })
+}
+
+/// A clock that is behind something that has happened decides nothing.
+fn check_clock(case: &Case, attestations: &[(&str, Attestation)]) -> Result<(), String> {
+    const TOLERANCE: i64 = 60;
+    let is_behind = |seen: Timestamp| seen.as_second().saturating_sub(case.at().as_second()) > TOLERANCE;
+    if let Some(seen) = case.frame().last_seen.filter(|t| is_behind(*t)) {
+        return Err(format!("the clock says {} and the newest record is of {seen}: set the clock", case.at()));
+    }
+    match attestations.iter().find_map(|(name, a)| a.time().filter(|t| is_behind(*t)).map(|t| (name, t))) {
+        Some((name, seen)) => {
+            Err(format!("the clock says {} and a witness saw {name} at {seen}: set the clock", case.at()))
+        }
+        None => Ok(()),
+    }
+}
+
+type Named<'n> = (&'n str, Attestation);
+
+fn split<'n>(attestations: Vec<Named<'n>>, artifact: &Artifact) -> (Vec<Evidence>, Vec<Named<'n>>) {
+    let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+    for (name, attestation) in attestations {
+        match attestation.about(artifact) {
+            Ok(evidence) => here.push(evidence),
+            Err(_) => elsewhere.push((name, attestation)),
+        }
+    }
+    (here, elsewhere)
+}
+
+/// The one provenance that is judged: whatever is not a rebuilder's. Two are ambiguous, and none is picked.
+fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot) -> Judged {
+    let is_candidate = |e: &&Evidence| {
+        let only_rebuilds = e.attestation().signers().iter().all(|s| {
+            s.roles.contains(&Role::Rebuilder) && !s.roles.contains(&Role::Builder)
+        });
+        matches!(e.predicate(), Predicate::Provenance(_)) && !only_rebuilds
+    };
+    let mut candidates = evidence.iter().enumerate().filter(|(_, e)| is_candidate(e));
+    let Some((index, evidence)) = candidates.next() else { return Judged::None };
+    if candidates.next().is_some() {
+        return Judged::Ambiguous;
+    }
+    if policy.accepts_provenance(|names| built_by::problem(names, evidence, case, root).is_none(), evidence) {
+        Judged::One(index)
+    } else {
+        Judged::Refused(index)
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// Sorts what is not about the artifact: about its source, or about something else.
+    fn place_elsewhere(
+        &mut self,
+        elsewhere: Vec<Named<'_>>,
+        source: Option<&Artifact>,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Finding> {
+        let mut consequences = Vec::new();
+        for (name, attestation) in elsewhere {
+            match source.map(|source| attestation.about(source)) {
+                Some(Ok(evidence)) => self.about_source.push(evidence),
+                _ => {
+                    let finding = evidence::not_about(name, &attestation, self.case.artifact(), source);
+                    let is_of_commit = attestation.statement().subjects.iter().all(|s| {
+                        s.digests.iter().all(|d| d.bytes().len() == 20 || d.algorithm().name().starts_with("git"))
+                    });
+                    // without a judged provenance nothing says which commit the artifact came from
+                    if source.is_none() && is_of_commit {
+                        consequences.push(finding);
+                    } else {
+                        findings.push(finding);
+                    }
+                }
+            }
+        }
+        consequences
+    }
+
+    /// The case.
+    #[must_use]
+    pub fn case(&self) -> &'a Case {
+        self.case
+    }
+
+    /// The trust root.
+    #[must_use]
+    pub fn root(&self) -> &'a TrustRoot {
+        self.root
+    }
+
+    /// The evidence about the artifact.
+    #[must_use]
+    pub fn about_artifact(&self) -> &[Evidence] {
+        &self.about_artifact
+    }
+
+    /// The evidence about the artifact and that about its source.
+    pub fn all(&self) -> impl Iterator<Item = &Evidence> {
+        self.about_artifact.iter().chain(&self.about_source)
+    }
+
+    /// The reviews of the source.
+    pub fn about_source(&self) -> &[Evidence] {
+        &self.about_source
+    }
+
+    /// The provenance that is judged, whether or not its signer may speak.
+    #[must_use]
+    pub fn submitted_provenance(&self) -> Option<&Evidence> {
+        match self.judged {
+            Judged::One(index) | Judged::Refused(index) => self.about_artifact.get(index),
+            Judged::None | Judged::Ambiguous => None,
+        }
+    }
+
+    fn judged_evidence(&self) -> Option<&Evidence> {
+        match self.judged {
+            Judged::One(index) => self.about_artifact.get(index),
+            Judged::Refused(_) | Judged::None | Judged::Ambiguous => None,
+        }
+    }
+
+    /// Whether two provenance records were submitted.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self.judged, Judged::Ambiguous)
+    }
+
+    /// The provenance that a rule reads.
+    ///
+    /// # Errors
+    /// Where there is none to judge: the rule's finding that it is absent, or nothing where another rule
+    /// (`built-by`, `evidence-unambiguous`) already refuses for that very reason.
+    pub fn provenance(&self, absent: impl FnOnce() -> Finding) -> Result<(&Evidence, &Provenance), Vec<Finding>> {
+        if let Some(evidence) = self.judged_evidence()
+            && let Predicate::Provenance(provenance) = evidence.predicate()
+        {
+            return Ok((evidence, provenance));
+        }
+        let said_elsewhere = self.policy_asks_for_builder || self.is_ambiguous();
+        Err(if said_elsewhere { Vec::new() } else { vec![absent()] })
+    }
+}
+
+/// `provenance, signed by official-ci`.
+pub(crate) fn describe(evidence: &Evidence) -> String {
+    format!("{}, signed by {}", evidence.predicate().kind(), evidence.signer_names())
+}

@@ -1,0 +1,8 @@
+//! Text to policy: the YAML language, its JSON Schema, and its canonical layout.
+
+mod format;
+mod read;
+mod schema;
+
+pub use format::format;
+pub use schema::schema;

@@ -1,0 +1,165 @@
+//! One policy: what may be in one environment.
+
+use attest::{Digest, Evidence, Place, TrustRoot};
+use attest::time::Span;
+use jiff::Timestamp;
+
+use crate::rule::{NameKind, NameUse, Requirement};
+
+/// Whether a refusal refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Enforce,
+    /// It is recorded and shown, and the deployment admitted.
+    DryRun,
+}
+
+/// What happens when our own parts fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// Reject.
+    Reject,
+    /// Admit, recorded, alarmed and verified again.
+    Admit,
+}
+
+/// Who may bypass the policy, and how long that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breakglass {
+    /// The group of the trust root.
+    pub group: NameUse,
+    /// After which time a grant ends.
+    pub expires: Span,
+    /// Within which time somebody else must have looked at it.
+    pub reviewed_within: Span,
+}
+
+/// A text and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The text.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A requirement that will be in force.
+#[derive(Debug)]
+pub struct Upcoming {
+    /// From when on.
+    pub from: Timestamp,
+    /// What is then required too.
+    pub require: Vec<Requirement>,
+}
+
+/// A checked policy. Only the language makes one.
+#[derive(Debug)]
+pub struct Policy {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) place: Place,
+    pub(crate) environment: Located,
+    pub(crate) artifacts: Vec<Located>,
+    pub(crate) mode: Mode,
+    pub(crate) on_outage: OnOutage,
+    pub(crate) breakglass: Option<Breakglass>,
+    pub(crate) require: Vec<Requirement>,
+    pub(crate) upcoming: Vec<Upcoming>,
+}
+
+impl Policy {
+    /// Its file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of its text.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The environment it guards; `*` stands for one segment.
+    #[must_use]
+    pub fn environment(&self) -> &Located {
+        &self.environment
+    }
+
+    /// What may be there.
+    #[must_use]
+    pub fn artifacts(&self) -> &[Located] {
+        &self.artifacts
+    }
+
+    /// Whether a refusal refuses.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What happens when our own parts fail.
+    #[must_use]
+    pub fn on_outage(&self) -> OnOutage {
+        self.on_outage
+    }
+
+    /// Who may bypass it.
+    #[must_use]
+    pub fn breakglass(&self) -> Option<&Breakglass> {
+        self.breakglass.as_ref()
+    }
+
+    /// What it requires.
+    #[must_use]
+    pub fn require(&self) -> &[Requirement] {
+        &self.require
+    }
+
+    /// What it will require.
+    #[must_use]
+    pub fn upcoming(&self) -> &[Upcoming] {
+        &self.upcoming
+    }
+
+    /// Whether it requires a rule, by the rule's name.
+    #[must_use]
+    pub fn asks_for(&self, rule: &str) -> bool {
+        self.require.iter().any(|r| r.rule.name == rule)
+    }
+
+    /// Whether provenance may speak: its builder is one that `built-by` lists, or, without that rule, it is signed
+    /// by a name of `signed-by`.
+    pub(crate) fn accepts_provenance(
+        &self,
+        builder_counts: impl Fn(&[NameUse]) -> bool,
+        evidence: &Evidence,
+    ) -> bool {
+        let names = |rule: &str| self.require.iter().find(|r| r.rule.name == rule).map(|r| r.check.names());
+        match (names("built-by"), names("signed-by")) {
+            (Some(builders), _) => builder_counts(builders),
+            (None, Some(signers)) => signers.iter().any(|s| evidence.is_signed_by(&s.name)),
+            (None, None) => false,
+        }
+    }
+
+    /// The names it uses that the trust root does not know in that role.
+    #[must_use]
+    pub fn unknown_names(&self, root: &TrustRoot) -> Vec<NameUse> {
+        let all = self.require.iter().chain(self.upcoming.iter().flat_map(|u| &u.require));
+        let is_known = |used: &&NameUse| match used.kind {
+            NameKind::Signer => root.principal(&used.name).is_some(),
+            NameKind::Role(role) => root.principal(&used.name).is_some_and(|p| p.roles.contains(&role)),
+            NameKind::Group => root.group(&used.name).is_some(),
+        };
+        let groups = self.breakglass.iter().map(|b| &b.group);
+        all.flat_map(|r| r.check.names()).chain(groups).filter(|used| !is_known(used)).cloned().collect()
+    }
+}

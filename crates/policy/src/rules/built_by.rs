@@ -1,0 +1,146 @@
+//! Built by a builder that the policy lists, and by nothing else.
+
+use attest::yaml::{Node, Problems};
+use attest::{Evidence, Predicate, Provenance, Role, TrustRoot};
+
+use crate::case::Case;
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{Check, NameKind, NameUse, Rule, list_schema, names_of, or_list, read_names};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "built-by",
+    key: "built-by",
+    summary: "the provenance comes from a builder that is listed",
+    docs: "Met where exactly one provenance is submitted, and it (1) is signed by a listed name that holds the role \
+           builder in the trust root, (2) claims a `builder.id` that the trust root lets this name claim, (3) comes from \
+           a builder that the trust root admits in this environment, and (4) is not recalled: neither the builder's \
+           version, nor a tool it names by digest, nor the time at which the build finished. All other rules read the \
+           provenance only where this rule is met.",
+    example: "built-by: [official-ci]",
+    threats: &["T3", "T5", "T7", "T9", "T10"],
+    read: Some(read),
+    schema: list_schema,
+};
+
+#[derive(Debug)]
+struct BuiltBy(Vec<NameUse>);
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    Some(Box::new(BuiltBy(read_names(node, NameKind::Role(Role::Builder), problems)?)))
+}
+
+impl Check for BuiltBy {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        if facts.is_ambiguous() {
+            return Vec::new();
+        }
+        match facts.submitted_provenance() {
+            Some(evidence) => problem(&self.0, evidence, facts.case(), facts.root()).into_iter().collect(),
+            None => vec![absent(&self.0, facts)],
+        }
+    }
+
+    fn names(&self) -> &[NameUse] {
+        &self.0
+    }
+}
+
+fn wanted(names: &[NameUse], finding: Finding) -> Finding {
+    match names.first() {
+        Some(first) => {
+            finding.wanted(&format!("provenance, signed by {}", or_list(&names_of(names))), &first.place)
+        }
+        None => finding,
+    }
+}
+
+fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
+    let others: Vec<String> = facts.about_artifact().iter().map(describe).collect();
+    let found = if others.is_empty() { "none about this artifact".to_owned() } else { others.join("; ") };
+    let finding = Finding::new(
+        RULE.name,
+        "no provenance says how it was built",
+        "submit the bundle that the build wrote beside the artifact: ARTIFACT.sigstore.json",
+    )
+    .found(&found)
+    .or(&format!("build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR", or_list(&names_of(names))));
+    wanted(names, finding)
+}
+
+/// What is wrong with a provenance's builder; nothing where it may speak.
+pub(crate) fn problem(names: &[NameUse], evidence: &Evidence, case: &Case, root: &TrustRoot) -> Option<Finding> {
+    let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
+    let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
+    let mut refused = None;
+    for signer in listed {
+        match refusal(&signer.name, provenance, case, root) {
+            None => return None,
+            Some((message, wanted, fix)) => {
+                refused = Some(Finding::new(RULE.name, &message, &fix).wanted_always(&wanted).found(&claimed(provenance)));
+            }
+        }
+    }
+    let finding = refused.unwrap_or_else(|| {
+        let roles = evidence.attestation().signers().iter();
+        let is_builder = roles.clone().any(|s| s.roles.contains(&Role::Builder));
+        let message = if is_builder {
+            "built by another builder than the policy allows"
+        } else {
+            "the provenance is signed by somebody who is no builder"
+        };
+        let fix = format!("build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR", or_list(&names_of(names)));
+        let finding = Finding::new(RULE.name, message, &fix).found(&describe(evidence));
+        let finding = match names.first() {
+            Some(first) if is_builder => {
+                finding.or(&format!("allow the other builder: add it at {}, and have it reviewed", first.place))
+            }
+            _ => finding,
+        };
+        wanted(names, finding)
+    });
+    Some(finding.within(&describe(evidence)))
+}
+
+fn claimed(provenance: &Provenance) -> String {
+    let version = provenance.builder_version.as_deref().map(|v| format!(", version {v}")).unwrap_or_default();
+    format!("builder.id {}{version}", provenance.builder_id)
+}
+
+/// Message, wanted and fix where this builder may not say this.
+fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -> Option<(String, String, String)> {
+    let builder = root.principal(name)?.builder.as_ref();
+    let Some(builder) = builder else {
+        let fix = format!("declare {name} under `builders` in the trust root, and have it reviewed");
+        return Some((format!("{name} is no builder"), "a builder of the trust root".to_owned(), fix));
+    };
+    if !builder.ids.contains(&provenance.builder_id) {
+        let message = format!("the provenance claims a builder that {name} may not speak for");
+        let fix = "build with the builder whose id the trust root lists for this key".to_owned();
+        return Some((message, format!("builder.id {}", or_list(&builder.ids)), fix));
+    }
+    if !builder.is_for(case.environment()) {
+        let message = format!("{name} does not count in {}", case.environment());
+        let fix = "build with a builder that the trust root admits in this environment".to_owned();
+        return Some((message, format!("a builder for {}", case.environment()), fix));
+    }
+    let recall = builder.recalls.iter().find(|r| is_recalled(r, provenance))?;
+    let message = format!("builds like this one were recalled: {}", recall.reason);
+    let fix = "build it again, with a builder and tools that are not recalled".to_owned();
+    Some((message, "a build that is not recalled".to_owned(), fix))
+}
+
+/// A recall that names several things recalls what matches all of them. What cannot be known counts as recalled.
+fn is_recalled(recall: &attest::trust::Recall, provenance: &Provenance) -> bool {
+    let version = recall.version.as_ref().is_none_or(|range| {
+        let version = provenance.builder_version.as_deref().and_then(|v| semver::Version::parse(v).ok());
+        version.is_none_or(|v| range.matches(&v))
+    });
+    let tool = recall.tool.as_ref().is_none_or(|tool| {
+        provenance.dependencies.iter().any(|d| d.digests.get(tool.algorithm()).as_ref() == Some(tool))
+    });
+    let window = recall.window.is_none_or(|(from, until)| {
+        provenance.finished.is_none_or(|finished| finished >= from && finished <= until)
+    });
+    version && tool && window
+}

@@ -1,0 +1,73 @@
+//! The build is recent enough.
+
+use attest::time::Span;
+use attest::yaml::{Node, Problems};
+use attest::Place;
+
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{Check, Rule};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "built-within",
+    key: "built-within",
+    summary: "the build is recent enough",
+    docs: "Met where the age of the build is at most the span. The age runs from the oldest of the times that are known: \
+           when the provenance says that the build finished, and when a witness saw its signature. A build that claims \
+           to have finished more than 60 s after the time of the case does not meet it. A day is 24 hours.",
+    example: "built-within: 30d",
+    threats: &["T8"],
+    read: Some(read),
+    schema: span_schema,
+};
+
+/// The schema of a span of time.
+pub(crate) fn span_schema() -> attest::Json {
+    attest::Object::new().with("type", "string").with("pattern", "^[0-9]{1,6}[dhms]$").into()
+}
+
+/// Reads a span of time.
+pub(crate) fn read_span(node: &Node) -> Result<Span, attest::LoadError> {
+    let wanted = || node.mismatch("a span of time: a number and d, h, m or s, as in 30d");
+    Span::parse(node.string()?).ok_or_else(wanted)
+}
+
+#[derive(Debug)]
+struct BuiltWithin {
+    span: Span,
+    place: Place,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    Some(Box::new(BuiltWithin { span: problems.keep(read_span(node))?, place: node.place.clone() }))
+}
+
+impl Check for BuiltWithin {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let finding = |message: &str, found: &str| {
+            Finding::new(RULE.name, message, "build the current commit again, and deploy that")
+                .wanted(&format!("built within {}", self.span), &self.place)
+                .found(found)
+        };
+        let absent = || finding("nothing says when it was built", "no provenance about this artifact");
+        let (evidence, provenance) = match facts.provenance(absent) {
+            Ok(found) => found,
+            Err(findings) => return findings,
+        };
+        let at = facts.case().at();
+        let Some(finished) = provenance.finished else {
+            return vec![finding("the provenance does not say when it was built", "no time").within(&describe(evidence))];
+        };
+        if Span::between(at, finished).as_seconds() > 60 {
+            let found = format!("{finished}, and it is {at}");
+            return vec![finding("the provenance says that the build is not finished yet", &found).within(&describe(evidence))];
+        }
+        let oldest = evidence.attestation().time().map_or(finished, |t| t.min(finished));
+        let age = Span::between(oldest, at);
+        if age <= self.span {
+            return Vec::new();
+        }
+        let found = format!("built {oldest}, {age} ago");
+        vec![finding("the build is too old", &found).within(&describe(evidence))]
+    }
+}

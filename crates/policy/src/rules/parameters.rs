@@ -1,0 +1,110 @@
+//! Nobody chose anything about the build that the policy does not list.
+
+use attest::yaml::{Node, Problems};
+use attest::{Json, Object, Place};
+
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{Check, Rule};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "parameters",
+    key: "parameters",
+    summary: "every parameter of the build is one that is listed, with its value",
+    docs: "External parameters that source and target consume are taken out first. Met where what is left are exactly \
+           the listed parameters with exactly the listed texts; an unknown one, a missing one and another value each \
+           refuse. A parameter that is no text is compared by its compact JSON. In a policy with `built-by`, omitting \
+           the rule means `parameters: {}`. Chapter 14: GCC's `-D` flag can change the behaviour of a binary \
+           completely.",
+    example: "parameters: { flavour: release }",
+    threats: &["T11"],
+    read: Some(read),
+    schema: || {
+        let text = Object::new().with("type", "string");
+        Object::new().with("type", "object").with("additionalProperties", text).into()
+    },
+};
+
+#[derive(Debug)]
+struct Parameters {
+    listed: Vec<(String, String, Place)>,
+    place: Place,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    let mut listed = Vec::new();
+    for (name, key, value) in problems.keep(node.entries())? {
+        listed.push((name.to_owned(), problems.keep(value.string())?.to_owned(), key.place.clone()));
+    }
+    Some(Box::new(Parameters { listed, place: node.place.clone() }))
+}
+
+/// The rule where a policy with `built-by` does not write it.
+pub(crate) fn none_allowed(place: &Place) -> Box<dyn Check> {
+    Box::new(Parameters { listed: Vec::new(), place: place.clone() })
+}
+
+impl Check for Parameters {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let absent = || {
+            Finding::new(RULE.name, "nothing says with which parameters it was built", "submit its provenance")
+                .wanted("provenance that lists its parameters", &self.place)
+                .found("no provenance about this artifact")
+        };
+        let (evidence, provenance) = match facts.provenance(absent) {
+            Ok(found) => found,
+            Err(findings) => return findings,
+        };
+        let text = |value: &Json| match value {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let mut findings = Vec::new();
+        for (name, value) in provenance.parameters.iter() {
+            let found = format!("{name} = {}", text(value));
+            match self.listed.iter().find(|(listed, ..)| listed == name) {
+                None => findings.push(
+                    Finding::new(
+                        RULE.name,
+                        &format!("the build was given a parameter that the policy does not list: {name}"),
+                        &format!("build again without the parameter {name}"),
+                    )
+                    .wanted(&self.listed_names(), &self.place)
+                    .found(&found)
+                    .or(&format!("allow it: add `{name}` under `parameters` at {}, and have it reviewed", self.place)),
+                ),
+                Some((_, wanted, _)) if text(value) == *wanted => {}
+                Some((_, wanted, place)) => findings.push(
+                    Finding::new(
+                        RULE.name,
+                        &format!("the parameter {name} has another value than the policy allows"),
+                        &format!("build again with {name}={wanted}"),
+                    )
+                    .wanted(&format!("{name} = {wanted}"), place)
+                    .found(&found),
+                ),
+            }
+        }
+        for (name, value, place) in &self.listed {
+            if provenance.parameters.get(name).is_none() {
+                findings.push(
+                    Finding::new(
+                        RULE.name,
+                        &format!("the build was not given the parameter {name}"),
+                        &format!("build again with {name}={value}"),
+                    )
+                    .wanted(&format!("{name} = {value}"), place)
+                    .found("no such parameter"),
+                );
+            }
+        }
+        findings.into_iter().map(|f| f.within(&describe(evidence))).collect()
+    }
+}
+
+impl Parameters {
+    fn listed_names(&self) -> String {
+        let names: Vec<&str> = self.listed.iter().map(|(name, ..)| name.as_str()).collect();
+        if names.is_empty() { "no parameters".to_owned() } else { format!("only {}", crate::rule::and_list(&names)) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Built from the repository that the policy lists.
+
+use attest::yaml::{Node, Problems};
+use attest::Place;
+
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{Check, Rule, string_schema};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "source-repository",
+    key: "source.repository",
+    summary: "it was built from this repository",
+    docs: "Met where the judged provenance names exactly this source repository: the same text, without a `git+` in \
+           front or a ref behind. No pattern, no case folding: a fork is another repository.",
+    example: "source: { repository: \"https://github.com/acme/shop\" }",
+    threats: &["T3", "T9"],
+    read: Some(read),
+    schema: string_schema,
+};
+
+#[derive(Debug)]
+struct SourceRepository {
+    repository: String,
+    place: Place,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    let repository = problems.keep(node.string())?.to_owned();
+    if repository.contains('*') {
+        problems.push(node.mismatch("one repository, without a pattern").fix("write the repository out"));
+        return None;
+    }
+    Some(Box::new(SourceRepository { repository, place: node.place.clone() }))
+}
+
+impl Check for SourceRepository {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let finding = |message: &str, found: &str| {
+            let fix = format!("rebuild from the allowed repository: portcullis build {}", self.repository);
+            Finding::new(RULE.name, message, &fix).wanted(&self.repository, &self.place).found(found)
+        };
+        let absent = || finding("nothing says which repository it was built from", "no provenance about this artifact");
+        let (evidence, provenance) = match facts.provenance(absent) {
+            Ok(found) => found,
+            Err(findings) => return findings,
+        };
+        match provenance.source.as_ref().map(|s| s.repository.as_str()) {
+            Some(found) if found == self.repository => Vec::new(),
+            Some(found) => vec![
+                finding("built from another repository than the policy allows", found)
+                    .within(&describe(evidence))
+                    .or(&format!("allow the other one: add it at {}, and have it reviewed", self.place)),
+            ],
+            None => vec![
+                finding("the provenance does not say which repository it was built from", "no source")
+                    .within(&describe(evidence)),
+            ],
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The target that the policy lists was built.
+
+use attest::yaml::{Node, Problems};
+use attest::Place;
+
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{Check, Rule, string_schema};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "target",
+    key: "target",
+    summary: "this target of the source was built",
+    docs: "Met where the judged provenance says that exactly this target was built. One repository builds many things; \
+           without this rule a test binary of the right repository would do.",
+    example: "target: //shop:image",
+    threats: &["T4", "T9"],
+    read: Some(read),
+    schema: string_schema,
+};
+
+#[derive(Debug)]
+struct Target {
+    target: String,
+    place: Place,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    let target = problems.keep(node.string())?.to_owned();
+    Some(Box::new(Target { target, place: node.place.clone() }))
+}
+
+impl Check for Target {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let finding = |message: &str, found: &str| {
+            Finding::new(RULE.name, message, &format!("build with --target {}", self.target))
+                .wanted(&self.target, &self.place)
+                .found(found)
+        };
+        let absent = || finding("nothing says which target was built", "no provenance about this artifact");
+        let (evidence, provenance) = match facts.provenance(absent) {
+            Ok(found) => found,
+            Err(findings) => return findings,
+        };
+        match provenance.target.as_deref() {
+            Some(found) if found == self.target => Vec::new(),
+            Some(found) => vec![
+                finding("another target was built than the policy allows", found)
+                    .within(&describe(evidence))
+                    .or(&format!("if it may be deployed here, change {}, and have it reviewed", self.place)),
+            ],
+            None => vec![finding("the provenance does not say which target was built", "no target").within(&describe(evidence))],
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The tests that the policy lists ran and passed.
+
+use attest::claims::{TestOutcome, TestResult};
+use attest::yaml::{Fields, Node, Problems, Value};
+use attest::{Evidence, Place, Predicate, Role};
+
+use crate::facts::{Facts, describe};
+use crate::finding::Finding;
+use crate::rule::{
+    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, names_of, object_schema, or_list, read_names,
+};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "tests",
+    key: "tests",
+    summary: "these tests ran and passed",
+    docs: "Met where, for every listed name, a test result about the artifact or its source carries that name, is signed \
+           by somebody who holds the role tester (and stands in `by`, where that is given), and says PASSED. WARNED \
+           is not passed. A FAILED one refuses even beside a PASSED one by another tester.",
+    example: "tests: [unit, integration]",
+    threats: &["T1"],
+    read: Some(read),
+    schema: || any_of(vec![list_schema(), object_schema(&[("names", list_schema()), ("by", list_schema())], &["names"])]),
+};
+
+#[derive(Debug)]
+struct Tests {
+    names: Vec<(String, Place)>,
+    by: Vec<NameUse>,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    if matches!(node.value, Value::List(_)) {
+        return Some(Box::new(Tests { names: problems.keep(node.strings())?, by: Vec::new() }));
+    }
+    let fields = Fields::read(node, "`tests`", &["names", "by"], problems)?;
+    let names = fields.required("names", problems)?;
+    let by = match fields.optional("by") {
+        Some(node) => read_names(node, NameKind::Role(Role::Tester), problems)?,
+        None => Vec::new(),
+    };
+    Some(Box::new(Tests { names: problems.keep(names.strings())?, by }))
+}
+
+impl Check for Tests {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        self.names.iter().filter_map(|(name, place)| self.check_one(name, place, facts)).collect()
+    }
+
+    fn names(&self) -> &[NameUse] {
+        &self.by
+    }
+}
+
+impl Tests {
+    fn check_one(&self, name: &str, place: &Place, facts: &Facts<'_>) -> Option<Finding> {
+        let named = |e: &Evidence| match e.predicate() {
+            Predicate::Test(test) if test.names.iter().any(|n| n == name) => Some(test.clone()),
+            _ => None,
+        };
+        let all: Vec<(&Evidence, TestResult)> = facts.all().filter_map(|e| Some((e, named(e)?))).collect();
+        let counts = |e: &Evidence| e.signers_with(Role::Tester).any(|s| is_listed(&self.by, &s.name));
+        let counted: Vec<&(&Evidence, TestResult)> = all.iter().filter(|(e, _)| counts(e)).collect();
+        let finding = |message: String, found: String, fix: String| {
+            Finding::new(RULE.name, &message, &fix).wanted(&format!("{name}: PASSED{}", self.by_text()), place).found(&found)
+        };
+        if let Some((evidence, test)) = counted.iter().find(|(_, t)| t.result != TestOutcome::Pass) {
+            let word = if test.result == TestOutcome::Warn { "WARNED" } else { "FAILED" };
+            let failed = if test.failed.is_empty() { String::new() } else { format!(": {}", test.failed.join(", ")) };
+            let fix = format!("mend what fails, and run the tests {name} again on this artifact");
+            let message = format!("the tests {name} did not pass");
+            return Some(finding(message, format!("{word}{failed}"), fix).within(&describe(evidence)));
+        }
+        if !counted.is_empty() {
+            return None;
+        }
+        let fix = format!("run them and submit the result: portcullis attest test --name {name} ARTIFACT");
+        Some(match all.first() {
+            Some((evidence, _)) => {
+                let message = format!("the result of the tests {name} is signed by somebody who may not say so");
+                finding(message, describe(evidence), fix).within(&describe(evidence))
+            }
+            None => finding(format!("nothing says that the tests {name} ran"), "no result".to_owned(), fix),
+        })
+    }
+
+    fn by_text(&self) -> String {
+        if self.by.is_empty() { ", signed by a tester".to_owned() } else { format!(", signed by {}", or_list(&names_of(&self.by))) }
+    }
+}

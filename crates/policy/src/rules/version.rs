@@ -1,0 +1,93 @@
+//! The version is at least the lowest acceptable one.
+
+use attest::yaml::{Node, Problems};
+use attest::{Place, Predicate, Role};
+
+use crate::facts::Facts;
+use crate::finding::Finding;
+use crate::rule::{Check, Rule, string_schema};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "version",
+    key: "version",
+    summary: "the version is in this range",
+    docs: "A version is SemVer, with or without a `v` in front, and known from two sources only: the tag that the judged \
+           provenance says was built (`refs/tags/…`), and the package URL of releases about the artifact that are \
+           signed by a releaser. Met where at least one is known and every known one is in the range. As in Cargo, a \
+           pre-release is in a range only where the range names one of the same version.",
+    example: "version: \">=1.4.2\"",
+    threats: &["T8"],
+    read: Some(read),
+    schema: string_schema,
+};
+
+#[derive(Debug)]
+struct Version {
+    range: semver::VersionReq,
+    place: Place,
+}
+
+/// Reads a range of versions.
+pub(crate) fn read_range(node: &Node) -> Result<semver::VersionReq, attest::LoadError> {
+    let text = node.string()?;
+    semver::VersionReq::parse(text)
+        .map_err(|e| node.mismatch("a range of versions, as in \">=1.4.2\"").fix(&format!("correct it: {e}")))
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    Some(Box::new(Version { range: problems.keep(read_range(node))?, place: node.place.clone() }))
+}
+
+impl Check for Version {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let known = known_versions(facts);
+        let finding = |message: &str, found: &str, fix: &str| {
+            Finding::new(RULE.name, message, fix)
+                .wanted(&format!("version {}", self.range), &self.place)
+                .found(found)
+        };
+        if known.is_empty() {
+            let fix = "build a tag: portcullis build … --ref refs/tags/v1.2.3";
+            return vec![
+                finding("nothing says which version it is", "no tag, and no release with a version", fix)
+                    .or("have a releaser release it with its version: portcullis attest release --purl PURL@VERSION ARTIFACT"),
+            ];
+        }
+        let mut findings = Vec::new();
+        for (text, from) in known {
+            let parsed = semver::Version::parse(text.strip_prefix('v').unwrap_or(&text));
+            match parsed {
+                Ok(version) if self.range.matches(&version) => {}
+                Ok(version) => {
+                    let message = "the version is outside the range that the policy allows";
+                    let fix = format!("deploy a version {}", self.range);
+                    findings.push(finding(message, &version.to_string(), &fix).within(&from));
+                }
+                Err(e) => {
+                    let message = "the version is no SemVer, and cannot be compared";
+                    findings.push(finding(message, &format!("{text}: {e}"), "tag it as in v1.4.2").within(&from));
+                }
+            }
+        }
+        findings
+    }
+}
+
+/// Every verified version and where it comes from.
+fn known_versions(facts: &Facts<'_>) -> Vec<(String, String)> {
+    let mut known = Vec::new();
+    if let Ok((evidence, provenance)) = facts.provenance(|| Finding::new(RULE.name, "", ""))
+        && let Some(tag) = provenance.source.as_ref().and_then(|s| s.tag())
+    {
+        known.push((tag.to_owned(), crate::facts::describe(evidence)));
+    }
+    for evidence in facts.about_artifact() {
+        if let Predicate::Release(release) = evidence.predicate()
+            && evidence.signers_with(Role::Releaser).next().is_some()
+            && let Some(version) = release.version()
+        {
+            known.push((version.to_owned(), crate::facts::describe(evidence)));
+        }
+    }
+    known
+}
