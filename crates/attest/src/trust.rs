@@ -17,6 +17,7 @@ mod read;
 #[derive(Clone, Debug)]
 pub struct TrustRoot {
     digest: Digest,
+    text: String,
     version: u64,
     principals: BTreeMap<String, Principal>,
     groups: BTreeMap<String, BTreeSet<String>>,
@@ -136,6 +137,12 @@ impl TrustRoot {
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The text that was parsed, for keeping it with a case.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The version, which only grows.

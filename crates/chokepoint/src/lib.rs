@@ -1,1 +1,14 @@
+//! Verdict to decision to record.
+//!
+//! Floor 2. The only code that makes a [`Decision`]; every choke point calls [`Chokepoint::decide`], so none can be
+//! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
+mod chokepoint;
+mod decision;
+mod record;
+mod replay;
+
+pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE};
+pub use decision::{Answer, Basis, Decision};
+pub use record::{Record, RecordError, recorded};
+pub use replay::{Replay, replay};

@@ -45,6 +45,7 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
     let version = problems.keep(version.number(1, u64::from(u32::MAX)))?;
     let mut root = TrustRoot {
         digest: Digest::sha256(text.as_bytes()),
+        text: text.to_owned(),
         version,
         principals: BTreeMap::new(),
         groups: BTreeMap::new(),
