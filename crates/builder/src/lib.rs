@@ -1,1 +1,23 @@
+//! Sources to artifact and signed provenance.
+//!
+//! Floor 2. The trusted orchestrator fetches the commit and every declared input itself, runs the untrusted command in
+//! a sandbox that can reach neither the network nor a key, hashes what comes out, and hands a record to a signer that
+//! is another process. Nothing that the build does can make the provenance say something false.
 
+mod capture;
+mod definition;
+mod git;
+mod orchestrate;
+mod record;
+mod sandbox;
+mod sign;
+mod store;
+
+pub use capture::{CaptureError, capture};
+pub use definition::{BuildDefinition, DEFINITION_FILE, Input, Target};
+pub use git::{Checkout, GitError};
+pub use orchestrate::{BuildError, BuildRequest, Built, Step, build};
+pub use record::BuildRecord;
+pub use sandbox::SandboxError;
+pub use sign::{LOCAL_DEMO, SignError, SignerConfig, request_signature, serve};
+pub use store::{Store, StoreError};

@@ -1,0 +1,535 @@
+//! A second opinion: a small, naive evaluator of policies, written from the docs alone (what `portcullis explain`
+//! says of each rule, and "Policies" and "Semantics, exactly" of DESIGN.md). Whoever wrote it has not seen the
+//! engine, and that is its whole worth: a difference between the two is a mistake in one of them, or in the docs.
+//! It must stay independent. Do not import the engine here, do not copy from it, and do not change an answer here
+//! because the engine gives another one: change it only where the docs say so.
+//!
+//! Linear scans everywhere; one small function for each rule, named after it.
+
+use super::model::{
+    About, Answer, Case, Commit, Envelope, Model, Policy, Principal, Provenance, Require, Role,
+};
+use super::model::{Root, Says, Time};
+use std::collections::BTreeSet;
+
+/// How far a clock may be off, in seconds.
+const TOLERANCE: i64 = 60;
+
+type Rules = BTreeSet<&'static str>;
+
+/// An envelope of which at least one signer counts.
+struct Opened<'a> {
+    envelope: &'a Envelope,
+    /// Only those that count.
+    signers: Vec<&'a Principal>,
+    /// The earliest cosignature of a witness of the root, under a log of the root.
+    trusted: Option<Time>,
+}
+
+/// The one provenance that the other rules may read.
+struct Judged<'a> {
+    opened: &'a Opened<'a>,
+    provenance: &'a Provenance,
+    /// The signers that vouch for it as builders.
+    builders: Vec<&'a Principal>,
+}
+
+enum Reading<'a> {
+    Readable(Judged<'a>),
+    /// Something else refuses already (`built-by`, `evidence-unambiguous`): rules that read provenance say nothing.
+    Silent,
+    /// There is none to read, and nothing else says so: rules that read provenance are unmet.
+    Absent,
+}
+
+/// What every rule may look at.
+struct Facts<'a> {
+    root: &'a Root,
+    case: &'a Case,
+    opened: &'a [Opened<'a>],
+    candidates: Vec<(&'a Opened<'a>, &'a Provenance)>,
+    reading: Reading<'a>,
+}
+
+pub fn judge(model: &Model) -> Answer {
+    let (root, case) = (&model.root, &model.case);
+    let Some(policy) = model.policies.iter().find(|policy| claims(policy, case)) else {
+        return Answer::Unmet { refused: Rules::from(["policy-missing"]), warned: Rules::new() };
+    };
+    let opened: Vec<_> = case.envelopes.iter().filter_map(|envelope| open(root, case, envelope)).collect();
+    if opened.iter().any(|opened| opened.trusted.is_some_and(|time| time > case.at + TOLERANCE)) {
+        return Answer::CannotDecide;
+    }
+    let mut main = policy.require.clone();
+    if !main.built_by.is_empty() {
+        main.parameters.get_or_insert_default();
+    }
+    let candidates = candidates(&opened);
+    let reading = reading(&main, case, &candidates);
+    let facts = Facts { root, case, opened: &opened, candidates, reading };
+
+    let (mut refused, mut warned) = (unmet(&facts, &main), Rules::new());
+    for (from, require) in &policy.upcoming {
+        let into = if case.at >= *from { &mut refused } else { &mut warned };
+        into.extend(unmet(&facts, require));
+    }
+    if opened.len() < case.envelopes.len() {
+        refused.insert("evidence-authentic");
+    }
+    if !evidence_unambiguous(&facts) {
+        refused.insert("evidence-unambiguous");
+    }
+    if !evidence_applies(&facts, refused.is_empty()) {
+        refused.insert("evidence-applies");
+    }
+    if refused.is_empty() { Answer::Met { warned } } else { Answer::Unmet { refused, warned } }
+}
+
+/// The rules of this `require` that are not met. A rule that is omitted is met.
+fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
+    type Rule = fn(&Facts<'_>, &Require) -> bool;
+    let rules: [(&str, Rule); 7] = [
+        ("signed-by", signed_by),
+        ("built-by", built_by),
+        ("tests", tests),
+        ("released-for", released_for),
+        ("version", version),
+        ("scanned", scanned),
+        ("requested-by", requested_by),
+    ];
+    type ReadingRule = fn(&Facts<'_>, &Require, &Judged<'_>) -> bool;
+    let reading_rules: [(&str, bool, ReadingRule); 13] = [
+        ("source-repository", require.repository.is_some(), source_repository),
+        ("source-branch", require.branch.is_some(), source_branch),
+        ("source-reviewed", require.reviewed.is_some(), source_reviewed),
+        ("target", require.target.is_some(), target),
+        ("parameters", require.parameters.is_some(), parameters),
+        ("command", require.command.is_some(), command),
+        ("hermetic", require.hermetic, hermetic),
+        ("tools", !require.tools.is_empty(), tools),
+        ("dependencies", require.dependencies.is_some(), dependencies),
+        ("built-within", require.built_within.is_some(), built_within),
+        ("rebuilt", require.rebuilt.is_some(), rebuilt),
+        ("format", require.format.is_some(), format),
+        ("logged", require.logged.is_some(), logged),
+    ];
+    let unmet = rules.into_iter().filter(|(_, met)| !met(facts, require)).map(|(name, _)| name);
+    let unmet_reading = reading_rules.into_iter().filter(|(_, asked, met)| match &facts.reading {
+        Reading::Readable(judged) => *asked && !met(facts, require, judged),
+        Reading::Silent => false,
+        Reading::Absent => *asked,
+    });
+    unmet.chain(unmet_reading.map(|(name, _, _)| name)).collect()
+}
+
+// ---- Selection ---------------------------------------------------------------------------------------------
+
+fn claims(policy: &Policy, case: &Case) -> bool {
+    matches(&policy.environment, &case.environment) && matches(&policy.artifact, &case.artifact)
+}
+
+/// `*` stands for exactly one segment that is not empty.
+fn matches(pattern: &str, text: &str) -> bool {
+    let same = |(p, t): (&str, &str)| if p == "*" { !t.is_empty() } else { p == t };
+    pattern.split('/').count() == text.split('/').count() && pattern.split('/').zip(text.split('/')).all(same)
+}
+
+// ---- Step 1: authentic -------------------------------------------------------------------------------------
+
+fn open<'a>(root: &'a Root, case: &Case, envelope: &'a Envelope) -> Option<Opened<'a>> {
+    let trusted = trusted_time(root, envelope);
+    let known = |name: &String| root.principals.iter().find(|principal| principal.name == *name);
+    let signers = envelope.signers.iter().filter_map(known);
+    let signers: Vec<_> = signers.filter(|signer| counts(signer, trusted, case.at)).collect();
+    if signers.is_empty() { None } else { Some(Opened { envelope, signers, trusted }) }
+}
+
+fn trusted_time(root: &Root, envelope: &Envelope) -> Option<Time> {
+    let (log, cosignatures) = envelope.logged.as_ref()?;
+    let seen = cosignatures.iter().filter(|(witness, _)| root.witnesses.contains(witness));
+    if root.logs.contains(log) { seen.map(|(_, time)| *time).min() } else { None }
+}
+
+fn counts(signer: &Principal, trusted: Option<Time>, at: Time) -> bool {
+    let moment = trusted.unwrap_or(at);
+    let begun = signer.from.is_none_or(|from| from <= moment);
+    let not_over = signer.until.is_none_or(|until| moment <= until);
+    let before = |revoked| trusted.is_some_and(|time| time < revoked);
+    begun && not_over && signer.revoked.is_none_or(before)
+}
+
+fn holds(signer: &Principal, role: Role, by: &[String]) -> bool {
+    signer.roles.contains(&role) && (by.is_empty() || by.contains(&signer.name))
+}
+
+fn signed(opened: &Opened<'_>, role: Role, by: &[String]) -> bool {
+    opened.signers.iter().any(|signer| holds(signer, role, by))
+}
+
+// ---- Step 2: applies ---------------------------------------------------------------------------------------
+
+fn judged<'a>(facts: &'a Facts<'_>) -> Option<&'a Provenance> {
+    if let Reading::Readable(judged) = &facts.reading { Some(judged.provenance) } else { None }
+}
+
+fn about_the_artifact<'a>(opened: &'a [Opened<'a>]) -> impl Iterator<Item = &'a Opened<'a>> {
+    opened.iter().filter(|opened| opened.envelope.about == About::TheArtifact)
+}
+
+fn about_artifact_or_source<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a Opened<'a>> {
+    facts.opened.iter().filter(|opened| applies(facts, opened))
+}
+
+fn applies(facts: &Facts<'_>, opened: &Opened<'_>) -> bool {
+    match &opened.envelope.about {
+        About::TheArtifact => true,
+        About::AnotherArtifact => false,
+        About::Commit(commit) => judged(facts).is_some_and(|said| said.commit.as_ref() == Some(commit)),
+    }
+}
+
+/// Evidence about a commit, where no commit is known, is worth a finding only if nothing else explains the refusal.
+fn evidence_applies(facts: &Facts<'_>, nothing_else_refused: bool) -> bool {
+    let commit_known = judged(facts).is_some_and(|said| said.commit.is_some());
+    let excused = |opened: &Opened<'_>| {
+        !nothing_else_refused && !commit_known && matches!(opened.envelope.about, About::Commit(_))
+    };
+    facts.opened.iter().all(|opened| applies(facts, opened) || excused(opened))
+}
+
+fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
+    let mut claims: BTreeSet<(&str, Option<&str>, &str)> = BTreeSet::new();
+    let mut unambiguous = facts.candidates.len() < 2;
+    for opened in about_artifact_or_source(facts) {
+        let claimed_here: BTreeSet<(&str, Option<&str>)> = match &opened.envelope.says {
+            Says::Test(names, _) => names.iter().map(|name| ("test", Some(name.as_str()))).collect(),
+            Says::Scan(..) => BTreeSet::from([("scan", None)]),
+            Says::Release(..) => BTreeSet::from([("release", None)]),
+            Says::Review { base, .. } => BTreeSet::from([("review", base.as_deref())]),
+            Says::Provenance(_) if signed(opened, Role::Rebuilder, &[]) => {
+                BTreeSet::from([("rebuild", None)])
+            }
+            Says::Provenance(_) | Says::Nothing => BTreeSet::new(),
+        };
+        for (kind, name) in claimed_here {
+            unambiguous &= opened.signers.iter().all(|signer| claims.insert((kind, name, &signer.name)));
+        }
+    }
+    unambiguous
+}
+
+/// The provenance statements about the artifact that are not only rebuilders'.
+fn candidates<'a>(opened: &'a [Opened<'a>]) -> Vec<(&'a Opened<'a>, &'a Provenance)> {
+    let only_a_vote = |opened: &Opened<'_>| {
+        opened.signers.iter().all(|signer| holds(signer, Role::Rebuilder, &[]))
+            && !signed(opened, Role::Builder, &[])
+    };
+    let said = |opened: &'a Opened<'a>| match &opened.envelope.says {
+        Says::Provenance(provenance) if !only_a_vote(opened) => Some((opened, provenance)),
+        _ => None,
+    };
+    about_the_artifact(opened).filter_map(said).collect()
+}
+
+fn reading<'a>(main: &Require, case: &Case, candidates: &[(&'a Opened<'a>, &'a Provenance)]) -> Reading<'a> {
+    let not_readable = if main.built_by.is_empty() { Reading::Absent } else { Reading::Silent };
+    let (opened, provenance) = match candidates {
+        [] => return not_readable,
+        [one] => *one,
+        _ => return Reading::Silent,
+    };
+    let mut builders = accepted_builders(case, opened, provenance, &main.built_by);
+    let mut accepted = !builders.is_empty();
+    if main.built_by.is_empty() {
+        builders =
+            opened.signers.iter().copied().filter(|signer| holds(signer, Role::Builder, &[])).collect();
+        accepted = opened.signers.iter().any(|signer| main.signed_by.contains(&signer.name));
+    }
+    if accepted { Reading::Readable(Judged { opened, provenance, builders }) } else { not_readable }
+}
+
+// ---- Step 3: the rules -------------------------------------------------------------------------------------
+
+fn signed_by(facts: &Facts<'_>, require: &Require) -> bool {
+    let listed = |signer: &&Principal| require.signed_by.contains(&signer.name);
+    require.signed_by.is_empty()
+        || about_the_artifact(facts.opened).any(|opened| opened.signers.iter().any(listed))
+}
+
+fn built_by(facts: &Facts<'_>, require: &Require) -> bool {
+    match facts.candidates.as_slice() {
+        _ if require.built_by.is_empty() => true,
+        [] => false,
+        [(opened, said)] => !accepted_builders(facts.case, opened, said, &require.built_by).is_empty(),
+        _ => true, // `evidence-unambiguous` refuses
+    }
+}
+
+/// The signers that meet all four conditions of `built-by`, each by itself.
+fn accepted_builders<'a>(
+    c: &Case,
+    from: &Opened<'a>,
+    said: &Provenance,
+    names: &[String],
+) -> Vec<&'a Principal> {
+    let accepted = |signer: &&Principal| {
+        let listed = names.contains(&signer.name) && signer.roles.contains(&Role::Builder);
+        let may_claim = signer.ids.contains(&said.builder_id);
+        let admitted = signer.environments.is_empty()
+            || signer.environments.iter().any(|pattern| matches(pattern, &c.environment));
+        let recalled = said.builder_version.as_ref().is_some_and(|v| signer.recalled_versions.contains(v));
+        listed && may_claim && admitted && !recalled
+    };
+    from.signers.iter().copied().filter(accepted).collect()
+}
+
+fn source_repository(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    judged.provenance.repository == require.repository
+}
+
+fn source_branch(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    judged.provenance.reference == require.branch.as_ref().map(|branch| format!("refs/heads/{branch}"))
+}
+
+fn source_reviewed(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let (Some((approvals, by)), history) = (&require.reviewed, &judged.provenance.history) else {
+        return true;
+    };
+    let person = |identity: &String| facts.root.people.get(&identity.to_lowercase());
+    let reviews = counted_reviews(facts, judged.provenance, by);
+
+    let old = up_to(history, reviews.iter().filter_map(|review| review.base));
+    let new = history.iter().filter(|commit| !old.contains(&commit.id));
+    let mut identities: Vec<&String> = reviews.iter().flat_map(|review| review.authors).collect();
+    identities.extend(new.flat_map(|commit| &commit.people));
+    let authors: BTreeSet<_> = identities.iter().filter_map(|identity| person(identity)).collect();
+
+    let mut approvers = BTreeSet::new();
+    for review in &reviews {
+        approvers.extend(&review.own);
+        if review.by_authority {
+            approvers.extend(review.reviewers.iter().filter_map(person));
+        }
+    }
+    let mut by_authority = reviews.iter().filter(|review| review.by_authority);
+    let reviewed = |base| reviews.iter().any(|review| review.by_authority && review.base == Some(base));
+    let mut own = reviews.iter().filter(|review| !review.own.is_empty());
+
+    let all_mapped = identities.iter().all(|identity| person(identity).is_some());
+    let enough = approvers.difference(&authors).count() as u64 >= *approvals;
+    let known = !history.is_empty() || by_authority.any(|review| !review.authors.is_empty());
+    all_mapped && enough && known && own.all(|review| review.base.is_none_or(reviewed))
+}
+
+/// A review that counts: by a review authority, or by people of their own (whose names `own` has), or both.
+struct Review<'a> {
+    base: Option<&'a String>,
+    authors: &'a [String],
+    reviewers: &'a [String],
+    by_authority: bool,
+    own: Vec<&'a String>,
+}
+
+fn counted_reviews<'a>(facts: &'a Facts<'_>, judged: &Provenance, by: &[String]) -> Vec<Review<'a>> {
+    let counted = |opened: &'a Opened<'_>| {
+        let Says::Review { repository, base, authors, reviewers } = &opened.envelope.says else {
+            return None;
+        };
+        let About::Commit(commit) = &opened.envelope.about else { return None };
+        let source = judged.commit.as_ref() == Some(commit) && judged.repository.as_ref() == Some(repository);
+        let by_authority = signed(opened, Role::ReviewAuthority, by);
+        let people = opened.signers.iter().filter(|signer| holds(signer, Role::Reviewer, by));
+        let own: Vec<&String> = people.map(|signer| &signer.name).collect();
+        let counts = source && (by_authority || !own.is_empty());
+        counts.then_some(Review { base: base.as_ref(), authors, reviewers, by_authority, own })
+    };
+    facts.opened.iter().filter_map(counted).collect()
+}
+
+/// These commits and all their ancestors, as far as the history knows them.
+fn up_to<'a>(history: &'a [Commit], bases: impl Iterator<Item = &'a String>) -> BTreeSet<&'a String> {
+    let mut reached: BTreeSet<&String> = bases.collect();
+    loop {
+        let before = reached.len();
+        for commit in history.iter() {
+            if reached.contains(&commit.id) {
+                reached.extend(&commit.parents);
+            }
+        }
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+fn target(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    judged.provenance.target == require.target
+}
+
+fn parameters(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    require.parameters.as_ref() == Some(&judged.provenance.parameters)
+}
+
+fn command(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    judged.provenance.command == require.command
+}
+
+fn hermetic(_: &Facts<'_>, _: &Require, judged: &Judged<'_>) -> bool {
+    let Some(version) = judged.provenance.builder_version.as_deref().and_then(numbers) else { return false };
+    let granted =
+        |range: &String| range.strip_prefix(">=").and_then(numbers).is_some_and(|least| version >= least);
+    judged.provenance.hermetic && judged.builders.iter().any(|builder| builder.hermetic.iter().any(granted))
+}
+
+fn tools(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let mut tools = judged.provenance.dependencies.iter().filter(|(_, _, tool)| *tool).peekable();
+    let listed = |uri, digest| require.tools.iter().any(|(u, d)| u == uri && Some(d) == digest);
+    tools.peek().is_some() && tools.all(|(uri, digest, _)| listed(uri, digest.as_ref()))
+}
+
+fn dependencies(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let Some((denied, pinned)) = &require.dependencies else { return true };
+    judged.provenance.dependencies.iter().all(|(uri, digest, _)| {
+        (digest.is_some() || !pinned) && !denied.iter().any(|denied| is_denied(uri, denied))
+    })
+}
+
+fn is_denied(uri: &str, denied: &str) -> bool {
+    let (Some((name, version)), Some((denied, only))) = (package(uri), package(denied)) else { return false };
+    name == denied && (only.is_none() || version.is_none() || version == only)
+}
+
+/// The name (with type and namespace, in lower case) and the version of a package URL.
+fn package(uri: &str) -> Option<(String, Option<&str>)> {
+    let rest = uri.strip_prefix("pkg:")?;
+    match rest.rsplit_once('@') {
+        Some((name, version)) if !version.contains('/') => Some((name.to_lowercase(), Some(version))),
+        _ => Some((rest.to_lowercase(), None)),
+    }
+}
+
+fn tests(facts: &Facts<'_>, require: &Require) -> bool {
+    const PASSED: u8 = 0;
+    const FAILED: u8 = 2;
+    let Some((names, by)) = &require.tests else { return true };
+    names.iter().all(|name| {
+        let result = |opened: &Opened<'_>| match &opened.envelope.says {
+            Says::Test(carried, result) if carried.contains(name) => Some(*result),
+            _ => None,
+        };
+        let by_testers = about_artifact_or_source(facts).filter(|opened| signed(opened, Role::Tester, by));
+        let results: Vec<u8> = by_testers.filter_map(result).collect();
+        results.contains(&PASSED) && !results.contains(&FAILED)
+    })
+}
+
+fn released_for(facts: &Facts<'_>, require: &Require) -> bool {
+    let Some((word, by)) = &require.released_for else { return true };
+    releases(facts, by).iter().any(|(_, environments)| environments.contains(word))
+}
+
+/// What releases about the artifact say, by releasers.
+fn releases<'a>(facts: &'a Facts<'_>, by: &[String]) -> Vec<(Option<Version>, &'a [String])> {
+    let said = |opened: &'a Opened<'_>| match &opened.envelope.says {
+        Says::Release(version, environments) => Some((*version, environments.as_slice())),
+        _ => None,
+    };
+    let by_releasers = about_the_artifact(facts.opened).filter(|opened| signed(opened, Role::Releaser, by));
+    by_releasers.filter_map(said).collect()
+}
+
+fn built_within(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let (finished, at) = (judged.provenance.finished, facts.case.at);
+    let in_the_future = finished.is_some_and(|time| time > at + TOLERANCE);
+    let oldest = finished.into_iter().chain(judged.opened.trusted).min();
+    !in_the_future && oldest.is_some_and(|oldest| require.built_within.is_none_or(|span| at - oldest <= span))
+}
+
+type Version = (u64, u64, u64);
+
+fn version(facts: &Facts<'_>, require: &Require) -> bool {
+    let Some(least) = require.version else { return true };
+    let reference = judged(facts).and_then(|said| said.reference.as_deref());
+    let tag = reference.and_then(|reference| reference.strip_prefix("refs/tags/")).and_then(semver);
+    let released = releases(facts, &[]).into_iter().filter_map(|(version, _)| Some((version?, false)));
+    let known: Vec<_> = tag.into_iter().chain(released).collect();
+    !known.is_empty() && known.iter().all(|(version, pre_release)| !pre_release && *version >= least)
+}
+
+/// The numbers of a SemVer, with or without a `v`, and whether it is a pre-release.
+fn semver(text: &str) -> Option<(Version, bool)> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let without_metadata = text.split_once('+').map_or(text, |(before, _)| before);
+    match without_metadata.split_once('-') {
+        Some((core, _)) => Some((numbers(core)?, true)),
+        None => Some((numbers(without_metadata)?, false)),
+    }
+}
+
+/// "MAJOR.MINOR.PATCH", without leading zeros or signs.
+fn numbers(text: &str) -> Option<Version> {
+    let number = |part: &str| part.parse::<u64>().ok().filter(|number| number.to_string() == part);
+    match text.split('.').collect::<Vec<_>>().as_slice() {
+        [major, minor, patch] => Some((number(major)?, number(minor)?, number(patch)?)),
+        _ => None,
+    }
+}
+
+fn scanned(facts: &Facts<'_>, require: &Require) -> bool {
+    let Some((within, worst, by)) = &require.scanned else { return true };
+    let recent = |opened: &Opened<'_>| {
+        let Says::Scan(finished, database, severities) = &opened.envelope.says else { return None };
+        let oldest = database.iter().chain(&opened.trusted).fold(*finished, |oldest, time| oldest.min(*time));
+        let counts = *finished <= facts.case.at + TOLERANCE && facts.case.at - oldest <= *within;
+        counts.then(|| severities.iter().all(|severity| severity <= worst))
+    };
+    let by_scanners = about_artifact_or_source(facts).filter(|opened| signed(opened, Role::Scanner, by));
+    let clean: Vec<bool> = by_scanners.filter_map(recent).collect();
+    !clean.is_empty() && clean.iter().all(|clean| *clean)
+}
+
+fn rebuilt(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let Some((at_least, by)) = &require.rebuilt else { return true };
+    let agrees = |opened: &&Opened<'_>| match &opened.envelope.says {
+        Says::Provenance(said) => agree(said, judged.provenance),
+        _ => false,
+    };
+    let signers = about_the_artifact(facts.opened).filter(agrees).flat_map(|opened| &opened.signers);
+    let voters = signers.filter(|signer| holds(signer, Role::Rebuilder, by));
+    let operators: BTreeSet<_> = voters.filter_map(|voter| voter.operator.as_ref()).collect();
+    operators.len() as u64 >= *at_least
+}
+
+fn agree(one: &Provenance, other: &Provenance) -> bool {
+    fn inputs(of: &Provenance) -> BTreeSet<(&String, &Option<String>)> {
+        of.dependencies.iter().map(|(uri, digest, _)| (uri, digest)).collect()
+    }
+    let source_known = one.repository.is_some() && one.commit.is_some();
+    let same_source = (&one.repository, &one.commit) == (&other.repository, &other.commit);
+    let same_call =
+        (&one.target, &one.command, &one.parameters) == (&other.target, &other.command, &other.parameters);
+    source_known && same_source && same_call && inputs(one) == inputs(other)
+}
+
+fn requested_by(facts: &Facts<'_>, require: &Require) -> bool {
+    let requester = facts.case.requester.as_ref();
+    let person = requester.and_then(|identity| facts.root.people.get(&identity.to_lowercase()));
+    let within =
+        |group| person.is_some_and(|person| facts.root.groups.get(group).is_some_and(|g| g.contains(person)));
+    require.requested_by.is_empty() || require.requested_by.iter().any(within)
+}
+
+fn format(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    require.format.is_none_or(|least| judged.provenance.format >= least)
+}
+
+fn logged(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let (Some((wanted, least)), Some((log, cosignatures))) =
+        (&require.logged, &judged.opened.envelope.logged)
+    else {
+        return false;
+    };
+    let witnesses = cosignatures.iter().map(|(witness, _)| witness);
+    let saw: BTreeSet<_> = witnesses.filter(|witness| facts.root.witnesses.contains(*witness)).collect();
+    log == wanted && facts.root.logs.contains(log) && saw.len() as u64 >= *least
+}
