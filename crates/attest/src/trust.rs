@@ -201,6 +201,25 @@ impl TrustRoot {
         self.witnesses.iter().map(|(name, key)| (name.as_str(), key))
     }
 
+    /// The same trust root with other keys, one a name: for policy tests, which sign what they assert. Its digest is
+    /// another one, so that no case judged under it can pass for one judged under the reviewed file.
+    #[must_use]
+    pub fn rekeyed(&self, key: impl Fn(&str) -> PublicKey) -> Self {
+        let mut root = self.clone();
+        root.text = format!("# rekeyed for tests\n{}", self.text);
+        root.digest = Digest::sha256(root.text.as_bytes());
+        for principal in root.principals.values_mut() {
+            principal.keys.truncate(1);
+            for trusted in &mut principal.keys {
+                trusted.key = key(&principal.name);
+            }
+        }
+        for (name, note) in root.logs.iter_mut().chain(&mut root.witnesses) {
+            note.key = key(name);
+        }
+        root
+    }
+
     /// Refuses a version below one that was in force: the floor is kept by whoever loads trust roots.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod policy;
 mod redact;
 pub mod rule;
 pub mod rules;
+pub mod scenario;
 mod verdict;
 
 pub use book::{Book, SourceFile};
