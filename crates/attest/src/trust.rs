@@ -171,7 +171,7 @@ impl TrustRoot {
     /// The person that an identity (an e-mail address, a forge account) belongs to.
     #[must_use]
     pub fn person(&self, identity: &str) -> Option<&str> {
-        self.identities.get(&identity.to_lowercase()).map(String::as_str)
+        self.identities.get(&identity.to_ascii_lowercase()).map(String::as_str)
     }
 
     /// The people of a group.

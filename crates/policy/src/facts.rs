@@ -17,19 +17,29 @@ pub struct Facts<'a> {
     about_artifact: Vec<Evidence>,
     /// Proven to be about the commit or tree that the judged provenance names.
     about_source: Vec<Evidence>,
-    judged: Judged,
-    policy_asks_for_builder: bool,
+    choice: Choice,
+}
+
+/// The provenance that rules read, and the builder whose word it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'e> {
+    /// The evidence.
+    pub evidence: &'e Evidence,
+    /// What it says.
+    pub provenance: &'e Provenance,
+    /// The name in the trust root that `built-by` accepted.
+    pub builder: &'e str,
 }
 
 /// Which provenance is judged.
 #[derive(Debug)]
-enum Judged {
+enum Choice {
     /// None was submitted.
     None,
     /// Two or more were, and nothing says which one to judge.
     Ambiguous,
-    /// One was, and its signer may speak for this policy. An index into `about_artifact`.
-    One(usize),
+    /// One was, and this builder may speak for this policy. An index into `about_artifact`.
+    One(usize, String),
     /// One was, and its signer may not.
     Refused(usize),
 }
@@ -68,16 +78,9 @@ pub(crate) fn gather<'a>(case: &'a Case, root: &'a TrustRoot, policy: &Policy) -
     }
     check_clock(case, &attestations)?;
     let (about_artifact, elsewhere) = split(attestations, case.artifact());
-    let judged = choose(&about_artifact, policy, case, root);
-    let mut facts = Facts {
-        case,
-        root,
-        about_artifact,
-        about_source: Vec::new(),
-        judged,
-        policy_asks_for_builder: policy.asks_for("built-by"),
-    };
-    let source = facts.judged_evidence().and_then(Evidence::source_artifact);
+    let choice = choose(&about_artifact, policy, case, root);
+    let mut facts = Facts { case, root, about_artifact, about_source: Vec::new(), choice };
+    let source = facts.provenance().and_then(|judged| judged.evidence.source_artifact());
     let consequences = facts.place_elsewhere(elsewhere, source.as_ref(), &mut findings);
     Ok(Gathered { facts, findings, consequences })
 }
@@ -111,7 +114,7 @@ fn split<'n>(attestations: Vec<Named<'n>>, artifact: &Artifact) -> (Vec<Evidence
 }
 
 /// The one provenance that is judged: whatever is not a rebuilder's. Two are ambiguous, and none is picked.
-fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot) -> Judged {
+fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot) -> Choice {
     let is_candidate = |e: &&Evidence| {
         let only_rebuilds = e.attestation().signers().iter().all(|s| {
             s.roles.contains(&Role::Rebuilder) && !s.roles.contains(&Role::Builder)
@@ -119,14 +122,15 @@ fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot)
         matches!(e.predicate(), Predicate::Provenance(_)) && !only_rebuilds
     };
     let mut candidates = evidence.iter().enumerate().filter(|(_, e)| is_candidate(e));
-    let Some((index, evidence)) = candidates.next() else { return Judged::None };
+    let Some((index, evidence)) = candidates.next() else { return Choice::None };
     if candidates.next().is_some() {
-        return Judged::Ambiguous;
+        return Choice::Ambiguous;
     }
-    if policy.accepts_provenance(|names| built_by::problem(names, evidence, case, root).is_none(), evidence) {
-        Judged::One(index)
-    } else {
-        Judged::Refused(index)
+    // without `built-by` nobody is believed: the language refuses rules that read provenance then
+    let builders = policy.names_of("built-by");
+    match built_by::accept(builders, evidence, case, root) {
+        Ok(name) => Choice::One(index, name),
+        Err(_) => Choice::Refused(index),
     }
 }
 
@@ -187,41 +191,29 @@ impl<'a> Facts<'a> {
         &self.about_source
     }
 
-    /// The provenance that is judged, whether or not its signer may speak.
+    /// The one provenance that was submitted, whether or not its signer may speak.
     #[must_use]
     pub fn submitted_provenance(&self) -> Option<&Evidence> {
-        match self.judged {
-            Judged::One(index) | Judged::Refused(index) => self.about_artifact.get(index),
-            Judged::None | Judged::Ambiguous => None,
-        }
-    }
-
-    fn judged_evidence(&self) -> Option<&Evidence> {
-        match self.judged {
-            Judged::One(index) => self.about_artifact.get(index),
-            Judged::Refused(_) | Judged::None | Judged::Ambiguous => None,
+        match self.choice {
+            Choice::One(index, _) | Choice::Refused(index) => self.about_artifact.get(index),
+            Choice::None | Choice::Ambiguous => None,
         }
     }
 
     /// Whether two provenance records were submitted.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self.judged, Judged::Ambiguous)
+        matches!(self.choice, Choice::Ambiguous)
     }
 
-    /// The provenance that a rule reads.
-    ///
-    /// # Errors
-    /// Where there is none to judge: the rule's finding that it is absent, or nothing where another rule
-    /// (`built-by`, `evidence-unambiguous`) already refuses for that very reason.
-    pub fn provenance(&self, absent: impl FnOnce() -> Finding) -> Result<(&Evidence, &Provenance), Vec<Finding>> {
-        if let Some(evidence) = self.judged_evidence()
-            && let Predicate::Provenance(provenance) = evidence.predicate()
-        {
-            return Ok((evidence, provenance));
-        }
-        let said_elsewhere = self.policy_asks_for_builder || self.is_ambiguous();
-        Err(if said_elsewhere { Vec::new() } else { vec![absent()] })
+    /// The provenance that rules read. Where there is none, `built-by` or `evidence-unambiguous` refuses for that very
+    /// reason, and a rule that reads provenance has nothing to add.
+    #[must_use]
+    pub fn provenance(&self) -> Option<Judged<'_>> {
+        let Choice::One(index, builder) = &self.choice else { return None };
+        let evidence = self.about_artifact.get(*index)?;
+        let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
+        Some(Judged { evidence, provenance, builder })
     }
 }
 

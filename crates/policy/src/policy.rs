@@ -1,6 +1,6 @@
 //! One policy: what may be in one environment.
 
-use attest::{Digest, Evidence, Place, TrustRoot};
+use attest::{Digest, Place, TrustRoot};
 use attest::time::Span;
 use jiff::Timestamp;
 
@@ -135,19 +135,9 @@ impl Policy {
         self.require.iter().any(|r| r.rule.name == rule)
     }
 
-    /// Whether provenance may speak: its builder is one that `built-by` lists, or, without that rule, it is signed
-    /// by a name of `signed-by`.
-    pub(crate) fn accepts_provenance(
-        &self,
-        builder_counts: impl Fn(&[NameUse]) -> bool,
-        evidence: &Evidence,
-    ) -> bool {
-        let names = |rule: &str| self.require.iter().find(|r| r.rule.name == rule).map(|r| r.check.names());
-        match (names("built-by"), names("signed-by")) {
-            (Some(builders), _) => builder_counts(builders),
-            (None, Some(signers)) => signers.iter().any(|s| evidence.is_signed_by(&s.name)),
-            (None, None) => false,
-        }
+    /// The names that a rule of `require` uses.
+    pub(crate) fn names_of(&self, rule: &str) -> &[NameUse] {
+        self.require.iter().find(|r| r.rule.name == rule).map(|r| r.check.names()).unwrap_or_default()
     }
 
     /// The names it uses that the trust root does not know in that role.

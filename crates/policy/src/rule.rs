@@ -22,6 +22,8 @@ pub struct Rule {
     pub example: &'static str,
     /// The threats of THREATS.md that it mitigates.
     pub threats: &'static [&'static str],
+    /// Whether it reads the judged provenance: then the policy must have `built-by`, which says whose to believe.
+    pub reads_provenance: bool,
     /// Reads its value; nothing for built-in rules, which no policy can leave out.
     pub read: Option<fn(&Node, &mut Problems) -> Option<Box<dyn Check>>>,
     /// The JSON Schema of its value.

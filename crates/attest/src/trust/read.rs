@@ -252,7 +252,7 @@ fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, proble
     let Some(fields) = Fields::read(node, "a person", &["identities", "roles", "keys"], problems) else { return };
     let identities = fields.required("identities", problems).and_then(|n| problems.keep(n.strings()));
     for (identity, place) in identities.unwrap_or_default() {
-        let other = root.identities.insert(identity.to_lowercase(), name.to_owned());
+        let other = root.identities.insert(identity.to_ascii_lowercase(), name.to_owned());
         if let Some(other) = other.filter(|o| o != name) {
             let message = format!("the identity `{identity}` belongs to two people, `{other}` and `{name}`");
             problems.push(LoadError::new(&place, &message).fix("an identity is one person's: remove it from one"));

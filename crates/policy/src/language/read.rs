@@ -38,6 +38,10 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<Policy> {
     let breakglass = fields.optional("breakglass").and_then(|n| read_breakglass(n, problems));
     let require = fields.required("require", problems).and_then(|n| read_whole_require(n, problems));
     let upcoming = fields.optional("upcoming").map(|n| read_upcoming(n, problems)).unwrap_or_default();
+    if let Some(require) = &require {
+        let has_builder = require.iter().any(|r| r.rule.name == "built-by");
+        upcoming.iter().for_each(|u| check_provenance(&u.require, has_builder, problems));
+    }
     Some(Policy {
         name: node.place.file.to_string(),
         digest: Digest::sha256(text.as_bytes()),
@@ -125,12 +129,25 @@ fn read_whole_require(node: &Node, problems: &mut Problems) -> Option<Vec<Requir
         );
         return None;
     }
+    check_provenance(&require, asks("built-by"), problems);
     if asks("built-by") && !asks("parameters") {
         let rule = rules::by_name("parameters")?;
         let check = parameters::none_allowed(&node.place);
         require.push(Requirement { rule, place: node.place.clone(), check });
     }
     Some(require)
+}
+
+/// A rule that reads provenance needs somebody whose provenance is believed.
+fn check_provenance(require: &[Requirement], has_builder: bool, problems: &mut Problems) {
+    for requirement in require.iter().filter(|r| r.rule.reads_provenance && !has_builder) {
+        let key = requirement.rule.key;
+        problems.push(
+            LoadError::new(&requirement.place, &format!("`{key}` reads provenance, and nothing says whose to believe"))
+                .wanted("`built-by` under `require`")
+                .fix("add a line `built-by: [NAME]` with a builder of the trust root"),
+        );
+    }
 }
 
 fn read_require(node: &Node, problems: &mut Problems) -> Option<Vec<Requirement>> {

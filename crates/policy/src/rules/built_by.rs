@@ -15,10 +15,13 @@ pub(crate) const RULE: Rule = Rule {
     docs: "Met where exactly one provenance is submitted, and it (1) is signed by a listed name that holds the role \
            builder in the trust root, (2) claims a `builder.id` that the trust root lets this name claim, (3) comes from \
            a builder that the trust root admits in this environment, and (4) is not recalled: neither the builder's \
-           version, nor a tool it names by digest, nor the time at which the build finished. All other rules read the \
-           provenance only where this rule is met.",
+           version, nor a tool it names by digest, nor the time at which the build finished; a recall that names several of \
+           these recalls what matches all of them, and a version or time that the provenance does not say counts as \
+           recalled. One signer must meet (1) to (4) alone. Rules that read provenance read it only where this rule is \
+           met, and a policy that has one of them must have this one.",
     example: "built-by: [official-ci]",
     threats: &["T3", "T5", "T7", "T9", "T10"],
+    reads_provenance: false,
     read: Some(read),
     schema: list_schema,
 };
@@ -36,7 +39,7 @@ impl Check for BuiltBy {
             return Vec::new();
         }
         match facts.submitted_provenance() {
-            Some(evidence) => problem(&self.0, evidence, facts.case(), facts.root()).into_iter().collect(),
+            Some(evidence) => accept(&self.0, evidence, facts.case(), facts.root()).err().into_iter().collect(),
             None => vec![absent(&self.0, facts)],
         }
     }
@@ -68,38 +71,46 @@ fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
     wanted(names, finding)
 }
 
-/// What is wrong with a provenance's builder; nothing where it may speak.
-pub(crate) fn problem(names: &[NameUse], evidence: &Evidence, case: &Case, root: &TrustRoot) -> Option<Finding> {
-    let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
+/// The name of the builder that may speak for a provenance, or what is wrong with it.
+pub(crate) fn accept(
+    names: &[NameUse],
+    evidence: &Evidence,
+    case: &Case,
+    root: &TrustRoot,
+) -> Result<String, Finding> {
+    let Predicate::Provenance(provenance) = evidence.predicate() else { return Err(other(names, evidence)) };
     let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
     let mut refused = None;
     for signer in listed {
         match refusal(&signer.name, provenance, case, root) {
-            None => return None,
+            None => return Ok(signer.name.clone()),
             Some((message, wanted, fix)) => {
-                refused = Some(Finding::new(RULE.name, &message, &fix).wanted_always(&wanted).found(&claimed(provenance)));
+                let finding = Finding::new(RULE.name, &message, &fix).wanted_always(&wanted);
+                refused = Some(finding.found(&claimed(provenance)));
             }
         }
     }
-    let finding = refused.unwrap_or_else(|| {
-        let roles = evidence.attestation().signers().iter();
-        let is_builder = roles.clone().any(|s| s.roles.contains(&Role::Builder));
-        let message = if is_builder {
-            "built by another builder than the policy allows"
-        } else {
-            "the provenance is signed by somebody who is no builder"
-        };
-        let fix = format!("build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR", or_list(&names_of(names)));
-        let finding = Finding::new(RULE.name, message, &fix).found(&describe(evidence));
-        let finding = match names.first() {
-            Some(first) if is_builder => {
-                finding.or(&format!("allow the other builder: add it at {}, and have it reviewed", first.place))
-            }
-            _ => finding,
-        };
-        wanted(names, finding)
-    });
-    Some(finding.within(&describe(evidence)))
+    Err(refused.unwrap_or_else(|| other(names, evidence)).within(&describe(evidence)))
+}
+
+/// The finding that nobody who is listed signed.
+fn other(names: &[NameUse], evidence: &Evidence) -> Finding {
+    let is_builder = evidence.signers_with(Role::Builder).next().is_some();
+    let message = if is_builder {
+        "built by another builder than the policy allows"
+    } else {
+        "the provenance is signed by somebody who is no builder"
+    };
+    let listed = or_list(&names_of(names));
+    let fix = format!("build it with {listed}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR");
+    let finding = Finding::new(RULE.name, message, &fix).found(&describe(evidence));
+    let finding = match names.first() {
+        Some(first) if is_builder => {
+            finding.or(&format!("allow the other builder: add it at {}, and have it reviewed", first.place))
+        }
+        _ => finding,
+    };
+    wanted(names, finding)
 }
 
 fn claimed(provenance: &Provenance) -> String {

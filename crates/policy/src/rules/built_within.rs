@@ -4,7 +4,7 @@ use attest::time::Span;
 use attest::yaml::{Node, Problems};
 use attest::Place;
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule};
 
@@ -14,9 +14,10 @@ pub(crate) const RULE: Rule = Rule {
     summary: "the build is recent enough",
     docs: "Met where the age of the build is at most the span. The age runs from the oldest of the times that are known: \
            when the provenance says that the build finished, and when a witness saw its signature. A build that claims \
-           to have finished more than 60 s after the time of the case does not meet it. A day is 24 hours.",
+           to have finished more than 60 s after the time of the case, or that does not say when, does not meet it. A day is 24 hours.",
     example: "built-within: 30d",
     threats: &["T8"],
+    reads_provenance: true,
     read: Some(read),
     schema: span_schema,
 };
@@ -49,11 +50,7 @@ impl Check for BuiltWithin {
                 .wanted(&format!("built within {}", self.span), &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says when it was built", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let at = facts.case().at();
         let Some(finished) = provenance.finished else {
             return vec![finding("the provenance does not say when it was built", "no time").within(&describe(evidence))];

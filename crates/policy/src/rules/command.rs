@@ -3,7 +3,7 @@
 use attest::yaml::{Node, Problems};
 use attest::{Json, Object, Place};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, string_schema};
 
@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            the command from the requester; where it stands in reviewed source, `target` is enough.",
     example: "command: [make, CC=gcc]",
     threats: &["T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || Object::new().with("type", "array").with("items", string_schema()).with("minItems", 1_i64).into(),
 };
@@ -48,11 +49,7 @@ impl Check for Command {
                 .wanted(&show(&self.words), &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says which command built it", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         match &provenance.command {
             Some(words) if *words == self.words => Vec::new(),
             Some(words) => vec![

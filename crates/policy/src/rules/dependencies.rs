@@ -3,7 +3,7 @@
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Object, Place};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, list_schema, object_schema};
 
@@ -13,11 +13,13 @@ pub(crate) const RULE: Rule = Rule {
     summary: "no denied package took part, and every dependency is pinned by digest",
     docs: "Reads every dependency of the judged provenance, tools included, but not the source. `denied` lists package \
            URLs: one with a version denies that version, one without denies all; namespace and name are compared \
-           without regard to case, qualifiers and subpath are left out. `pinned: true` asks that every dependency has a \
+           without regard to case, qualifiers and subpath are left out; a dependency that is named by another kind of URI \
+           is none of them. `pinned: true` asks that every dependency has a \
            digest that decides (sha256, sha384, sha512 or a git object id). A dependency without a version is taken for \
            the denied one.",
     example: "dependencies: { denied: [\"pkg:npm/event-stream@3.3.6\"], pinned: true }",
     threats: &["T8", "T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let yes = Object::new().with("const", true).into();
@@ -77,15 +79,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 
 impl Check for Dependencies {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let absent = || {
-            Finding::new(RULE.name, "nothing says what went into the build", "submit its provenance")
-                .wanted("provenance that lists its dependencies", &self.place)
-                .found("no provenance about this artifact")
-        };
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let mut findings = Vec::new();
         for dependency in &provenance.dependencies {
             if let Some((_, text, place)) = self.denied.iter().find(|(url, ..)| denies(url, &dependency.uri)) {

@@ -23,6 +23,7 @@ pub(crate) const READABLE: Rule = Rule {
            reads as absence.",
     example: "",
     threats: &["T5"],
+    reads_provenance: false,
     read: None,
     schema: no_schema,
 };
@@ -36,9 +37,11 @@ pub(crate) const AUTHENTIC: Rule = Rule {
            cosignature on the log entry carried inline), or, where there is none, at the time of the case. A key that \
            is revoked from a point in time on counts only for signatures with a trusted time, or a log position, \
            before that point; a time that the evidence claims of itself is no proof. A proof of being logged, for a \
-           log of the trust root, must hold.",
+           log of the trust root, must hold; one for another log proves nothing and harms nothing. An envelope that no rule \
+           needs must open as well: leave it out.",
     example: "",
     threats: &["T3", "T5", "T7"],
+    reads_provenance: false,
     read: None,
     schema: no_schema,
 };
@@ -50,9 +53,11 @@ pub(crate) const APPLIES: Rule = Rule {
     docs: "Step 2 of the chapter. Some subject of the statement must have the artifact's digest. Where both sides have \
            several digests, all must agree; md5 and sha1 never decide; names never decide. Evidence about a commit or \
            tree (a review, a test, a scan) applies where the judged provenance, signed by a builder that the policy \
-           accepts, names that commit or tree as the source.",
+           accepts, names that commit or tree as the source. Where no provenance is judged, nothing says which commit that \
+           would be; evidence about a commit is then reported only where nothing else is wrong.",
     example: "",
     threats: &["T5"],
+    reads_provenance: false,
     read: None,
     schema: no_schema,
 };
@@ -63,9 +68,11 @@ pub(crate) const UNAMBIGUOUS: Rule = Rule {
     summary: "there is one provenance, and one claim of each kind by each signer",
     docs: "Chapter 14, \"Ensure Unambiguous Provenance\". Exactly one provenance is judged: two that are not rebuilders' \
            are refused, and none of them is picked. Likewise two test results for tests of the same name, two scans, \
-           two releases, two reviews or two rebuilds by the same signer. The same bytes twice count once.",
+           two releases, two reviews since the same base, or two rebuilds, by the same signer. To replace a claim, submit the \
+           new one alone. The same bytes twice count once.",
     example: "",
     threats: &["T5"],
+    reads_provenance: false,
     read: None,
     schema: no_schema,
 };

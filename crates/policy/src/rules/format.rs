@@ -4,7 +4,7 @@ use attest::yaml::{Node, Problems};
 use attest::Place;
 
 use super::version::read_range;
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, string_schema};
 
@@ -17,6 +17,7 @@ pub(crate) const RULE: Rule = Rule {
            susceptible to rollback.",
     example: "format: \">=1\"",
     threats: &["T8"],
+    reads_provenance: true,
     read: Some(read),
     schema: string_schema,
 };
@@ -38,11 +39,7 @@ impl Check for Format {
                 .wanted(&format!("format {}", self.range), &self.place)
                 .found(found)
         };
-        let absent = || finding("there is no provenance whose format could be judged", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let dots = provenance.format.matches('.').count();
         let full = format!("{}{}", provenance.format, ".0".repeat(2_usize.saturating_sub(dots)));
         match semver::Version::parse(&full) {

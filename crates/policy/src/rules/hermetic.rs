@@ -1,9 +1,9 @@
 //! Every input was declared before the build.
 
 use attest::yaml::{Node, Problems};
-use attest::{Place, Role};
+use attest::Place;
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule};
 
@@ -12,9 +12,10 @@ pub(crate) const RULE: Rule = Rule {
     key: "hermetic",
     summary: "every input of the build was declared before it ran",
     docs: "Met where the judged provenance claims to be hermetic *and* the trust root grants that to this version of the \
-           builder that signed it. The claim alone is worth nothing: any builder can make it.",
+           builder that `built-by` accepted; a build without a version is granted nothing. The claim alone is worth nothing: any builder can make it.",
     example: "hermetic: true",
     threats: &["T10", "T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || attest::Object::new().with("const", true).into(),
 };
@@ -37,26 +38,15 @@ impl Check for Hermetic {
                 .wanted("a hermetic build, by a builder that the trust root grants it", &self.0)
                 .found(found)
         };
-        let absent = || {
-            let found = "no provenance about this artifact";
-            finding("nothing says whether the build was hermetic", found, "submit its provenance")
-        };
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, builder }) = facts.provenance() else { return Vec::new() };
         if !provenance.hermetic {
             let fix = "build with a builder that fetches every input by digest: portcullis build";
             return vec![finding("the build does not claim to be hermetic", "no claim", fix).within(&describe(evidence))];
         }
         let version = provenance.builder_version.as_deref();
         let parsed = version.and_then(|v| semver::Version::parse(v).ok());
-        let granted = evidence.signers_with(Role::Builder).any(|signer| {
-            let builder = facts.root().principal(&signer.name).and_then(|p| p.builder.as_ref());
-            builder.is_some_and(|b| {
-                parsed.as_ref().is_some_and(|v| b.hermetic.iter().any(|range| range.matches(v)))
-            })
-        });
+        let builder = facts.root().principal(builder).and_then(|p| p.builder.as_ref());
+        let granted = builder.zip(parsed.as_ref()).is_some_and(|(b, v)| b.hermetic.iter().any(|range| range.matches(v)));
         if granted {
             return Vec::new();
         }

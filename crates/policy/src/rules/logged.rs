@@ -3,7 +3,7 @@
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Object, Place};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, object_schema, string_schema};
 
@@ -16,6 +16,7 @@ pub(crate) const RULE: Rule = Rule {
            root cosigned (omitted means 0). No lookup is made.",
     example: "logged: { log: builds, witnesses: 2 }",
     threats: &["T7"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let count = Object::new().with("type", "integer").with("minimum", 0_i64).with("maximum", 100_i64).into();
@@ -47,11 +48,7 @@ impl Check for Logged {
             Finding::new(RULE.name, message, fix).wanted(&wanted, &self.place).found(found)
         };
         let submit = "submit the bundle as the builder wrote it: the proof is in it";
-        let absent = || finding("there is no provenance that could be logged", "no provenance about this artifact", submit);
-        let (evidence, _) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance: _, .. }) = facts.provenance() else { return Vec::new() };
         let fact = evidence.attestation().logged().iter().find(|f| f.log == self.log);
         let Some(fact) = fact else {
             let message = "nothing proves that the provenance is in the log";

@@ -3,7 +3,7 @@
 use attest::yaml::{Node, Problems};
 use attest::{Json, Object, Place};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule};
 
@@ -18,6 +18,7 @@ pub(crate) const RULE: Rule = Rule {
            completely.",
     example: "parameters: { flavour: release }",
     threats: &["T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let text = Object::new().with("type", "string");
@@ -46,15 +47,7 @@ pub(crate) fn none_allowed(place: &Place) -> Box<dyn Check> {
 
 impl Check for Parameters {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let absent = || {
-            Finding::new(RULE.name, "nothing says with which parameters it was built", "submit its provenance")
-                .wanted("provenance that lists its parameters", &self.place)
-                .found("no provenance about this artifact")
-        };
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let text = |value: &Json| match value {
             Json::String(text) => text.clone(),
             other => other.to_string(),

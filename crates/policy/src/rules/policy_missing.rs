@@ -16,6 +16,7 @@ pub(crate) const RULE: Rule = Rule {
            segment. Nothing is admitted because nobody claimed it.",
     example: "",
     threats: &["T12"],
+    reads_provenance: false,
     read: None,
     schema: || Json::Null,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Agreement, Object, Place, Predicate, Provenance, Role};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, NameKind, NameUse, Rule, is_listed, list_schema, names_of, object_schema, or_list, read_names};
 
@@ -13,13 +13,14 @@ pub(crate) const RULE: Rule = Rule {
     name: "rebuilt",
     key: "rebuilt",
     summary: "independent rebuilders got the same artifact",
-    docs: "A vote is provenance about the artifact that is signed by somebody who holds the role rebuilder (and stands in \
+    docs: "A vote is another provenance than the judged one, about the artifact, that is signed by somebody who holds the role rebuilder (and stands in \
            `by`, where that is given), and that agrees with the judged provenance on the source (repository and \
            digests), the target, the command, the parameters, and the dependencies (the same URIs with the same \
            digests, in any order). Votes are counted by operator: two rebuilders of one operator are one vote. Met \
            where there are at least `at-least` votes, of which there can be no more than operators in the trust root.",
     example: "rebuilt: { at-least: 2, by: [rebuilder-eu, rebuilder-us, rebuilder-lab] }",
     threats: &["T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let count = Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 100_i64).into();
@@ -58,14 +59,14 @@ impl Check for Rebuilt {
                 .wanted(&format!("the same artifact from {} operators", self.at_least), &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says what would have to be rebuilt", "no provenance about this artifact");
-        let (_, original) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence: judged, provenance: original, .. }) = facts.provenance() else { return Vec::new() };
         let (mut operators, mut others) = (BTreeSet::new(), Vec::new());
         for evidence in facts.about_artifact() {
             let Predicate::Provenance(rebuild) = evidence.predicate() else { continue };
+            // the judged build is no rebuild of itself, whoever cosigned it
+            if evidence.attestation().envelope() == judged.attestation().envelope() {
+                continue;
+            }
             for signer in evidence.signers_with(Role::Rebuilder).filter(|s| is_listed(&self.by, &s.name)) {
                 match difference(original, rebuild) {
                     None => {

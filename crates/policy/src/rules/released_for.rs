@@ -16,6 +16,7 @@ pub(crate) const RULE: Rule = Rule {
            in production.",
     example: "released-for: prod",
     threats: &["T4", "T8"],
+    reads_provenance: false,
     read: Some(read),
     schema: || {
         any_of(vec![

@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            authenticated requester does not meet it.",
     example: "requested-by: [release-managers]",
     threats: &["T4"],
+    reads_provenance: false,
     read: Some(read),
     schema: list_schema,
 };

@@ -22,6 +22,7 @@ pub(crate) const RULE: Rule = Rule {
            after the time of the case does not count. A vulnerability without a severity that can be read is critical.",
     example: "scanned: { within: 7d, worst: medium }",
     threats: &["T8"],
+    reads_provenance: false,
     read: Some(read),
     schema: || {
         let words: Vec<&str> = Severity::ALL.iter().map(|s| s.name()).collect();

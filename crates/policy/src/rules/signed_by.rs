@@ -11,10 +11,11 @@ pub(crate) const RULE: Rule = Rule {
     key: "signed-by",
     summary: "somebody who is listed signed the artifact",
     docs: "Met where at least one submitted attestation or signature about the artifact is signed by one of the listed \
-           names, whatever it says and whatever role the name holds. This is the chapter's simplest policy: one check \
+           names, whatever it says (a failed test, too) and whatever role the name holds. This is the chapter's simplest policy: one check \
            that is all three steps. A policy must have `signed-by` or `built-by`.",
     example: "signed-by: [release-key]",
     threats: &["T5"],
+    reads_provenance: false,
     read: Some(read),
     schema: list_schema,
 };

@@ -3,7 +3,7 @@
 use attest::yaml::{Node, Problems};
 use attest::Place;
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, string_schema};
 
@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            a branch, does not meet it: the builder resolved the branch itself, and says so.",
     example: "source: { branch: main }",
     threats: &["T1", "T3"],
+    reads_provenance: true,
     read: Some(read),
     schema: string_schema,
 };
@@ -41,11 +42,7 @@ impl Check for SourceBranch {
                 .wanted(&format!("refs/heads/{}", self.branch), &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says which branch it was built from", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let source = provenance.source.as_ref();
         if source.and_then(|s| s.branch()) == Some(self.branch.as_str()) {
             return Vec::new();

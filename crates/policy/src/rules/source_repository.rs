@@ -3,7 +3,7 @@
 use attest::yaml::{Node, Problems};
 use attest::Place;
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, string_schema};
 
@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            front or a ref behind. No pattern, no case folding: a fork is another repository.",
     example: "source: { repository: \"https://github.com/acme/shop\" }",
     threats: &["T3", "T9"],
+    reads_provenance: true,
     read: Some(read),
     schema: string_schema,
 };
@@ -40,11 +41,7 @@ impl Check for SourceRepository {
             let fix = format!("rebuild from the allowed repository: portcullis build {}", self.repository);
             Finding::new(RULE.name, message, &fix).wanted(&self.repository, &self.place).found(found)
         };
-        let absent = || finding("nothing says which repository it was built from", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         match provenance.source.as_ref().map(|s| s.repository.as_str()) {
             Some(found) if found == self.repository => Vec::new(),
             Some(found) => vec![

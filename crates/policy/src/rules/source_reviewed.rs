@@ -7,7 +7,7 @@ use attest::provenance::{Commit, Source};
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Evidence, Object, Place, Predicate, Role};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, NameKind, NameUse, Rule, and_list, is_listed, list_schema, object_schema, read_names};
 
@@ -18,17 +18,19 @@ pub(crate) const RULE: Rule = Rule {
     docs: "Only reviews count that are about the commit or tree that the judged provenance names, for the repository \
            that it names, and that are signed by a review authority of the trust root that saw them, or by a person with \
            the role reviewer (each standing in `by`, where that is given). A review authority's review approves by the \
-           people it lists as reviewers; a person's own review approves by that person, whoever it lists. \
-           Authors are everybody that a counted review lists as author and, for commits of the judged provenance's \
-           history that are not ancestors of a counted review's base (all of them, where no counted review has a base), \
-           everybody whom the builder read from them. Identities are mapped to people by the trust root; case does not \
-           matter. Met where (1) every author identity maps to a person, (2) at least `approvals` different people \
-           approved who are no authors, (3) the authors are known: a review authority listed them, or the provenance \
-           has a history, and (4) a person's own review either has no base (the whole tree was reviewed), or its base \
-           was reviewed as well: it is the base of a review authority's counted review. An identity that maps to \
-           nobody never counts as another person.",
+           people it lists as reviewers; a person's own review approves by that person, whoever it lists, and approves \
+           only where it has no base (the whole tree was reviewed) or its base is also the base of a counted review by a \
+           review authority: else an ancestor was never reviewed. Authors are everybody whom a counted review lists, and \
+           everybody whom the builder read from the open commits of the judged provenance's history. A commit is open \
+           unless it is the base, or an ancestor of the base, of every counted review; where a counted review has no \
+           base, all are open. Identities are mapped to people by the trust root, without regard to the case of ASCII \
+           letters. Met where (1) the authors are known: a counted review by a review authority lists some, or there \
+           are open commits and every parent of one is in the history or is a base; and no open commit is without \
+           people; (2) every author maps to a person; (3) at least `approvals` different people approved who are no \
+           authors. An identity that maps to nobody never counts as another person.",
     example: "source: { reviewed: { approvals: 2 } }",
     threats: &["T1", "T2", "T4"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let approvals = Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 10_i64).into();
@@ -61,20 +63,17 @@ struct Approved {
     /// Reviewers that map to nobody.
     strangers: BTreeSet<String>,
     authors: BTreeSet<String>,
-    bases: BTreeSet<String>,
+    /// The base of each counted review; nothing where the whole tree was reviewed.
+    bases: BTreeSet<Option<String>>,
     /// Bases that a review authority vouches for.
     vouched: BTreeSet<String>,
-    has_authority: bool,
-    has_whole_tree: bool,
+    /// Whether a review authority says who wrote it.
+    authority_lists_authors: bool,
 }
 
 impl Check for SourceReviewed {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let absent = || self.finding("nothing says which commit it was built from", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let Some(source) = provenance.source.as_ref().filter(|s| !s.digests.is_empty()) else {
             let message = "the provenance does not say which commit was built";
             return vec![self.finding(message, "no commit").within(&describe(evidence))];
@@ -122,7 +121,7 @@ impl SourceReviewed {
             return;
         }
         if authority {
-            approved.has_authority = true;
+            approved.authority_lists_authors |= !review.authors.is_empty();
             approved.vouched.extend(review.base.clone());
             for reviewer in &review.reviewers {
                 match facts.root().person(reviewer) {
@@ -138,8 +137,7 @@ impl SourceReviewed {
         for person in people {
             approved.people.entry(person.to_owned()).or_insert_with(|| review.base.clone());
         }
-        approved.has_whole_tree |= review.base.is_none();
-        approved.bases.extend(review.base.clone());
+        approved.bases.insert(review.base.clone());
         approved.authors.extend(review.authors.iter().cloned());
     }
 
@@ -148,12 +146,17 @@ impl SourceReviewed {
         if approved.people.is_empty() && approved.strangers.is_empty() {
             return vec![self.finding("nobody has approved the source that it was built from", &format!("no review of {commit}"))];
         }
-        if !approved.has_authority && source.history.is_empty() {
-            let found = format!("a review of {commit} by the reviewer alone, and provenance without a history");
+        let open = open_commits(&source.history, &approved.bases);
+        if !approved.authority_lists_authors && !is_complete(&open, source, &approved.bases) {
+            let found = format!("no review of {commit} that lists authors, and no whole history since the base");
             return vec![self.finding("nothing says who wrote the source", &found)];
         }
+        if let Some(nobody) = open.iter().find(|c| c.people.is_empty()) {
+            let found = format!("commit {} without an author", nobody.id);
+            return vec![self.finding("nothing says who wrote part of the source", &found)];
+        }
         let mut authors = approved.authors.clone();
-        authors.extend(authors_since(&source.history, approved));
+        authors.extend(open.iter().flat_map(|c| c.people.iter().cloned()));
         let mapped: BTreeMap<&str, Option<&str>> =
             authors.iter().map(|a| (a.as_str(), facts.root().person(a))).collect();
         let unmapped: Vec<&str> = mapped.iter().filter(|(_, p)| p.is_none()).map(|(a, _)| *a).collect();
@@ -204,19 +207,27 @@ impl SourceReviewed {
     }
 }
 
-/// Who wrote commits that no counted review had behind it: everything but the ancestors of the bases, and the bases.
-fn authors_since(history: &[Commit], approved: &Approved) -> BTreeSet<String> {
-    let mut reviewed: BTreeSet<&str> = BTreeSet::new();
-    if !approved.has_whole_tree || approved.has_authority {
-        let parents: BTreeMap<&str, &[String]> =
-            history.iter().map(|c| (c.id.as_str(), c.parents.as_slice())).collect();
-        let mut queue: Vec<&str> = approved.bases.iter().map(String::as_str).collect();
-        while let Some(id) = queue.pop() {
-            if reviewed.insert(id) {
-                queue.extend(parents.get(id).into_iter().flat_map(|p| p.iter()).map(String::as_str));
+/// The commits that some counted review had before it: all but the bases and ancestors that every one had behind it.
+fn open_commits<'h>(history: &'h [Commit], bases: &BTreeSet<Option<String>>) -> Vec<&'h Commit> {
+    let parents: BTreeMap<&str, &[String]> =
+        history.iter().map(|c| (c.id.as_str(), c.parents.as_slice())).collect();
+    let behind: Vec<BTreeSet<&str>> = bases
+        .iter()
+        .map(|base| {
+            let (mut seen, mut queue) = (BTreeSet::new(), base.iter().map(String::as_str).collect::<Vec<_>>());
+            while let Some(id) = queue.pop() {
+                if seen.insert(id) {
+                    queue.extend(parents.get(id).into_iter().flat_map(|p| p.iter()).map(String::as_str));
+                }
             }
-        }
-    }
-    let open = history.iter().filter(|c| !reviewed.contains(c.id.as_str()));
-    open.flat_map(|c| c.people.iter().cloned()).collect()
+            seen
+        })
+        .collect();
+    history.iter().filter(|c| !behind.iter().all(|seen| seen.contains(c.id.as_str()))).collect()
+}
+
+/// Whether the history shows every open commit: each parent of one is in the history, or is a base.
+fn is_complete(open: &[&Commit], source: &Source, bases: &BTreeSet<Option<String>>) -> bool {
+    let is_known = |id: &String| source.history.iter().any(|c| c.id == *id) || bases.contains(&Some(id.clone()));
+    !open.is_empty() && open.iter().all(|c| c.parents.iter().all(is_known))
 }

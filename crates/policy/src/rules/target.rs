@@ -3,7 +3,7 @@
 use attest::yaml::{Node, Problems};
 use attest::Place;
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, string_schema};
 
@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            without this rule a test binary of the right repository would do.",
     example: "target: //shop:image",
     threats: &["T4", "T9"],
+    reads_provenance: true,
     read: Some(read),
     schema: string_schema,
 };
@@ -37,11 +38,7 @@ impl Check for Target {
                 .wanted(&self.target, &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says which target was built", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         match provenance.target.as_deref() {
             Some(found) if found == self.target => Vec::new(),
             Some(found) => vec![

@@ -16,9 +16,11 @@ pub(crate) const RULE: Rule = Rule {
     summary: "these tests ran and passed",
     docs: "Met where, for every listed name, a test result about the artifact or its source carries that name, is signed \
            by somebody who holds the role tester (and stands in `by`, where that is given), and says PASSED. WARNED \
-           is not passed. A FAILED one refuses even beside a PASSED one by another tester.",
+           is not passed. Where such a result says WARNED or FAILED, it refuses even beside a PASSED one by another tester. What \
+           nobody submits cannot refuse: the rule asks for a pass, not for the absence of failures.",
     example: "tests: [unit, integration]",
     threats: &["T1"],
+    reads_provenance: false,
     read: Some(read),
     schema: || any_of(vec![list_schema(), object_schema(&[("names", list_schema()), ("by", list_schema())], &["names"])]),
 };

@@ -3,7 +3,7 @@
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Digest, LoadError, Object, Place};
 
-use crate::facts::{Facts, describe};
+use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{Check, Rule, object_schema, string_schema};
 
@@ -15,6 +15,7 @@ pub(crate) const RULE: Rule = Rule {
            URI and the digest of a listed one.",
     example: "tools: [{ uri: \"toolchain:gcc-12\", digest: \"sha256:…\" }]",
     threats: &["T11"],
+    reads_provenance: true,
     read: Some(read),
     schema: || {
         let tool = object_schema(&[("uri", string_schema()), ("digest", string_schema())], &["uri", "digest"]);
@@ -53,11 +54,7 @@ impl Check for Tools {
                 .wanted(&wanted.join(", "), &self.place)
                 .found(found)
         };
-        let absent = || finding("nothing says which tools built it", "no provenance about this artifact");
-        let (evidence, provenance) = match facts.provenance(absent) {
-            Ok(found) => found,
-            Err(findings) => return findings,
-        };
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let tools: Vec<_> = provenance.dependencies.iter().filter(|d| d.is_tool).collect();
         if tools.is_empty() {
             return vec![finding("the provenance names no tools", "none").within(&describe(evidence))];

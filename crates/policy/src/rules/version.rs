@@ -13,10 +13,12 @@ pub(crate) const RULE: Rule = Rule {
     summary: "the version is in this range",
     docs: "A version is SemVer, with or without a `v` in front, and known from two sources only: the tag that the judged \
            provenance says was built (`refs/tags/…`), and the package URL of releases about the artifact that are \
-           signed by a releaser. Met where at least one is known and every known one is in the range. As in Cargo, a \
+           signed by a releaser. Met where at least one is known and every known one is in the range; a tag or release version that is no SemVer is \
+           known and in no range. Any releaser's release says the version, whatever environment it is for. As in Cargo, a \
            pre-release is in a range only where the range names one of the same version.",
     example: "version: \">=1.4.2\"",
     threats: &["T8"],
+    reads_provenance: false,
     read: Some(read),
     schema: string_schema,
 };
@@ -76,10 +78,10 @@ impl Check for Version {
 /// Every verified version and where it comes from.
 fn known_versions(facts: &Facts<'_>) -> Vec<(String, String)> {
     let mut known = Vec::new();
-    if let Ok((evidence, provenance)) = facts.provenance(|| Finding::new(RULE.name, "", ""))
-        && let Some(tag) = provenance.source.as_ref().and_then(|s| s.tag())
+    if let Some(judged) = facts.provenance()
+        && let Some(tag) = judged.provenance.source.as_ref().and_then(|s| s.tag())
     {
-        known.push((tag.to_owned(), crate::facts::describe(evidence)));
+        known.push((tag.to_owned(), crate::facts::describe(judged.evidence)));
     }
     for evidence in facts.about_artifact() {
         if let Predicate::Release(release) = evidence.predicate()

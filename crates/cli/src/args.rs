@@ -1,0 +1,75 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify};
+use crate::output::{Color, Format};
+
+/// Is the code that runs the code we think it is?
+///
+/// Portcullis builds verifiably, judges deployments by their provenance, says how to mend what it refuses, and keeps a
+/// record that can be proven and replayed.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Exit codes: 0 admitted or clean, 1 rejected or something found, 2 could not do the job.
+
+Examples:
+  portcullis demo
+  portcullis verify ./shop --environment prod/shop --bundle shop.sigstore.json \\
+      --book policies --trust-root trust-root.yaml
+  portcullis explain source-repository")]
+pub(crate) struct Cli {
+    /// Form of the results
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "PORTCULLIS_COLOR", hide_env = true)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole of it on a real upstream project, in a throw-away folder
+    Demo(demo::Args),
+    /// Write a trust root, keys, an example book, a guardrail and a policy test that work together
+    Init(init::Args),
+    /// Make a key pair: NAME.key and NAME.pub
+    Keygen(keygen::Args),
+    /// Build one target of a git commit verifiably: the artifact and its signed provenance
+    Build(build::Args),
+    /// Parts of the build service
+    #[command(subcommand)]
+    Builder(builder::Command),
+    /// State a fact about an artifact or a commit, signed
+    #[command(subcommand)]
+    Attest(attest_facts::Command),
+    /// Is this bundle authentic, and is it about this artifact?
+    Open(open::Args),
+    /// Would this artifact be admitted? Offline, with the full explanation
+    Verify(verify::Args),
+    /// Work on policies like code
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Explain a rule: what meets it, what does not, an example
+    Explain(explain::Args),
+    /// Which threats the policies mitigate, by which rule, and which not
+    Threats(threats::Args),
+    /// The decision log
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Decide recorded cases again, and compare byte for byte
+    Replay(replay::Args),
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder
+        dir: std::path::PathBuf,
+    },
+}

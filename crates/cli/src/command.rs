@@ -1,0 +1,40 @@
+//! One file a command.
+
+pub(crate) mod attest_facts;
+pub(crate) mod build;
+pub(crate) mod builder;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod keygen;
+pub(crate) mod log;
+pub(crate) mod manual;
+pub(crate) mod open;
+pub(crate) mod policy;
+pub(crate) mod replay;
+pub(crate) mod threats;
+pub(crate) mod verify;
+
+use crate::args::Command;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Init(args) => init::run(&args, output),
+        Command::Keygen(args) => keygen::run(&args, output),
+        Command::Build(args) => build::run(&args, output),
+        Command::Builder(command) => builder::run(&command, output),
+        Command::Attest(command) => attest_facts::run(&command, output),
+        Command::Open(args) => open::run(&args, output),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Policy(command) => policy::run(&command, output),
+        Command::Explain(args) => explain::run(&args, output),
+        Command::Threats(args) => threats::run(&args, output),
+        Command::Log(command) => log::run(&command, output),
+        Command::Replay(args) => replay::run(&args, output),
+        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Man { dir } => manual::man_pages(&dir, output),
+    }
+}

@@ -1,0 +1,106 @@
+//! `portcullis keygen NAME`.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use attest::{Json, Object, Scheme, SecretKey, Signer as _};
+use clap::ValueEnum;
+
+use crate::failure::{Exit, Failure};
+use crate::input::Passphrase;
+use crate::output::Output;
+
+/// Make a key pair
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  portcullis keygen ci --passphrase-file ci.pass
+  portcullis keygen demo --no-passphrase --algorithm ed25519")]
+pub(crate) struct Args {
+    /// The files are NAME.key (PKCS#8 PEM) and NAME.pub (SPKI PEM)
+    name: PathBuf,
+    /// The kind of key
+    #[arg(long, value_enum, default_value = "p256")]
+    algorithm: Algorithm,
+    /// Do not encrypt the private key
+    #[arg(long)]
+    no_passphrase: bool,
+    #[command(flatten)]
+    passphrase: Passphrase,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Algorithm {
+    #[value(name = "p256")]
+    P256,
+    #[value(name = "p384")]
+    P384,
+    #[value(name = "ed25519")]
+    Ed25519,
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let scheme = match args.algorithm {
+        Algorithm::P256 => Scheme::P256,
+        Algorithm::P384 => Scheme::P384,
+        Algorithm::Ed25519 => Scheme::Ed25519,
+        Algorithm::MlDsa65 => Scheme::MlDsa65,
+    };
+    let passphrase = args.passphrase.read()?;
+    if passphrase.is_none() && !args.no_passphrase {
+        return Err(Failure::new("no passphrase for the private key")
+            .line("fix", "give one: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE")
+            .line("or", "leave the key unencrypted: --no-passphrase"));
+    }
+    let passphrase = passphrase.filter(|_| !args.no_passphrase);
+    let key = make(scheme)?;
+    let (private, public) = (extended(&args.name, "key"), extended(&args.name, "pub"));
+    let pem = key
+        .to_pem(passphrase.as_ref().map(|p| p.as_bytes()))
+        .map_err(|e| Failure::new("the key cannot be written").line("found", &e.to_string()))?;
+    write_new(&public, key.public().to_pem().as_bytes(), 0o644)?;
+    if let Err(e) = write_new(&private, pem.as_bytes(), 0o600) {
+        // a public key without its private one helps nobody
+        std::fs::remove_file(&public).ok();
+        return Err(e);
+    }
+    let human = format!("{}  private, keep it secret\n{}  public, for the trust root\n", private.display(), public.display());
+    output.result(&human, || {
+        let object = Object::new()
+            .with("private", private.display().to_string())
+            .with("public", public.display().to_string())
+            .with("algorithm", scheme.name())
+            .with("id", key.public().id());
+        Json::from(object)
+    });
+    Ok(Exit::Clean)
+}
+
+/// A new key.
+pub(crate) fn make(scheme: Scheme) -> Result<SecretKey, Failure> {
+    SecretKey::generate(scheme).map_err(|e| Failure::new("no key can be made").line("found", &e.to_string()))
+}
+
+fn extended(name: &Path, extension: &str) -> PathBuf {
+    let mut name = name.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// Writes a file that must not be there yet; a failure leaves nothing behind.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::new(&format!("{} is there already", path.display()))
+            .line("fix", "choose another name, or remove the old file first; it is never overwritten"),
+        _ => Failure::io("write", path, &e),
+    })?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(|e| {
+        std::fs::remove_file(path).ok();
+        Failure::io("write", path, &e)
+    })
+}

@@ -1,0 +1,174 @@
+//! `portcullis log …`: verify, show and prove.
+
+use std::path::{Path, PathBuf};
+
+use attest::note::{Checkpoint, Note, NoteKey};
+use attest::{Json, Object};
+use chokepoint::Record;
+use tlog::{Blobs, Files, Receipt};
+
+use crate::failure::{Exit, Failure};
+use crate::input;
+use crate::output::Output;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Verify the whole log: every record, every part it names, every tile, the signed root
+    Verify {
+        /// The log's folder
+        dir: PathBuf,
+        #[command(flatten)]
+        key: Key,
+        /// A checkpoint that was seen before: the log must continue it
+        #[arg(long, value_name = "FILE")]
+        seen: Option<PathBuf>,
+    },
+    /// List the records, or show one whole
+    Show {
+        /// The log's folder
+        dir: PathBuf,
+        /// The record's place, from 0; all without
+        index: Option<u64>,
+        #[command(flatten)]
+        key: Key,
+    },
+    /// Prove that a record is in the log (C2SP tlog-proof)
+    Prove {
+        /// The log's folder
+        dir: PathBuf,
+        /// The record's place, from 0
+        index: u64,
+        #[command(flatten)]
+        key: Key,
+    },
+}
+
+/// Under which key a log is believed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Key {
+    /// The log's verifier key; without, the one that lies beside the log, which an intruder could have replaced too
+    #[arg(long = "key", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Key {
+    pub(crate) fn read(&self, dir: &Path) -> Result<NoteKey, Failure> {
+        let path = self.file.clone().unwrap_or_else(|| dir.join("log.vkey"));
+        let text = input::text("log's key", &path)?;
+        NoteKey::parse(&text).map(|(key, _)| key).ok_or_else(|| {
+            Failure::new(&format!("{} is no verifier key", path.display()))
+                .line("wanted", "name+1a2b3c4d+base64, as beside the log in log.vkey")
+        })
+    }
+}
+
+pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Verify { dir, key, seen } => verify(dir, key, seen.as_deref(), output),
+        Command::Show { dir, index, key } => show(dir, *index, key, output),
+        Command::Prove { dir, index, key } => {
+            let receipt = Receipt::prove(&Files::new(dir), &key.read(dir)?, *index)
+                .map_err(|e| Failure::new("the record cannot be proven").line("found", &e.to_string()))?;
+            output.result(&receipt.to_text(), || Json::from(Object::new().with("proof", receipt.to_text())));
+            Ok(Exit::Clean)
+        }
+    }
+}
+
+/// The records of a log, each proven; what is wrong is a finding.
+pub(crate) fn records(dir: &Path, key: &NoteKey, seen: Option<&Checkpoint>) -> Result<(Vec<(u64, Vec<u8>)>, Checkpoint), Failure> {
+    let mut leaves = Vec::new();
+    let verified = tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))
+        .map_err(|flaw| {
+            Failure::new(&format!("the log in {} is not what was written", dir.display()))
+                .line("found", &flaw.to_string())
+                .line("fix", "keep this copy for the investigation, and restore the log from a backup or a mirror")
+                .found()
+        })?;
+    Ok((leaves, verified.checkpoint))
+}
+
+fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
+    let key = key.read(dir)?;
+    let seen = match seen {
+        None => None,
+        Some(path) => {
+            let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(&key));
+            let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
+            let error = || Failure::new(&format!("{} is no checkpoint of this log", path.display()));
+            Some(checkpoint.ok_or_else(error)?)
+        }
+    };
+    let (leaves, checkpoint) = records(dir, &key, seen.as_ref())?;
+    let blobs = Blobs::new(Files::new(dir));
+    let mut decisions = 0_i64;
+    for (index, leaf) in &leaves {
+        // a log of signatures has other leaves; only decisions name parts
+        let Ok(record) = Record::parse(leaf) else { continue };
+        decisions += 1;
+        let parts = record.case(&blobs).map(|_| ()).and_then(|()| record.book_files(&blobs).map(|_| ()));
+        let parts = parts.and_then(|()| Ok(blobs.get(&record.decided).map(|_| ())?));
+        let root = record.case(&blobs).and_then(|c| Ok(blobs.get(&c.frame().trust_root)?));
+        if let Err(e) = parts.and(root) {
+            return Err(Failure::new(&format!("record {index} is there, and a part of it is not what was written"))
+                .line("found", &e.to_string())
+                .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
+                .found());
+        }
+    }
+    let human = format!(
+        "{} records ({decisions} decisions), every one as it was logged, under {}\n",
+        checkpoint.size, checkpoint.origin
+    );
+    output.result(&human, || {
+        let object = Object::new()
+            .with("origin", checkpoint.origin.as_str())
+            .with("size", i64::try_from(checkpoint.size).unwrap_or(i64::MAX))
+            .with("root", attest::digest::to_hex(&checkpoint.root))
+            .with("decisions", decisions);
+        Json::from(object)
+    });
+    Ok(Exit::Clean)
+}
+
+fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Exit, Failure> {
+    let (leaves, _) = records(dir, &key.read(dir)?, None)?;
+    let Some(wanted) = index else {
+        let mut text = String::new();
+        let mut list = Vec::new();
+        for (index, leaf) in &leaves {
+            text.push_str(&line(*index, leaf));
+            list.push(attest::json::parse(leaf).unwrap_or(Json::Null));
+        }
+        output.result(&text, || Json::Array(list));
+        return Ok(Exit::Clean);
+    };
+    let leaf = leaves.iter().find(|(i, _)| *i == wanted).map(|(_, leaf)| leaf);
+    let leaf = leaf.ok_or_else(|| {
+        Failure::new(&format!("there is no record {wanted}")).line("found", &format!("{} records, from 0", leaves.len()))
+    })?;
+    let json = match Record::parse(leaf) {
+        Err(_) => attest::json::parse(leaf).unwrap_or(Json::Null),
+        Ok(record) => {
+            let blobs = Blobs::new(Files::new(dir));
+            let part = |digest: &attest::Digest| {
+                let bytes = blobs.get(digest).map_err(|e| Failure::new("a part of the record cannot be read").line("found", &e.to_string()).found())?;
+                Ok::<Json, Failure>(attest::json::parse(&bytes).unwrap_or(Json::Null))
+            };
+            let object = Object::new().with("record", record.to_json()).with("case", part(&record.case)?);
+            object.with("decision", part(&record.decided)?).into()
+        }
+    };
+    output.result(&format!("{}\n", json.pretty()), || json.clone());
+    Ok(Exit::Clean)
+}
+
+fn line(index: u64, leaf: &[u8]) -> String {
+    match Record::parse(leaf) {
+        Ok(r) => {
+            let rules = if r.rules.is_empty() { String::new() } else { format!("  {}", r.rules.join(", ")) };
+            format!("{index:>5}  {}  {:<13} {:<8} {:<16} {}{rules}\n", r.at, r.decision, r.basis, r.environment, r.artifact)
+        }
+        Err(_) => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
+    }
+}

@@ -1,0 +1,148 @@
+//! `portcullis verify ARTIFACT`: all three steps, offline. Not a choke point: it writes no record.
+
+use std::path::PathBuf;
+
+use attest::{Envelope, Json, Object};
+use policy::{Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate};
+
+use crate::clock;
+use crate::failure::{Exit, Failure};
+use crate::input;
+use crate::output::Output;
+
+/// Would this artifact be admitted?
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  portcullis verify ./shop --environment prod/shop --bundle shop.sigstore.json \\
+      --bundle shop.review.json --book policies --trust-root trust-root.yaml")]
+pub(crate) struct Args {
+    /// A file, or sha256:HEX
+    artifact: String,
+    /// Where it is to be deployed, as in prod/shop
+    #[arg(long, value_name = "ENVIRONMENT")]
+    environment: String,
+    /// Evidence; may be given more than once
+    #[arg(long = "bundle", value_name = "FILE")]
+    bundles: Vec<PathBuf>,
+    /// The folder with the policies
+    #[arg(long, value_name = "DIR")]
+    book: PathBuf,
+    /// The trust root
+    #[arg(long, value_name = "FILE")]
+    trust_root: PathBuf,
+    /// Guardrails that the book must meet
+    #[arg(long, value_name = "FILE")]
+    guardrails: Option<PathBuf>,
+    /// The URI under which the artifact is requested; a file is else judged as what the environment's policy names
+    #[arg(long = "as", value_name = "URI")]
+    uri: Option<String>,
+    /// Who asks for the deployment
+    #[arg(long, value_name = "IDENTITY")]
+    requester: Option<String>,
+    /// The time of the case; now without
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let at = clock::now(args.at.as_deref())?;
+    let book = input::book(&args.book, args.guardrails.as_deref())?;
+    let root = input::trust_root(&args.trust_root)?;
+    let envelopes = args.bundles.iter().map(|p| input::bundle(p)).collect::<Result<Vec<_>, _>>()?;
+    let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
+    let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
+    let artifact = input::artifact(&args.artifact, args.uri.as_deref(), &args.environment, &book, &also)?;
+    let request = DeploymentRequest {
+        artifact,
+        environment: args.environment.clone(),
+        requester: args.requester.clone(),
+        chokepoint: "verify".to_owned(),
+        body: None,
+        envelopes,
+    };
+    let frame = Frame {
+        at,
+        last_seen: None,
+        book: book.digest().clone(),
+        trust_root: root.digest().clone(),
+        trust_root_version: root.version(),
+        engine: chokepoint::ENGINE.to_owned(),
+    };
+    let case = Case::open(request, frame);
+    let verdict = evaluate(&case, &book, &root);
+    let mode = book.select(case.environment(), case.artifact().uri()).map(policy::Policy::mode);
+    let human = to_text(&verdict, &case, mode, output);
+    output.result(&human, || to_json(&verdict, &case, mode));
+    Ok(match verdict.outcome() {
+        Outcome::Met => Exit::Clean,
+        Outcome::Unmet => Exit::Found,
+        Outcome::CannotDecide(_) => Exit::Failed,
+    })
+}
+
+/// What a choke point would do, and why.
+fn words(verdict: &Verdict, mode: Option<Mode>) -> (&'static str, &'static str) {
+    match (verdict.outcome(), mode) {
+        (Outcome::Met, _) => ("admit", "policy"),
+        (Outcome::Unmet, Some(Mode::DryRun)) => ("admit", "dry-run"),
+        (Outcome::Unmet, _) => ("reject", "policy"),
+        (Outcome::CannotDecide(_), _) => ("cannot-decide", "cannot-decide"),
+    }
+}
+
+/// All findings and warnings as text.
+pub(crate) fn findings_text(verdict: &Verdict, artifact: &str, output: &Output) -> String {
+    let show = |finding: &Finding, severity| {
+        output.diagnostic(&Diagnostic::of_finding(finding, artifact, severity)) + "\n"
+    };
+    let errors = verdict.findings().iter().map(|f| show(f, Severity::Error));
+    errors.chain(verdict.warnings().iter().map(|f| show(f, Severity::Warning))).collect()
+}
+
+fn to_text(verdict: &Verdict, case: &Case, mode: Option<Mode>, output: &Output) -> String {
+    let artifact = case.artifact().short();
+    let mut out = findings_text(verdict, &artifact, output);
+    let environment = case.environment();
+    let policy = verdict.policy().map(|p| format!(" by {}", p.name)).unwrap_or_default();
+    match (verdict.outcome(), mode) {
+        (Outcome::Met, _) => out.push_str(&format!("admit: {artifact} may be in {environment}{policy}\n")),
+        (Outcome::Unmet, Some(Mode::DryRun)) => out.push_str(&format!(
+            "admit in dry run: {artifact} would be refused in {environment}{policy} once the mode is enforce\n"
+        )),
+        (Outcome::Unmet, _) => {
+            let count = verdict.findings().len();
+            let things = if count == 1 { "1 thing to mend".to_owned() } else { format!("{count} things to mend") };
+            out.push_str(&format!("reject: {artifact} may not be in {environment}{policy}; {things}\n"));
+        }
+        (Outcome::CannotDecide(why), _) => out.push_str(&format!("cannot decide: {why}\n")),
+    }
+    out
+}
+
+fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Json {
+    let (decision, basis) = words(verdict, mode);
+    let list = |findings: &[Finding]| Json::Array(findings.iter().map(Finding::to_json).collect());
+    let word = match verdict.outcome() {
+        Outcome::Met => Json::from("met"),
+        Outcome::Unmet => Json::from("unmet"),
+        Outcome::CannotDecide(_) => Json::Null,
+    };
+    let frame = case.frame();
+    let root = Object::new()
+        .with("digest", frame.trust_root.to_string())
+        .with("version", i64::try_from(frame.trust_root_version).unwrap_or(i64::MAX));
+    let mut object = Object::new().with("decision", decision).with("verdict", word).with("basis", basis);
+    if let Outcome::CannotDecide(why) = verdict.outcome() {
+        object.set("why", why.as_str());
+    }
+    object.set("policy", verdict.policy().map_or(Json::Null, policy::PolicyName::to_json));
+    object
+        .with("trust_root", root)
+        .with("book", frame.book.to_string())
+        .with("artifact", case.artifact().to_json())
+        .with("environment", case.environment())
+        .with("at", case.at().to_string())
+        .with("findings", list(verdict.findings()))
+        .with("warnings", list(verdict.warnings()))
+        .into()
+}

@@ -1,0 +1,197 @@
+//! Reading what people name: bounded, and with an error that says what it is instead.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use attest::digest::Hasher;
+use attest::{Algorithm, Artifact, Digest, DigestSet, SecretKey, TrustRoot};
+use policy::{Book, Guardrails, SourceFile, Submitted};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Files that people write are pages, not volumes.
+const MAX_TEXT: u64 = 4 << 20;
+
+/// The bytes of a file of at most `limit` bytes.
+pub(crate) fn read(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |e| Failure::io(&format!("read the {what}"), path, &e);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Failure::new(&format!("the {what} {} is a folder", path.display())).line("fix", "name a file in it"));
+    }
+    if metadata.len() > limit {
+        return Err(too_large(what, path, limit));
+    }
+    let mut bytes = Vec::new();
+    // pipes and devices tell no length, so the reading is bounded too
+    File::open(path).and_then(|f| f.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|n| n > limit) {
+        return Err(too_large(what, path, limit));
+    }
+    Ok(bytes)
+}
+
+fn too_large(what: &str, path: &Path, limit: u64) -> Failure {
+    Failure::new(&format!("the {what} {} is too large", path.display()))
+        .line("wanted", &format!("at most {limit} bytes"))
+        .line("fix", &format!("check that it is the {what} and not another file"))
+}
+
+/// The text of a file.
+pub(crate) fn text(what: &str, path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(what, path, MAX_TEXT)?).map_err(|e| {
+        Failure::new(&format!("the {what} {} is no text", path.display()))
+            .line("found", &format!("bytes that are not UTF-8, from byte {}", e.utf8_error().valid_up_to()))
+            .line("fix", &format!("check that it is the {what} and not another file"))
+    })
+}
+
+/// A bundle. A file that cannot be read is our failure; what is in it is judged later.
+pub(crate) fn bundle(path: &Path) -> Result<Submitted, Failure> {
+    let limit = u64::try_from(attest::Envelope::MAX_BYTES).unwrap_or(u64::MAX);
+    let bytes = read("bundle", path, limit)?;
+    Ok(Submitted { name: path.display().to_string(), bytes })
+}
+
+/// The digests of an artifact: of a file, or as given.
+pub(crate) fn digests(text: &str, also: &[Algorithm]) -> Result<DigestSet, Failure> {
+    let path = Path::new(text);
+    if !path.exists() && text.contains(':') {
+        return Digest::parse(text).map(DigestSet::from).map_err(|e| {
+            Failure::new(&format!("{text} is neither a file nor a digest"))
+                .line("found", &e.to_string())
+                .line("fix", "name a file, or write sha256:HEX")
+        });
+    }
+    let failed = |e| Failure::io("read the artifact", path, &e);
+    if fs::metadata(path).map_err(failed)?.is_dir() {
+        return Err(Failure::new(&format!("the artifact {text} is a folder")).line("fix", "name one file"));
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hasher = Hasher::new(also);
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+/// A trust root.
+pub(crate) fn trust_root(path: &Path) -> Result<TrustRoot, Failure> {
+    let text = text("trust root", path)?;
+    TrustRoot::parse(&path.display().to_string(), &text).map_err(|e| Failure::load("trust-root-invalid", e))
+}
+
+/// The policy files of a book's folder; tests are no policies.
+pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
+    let failed = |e| Failure::io("read the book", dir, &e);
+    if !fs::metadata(dir).map_err(failed)?.is_dir() {
+        return Err(Failure::new(&format!("the book {} is no folder", dir.display()))
+            .line("fix", "name the folder with the policy files"));
+    }
+    let real = dir.canonicalize().map_err(failed)?;
+    let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
+    let mut paths = Vec::new();
+    collect(dir, &mut paths, 0).map_err(failed)?;
+    let mut files = Vec::new();
+    for path in paths {
+        let below = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
+        files.push(SourceFile { name: format!("{name}/{below}"), text: text("policy", &path)? });
+    }
+    Ok(files)
+}
+
+fn collect(dir: &Path, paths: &mut Vec<PathBuf>, depth: usize) -> std::io::Result<()> {
+    if depth > 8 {
+        return Err(std::io::Error::other("folders nested deeper than 8"));
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, paths, depth + 1)?;
+        } else if (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".test.yaml") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A book, under guardrails where a file of them is given.
+pub(crate) fn book(dir: &Path, guardrails: Option<&Path>) -> Result<Book, Failure> {
+    let guardrails = match guardrails {
+        None => Guardrails::none(),
+        Some(path) => {
+            let text = text("guardrail file", path)?;
+            Guardrails::parse(&path.display().to_string(), &text).map_err(|e| Failure::load("guardrail-invalid", e))?
+        }
+    };
+    Book::load(book_files(dir)?, &guardrails).map_err(|e| Failure::load("policy-invalid", e))
+}
+
+/// The artifact that a file is judged as: the name given, or, for a file, the one that the environment's policies say.
+pub(crate) fn artifact(text: &str, given: Option<&str>, environment: &str, book: &Book, also: &[Algorithm]) -> Result<Artifact, Failure> {
+    let digests = digests(text, also)?;
+    if let Some(uri) = given {
+        return Ok(Artifact::new(uri, digests));
+    }
+    let name = Path::new(text).file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
+    if book.select(environment, &name).is_some() {
+        return Ok(Artifact::new(&name, digests));
+    }
+    // a file has no URI: where one policy guards the environment, it is judged as that policy's artifact
+    let mut policies = book.guarding(environment);
+    let only = policies.next().filter(|_| policies.next().is_none());
+    let uri = only.and_then(|p| p.artifacts().iter().find(|a| !a.text.contains('*')));
+    Ok(Artifact::new(uri.map_or(name.as_str(), |a| a.text.as_str()), digests))
+}
+
+/// How a passphrase is given; never on the command line, where every user could read it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Passphrase {
+    /// Read the key's passphrase from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    #[arg(long, env = "PORTCULLIS_PASSPHRASE", hide = true, hide_env_values = true)]
+    passphrase: Option<String>,
+}
+
+impl Passphrase {
+    /// The passphrase, if one was given.
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        if let Some(path) = &self.passphrase_file {
+            let text = Zeroizing::new(text("passphrase file", path)?);
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            if line.is_empty() {
+                return Err(Failure::new(&format!("the passphrase file {} is empty", path.display())));
+            }
+            return Ok(Some(Zeroizing::new(line)));
+        }
+        Ok(self.passphrase.clone().filter(|p| !p.is_empty()).map(Zeroizing::new))
+    }
+}
+
+/// A private key.
+pub(crate) fn secret_key(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
+    if path.to_string_lossy().starts_with("pkcs11:") {
+        return Err(Failure::new("keys in a PKCS#11 token are not supported yet").line("fix", "use a key file"));
+    }
+    let pem = Zeroizing::new(text("private key", path)?);
+    let passphrase = passphrase.read()?;
+    SecretKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_bytes())).map_err(|e| {
+        let failure = Failure::new(&format!("the private key {} cannot be used", path.display())).line("found", &e.to_string());
+        match e {
+            attest::secret::SecretKeyError::PassphraseMissing | attest::secret::SecretKeyError::PassphraseWrong => {
+                failure.line("fix", "give its passphrase: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE")
+            }
+            _ => failure.line("fix", "make one with: portcullis keygen NAME"),
+        }
+    })
+}
