@@ -68,7 +68,7 @@ pub(crate) fn fetch(repository: &str, reference: &str, work: &Path) -> Result<Ch
     }
     let git = Git { dir: work.join("git"), tree: work.join("src") };
     std::fs::create_dir_all(&git.tree).map_err(GitError::Start)?;
-    git.run("make a repository", &["init", "--quiet", "--bare"])?;
+    git.run("make a repository", &["init", "--quiet", "--bare", &git.dir.to_string_lossy()])?;
     let full = git.full_ref(repository, reference)?;
     let refspec = format!("{full}:refs/portcullis/source");
     git.run("fetch the ref", &["fetch", "--quiet", "--no-tags", "--", repository, &refspec])?;
@@ -108,12 +108,14 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_DIR", &self.dir)
-            .env("GIT_WORK_TREE", &self.tree)
             .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "core.bare=false"])
             .args(["-c", "core.autocrlf=false", "-c", "fetch.fsckObjects=true", "-c", "safe.directory=*"])
             .args(args)
             .stdin(Stdio::null());
+        // `git init` takes its folder as an argument and refuses a work tree
+        if args.first() != Some(&"init") {
+            command.env("GIT_DIR", &self.dir).env("GIT_WORK_TREE", &self.tree);
+        }
         command
     }
 

@@ -6,6 +6,7 @@ mod clock;
 mod command;
 mod failure;
 mod input;
+mod keys;
 mod output;
 
 use std::process::ExitCode;

@@ -52,6 +52,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The key that lies beside the log.
+    pub(crate) fn beside() -> Self {
+        Self { file: None }
+    }
+
     pub(crate) fn read(&self, dir: &Path) -> Result<NoteKey, Failure> {
         let path = self.file.clone().unwrap_or_else(|| dir.join("log.vkey"));
         let text = input::text("log's key", &path)?;

@@ -6,10 +6,8 @@
 //!
 //! Linear scans everywhere; one small function for each rule, named after it.
 
-use super::model::{
-    About, Answer, Case, Commit, Envelope, Model, Policy, Principal, Provenance, Require, Role,
-};
-use super::model::{Root, Says, Time};
+use super::model::{About, Answer, Case, Commit, Envelope, Model, Policy, Principal};
+use super::model::{Provenance, Require, Role, Root, Says, Time};
 use std::collections::BTreeSet;
 
 /// How far a clock may be off, in seconds.
@@ -30,25 +28,20 @@ struct Opened<'a> {
 struct Judged<'a> {
     opened: &'a Opened<'a>,
     provenance: &'a Provenance,
-    /// The signers that vouch for it as builders.
-    builders: Vec<&'a Principal>,
+    /// Whom `built-by` accepted.
+    builder: &'a Principal,
 }
 
-enum Reading<'a> {
-    Readable(Judged<'a>),
-    /// Something else refuses already (`built-by`, `evidence-unambiguous`): rules that read provenance say nothing.
-    Silent,
-    /// There is none to read, and nothing else says so: rules that read provenance are unmet.
-    Absent,
-}
+type Candidate<'a> = (&'a Opened<'a>, &'a Provenance);
 
 /// What every rule may look at.
 struct Facts<'a> {
     root: &'a Root,
     case: &'a Case,
     opened: &'a [Opened<'a>],
-    candidates: Vec<(&'a Opened<'a>, &'a Provenance)>,
-    reading: Reading<'a>,
+    candidates: Vec<Candidate<'a>>,
+    /// None: `built-by` or `evidence-unambiguous` refuses, and rules that read provenance say nothing.
+    judged: Option<Judged<'a>>,
 }
 
 pub fn judge(model: &Model) -> Answer {
@@ -56,7 +49,8 @@ pub fn judge(model: &Model) -> Answer {
     let Some(policy) = model.policies.iter().find(|policy| claims(policy, case)) else {
         return Answer::Unmet { refused: Rules::from(["policy-missing"]), warned: Rules::new() };
     };
-    let opened: Vec<_> = case.envelopes.iter().filter_map(|envelope| open(root, case, envelope)).collect();
+    let envelopes = same_bytes_once(&case.envelopes);
+    let opened: Vec<_> = envelopes.iter().filter_map(|envelope| open(root, case, envelope)).collect();
     if opened.iter().any(|opened| opened.trusted.is_some_and(|time| time > case.at + TOLERANCE)) {
         return Answer::CannotDecide;
     }
@@ -65,15 +59,15 @@ pub fn judge(model: &Model) -> Answer {
         main.parameters.get_or_insert_default();
     }
     let candidates = candidates(&opened);
-    let reading = reading(&main, case, &candidates);
-    let facts = Facts { root, case, opened: &opened, candidates, reading };
+    let judged = judged(case, &candidates, &main.built_by);
+    let facts = Facts { root, case, opened: &opened, candidates, judged };
 
     let (mut refused, mut warned) = (unmet(&facts, &main), Rules::new());
     for (from, require) in &policy.upcoming {
         let into = if case.at >= *from { &mut refused } else { &mut warned };
         into.extend(unmet(&facts, require));
     }
-    if opened.len() < case.envelopes.len() {
+    if opened.len() < envelopes.len() {
         refused.insert("evidence-authentic");
     }
     if !evidence_unambiguous(&facts) {
@@ -114,15 +108,13 @@ fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
         ("logged", require.logged.is_some(), logged),
     ];
     let unmet = rules.into_iter().filter(|(_, met)| !met(facts, require)).map(|(name, _)| name);
-    let unmet_reading = reading_rules.into_iter().filter(|(_, asked, met)| match &facts.reading {
-        Reading::Readable(judged) => *asked && !met(facts, require, judged),
-        Reading::Silent => false,
-        Reading::Absent => *asked,
+    let unmet_reading = reading_rules.into_iter().filter(|(_, asked, met)| {
+        *asked && facts.judged.as_ref().is_some_and(|judged| !met(facts, require, judged))
     });
     unmet.chain(unmet_reading.map(|(name, _, _)| name)).collect()
 }
 
-// ---- Selection ---------------------------------------------------------------------------------------------
+// ---- Selection ----
 
 fn claims(policy: &Policy, case: &Case) -> bool {
     matches(&policy.environment, &case.environment) && matches(&policy.artifact, &case.artifact)
@@ -134,7 +126,13 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern.split('/').count() == text.split('/').count() && pattern.split('/').zip(text.split('/')).all(same)
 }
 
-// ---- Step 1: authentic -------------------------------------------------------------------------------------
+// ---- Step 1: authentic ----
+
+/// The model has no bytes: envelopes that it describes alike are the same.
+fn same_bytes_once(envelopes: &[Envelope]) -> Vec<&Envelope> {
+    let mut seen = BTreeSet::new();
+    envelopes.iter().filter(|envelope| seen.insert(format!("{envelope:?}"))).collect()
+}
 
 fn open<'a>(root: &'a Root, case: &Case, envelope: &'a Envelope) -> Option<Opened<'a>> {
     let trusted = trusted_time(root, envelope);
@@ -166,11 +164,7 @@ fn signed(opened: &Opened<'_>, role: Role, by: &[String]) -> bool {
     opened.signers.iter().any(|signer| holds(signer, role, by))
 }
 
-// ---- Step 2: applies ---------------------------------------------------------------------------------------
-
-fn judged<'a>(facts: &'a Facts<'_>) -> Option<&'a Provenance> {
-    if let Reading::Readable(judged) = &facts.reading { Some(judged.provenance) } else { None }
-}
+// ---- Step 2: applies ----
 
 fn about_the_artifact<'a>(opened: &'a [Opened<'a>]) -> impl Iterator<Item = &'a Opened<'a>> {
     opened.iter().filter(|opened| opened.envelope.about == About::TheArtifact)
@@ -184,31 +178,33 @@ fn applies(facts: &Facts<'_>, opened: &Opened<'_>) -> bool {
     match &opened.envelope.about {
         About::TheArtifact => true,
         About::AnotherArtifact => false,
-        About::Commit(commit) => judged(facts).is_some_and(|said| said.commit.as_ref() == Some(commit)),
+        About::Commit(commit) => source(facts) == Some(commit),
     }
 }
 
-/// Evidence about a commit, where no commit is known, is worth a finding only if nothing else explains the refusal.
+/// The commit that the judged provenance names.
+fn source<'a>(facts: &'a Facts<'_>) -> Option<&'a String> {
+    facts.judged.as_ref()?.provenance.commit.as_ref()
+}
+
+/// Evidence about a commit, where no commit is known, is a finding only if nothing else explains the refusal.
 fn evidence_applies(facts: &Facts<'_>, nothing_else_refused: bool) -> bool {
-    let commit_known = judged(facts).is_some_and(|said| said.commit.is_some());
-    let excused = |opened: &Opened<'_>| {
-        !nothing_else_refused && !commit_known && matches!(opened.envelope.about, About::Commit(_))
-    };
-    facts.opened.iter().all(|opened| applies(facts, opened) || excused(opened))
+    let excused = source(facts).is_none() && !nothing_else_refused;
+    let about_a_commit = |opened: &Opened<'_>| matches!(opened.envelope.about, About::Commit(_));
+    facts.opened.iter().all(|opened| applies(facts, opened) || (excused && about_a_commit(opened)))
 }
 
 fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
     let mut claims: BTreeSet<(&str, Option<&str>, &str)> = BTreeSet::new();
+    let one = |kind| BTreeSet::from([(kind, None)]);
     let mut unambiguous = facts.candidates.len() < 2;
     for opened in about_artifact_or_source(facts) {
         let claimed_here: BTreeSet<(&str, Option<&str>)> = match &opened.envelope.says {
             Says::Test(names, _) => names.iter().map(|name| ("test", Some(name.as_str()))).collect(),
-            Says::Scan(..) => BTreeSet::from([("scan", None)]),
-            Says::Release(..) => BTreeSet::from([("release", None)]),
+            Says::Scan(..) => one("scan"),
+            Says::Release(..) => one("release"),
             Says::Review { base, .. } => BTreeSet::from([("review", base.as_deref())]),
-            Says::Provenance(_) if signed(opened, Role::Rebuilder, &[]) => {
-                BTreeSet::from([("rebuild", None)])
-            }
+            Says::Provenance(_) if signed(opened, Role::Rebuilder, &[]) => one("rebuild"),
             Says::Provenance(_) | Says::Nothing => BTreeSet::new(),
         };
         for (kind, name) in claimed_here {
@@ -219,36 +215,38 @@ fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
 }
 
 /// The provenance statements about the artifact that are not only rebuilders'.
-fn candidates<'a>(opened: &'a [Opened<'a>]) -> Vec<(&'a Opened<'a>, &'a Provenance)> {
-    let only_a_vote = |opened: &Opened<'_>| {
-        opened.signers.iter().all(|signer| holds(signer, Role::Rebuilder, &[]))
-            && !signed(opened, Role::Builder, &[])
-    };
+fn candidates<'a>(opened: &'a [Opened<'a>]) -> Vec<Candidate<'a>> {
+    let votes =
+        |signer: &&Principal| holds(signer, Role::Rebuilder, &[]) && !holds(signer, Role::Builder, &[]);
     let said = |opened: &'a Opened<'a>| match &opened.envelope.says {
-        Says::Provenance(provenance) if !only_a_vote(opened) => Some((opened, provenance)),
+        Says::Provenance(provenance) if !opened.signers.iter().all(votes) => Some((opened, provenance)),
         _ => None,
     };
     about_the_artifact(opened).filter_map(said).collect()
 }
 
-fn reading<'a>(main: &Require, case: &Case, candidates: &[(&'a Opened<'a>, &'a Provenance)]) -> Reading<'a> {
-    let not_readable = if main.built_by.is_empty() { Reading::Absent } else { Reading::Silent };
-    let (opened, provenance) = match candidates {
-        [] => return not_readable,
-        [one] => *one,
-        _ => return Reading::Silent,
-    };
-    let mut builders = accepted_builders(case, opened, provenance, &main.built_by);
-    let mut accepted = !builders.is_empty();
-    if main.built_by.is_empty() {
-        builders =
-            opened.signers.iter().copied().filter(|signer| holds(signer, Role::Builder, &[])).collect();
-        accepted = opened.signers.iter().any(|signer| main.signed_by.contains(&signer.name));
-    }
-    if accepted { Reading::Readable(Judged { opened, provenance, builders }) } else { not_readable }
+/// The one provenance, where one of its signers meets all that `built-by` with these names asks.
+fn judged<'a>(case: &Case, candidates: &[Candidate<'a>], names: &[String]) -> Option<Judged<'a>> {
+    let [(opened, provenance)] = candidates else { return None };
+    let accepted = |signer: &&Principal| names.contains(&signer.name) && vouches(signer, provenance, case);
+    let builder = opened.signers.iter().copied().find(accepted)?;
+    Some(Judged { opened, provenance, builder })
 }
 
-// ---- Step 3: the rules -------------------------------------------------------------------------------------
+/// Whether the trust root lets this signer, all alone, say so as a builder.
+fn vouches(signer: &Principal, said: &Provenance, case: &Case) -> bool {
+    let admitted = |pattern: &String| matches(pattern, &case.environment);
+    let recalled = match &said.builder_version {
+        Some(version) => signer.recalled_versions.contains(version),
+        None => !signer.recalled_versions.is_empty(),
+    };
+    signer.roles.contains(&Role::Builder)
+        && signer.ids.contains(&said.builder_id)
+        && (signer.environments.is_empty() || signer.environments.iter().any(admitted))
+        && !recalled
+}
+
+// ---- Step 3: the rules ----
 
 fn signed_by(facts: &Facts<'_>, require: &Require) -> bool {
     let listed = |signer: &&Principal| require.signed_by.contains(&signer.name);
@@ -256,31 +254,9 @@ fn signed_by(facts: &Facts<'_>, require: &Require) -> bool {
         || about_the_artifact(facts.opened).any(|opened| opened.signers.iter().any(listed))
 }
 
+/// Of two, none is the one: then this is not met either, beside `evidence-unambiguous`.
 fn built_by(facts: &Facts<'_>, require: &Require) -> bool {
-    match facts.candidates.as_slice() {
-        _ if require.built_by.is_empty() => true,
-        [] => false,
-        [(opened, said)] => !accepted_builders(facts.case, opened, said, &require.built_by).is_empty(),
-        _ => true, // `evidence-unambiguous` refuses
-    }
-}
-
-/// The signers that meet all four conditions of `built-by`, each by itself.
-fn accepted_builders<'a>(
-    c: &Case,
-    from: &Opened<'a>,
-    said: &Provenance,
-    names: &[String],
-) -> Vec<&'a Principal> {
-    let accepted = |signer: &&Principal| {
-        let listed = names.contains(&signer.name) && signer.roles.contains(&Role::Builder);
-        let may_claim = signer.ids.contains(&said.builder_id);
-        let admitted = signer.environments.is_empty()
-            || signer.environments.iter().any(|pattern| matches(pattern, &c.environment));
-        let recalled = said.builder_version.as_ref().is_some_and(|v| signer.recalled_versions.contains(v));
-        listed && may_claim && admitted && !recalled
-    };
-    from.signers.iter().copied().filter(accepted).collect()
+    require.built_by.is_empty() || judged(facts.case, &facts.candidates, &require.built_by).is_some()
 }
 
 fn source_repository(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
@@ -292,33 +268,23 @@ fn source_branch(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool 
 }
 
 fn source_reviewed(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
-    let (Some((approvals, by)), history) = (&require.reviewed, &judged.provenance.history) else {
-        return true;
-    };
-    let person = |identity: &String| facts.root.people.get(&identity.to_lowercase());
+    let Some((approvals, by)) = &require.reviewed else { return true };
     let reviews = counted_reviews(facts, judged.provenance, by);
+    let open = open_commits(&judged.provenance.history, &reviews);
 
-    let old = up_to(history, reviews.iter().filter_map(|review| review.base));
-    let new = history.iter().filter(|commit| !old.contains(&commit.id));
-    let mut identities: Vec<&String> = reviews.iter().flat_map(|review| review.authors).collect();
-    identities.extend(new.flat_map(|commit| &commit.people));
-    let authors: BTreeSet<_> = identities.iter().filter_map(|identity| person(identity)).collect();
+    let listed = reviews.iter().flat_map(|review| review.authors);
+    let identities = listed.chain(open.iter().flat_map(|commit| &commit.people));
+    let authors: BTreeSet<_> = identities.map(|identity| person(facts.root, identity)).collect();
+    let all_mapped = !authors.contains(&None);
 
-    let mut approvers = BTreeSet::new();
-    for review in &reviews {
-        approvers.extend(&review.own);
-        if review.by_authority {
-            approvers.extend(review.reviewers.iter().filter_map(person));
-        }
-    }
-    let mut by_authority = reviews.iter().filter(|review| review.by_authority);
-    let reviewed = |base| reviews.iter().any(|review| review.by_authority && review.base == Some(base));
-    let mut own = reviews.iter().filter(|review| !review.own.is_empty());
+    let approvers = approvers(facts.root, &reviews);
+    let others = approvers.iter().filter(|approver| !authors.contains(&Some(**approver)));
+    let known = authors_known(&judged.provenance.history, &reviews, &open);
+    known && all_mapped && !approvers.is_empty() && others.count() as u64 >= *approvals
+}
 
-    let all_mapped = identities.iter().all(|identity| person(identity).is_some());
-    let enough = approvers.difference(&authors).count() as u64 >= *approvals;
-    let known = !history.is_empty() || by_authority.any(|review| !review.authors.is_empty());
-    all_mapped && enough && known && own.all(|review| review.base.is_none_or(reviewed))
+fn person<'a>(root: &'a Root, identity: &str) -> Option<&'a String> {
+    root.people.get(&identity.to_ascii_lowercase())
 }
 
 /// A review that counts: by a review authority, or by people of their own (whose names `own` has), or both.
@@ -346,20 +312,47 @@ fn counted_reviews<'a>(facts: &'a Facts<'_>, judged: &Provenance, by: &[String])
     facts.opened.iter().filter_map(counted).collect()
 }
 
-/// These commits and all their ancestors, as far as the history knows them.
-fn up_to<'a>(history: &'a [Commit], bases: impl Iterator<Item = &'a String>) -> BTreeSet<&'a String> {
-    let mut reached: BTreeSet<&String> = bases.collect();
-    loop {
-        let before = reached.len();
-        for commit in history.iter() {
+/// The commits that are not behind the base of every counted review.
+fn open_commits<'a>(history: &'a [Commit], reviews: &[Review<'_>]) -> Vec<&'a Commit> {
+    let behind = |id, review: &Review<'_>| review.base.is_some_and(|base| up_to(history, base).contains(id));
+    history.iter().filter(|commit| !reviews.iter().all(|review| behind(&commit.id, review))).collect()
+}
+
+/// This commit and all its ancestors, as far as the history knows them.
+fn up_to<'a>(history: &'a [Commit], base: &'a String) -> BTreeSet<&'a String> {
+    let mut reached = BTreeSet::from([base]);
+    for _ in history {
+        for commit in history {
             if reached.contains(&commit.id) {
                 reached.extend(&commit.parents);
             }
         }
-        if reached.len() == before {
-            return reached;
+    }
+    reached
+}
+
+/// An authority lists some, or the open commits reach down to a base or to the very first commit. And every one of
+/// them has people.
+fn authors_known(history: &[Commit], reviews: &[Review<'_>], open: &[&Commit]) -> bool {
+    let listed = reviews.iter().any(|review| review.by_authority && !review.authors.is_empty());
+    let is_base = |id| reviews.iter().any(|review| review.base == Some(id));
+    let known = |id| is_base(id) || history.iter().any(|commit| commit.id == *id);
+    let complete = !open.is_empty() && open.iter().flat_map(|commit| &commit.parents).all(known);
+    (listed || complete) && open.iter().all(|commit| !commit.people.is_empty())
+}
+
+fn approvers<'a>(root: &'a Root, reviews: &[Review<'a>]) -> BTreeSet<&'a String> {
+    let vouched = |base| reviews.iter().any(|review| review.by_authority && review.base == Some(base));
+    let mut approvers = BTreeSet::new();
+    for review in reviews {
+        if review.by_authority {
+            approvers.extend(review.reviewers.iter().filter_map(|identity| person(root, identity)));
+        }
+        if review.base.is_none_or(vouched) {
+            approvers.extend(&review.own);
         }
     }
+    approvers
 }
 
 fn target(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
@@ -375,10 +368,10 @@ fn command(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
 }
 
 fn hermetic(_: &Facts<'_>, _: &Require, judged: &Judged<'_>) -> bool {
-    let Some(version) = judged.provenance.builder_version.as_deref().and_then(numbers) else { return false };
-    let granted =
-        |range: &String| range.strip_prefix(">=").and_then(numbers).is_some_and(|least| version >= least);
-    judged.provenance.hermetic && judged.builders.iter().any(|builder| builder.hermetic.iter().any(granted))
+    let version = judged.provenance.builder_version.as_deref().and_then(numbers);
+    let least = |range: &String| range.strip_prefix(">=").and_then(numbers);
+    let granted = |range| least(range).is_some_and(|least| version.is_some_and(|version| version >= least));
+    judged.provenance.hermetic && judged.builder.hermetic.iter().any(granted)
 }
 
 fn tools(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
@@ -403,14 +396,12 @@ fn is_denied(uri: &str, denied: &str) -> bool {
 fn package(uri: &str) -> Option<(String, Option<&str>)> {
     let rest = uri.strip_prefix("pkg:")?;
     match rest.rsplit_once('@') {
-        Some((name, version)) if !version.contains('/') => Some((name.to_lowercase(), Some(version))),
-        _ => Some((rest.to_lowercase(), None)),
+        Some((name, version)) if !version.contains('/') => Some((name.to_ascii_lowercase(), Some(version))),
+        _ => Some((rest.to_ascii_lowercase(), None)),
     }
 }
 
 fn tests(facts: &Facts<'_>, require: &Require) -> bool {
-    const PASSED: u8 = 0;
-    const FAILED: u8 = 2;
     let Some((names, by)) = &require.tests else { return true };
     names.iter().all(|name| {
         let result = |opened: &Opened<'_>| match &opened.envelope.says {
@@ -418,8 +409,8 @@ fn tests(facts: &Facts<'_>, require: &Require) -> bool {
             _ => None,
         };
         let by_testers = about_artifact_or_source(facts).filter(|opened| signed(opened, Role::Tester, by));
-        let results: Vec<u8> = by_testers.filter_map(result).collect();
-        results.contains(&PASSED) && !results.contains(&FAILED)
+        let results: BTreeSet<u8> = by_testers.filter_map(result).collect();
+        results == BTreeSet::from([0]) // PASSED
     })
 }
 
@@ -439,31 +430,29 @@ fn releases<'a>(facts: &'a Facts<'_>, by: &[String]) -> Vec<(Option<Version>, &'
 }
 
 fn built_within(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
-    let (finished, at) = (judged.provenance.finished, facts.case.at);
-    let in_the_future = finished.is_some_and(|time| time > at + TOLERANCE);
-    let oldest = finished.into_iter().chain(judged.opened.trusted).min();
-    !in_the_future && oldest.is_some_and(|oldest| require.built_within.is_none_or(|span| at - oldest <= span))
+    let Some(finished) = judged.provenance.finished else { return false };
+    let age = facts.case.at - judged.opened.trusted.map_or(finished, |seen| seen.min(finished));
+    finished <= facts.case.at + TOLERANCE && require.built_within.is_none_or(|span| age <= span)
 }
 
 type Version = (u64, u64, u64);
 
 fn version(facts: &Facts<'_>, require: &Require) -> bool {
     let Some(least) = require.version else { return true };
-    let reference = judged(facts).and_then(|said| said.reference.as_deref());
-    let tag = reference.and_then(|reference| reference.strip_prefix("refs/tags/")).and_then(semver);
-    let released = releases(facts, &[]).into_iter().filter_map(|(version, _)| Some((version?, false)));
-    let known: Vec<_> = tag.into_iter().chain(released).collect();
-    !known.is_empty() && known.iter().all(|(version, pre_release)| !pre_release && *version >= least)
+    let reference = facts.judged.as_ref().and_then(|judged| judged.provenance.reference.as_deref());
+    let tag = reference.and_then(|reference| reference.strip_prefix("refs/tags/")).map(release);
+    let released = releases(facts, &[]).into_iter().filter_map(|(version, _)| Some(Some(version?)));
+    let known: Vec<Option<Version>> = tag.into_iter().chain(released).collect();
+    !known.is_empty() && known.iter().all(|version| version.is_some_and(|version| version >= least))
 }
 
-/// The numbers of a SemVer, with or without a `v`, and whether it is a pre-release.
-fn semver(text: &str) -> Option<(Version, bool)> {
+/// The numbers of a SemVer, with or without a `v`. A pre-release has none: no range of the model names one.
+fn release(text: &str) -> Option<Version> {
     let text = text.strip_prefix('v').unwrap_or(text);
-    let without_metadata = text.split_once('+').map_or(text, |(before, _)| before);
-    match without_metadata.split_once('-') {
-        Some((core, _)) => Some((numbers(core)?, true)),
-        None => Some((numbers(without_metadata)?, false)),
-    }
+    let Some((core, metadata)) = text.split_once('+') else { return numbers(text) };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let valid = metadata.split('.').all(|part| !part.is_empty() && part.chars().all(allowed));
+    if valid { numbers(core) } else { None }
 }
 
 /// "MAJOR.MINOR.PATCH", without leading zeros or signs.
@@ -494,7 +483,8 @@ fn rebuilt(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
         Says::Provenance(said) => agree(said, judged.provenance),
         _ => false,
     };
-    let signers = about_the_artifact(facts.opened).filter(agrees).flat_map(|opened| &opened.signers);
+    let others = about_the_artifact(facts.opened).filter(|opened| !std::ptr::eq(*opened, judged.opened));
+    let signers = others.filter(agrees).flat_map(|opened| &opened.signers);
     let voters = signers.filter(|signer| holds(signer, Role::Rebuilder, by));
     let operators: BTreeSet<_> = voters.filter_map(|voter| voter.operator.as_ref()).collect();
     operators.len() as u64 >= *at_least
@@ -512,8 +502,7 @@ fn agree(one: &Provenance, other: &Provenance) -> bool {
 }
 
 fn requested_by(facts: &Facts<'_>, require: &Require) -> bool {
-    let requester = facts.case.requester.as_ref();
-    let person = requester.and_then(|identity| facts.root.people.get(&identity.to_lowercase()));
+    let person = facts.case.requester.as_ref().and_then(|identity| person(facts.root, identity));
     let within =
         |group| person.is_some_and(|person| facts.root.groups.get(group).is_some_and(|g| g.contains(person)));
     require.requested_by.is_empty() || require.requested_by.iter().any(within)
@@ -524,11 +513,8 @@ fn format(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
 }
 
 fn logged(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
-    let (Some((wanted, least)), Some((log, cosignatures))) =
-        (&require.logged, &judged.opened.envelope.logged)
-    else {
-        return false;
-    };
+    let Some((wanted, least)) = &require.logged else { return true };
+    let Some((log, cosignatures)) = &judged.opened.envelope.logged else { return false };
     let witnesses = cosignatures.iter().map(|(witness, _)| witness);
     let saw: BTreeSet<_> = witnesses.filter(|witness| facts.root.witnesses.contains(*witness)).collect();
     log == wanted && facts.root.logs.contains(log) && saw.len() as u64 >= *least

@@ -1,0 +1,75 @@
+//! Keys, logs and trust roots as files: what `init`, `demo` and `build` set up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attest::note::NoteKey;
+use attest::{Scheme, SecretKey, Signer as _};
+use tlog::{Files, Log, OpenLogError};
+
+use crate::command::keygen::{make, write_new};
+use crate::failure::Failure;
+
+/// Makes a folder and its parents.
+pub(crate) fn folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|e| Failure::io("make the folder", path, &e))
+}
+
+/// Writes a file that a person will read or edit.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    tlog::write_durably(path, text.as_bytes()).map_err(|e| Failure::io("write", path, &e))
+}
+
+/// The key in a file, unencrypted; made where there is none yet.
+pub(crate) fn key(path: &Path, scheme: Scheme) -> Result<SecretKey, Failure> {
+    if !path.exists() {
+        let key = make(scheme)?;
+        let pem = key.to_pem(None).map_err(|e| Failure::new("the key cannot be written").line("found", &e.to_string()))?;
+        write_new(path, pem.as_bytes(), 0o600)?;
+        write(&path.with_extension("pub"), &key.public().to_pem())?;
+        return Ok(key);
+    }
+    let pem = crate::input::text("private key", path)?;
+    SecretKey::from_pem(&pem, None).map_err(|e| {
+        Failure::new(&format!("the private key {} cannot be used", path.display())).line("found", &e.to_string())
+    })
+}
+
+/// The log in a folder, made where there is none yet, with its verifier key beside it in `log.vkey`.
+pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files>, Failure> {
+    let files = Files::new(dir);
+    let signer = || Ok::<_, Failure>(Box::new(key(key_file, Scheme::Ed25519)?));
+    let failed = |e: OpenLogError| {
+        Failure::new(&format!("the log in {} cannot be used", dir.display())).line("found", &e.to_string())
+    };
+    match Log::open(files.clone(), origin, signer()?) {
+        Err(OpenLogError::None) => {
+            let signer = signer()?;
+            let vkey = NoteKey { name: origin.to_owned(), key: signer.public().clone() }.to_vkey();
+            let log = Log::create(files, origin, signer).map_err(failed)?;
+            write(&dir.join("log.vkey"), &format!("{vkey}\n"))?;
+            Ok(log)
+        }
+        other => other.map_err(failed),
+    }
+}
+
+/// A key under a name, as a trust root lists it, `indent` blanks deep.
+pub(crate) fn listed(key: &SecretKey, indent: usize) -> String {
+    let pad = " ".repeat(indent);
+    let body: String = key.public().to_pem().lines().map(|l| format!("{pad}    {l}\n")).collect();
+    format!("{pad}- key: |\n{body}")
+}
+
+/// A verifier key in a trust root.
+pub(crate) fn vkey(dir: &Path) -> Result<String, Failure> {
+    Ok(crate::input::text("log's key", &dir.join("log.vkey"))?.trim().to_owned())
+}
+
+/// The folder in which this user's state or cache is kept.
+pub(crate) fn home(below: &str) -> Result<PathBuf, Failure> {
+    let home = std::env::home_dir().filter(|h| h.is_absolute());
+    home.map(|h| h.join(below)).ok_or_else(|| {
+        Failure::new("this user has no home folder").line("fix", "say where: --state DIR and --store DIR")
+    })
+}
