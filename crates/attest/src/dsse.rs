@@ -73,9 +73,10 @@ impl Dsse {
     /// [`SignError`] where a key cannot sign.
     pub fn sign(payload_type: &str, payload: &[u8], signers: &[&dyn Signer]) -> Result<Self, SignError> {
         let message = pae(payload_type, payload);
-        let one = |signer: &&dyn Signer| {
-            Ok(Signature { hint: Some(signer.public().id()), bytes: signer.sign(&message)? })
-        };
+        // verifiers of the Go library skip a signature whose keyid is not their own name for the key, so a lone
+        // signature goes without
+        let hint = |signer: &dyn Signer| (signers.len() > 1).then(|| signer.public().id());
+        let one = |signer: &&dyn Signer| Ok(Signature { hint: hint(*signer), bytes: signer.sign(&message)? });
         let signatures = signers.iter().map(one).collect::<Result<_, _>>()?;
         Ok(Self { payload_type: payload_type.to_owned(), payload: payload.to_vec(), signatures })
     }

@@ -119,7 +119,8 @@ impl<'a> Reader<'a> {
                     let node = self.node(event, &span, 0)?;
                     return match self.next()? {
                         (Event::DocumentEnd, _) => Ok(node),
-                        (_, span) => Err(LoadError::new(&self.at(&span), "more than one value in the file")),
+                        (_, span) => Err(LoadError::new(&self.at(&span), "more than one value in the file")
+                            .fix("keep one map a file")),
                     };
                 }
             }
@@ -130,7 +131,8 @@ impl<'a> Reader<'a> {
         let place = self.at(span);
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
-            return Err(LoadError::new(&place, "the file is nested too deeply or has too many values"));
+            return Err(LoadError::new(&place, "the file is nested too deeply or has too many values")
+                .fix("split it into several files"));
         }
         let (anchor, tag) = match &event {
             Event::Scalar(_, _, anchor, tag)
@@ -151,7 +153,7 @@ impl<'a> Reader<'a> {
             }
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
-            _ => return Err(LoadError::new(&place, "a value is missing")),
+            _ => return Err(LoadError::new(&place, "a value is missing").fix("write one; see `portcullis init` for an example")),
         };
         Ok(Node { place, value })
     }
@@ -175,7 +177,7 @@ impl<'a> Reader<'a> {
             }
             let key = self.node(event, &span, depth + 1)?;
             let Value::Scalar { text, .. } = &key.value else {
-                return Err(LoadError::new(&key.place, "a key that is no text"));
+                return Err(LoadError::new(&key.place, "a key that is no text").fix("write the key as a word"));
             };
             if text == "<<" {
                 return Err(LoadError::new(&key.place, "merge keys are not allowed").fix("write the keys out"));

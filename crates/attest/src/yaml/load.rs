@@ -262,10 +262,15 @@ fn is_ambiguous(text: &str) -> bool {
     word || numeric
 }
 
-/// The known word that is nearest, if it is within two edits or a third of the word.
+/// The known word that is nearest, if it is within two edits or a third of the word, or begins with it.
 #[must_use]
 pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = 2.max(word.chars().count() / 3);
+    if word.len() >= 3
+        && let Some(whole) = known.iter().find(|k| k.starts_with(word))
+    {
+        return Some(whole);
+    }
     let distances = known.iter().map(|k| (distance(&word.to_lowercase(), k), *k));
     distances.filter(|(d, k)| *d <= limit && *d < k.chars().count()).min().map(|(_, k)| k)
 }

@@ -121,7 +121,9 @@ fn read_artifacts(node: &Node, problems: &mut Problems) -> Option<Vec<Located>> 
 fn read_whole_require(node: &Node, problems: &mut Problems) -> Option<Vec<Requirement>> {
     let mut require = read_require(node, problems)?;
     let asks = |name: &str| require.iter().any(|r| r.rule.name == name);
-    if !asks("built-by") && !asks("signed-by") {
+    // a malformed `built-by` has its own problem already
+    let stands = |name: &str| node.entries().is_ok_and(|mut entries| entries.any(|(key, ..)| key == name));
+    if !stands("built-by") && !stands("signed-by") {
         problems.push(
             LoadError::new(&node.place, "the policy asks nobody to vouch for the artifact")
                 .wanted("`built-by` or `signed-by` under `require`")
@@ -129,7 +131,7 @@ fn read_whole_require(node: &Node, problems: &mut Problems) -> Option<Vec<Requir
         );
         return None;
     }
-    check_provenance(&require, asks("built-by"), problems);
+    check_provenance(&require, stands("built-by"), problems);
     if asks("built-by") && !asks("parameters") {
         let rule = rules::by_name("parameters")?;
         let check = parameters::none_allowed(&node.place);

@@ -17,7 +17,8 @@ pub(crate) const RULE: Rule = Rule {
            a builder that the trust root admits in this environment, and (4) is not recalled: neither the builder's \
            version, nor a tool it names by digest, nor the time at which the build finished; a recall that names several of \
            these recalls what matches all of them, and a version or time that the provenance does not say counts as \
-           recalled. One signer must meet (1) to (4) alone. Rules that read provenance read it only where this rule is \
+           recalled. One signer must meet (1) to (4) alone. Where more than one provenance is submitted, evidence-unambiguous \
+           refuses, and this rule adds nothing. Rules that read provenance read it only where this rule is \
            met, and a policy that has one of them must have this one.",
     example: "built-by: [official-ci]",
     threats: &["T3", "T5", "T7", "T9", "T10"],

@@ -36,7 +36,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         let uri = fields.required("uri", problems)?;
         let digest = fields.required("digest", problems)?;
         let text = problems.keep(digest.string())?;
-        let parsed = Digest::parse(text).map_err(|e| LoadError::new(&digest.place, &e.to_string()));
+        let parsed = Digest::parse(text).map_err(|e| LoadError::new(&digest.place, &e.to_string()).fix("write sha256: and what `sha256sum FILE` prints"));
         listed.push((problems.keep(uri.string())?.to_owned(), problems.keep(parsed)?));
     }
     if listed.is_empty() {

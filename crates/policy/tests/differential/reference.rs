@@ -256,7 +256,9 @@ fn signed_by(facts: &Facts<'_>, require: &Require) -> bool {
 
 /// Of two, none is the one: then this is not met either, beside `evidence-unambiguous`.
 fn built_by(facts: &Facts<'_>, require: &Require) -> bool {
-    require.built_by.is_empty() || judged(facts.case, &facts.candidates, &require.built_by).is_some()
+    require.built_by.is_empty()
+        || facts.candidates.len() > 1
+        || judged(facts.case, &facts.candidates, &require.built_by).is_some()
 }
 
 fn source_repository(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
@@ -276,7 +278,6 @@ fn source_reviewed(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) ->
     let identities = listed.chain(open.iter().flat_map(|commit| &commit.people));
     let authors: BTreeSet<_> = identities.map(|identity| person(facts.root, identity)).collect();
     let all_mapped = !authors.contains(&None);
-
     let approvers = approvers(facts.root, &reviews);
     let others = approvers.iter().filter(|approver| !authors.contains(&Some(**approver)));
     let known = authors_known(&judged.provenance.history, &reviews, &open);
@@ -331,8 +332,7 @@ fn up_to<'a>(history: &'a [Commit], base: &'a String) -> BTreeSet<&'a String> {
     reached
 }
 
-/// An authority lists some, or the open commits reach down to a base or to the very first commit. And every one of
-/// them has people.
+/// An authority lists some, or the open commits reach down to a base or the root. Each open commit has people.
 fn authors_known(history: &[Commit], reviews: &[Review<'_>], open: &[&Commit]) -> bool {
     let listed = reviews.iter().any(|review| review.by_authority && !review.authors.is_empty());
     let is_base = |id| reviews.iter().any(|review| review.base == Some(id));
