@@ -80,14 +80,17 @@ impl Bundle {
         if !MEDIA_TYPES.contains(&media_type) {
             return Err(ShapeError::new("mediaType", "a Sigstore bundle, version 0.1 to 0.3", media_type));
         }
-        let content = match (object.optional_object("dsseEnvelope")?, object.optional_object("messageSignature")?) {
-            (Some(dsse), None) => Content::Dsse(Dsse::read(dsse).map_err(|e| e.within("dsseEnvelope"))?),
-            (None, Some(message)) => read_message(message).map_err(|e| e.within("messageSignature"))?,
-            (Some(_), Some(_)) => {
-                return Err(ShapeError::new("", "one of dsseEnvelope and messageSignature", "both"));
-            }
-            (None, None) => return Err(ShapeError::new("", "dsseEnvelope or messageSignature", "neither")),
-        };
+        let content =
+            match (object.optional_object("dsseEnvelope")?, object.optional_object("messageSignature")?) {
+                (Some(dsse), None) => Content::Dsse(Dsse::read(dsse).map_err(|e| e.within("dsseEnvelope"))?),
+                (None, Some(message)) => read_message(message).map_err(|e| e.within("messageSignature"))?,
+                (Some(_), Some(_)) => {
+                    return Err(ShapeError::new("", "one of dsseEnvelope and messageSignature", "both"));
+                }
+                (None, None) => {
+                    return Err(ShapeError::new("", "dsseEnvelope or messageSignature", "neither"));
+                }
+            };
         let material = object.object("verificationMaterial")?;
         let entries = material.optional_array("tlogEntries").map_err(|e| e.within("verificationMaterial"))?;
         if entries.len() > MAX_LOG_ENTRIES {
@@ -111,8 +114,7 @@ impl Bundle {
     /// The JSON form of a bundle around an envelope: what `cosign verify-blob-attestation --key` reads.
     #[must_use]
     pub fn write(dsse: &Dsse, key_hint: &str, log_entries: &[LogEntry]) -> Json {
-        let mut material =
-            Object::new().with("publicKey", Object::new().with("hint", key_hint.to_owned()));
+        let mut material = Object::new().with("publicKey", Object::new().with("hint", key_hint.to_owned()));
         if !log_entries.is_empty() {
             material.set("tlogEntries", Json::Array(log_entries.iter().map(LogEntry::to_json).collect()));
         }
@@ -130,7 +132,9 @@ fn read_message(message: &Object) -> Result<Content, ShapeError> {
         "SHA2_256" => Algorithm::Sha256,
         "SHA2_384" => Algorithm::Sha384,
         "SHA2_512" => Algorithm::Sha512,
-        other => return Err(ShapeError::new("messageDigest.algorithm", "SHA2_256, SHA2_384 or SHA2_512", other)),
+        other => {
+            return Err(ShapeError::new("messageDigest.algorithm", "SHA2_256, SHA2_384 or SHA2_512", other));
+        }
     };
     let bad = |path: &str| ShapeError::new(path, "base64 of the right length", "something else");
     let bytes = base64(digest.string("digest")?).ok_or_else(|| bad("messageDigest.digest"))?;

@@ -113,13 +113,15 @@ impl Severity {
         let (whole, fraction) = score.split_once('.').unwrap_or((score, "0"));
         let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
         match whole.parse::<u8>() {
-            Ok(whole) if digits(fraction) && digits(score.split('.').next().unwrap_or_default()) => match whole {
-                0 if fraction.bytes().all(|b| b == b'0') => Self::Negligible,
-                0..=3 => Self::Low,
-                4..=6 => Self::Medium,
-                7 | 8 => Self::High,
-                _ => Self::Critical,
-            },
+            Ok(whole) if digits(fraction) && digits(score.split('.').next().unwrap_or_default()) => {
+                match whole {
+                    0 if fraction.bytes().all(|b| b == b'0') => Self::Negligible,
+                    0..=3 => Self::Low,
+                    4..=6 => Self::Medium,
+                    7 | 8 => Self::High,
+                    _ => Self::Critical,
+                }
+            }
             _ => Self::Critical,
         }
     }
@@ -330,7 +332,11 @@ impl Summary {
         };
         let digest = policy.optional_object("digest").map_err(|e| e.within("policy"))?;
         Ok(Self {
-            verifier: predicate.object("verifier")?.string("id").map_err(|e| e.within("verifier"))?.to_owned(),
+            verifier: predicate
+                .object("verifier")?
+                .string("id")
+                .map_err(|e| e.within("verifier"))?
+                .to_owned(),
             resource: predicate.string("resourceUri")?.to_owned(),
             policy_uri: policy.string("uri").map_err(|e| e.within("policy"))?.to_owned(),
             policy: digest.map(DigestSet::read).transpose()?.unwrap_or_default(),

@@ -65,10 +65,7 @@ impl Digest {
     /// SHA-256 of `bytes`.
     #[must_use]
     pub fn sha256(bytes: &[u8]) -> Self {
-        Self {
-            algorithm: Algorithm::Sha256,
-            bytes: hash::digest(&hash::SHA256, bytes).as_ref().to_vec(),
-        }
+        Self { algorithm: Algorithm::Sha256, bytes: hash::digest(&hash::SHA256, bytes).as_ref().to_vec() }
     }
 
     /// Parses `sha256:HEX` and the like.

@@ -134,7 +134,8 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
     }
     let dependencies = provenance.dependencies.iter().map(crate::provenance::write_dependency);
     input.set("dependencies", Json::Array(dependencies.collect()));
-    let environment = provenance.environment.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str()))).collect();
+    let environment =
+        provenance.environment.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str()))).collect();
     let mut claims = Object::new().with("sub", sub).with("iss", provenance.builder_id.as_str());
     claims.set_some("iat", provenance.finished.map(|t| t.as_second()));
     claims.set_some("jti", provenance.invocation.as_deref());

@@ -72,14 +72,22 @@ pub fn is_consistent(old_size: u64, old_root: &Hash, new_size: u64, new_root: &H
         .is_some_and(|(old, new)| old == *old_root && new == *new_root)
 }
 
-fn roots_from_consistency(old_size: u64, old_root: &Hash, new_size: u64, proof: &[Hash]) -> Option<(Hash, Hash)> {
+fn roots_from_consistency(
+    old_size: u64,
+    old_root: &Hash,
+    new_size: u64,
+    proof: &[Hash],
+) -> Option<(Hash, Hash)> {
     let (mut node, mut last) = (old_size - 1, new_size - 1);
     while node & 1 == 1 {
         node >>= 1;
         last >>= 1;
     }
-    let (first, rest) =
-        if old_size.is_power_of_two() { (*old_root, proof) } else { proof.split_first().map(|(f, r)| (*f, r))? };
+    let (first, rest) = if old_size.is_power_of_two() {
+        (*old_root, proof)
+    } else {
+        proof.split_first().map(|(f, r)| (*f, r))?
+    };
     let (mut old, mut new) = (first, first);
     for sibling in rest {
         if last == 0 {

@@ -44,7 +44,10 @@ mod tests {
         let name = "ni:///sha-256;f4OxZX_x_FO5LcGBSKHWXfwtSx-j1ncoSt3SABJtkGk";
         assert_eq!(parse(name), Some(hello.clone()));
         assert_eq!(write(&hello).as_deref(), Some(name));
-        assert_eq!(parse("ni://example.com/sha-256;f4OxZX_x_FO5LcGBSKHWXfwtSx-j1ncoSt3SABJtkGk?ct=text/plain"), Some(hello));
+        assert_eq!(
+            parse("ni://example.com/sha-256;f4OxZX_x_FO5LcGBSKHWXfwtSx-j1ncoSt3SABJtkGk?ct=text/plain"),
+            Some(hello)
+        );
     }
 
     #[test]

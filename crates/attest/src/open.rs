@@ -92,7 +92,9 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CertificateNotSupported => f.write_str("signed with a certificate, which is not supported yet"),
+            Self::CertificateNotSupported => {
+                f.write_str("signed with a certificate, which is not supported yet")
+            }
             Self::UnknownSigner => f.write_str("no signature on it verifies under a key of the trust root"),
             Self::OutsideWindow { name, time, from, until } => {
                 let from = from.map_or("always".to_owned(), |t| t.to_string());
@@ -100,7 +102,8 @@ impl fmt::Display for OpenError {
                 write!(f, "signed by {name} at {time}; the key counts from {from} until {until}")
             }
             Self::Revoked { name, from, reason, time } => {
-                let when = time.map_or("nothing proves that it signed before".to_owned(), |t| format!("signed at {t}"));
+                let when = time
+                    .map_or("nothing proves that it signed before".to_owned(), |t| format!("signed at {t}"));
                 write!(f, "signed by {name} with a key revoked from {from} ({reason}); {when}")
             }
             Self::PayloadType(found) => write!(f, "the payload is of type {found}, wanted {}", dsse::IN_TOTO),
@@ -268,9 +271,10 @@ fn key_counts(
 
 /// Whether something other than the signer proves that the signature is older than the revocation.
 fn was_before(revocation: &Revocation, time: Option<Timestamp>, logged: &[LogFact]) -> bool {
-    let by_position = revocation.position.as_ref().is_some_and(|(log, size)| {
-        logged.iter().any(|fact| fact.log == *log && fact.index < *size)
-    });
+    let by_position = revocation
+        .position
+        .as_ref()
+        .is_some_and(|(log, size)| logged.iter().any(|fact| fact.log == *log && fact.index < *size));
     by_position || time.is_some_and(|time| time < revocation.from)
 }
 

@@ -80,8 +80,10 @@ fn read(der: &[u8]) -> Option<Parts<'_>> {
     (kdf.take(der::OID)? == OID_PBKDF2).then_some(())?;
     let mut parameters = kdf.sequence()?;
     let salt = parameters.take(der::OCTET_STRING)?;
-    let iterations =
-        parameters.take(der::INTEGER)?.iter().try_fold(0_u32, |n, b| n.checked_mul(256)?.checked_add((*b).into()))?;
+    let iterations = parameters
+        .take(der::INTEGER)?
+        .iter()
+        .try_fold(0_u32, |n, b| n.checked_mul(256)?.checked_add((*b).into()))?;
     if iterations == 0 || iterations > MAX_ITERATIONS {
         return None;
     }

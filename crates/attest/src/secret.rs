@@ -152,8 +152,7 @@ impl SecretKey {
             "PRIVATE KEY" => Self::from_pkcs8(&der),
             "ENCRYPTED PRIVATE KEY" => {
                 let passphrase = passphrase.ok_or(SecretKeyError::PassphraseMissing)?;
-                Self::from_pkcs8(&pkcs8::decrypt(&der, passphrase)?)
-                    .or(Err(SecretKeyError::PassphraseWrong))
+                Self::from_pkcs8(&pkcs8::decrypt(&der, passphrase)?).or(Err(SecretKeyError::PassphraseWrong))
             }
             label => Err(SecretKeyError::OtherLabel(label.to_owned())),
         }
@@ -181,7 +180,9 @@ impl SecretKey {
         let fixed: &'static EcdsaSigningAlgorithm = match self.public.scheme() {
             Scheme::P256 => &sig::ECDSA_P256_SHA256_FIXED_SIGNING,
             Scheme::P384 => &sig::ECDSA_P384_SHA384_FIXED_SIGNING,
-            Scheme::Ed25519 | Scheme::RsaPss | Scheme::RsaPkcs1 | Scheme::MlDsa65 => return self.sign(message),
+            Scheme::Ed25519 | Scheme::RsaPss | Scheme::RsaPkcs1 | Scheme::MlDsa65 => {
+                return self.sign(message);
+            }
         };
         let pair = EcdsaKeyPair::from_pkcs8(fixed, &self.pkcs8).or(Err(SignError))?;
         Ok(pair.sign(&SystemRandom::new(), message).or(Err(SignError))?.as_ref().to_vec())

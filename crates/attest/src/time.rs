@@ -72,7 +72,9 @@ mod tests {
     fn only_utc_with_a_z_is_a_time() {
         assert!(parse_time("2026-11-22T09:00:00Z").is_some());
         assert!(parse_time("2026-11-22T09:00:00.123Z").is_some());
-        for bad in ["2026-11-22T09:00:00+01:00", "2026-11-22 09:00:00Z", "2026-11-22", "", "2026-13-22T09:00:00Z"] {
+        for bad in
+            ["2026-11-22T09:00:00+01:00", "2026-11-22 09:00:00Z", "2026-11-22", "", "2026-13-22T09:00:00Z"]
+        {
             assert!(parse_time(bad).is_none(), "{bad}");
         }
     }

@@ -240,7 +240,11 @@ pub struct RolledBack {
 
 impl std::fmt::Display for RolledBack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "trust root version {} is older than version {}, which was in force", self.found, self.floor)
+        write!(
+            f,
+            "trust root version {} is older than version {}, which was in force",
+            self.found, self.floor
+        )
     }
 }
 impl std::error::Error for RolledBack {}

@@ -65,7 +65,8 @@ impl Node {
     /// # Errors
     /// [`LoadError`] with the place of the first thing that is wrong.
     pub fn parse(file: &str, text: &str) -> Result<Self, LoadError> {
-        let mut reader = Reader { file: file.into(), nodes: 0, parser: Parser::new_from_str(text).peekable() };
+        let mut reader =
+            Reader { file: file.into(), nodes: 0, parser: Parser::new_from_str(text).peekable() };
         let start = reader.place(1, 0);
         if text.len() > MAX_BYTES {
             return Err(LoadError::new(&start, "the file is too large")
@@ -73,7 +74,9 @@ impl Node {
                 .found(&format!("{} bytes", text.len())));
         }
         if text.trim().is_empty() {
-            return Err(LoadError::new(&start, "the file is empty").fix("see `portcullis init` for an example"));
+            return Err(
+                LoadError::new(&start, "the file is empty").fix("see `portcullis init` for an example")
+            );
         }
         let node = reader.document()?;
         match reader.next()? {
@@ -145,7 +148,9 @@ impl<'a> Reader<'a> {
                 .fix("write the value out where it is used: a reviewer sees what it means there"));
         }
         if tag {
-            return Err(LoadError::new(&place, "tags are not allowed").fix("remove the word that starts with `!`"));
+            return Err(
+                LoadError::new(&place, "tags are not allowed").fix("remove the word that starts with `!`")
+            );
         }
         let value = match event {
             Event::Scalar(text, style, ..) => {
@@ -153,7 +158,10 @@ impl<'a> Reader<'a> {
             }
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
-            _ => return Err(LoadError::new(&place, "a value is missing").fix("write one; see `portcullis init` for an example")),
+            _ => {
+                return Err(LoadError::new(&place, "a value is missing")
+                    .fix("write one; see `portcullis init` for an example"));
+            }
         };
         Ok(Node { place, value })
     }
@@ -177,10 +185,14 @@ impl<'a> Reader<'a> {
             }
             let key = self.node(event, &span, depth + 1)?;
             let Value::Scalar { text, .. } = &key.value else {
-                return Err(LoadError::new(&key.place, "a key that is no text").fix("write the key as a word"));
+                return Err(
+                    LoadError::new(&key.place, "a key that is no text").fix("write the key as a word")
+                );
             };
             if text == "<<" {
-                return Err(LoadError::new(&key.place, "merge keys are not allowed").fix("write the keys out"));
+                return Err(
+                    LoadError::new(&key.place, "merge keys are not allowed").fix("write the keys out")
+                );
             }
             if let Some((first, _)) = pairs.iter().find(|(k, _)| k.value == key.value) {
                 return Err(LoadError::new(&key.place, &format!("the key `{text}` stands twice"))

@@ -82,7 +82,11 @@ fn ed25519_keys_of_small_order_are_refused_in_every_encoding() {
     for mut y in encodings {
         for sign in [0, 0x80] {
             y[31] = (y[31] & 0x7f) | sign;
-            assert_eq!(PublicKey::from_raw(Scheme::Ed25519, &y).unwrap_err(), KeyError::SmallOrder, "{y:02x?}");
+            assert_eq!(
+                PublicKey::from_raw(Scheme::Ed25519, &y).unwrap_err(),
+                KeyError::SmallOrder,
+                "{y:02x?}"
+            );
         }
     }
 }

@@ -22,7 +22,9 @@ fn json_test_suite() {
             (Some("y_"), Ok(_)) => accepted += 1,
             // documented: what two readers could read differently is refused although the grammar allows it
             (Some("y_"), Err(e)) => match e.kind {
-                JsonErrorKind::Fraction | JsonErrorKind::IntegerTooLarge | JsonErrorKind::DuplicateKey(_) => strict.push(name),
+                JsonErrorKind::Fraction | JsonErrorKind::IntegerTooLarge | JsonErrorKind::DuplicateKey(_) => {
+                    strict.push(name)
+                }
                 _ => panic!("{name}: {e}"),
             },
             (Some("n_"), Ok(value)) => panic!("{name} was read as {value}"),
@@ -66,7 +68,10 @@ fn every_kind_of_bad_json_is_an_error_with_its_byte() {
     let deep = "[".repeat(65);
     assert!(matches!(parse(deep.as_bytes()).unwrap_err().kind, JsonErrorKind::TooDeep(64)));
     assert_eq!(parse(b"[\"\xff\"]").unwrap_err().offset, 2);
-    assert_eq!(parse(b"[9007199254740991,-9007199254740991]").unwrap().to_string(), "[9007199254740991,-9007199254740991]");
+    assert_eq!(
+        parse(b"[9007199254740991,-9007199254740991]").unwrap().to_string(),
+        "[9007199254740991,-9007199254740991]"
+    );
 }
 
 #[test]
@@ -78,7 +83,8 @@ fn the_dsse_vector() {
     let payload = vector.string("payload").unwrap();
     let message = pae(vector.string("payloadType").unwrap(), payload.as_bytes());
     assert_eq!(String::from_utf8(message.clone()).unwrap(), vector.string("pae").unwrap());
-    let point = [vec![4], decimal(vector.string("x").unwrap()), decimal(vector.string("y").unwrap())].concat();
+    let point =
+        [vec![4], decimal(vector.string("x").unwrap()), decimal(vector.string("y").unwrap())].concat();
     let key = PublicKey::from_raw(Scheme::P256, &point).unwrap();
     let envelope = Dsse::read(vector.object("envelope").unwrap()).unwrap();
     assert_eq!(envelope.payload, payload.as_bytes());
@@ -120,7 +126,10 @@ fn the_jose_cookbook() {
         Some(())
     };
     assert!(verify("curve25519/jws.json", None).is_some(), "RFC 8037, EdDSA");
-    assert!(verify("jws/4_1.rsa_v15_signature.json", Some(Scheme::RsaPkcs1)).is_some(), "RFC 7520 4.1, RS256");
+    assert!(
+        verify("jws/4_1.rsa_v15_signature.json", Some(Scheme::RsaPkcs1)).is_some(),
+        "RFC 7520 4.1, RS256"
+    );
     // the algorithm is the key's: the same token does not verify under the same key for another algorithm
     assert!(verify("jws/4_1.rsa_v15_signature.json", None).is_none());
     // documented: PS384, ES512 (P-521) and HMAC are not verified
@@ -137,7 +146,13 @@ fn rfc_7515_a_3_es256() {
     );
     let key = jwk(&key).unwrap();
     assert!(Jws::parse(token).unwrap().verify(&key).is_some());
-    for bad in [format!("{token}A"), format!("{token}="), token.replacen("eyJh", "eyJi", 1), format!("{token}.x"), format!(" {token}")] {
+    for bad in [
+        format!("{token}A"),
+        format!("{token}="),
+        token.replacen("eyJh", "eyJi", 1),
+        format!("{token}.x"),
+        format!(" {token}"),
+    ] {
         assert!(Jws::parse(&bad).is_none_or(|jws| jws.verify(&key).is_none()), "{bad}");
     }
 }
@@ -188,7 +203,9 @@ fn merkle_proofs_of_transparency_dev() {
             (Some(index), Some(size)) => {
                 let leaf = test.get("leafHash").and_then(hash);
                 let root = test.get("root").and_then(hash);
-                leaf.is_some_and(|leaf| root.is_some() && root_from_inclusion(index, size, leaf, &proof) == root)
+                leaf.is_some_and(|leaf| {
+                    root.is_some() && root_from_inclusion(index, size, leaf, &proof) == root
+                })
             }
             _ => {
                 let (old, new) = (number("size1").unwrap(), number("size2").unwrap());
@@ -232,7 +249,8 @@ fn every_checkpoint_of_tesseras_log_verifies_and_a_changed_one_does_not() {
         let note = Note::parse(&text).unwrap();
         assert!(note.is_signed_by(&key), "{size}");
         assert_eq!(Checkpoint::parse(note.text()).unwrap().size, size);
-        let forged = Note::parse(&text.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1)).unwrap();
+        let forged =
+            Note::parse(&text.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1)).unwrap();
         assert!(!forged.is_signed_by(&key), "{size}");
     }
 }

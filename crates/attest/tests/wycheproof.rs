@@ -69,14 +69,15 @@ fn tokens_are_judged_as_wycheproof_says() {
     let (mut accepted, mut rejected, mut left_out) = (0, 0, 0);
     for group in doc.as_object().unwrap().array("testGroups").unwrap() {
         let group = group.as_object().unwrap();
-        let jwk_object = group.optional_object("public").unwrap().or(group.optional_object("private").unwrap()).unwrap();
+        let jwk_object =
+            group.optional_object("public").unwrap().or(group.optional_object("private").unwrap()).unwrap();
         let key = jwk(jwk_object).map(|k| match jwk_object.optional_string("alg").unwrap() {
             Some("RS256") => k.with_scheme(Scheme::RsaPkcs1).unwrap(),
             _ => k,
         });
         // a JWK's `use` and `key_ops` have no counterpart: keys come from a reviewed trust root, as PEM
-        let only_a_jwk_can_say = jwk_object.optional_string("use").unwrap() == Some("enc")
-            || jwk_object.get("key_ops").is_some();
+        let only_a_jwk_can_say =
+            jwk_object.optional_string("use").unwrap() == Some("enc") || jwk_object.get("key_ops").is_some();
         for test in group.array("tests").unwrap() {
             let test = test.as_object().unwrap();
             let token = test.string("jws").unwrap();

@@ -215,7 +215,9 @@ impl Captured {
                 let Ok(below) = header.strip_prefix(&real) else { continue };
                 let parts: Vec<_> = below.components().collect();
                 match (parts.first(), parts.len()) {
-                    (Some(folder), 2..) if real.join(folder).is_dir() => self.files.add_tree(&real.join(folder)),
+                    (Some(folder), 2..) if real.join(folder).is_dir() => {
+                        self.files.add_tree(&real.join(folder))
+                    }
                     _ => {}
                 }
             }
@@ -233,7 +235,8 @@ impl Captured {
 
 fn include_roots() -> Result<Vec<PathBuf>, CaptureError> {
     let answer = ask(&["-E", "-v", "-x", "c", "/dev/null"], "")?;
-    let begin = answer.find("search starts here:").ok_or_else(|| CaptureError::Compiler("its headers".into()))?;
+    let begin =
+        answer.find("search starts here:").ok_or_else(|| CaptureError::Compiler("its headers".into()))?;
     let list = answer.get(begin..).unwrap_or_default();
     let list = list.split("End of search list").next().unwrap_or_default();
     Ok(list.lines().map(str::trim).filter(|l| l.starts_with('/')).map(PathBuf::from).collect())

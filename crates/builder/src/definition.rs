@@ -118,7 +118,9 @@ fn read_target(node: &Node, problems: &mut Problems) -> Option<Target> {
     if let Some(node) = fields.optional("environment") {
         for (name, key, value) in problems.keep(node.entries())? {
             if FIXED.contains(&name) || name.starts_with("LD_") {
-                problems.push(LoadError::new(&key.place, &format!("`{name}` is fixed in every build")).fix("remove it"));
+                problems.push(
+                    LoadError::new(&key.place, &format!("`{name}` is fixed in every build")).fix("remove it"),
+                );
             }
             environment.push((name.to_owned(), problems.keep(value.string())?.to_owned()));
         }

@@ -50,7 +50,9 @@ impl fmt::Display for GitError {
             Self::Start(e) => write!(f, "git cannot be started: {e}"),
             Self::Failed { what, said } => write!(f, "git could not {what}: {said}"),
             Self::Output(what) => write!(f, "git gave no {what}"),
-            Self::Submodule(path) => write!(f, "the commit has a submodule at {path}, which is not fetched; vendor it"),
+            Self::Submodule(path) => {
+                write!(f, "the commit has a submodule at {path}, which is not fetched; vendor it")
+            }
         }
     }
 }
@@ -74,8 +76,10 @@ pub(crate) fn fetch(repository: &str, reference: &str, work: &Path) -> Result<Ch
     git.run("fetch the ref", &["fetch", "--quiet", "--no-tags", "--", repository, &refspec])?;
     let commit = git.line("commit", &["rev-parse", "--verify", "refs/portcullis/source^{commit}"])?;
     let tree = git.line("tree", &["rev-parse", "--verify", &format!("{commit}^{{tree}}")])?;
-    let epoch: i64 =
-        git.line("time", &["show", "-s", "--format=%ct", &commit])?.parse().or(Err(GitError::Output("time")))?;
+    let epoch: i64 = git
+        .line("time", &["show", "-s", "--format=%ct", &commit])?
+        .parse()
+        .or(Err(GitError::Output("time")))?;
     git.refuse_submodules(&commit)?;
     git.run("read the tree", &["read-tree", &commit])?;
     git.run("check the files out", &["checkout-index", "--all", "--force"])?;
@@ -108,7 +112,14 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "core.bare=false"])
+            .args([
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "protocol.ext.allow=never",
+                "-c",
+                "core.bare=false",
+            ])
             .args(["-c", "core.autocrlf=false", "-c", "fetch.fsckObjects=true", "-c", "safe.directory=*"])
             .args(args)
             .stdin(Stdio::null());
@@ -152,14 +163,16 @@ impl Git {
         if is_id {
             return Ok(reference.to_owned());
         }
-        let branches = listed.lines().filter_map(|l| l.split("\trefs/heads/").nth(1)).take(10).collect::<Vec<_>>();
+        let branches =
+            listed.lines().filter_map(|l| l.split("\trefs/heads/").nth(1)).take(10).collect::<Vec<_>>();
         let said = format!("no branch or tag `{reference}`; branches: {}", branches.join(", "));
         Err(GitError::Failed { what: "find the ref", said })
     }
 
     fn refuse_submodules(&self, commit: &str) -> Result<(), GitError> {
         let listing = self.run("list the files", &["ls-tree", "-r", "-z", commit])?;
-        for entry in listing.split(|b| *b == 0).filter(|e| e.starts_with(b"160000 ")) {
+        let mut entries = listing.split(|b| *b == 0);
+        if let Some(entry) = entries.find(|e| e.starts_with(b"160000 ")) {
             let path = entry.split(|b| *b == b'\t').nth(1).unwrap_or_default();
             return Err(GitError::Submodule(String::from_utf8_lossy(path).into_owned()));
         }
@@ -168,7 +181,8 @@ impl Git {
 
     /// The latest commits with everybody who wrote them: author, committer and co-authors.
     fn history(&self, commit: &str) -> Result<Vec<Commit>, GitError> {
-        let format = "--format=%H%x1f%P%x1f%ae%x1f%ce%x1f%(trailers:key=Co-authored-by,valueonly,separator=%x1d)%x1e";
+        let format =
+            "--format=%H%x1f%P%x1f%ae%x1f%ce%x1f%(trailers:key=Co-authored-by,valueonly,separator=%x1d)%x1e";
         let count = format!("--max-count={HISTORY}");
         let out = self.run("read the history", &["log", &count, format, commit])?;
         let out = String::from_utf8_lossy(&out).into_owned();

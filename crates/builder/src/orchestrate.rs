@@ -89,7 +89,9 @@ impl fmt::Display for BuildError {
             }
             Self::Input(e) => e.fmt(f),
             Self::Sandbox(e) => e.fmt(f),
-            Self::Output(path) => write!(f, "the build made no plain file {path}, which its definition promises"),
+            Self::Output(path) => {
+                write!(f, "the build made no plain file {path}, which its definition promises")
+            }
             Self::Io(path, e) => write!(f, "{}: {e}", path.display()),
         }
     }
@@ -241,7 +243,8 @@ fn collect(
                 return Err(BuildError::Output(output.clone()));
             }
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|e| BuildError::Io(path.clone(), e))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(|e| BuildError::Io(path.clone(), e))?;
         let digest = hash_file(&path).map_err(BuildError::Input)?;
         let name = parts.last().copied().unwrap_or_default().to_owned();
         outputs.push((path, BuildRecord { name, digest, provenance: provenance.clone() }));

@@ -36,19 +36,26 @@ impl BuildRecord {
     /// [`ShapeError`] for another shape, another build type, or a record that already names a builder.
     pub fn read(json: &Json) -> Result<Self, ShapeError> {
         let object = json.as_object()?;
-        if let Some((unknown, _)) = object.iter().find(|(k, _)| !matches!(*k, "name" | "digest" | "predicate")) {
+        if let Some((unknown, _)) =
+            object.iter().find(|(k, _)| !matches!(*k, "name" | "digest" | "predicate"))
+        {
             return Err(ShapeError::new("", "name, digest and predicate alone", unknown));
         }
         let digest = object.string("digest")?;
         let provenance = Provenance::from_slsa_v1(object.object("predicate")?)?;
-        if !provenance.is_ours() || !provenance.builder_id.is_empty() || provenance.builder_version.is_some() {
+        if !provenance.is_ours() || !provenance.builder_id.is_empty() || provenance.builder_version.is_some()
+        {
             return Err(ShapeError::new("predicate", &format!("{BUILD_TYPE}, without a builder"), "another"));
         }
         if provenance.source.as_ref().is_none_or(|s| s.commit().is_none()) || provenance.finished.is_none() {
             return Err(ShapeError::new("predicate", "a source commit and a time", "none"));
         }
         let bad = |e: attest::digest::DigestError| ShapeError::new("digest", "a digest", &e.to_string());
-        Ok(Self { name: object.string("name")?.to_owned(), digest: Digest::parse(digest).map_err(bad)?, provenance })
+        Ok(Self {
+            name: object.string("name")?.to_owned(),
+            digest: Digest::parse(digest).map_err(bad)?,
+            provenance,
+        })
     }
 
     /// The statement that a signer of this id and version signs.

@@ -52,8 +52,12 @@ impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setup(what, e) => write!(f, "the sandbox could not {what}: {e}"),
-            Self::NoBubblewrap => f.write_str("bubblewrap is not installed (Debian: apt-get install bubblewrap)"),
-            Self::Failed { status, output } => write!(f, "the build command failed with {status}; it said:\n{output}"),
+            Self::NoBubblewrap => {
+                f.write_str("bubblewrap is not installed (Debian: apt-get install bubblewrap)")
+            }
+            Self::Failed { status, output } => {
+                write!(f, "the build command failed with {status}; it said:\n{output}")
+            }
             Self::TimedOut(time) => write!(f, "the build command took longer than {time} and was killed"),
         }
     }
@@ -130,8 +134,24 @@ impl Sandbox<'_> {
             command.args(["--clear-groups", "--no-new-privs", "--"]);
         }
         command.arg("bwrap");
-        command.args(["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]);
-        command.args(["--uid", "1000", "--gid", "1000", "--hostname", "build", "--cap-drop", "ALL", "--clearenv"]);
+        command.args([
+            "--unshare-all",
+            "--unshare-user",
+            "--disable-userns",
+            "--die-with-parent",
+            "--new-session",
+        ]);
+        command.args([
+            "--uid",
+            "1000",
+            "--gid",
+            "1000",
+            "--hostname",
+            "build",
+            "--cap-drop",
+            "ALL",
+            "--clearenv",
+        ]);
         for (name, value) in self.environment {
             command.args(["--setenv", name, value]);
         }

@@ -111,7 +111,8 @@ fn check_privileges(stream: &UnixStream, config: &SignerConfig) -> Result<(), Si
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
-    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| SignError::Io(e.into()))?.uid.as_raw();
+    let peer =
+        rustix::net::sockopt::socket_peercred(stream).map_err(|e| SignError::Io(e.into()))?.uid.as_raw();
     let metadata = std::fs::metadata(&config.key_file).map_err(SignError::Io)?;
     let why = if own == 0 {
         "it runs as root"
@@ -125,7 +126,9 @@ fn check_privileges(stream: &UnixStream, config: &SignerConfig) -> Result<(), Si
         return Ok(());
     };
     let id = &config.builder_id;
-    Err(SignError::Privileges(format!("{why}; for {id} it needs a user of its own, and a key file of mode 0600")))
+    Err(SignError::Privileges(format!(
+        "{why}; for {id} it needs a user of its own, and a key file of mode 0600"
+    )))
 }
 
 /// Asks the signer at a socket for a bundle.

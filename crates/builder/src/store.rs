@@ -42,7 +42,10 @@ impl fmt::Display for StoreError {
                 write!(f, "the input {uri} is not the one declared: wanted {wanted}, found {found}")
             }
             Self::Scheme(uri) => {
-                write!(f, "the input {uri} is not in the store, and only file: URIs are fetched; put it there first: portcullis builder put FILE")
+                write!(
+                    f,
+                    "the input {uri} is not in the store, and only file: URIs are fetched; put it there first: portcullis builder put FILE"
+                )
             }
         }
     }

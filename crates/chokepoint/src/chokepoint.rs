@@ -73,7 +73,8 @@ impl<S: Storage + Clone> Chokepoint<S> {
         let verdict = evaluate(&case, &self.book, &self.root);
         let decision = self.act_on(verdict, &case);
         let record = self.keep(&case, &decision)?;
-        let receipt = self.log.append(record.to_json().to_string().as_bytes()).map_err(DecideError::Append)?;
+        let receipt =
+            self.log.append(record.to_json().to_string().as_bytes()).map_err(DecideError::Append)?;
         self.last_seen = self.last_seen.max(Some(at));
         Ok(Admission { decision, receipt })
     }

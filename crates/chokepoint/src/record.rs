@@ -76,7 +76,8 @@ impl Record {
     /// The record of a decision; the digests are of the case, the decision and the book's list of files.
     pub(crate) fn new(case: &Case, decision: &Decision, sequence: u64, digests: [Digest; 3]) -> Self {
         let [case_digest, decided, book] = digests;
-        let mut rules: Vec<String> = decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect();
+        let mut rules: Vec<String> =
+            decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect();
         rules.dedup();
         Self {
             sequence,
@@ -128,7 +129,8 @@ impl Record {
         let text = |key: &str| object.string(key).map(str::to_owned);
         let time = text("at")?;
         let bad_time = || ShapeError::new("at", "a time in UTC", &time);
-        let rules = object.array("rules")?.iter().map(|r| r.as_str().map(str::to_owned)).collect::<Result<_, _>>()?;
+        let rules =
+            object.array("rules")?.iter().map(|r| r.as_str().map(str::to_owned)).collect::<Result<_, _>>()?;
         let negative = || ShapeError::new("sequence", "a number from 0", "a negative one");
         Ok(Self {
             sequence: u64::try_from(object.int("sequence")?).or(Err(negative()))?,

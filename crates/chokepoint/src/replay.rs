@@ -34,7 +34,8 @@ pub fn replay<S: Storage>(record: &Record, blobs: &Blobs<S>) -> Result<Replay, R
     let first = |errors: Vec<attest::LoadError>| errors.first().map(ToString::to_string).unwrap_or_default();
     let root = TrustRoot::parse("trust-root.yaml", &text).map_err(|e| RecordError::Book(first(e)))?;
     // guardrails judged the book when it was loaded; a replay asks what it said, not whether it may be loaded
-    let book = Book::load(record.book_files(blobs)?, &Guardrails::none()).map_err(|e| RecordError::Book(first(e)))?;
+    let book = Book::load(record.book_files(blobs)?, &Guardrails::none())
+        .map_err(|e| RecordError::Book(first(e)))?;
     let decision = decide_in_mode(evaluate(&case, &book, &root), &case, &book);
     let recorded = blobs.get(&record.decided)?;
     let summary_agrees = record.decision == decision.word() && record.basis == decision.basis().name();
@@ -42,5 +43,9 @@ pub fn replay<S: Storage>(record: &Record, blobs: &Blobs<S>) -> Result<Replay, R
         return Ok(Replay::Same);
     }
     let engine = case.frame().engine.clone();
-    Ok(Replay::Differs { engine, recorded: String::from_utf8_lossy(&recorded).into_owned(), now: Box::new(decision) })
+    Ok(Replay::Differs {
+        engine,
+        recorded: String::from_utf8_lossy(&recorded).into_owned(),
+        now: Box::new(decision),
+    })
 }

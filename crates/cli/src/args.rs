@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify};
+use crate::command::{
+    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify,
+};
 use crate::output::{Color, Format};
 
 /// Is the code that runs the code we think it is?
@@ -24,7 +26,14 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_enum, default_value = "human")]
     pub(crate) format: Format,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "PORTCULLIS_COLOR", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "PORTCULLIS_COLOR",
+        hide_env = true
+    )]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,

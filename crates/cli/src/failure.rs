@@ -56,13 +56,19 @@ impl Failure {
     /// An I/O error on a path.
     pub(crate) fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
         let fix = match error.kind() {
-            std::io::ErrorKind::NotFound => "check the name; relative names are relative to the current folder",
+            std::io::ErrorKind::NotFound => {
+                "check the name; relative names are relative to the current folder"
+            }
             std::io::ErrorKind::PermissionDenied => "let this user read or write it, or run as another user",
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "make room on the disk; nothing was half-written",
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "make room on the disk; nothing was half-written"
+            }
             std::io::ErrorKind::ReadOnlyFilesystem => "choose a place that can be written",
             _ => "see the system's message above",
         };
-        Self::new(&format!("cannot {what} {}", path.display())).line("found", &error.to_string()).line("fix", fix)
+        Self::new(&format!("cannot {what} {}", path.display()))
+            .line("found", &error.to_string())
+            .line("fix", fix)
     }
 
     /// Files that a person wrote do not load.

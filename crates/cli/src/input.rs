@@ -19,7 +19,8 @@ pub(crate) fn read(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failu
     let failed = |e| Failure::io(&format!("read the {what}"), path, &e);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return Err(Failure::new(&format!("the {what} {} is a folder", path.display())).line("fix", "name a file in it"));
+        return Err(Failure::new(&format!("the {what} {} is a folder", path.display()))
+            .line("fix", "name a file in it"));
     }
     if metadata.len() > limit {
         return Err(too_large(what, path, limit));
@@ -130,19 +131,27 @@ pub(crate) fn book(dir: &Path, guardrails: Option<&Path>) -> Result<Book, Failur
         None => Guardrails::none(),
         Some(path) => {
             let text = text("guardrail file", path)?;
-            Guardrails::parse(&path.display().to_string(), &text).map_err(|e| Failure::load("guardrail-invalid", e))?
+            Guardrails::parse(&path.display().to_string(), &text)
+                .map_err(|e| Failure::load("guardrail-invalid", e))?
         }
     };
     Book::load(book_files(dir)?, &guardrails).map_err(|e| Failure::load("policy-invalid", e))
 }
 
 /// The artifact that a file is judged as: the name given, or, for a file, the one that the environment's policies say.
-pub(crate) fn artifact(text: &str, given: Option<&str>, environment: &str, book: &Book, also: &[Algorithm]) -> Result<Artifact, Failure> {
+pub(crate) fn artifact(
+    text: &str,
+    given: Option<&str>,
+    environment: &str,
+    book: &Book,
+    also: &[Algorithm],
+) -> Result<Artifact, Failure> {
     let digests = digests(text, also)?;
     if let Some(uri) = given {
         return Ok(Artifact::new(uri, digests));
     }
-    let name = Path::new(text).file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
+    let name =
+        Path::new(text).file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
     if book.select(environment, &name).is_some() {
         return Ok(Artifact::new(&name, digests));
     }
@@ -181,16 +190,21 @@ impl Passphrase {
 /// A private key.
 pub(crate) fn secret_key(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
     if path.to_string_lossy().starts_with("pkcs11:") {
-        return Err(Failure::new("keys in a PKCS#11 token are not supported yet").line("fix", "use a key file"));
+        return Err(
+            Failure::new("keys in a PKCS#11 token are not supported yet").line("fix", "use a key file")
+        );
     }
     let pem = Zeroizing::new(text("private key", path)?);
     let passphrase = passphrase.read()?;
     SecretKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_bytes())).map_err(|e| {
-        let failure = Failure::new(&format!("the private key {} cannot be used", path.display())).line("found", &e.to_string());
+        let failure = Failure::new(&format!("the private key {} cannot be used", path.display()))
+            .line("found", &e.to_string());
         match e {
-            attest::secret::SecretKeyError::PassphraseMissing | attest::secret::SecretKeyError::PassphraseWrong => {
-                failure.line("fix", "give its passphrase: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE")
-            }
+            attest::secret::SecretKeyError::PassphraseMissing
+            | attest::secret::SecretKeyError::PassphraseWrong => failure.line(
+                "fix",
+                "give its passphrase: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE",
+            ),
             _ => failure.line("fix", "make one with: portcullis keygen NAME"),
         }
     })

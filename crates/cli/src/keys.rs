@@ -24,14 +24,17 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
 pub(crate) fn key(path: &Path, scheme: Scheme) -> Result<SecretKey, Failure> {
     if !path.exists() {
         let key = make(scheme)?;
-        let pem = key.to_pem(None).map_err(|e| Failure::new("the key cannot be written").line("found", &e.to_string()))?;
+        let pem = key
+            .to_pem(None)
+            .map_err(|e| Failure::new("the key cannot be written").line("found", &e.to_string()))?;
         write_new(path, pem.as_bytes(), 0o600)?;
         write(&path.with_extension("pub"), &key.public().to_pem())?;
         return Ok(key);
     }
     let pem = crate::input::text("private key", path)?;
     SecretKey::from_pem(&pem, None).map_err(|e| {
-        Failure::new(&format!("the private key {} cannot be used", path.display())).line("found", &e.to_string())
+        Failure::new(&format!("the private key {} cannot be used", path.display()))
+            .line("found", &e.to_string())
     })
 }
 

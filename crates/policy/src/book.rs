@@ -100,7 +100,8 @@ fn overlaps(policies: &[Policy]) -> Vec<LoadError> {
             if !patterns_meet(&policy.environment().text, &earlier.environment().text) {
                 continue;
             }
-            let pairs = policy.artifacts().iter().flat_map(|a| earlier.artifacts().iter().map(move |b| (a, b)));
+            let pairs =
+                policy.artifacts().iter().flat_map(|a| earlier.artifacts().iter().map(move |b| (a, b)));
             if let Some((here, there)) = pairs.into_iter().find(|(a, b)| patterns_meet(&a.text, &b.text)) {
                 errors.push(overlap(policy, here, there));
             }

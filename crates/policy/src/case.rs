@@ -150,8 +150,10 @@ impl Case {
             let item = item.as_object()?;
             let digest = read_digest(item, "digest")?;
             let bytes = fetch(&digest).filter(|bytes| Digest::sha256(bytes) == digest);
-            let missing = || ShapeError::new("envelopes", &format!("the bytes of {digest}"), "none, or others");
-            envelopes.push(Submitted { name: item.string("name")?.to_owned(), bytes: bytes.ok_or_else(missing)? });
+            let missing =
+                || ShapeError::new("envelopes", &format!("the bytes of {digest}"), "none, or others");
+            envelopes
+                .push(Submitted { name: item.string("name")?.to_owned(), bytes: bytes.ok_or_else(missing)? });
         }
         let artifact = object.get("artifact").unwrap_or(&Json::Null);
         let request = DeploymentRequest {

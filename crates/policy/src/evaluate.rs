@@ -20,7 +20,10 @@ use crate::verdict::{PolicyName, Verdict};
 #[must_use]
 pub fn evaluate(case: &Case, book: &Book, root: &TrustRoot) -> Verdict {
     if case.frame().book != *book.digest() || case.frame().trust_root != *root.digest() {
-        return Verdict::cannot_decide(None, "the book or trust root is not the one that the case names".to_owned());
+        return Verdict::cannot_decide(
+            None,
+            "the book or trust root is not the one that the case names".to_owned(),
+        );
     }
     let Some(policy) = book.select(case.environment(), case.artifact().uri()) else {
         return Verdict::judged(None, vec![policy_missing::finding(case, book)], Vec::new());

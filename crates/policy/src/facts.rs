@@ -56,7 +56,11 @@ pub(crate) struct Gathered<'a> {
 ///
 /// # Errors
 /// Why nothing can be decided: a kind of evidence that is not supported, or a clock that is behind a witness.
-pub(crate) fn gather<'a>(case: &'a Case, root: &'a TrustRoot, policy: &Policy) -> Result<Gathered<'a>, String> {
+pub(crate) fn gather<'a>(
+    case: &'a Case,
+    root: &'a TrustRoot,
+    policy: &Policy,
+) -> Result<Gathered<'a>, String> {
     let mut findings = Vec::new();
     let mut attestations = Vec::new();
     for submitted in &case.request().envelopes {
@@ -90,7 +94,10 @@ fn check_clock(case: &Case, attestations: &[(&str, Attestation)]) -> Result<(), 
     const TOLERANCE: i64 = 60;
     let is_behind = |seen: Timestamp| seen.as_second().saturating_sub(case.at().as_second()) > TOLERANCE;
     if let Some(seen) = case.frame().last_seen.filter(|t| is_behind(*t)) {
-        return Err(format!("the clock says {} and the newest record is of {seen}: set the clock", case.at()));
+        return Err(format!(
+            "the clock says {} and the newest record is of {seen}: set the clock",
+            case.at()
+        ));
     }
     match attestations.iter().find_map(|(name, a)| a.time().filter(|t| is_behind(*t)).map(|t| (name, t))) {
         Some((name, seen)) => {
@@ -116,9 +123,11 @@ fn split<'n>(attestations: Vec<Named<'n>>, artifact: &Artifact) -> (Vec<Evidence
 /// The one provenance that is judged: whatever is not a rebuilder's. Two are ambiguous, and none is picked.
 fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot) -> Choice {
     let is_candidate = |e: &&Evidence| {
-        let only_rebuilds = e.attestation().signers().iter().all(|s| {
-            s.roles.contains(&Role::Rebuilder) && !s.roles.contains(&Role::Builder)
-        });
+        let only_rebuilds = e
+            .attestation()
+            .signers()
+            .iter()
+            .all(|s| s.roles.contains(&Role::Rebuilder) && !s.roles.contains(&Role::Builder));
         matches!(e.predicate(), Predicate::Provenance(_)) && !only_rebuilds
     };
     let mut candidates = evidence.iter().enumerate().filter(|(_, e)| is_candidate(e));
@@ -149,7 +158,9 @@ impl<'a> Facts<'a> {
                 _ => {
                     let finding = evidence::not_about(name, &attestation, self.case.artifact(), source);
                     let is_of_commit = attestation.statement().subjects.iter().all(|s| {
-                        s.digests.iter().all(|d| d.bytes().len() == 20 || d.algorithm().name().starts_with("git"))
+                        s.digests
+                            .iter()
+                            .all(|d| d.bytes().len() == 20 || d.algorithm().name().starts_with("git"))
                     });
                     // without a judged provenance nothing says which commit the artifact came from
                     if source.is_none() && is_of_commit {

@@ -98,7 +98,9 @@ fn read_one(node: &Node, problems: &mut Problems) -> Option<Guardrail> {
     let name = fields.required("name", problems)?;
     let environment = fields.required("environment", problems)?;
     let mut require = Vec::new();
-    for (text, place) in fields.optional("require").and_then(|n| problems.keep(n.strings())).unwrap_or_default() {
+    for (text, place) in
+        fields.optional("require").and_then(|n| problems.keep(n.strings())).unwrap_or_default()
+    {
         if rules::by_name(&text).is_none_or(|r| r.read.is_none()) {
             let known: Vec<&str> = rules::ALL.iter().filter(|r| r.read.is_some()).map(|r| r.name).collect();
             let error = LoadError::new(&place, &format!("there is no rule `{text}`"));
@@ -123,7 +125,10 @@ fn read_one(node: &Node, problems: &mut Problems) -> Option<Guardrail> {
     let (must_enforce, must_reject_on_outage) = (only("mode", "enforce"), only("on-outage", "reject"));
     Some(Guardrail {
         name: problems.keep(name.string())?.to_owned(),
-        environment: Located { text: problems.keep(environment.string())?.to_owned(), place: environment.place.clone() },
+        environment: Located {
+            text: problems.keep(environment.string())?.to_owned(),
+            place: environment.place.clone(),
+        },
         require,
         approvals,
         must_enforce,

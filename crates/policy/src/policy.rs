@@ -1,7 +1,7 @@
 //! One policy: what may be in one environment.
 
-use attest::{Digest, Place, TrustRoot};
 use attest::time::Span;
+use attest::{Digest, Place, TrustRoot};
 use jiff::Timestamp;
 
 use crate::rule::{NameKind, NameUse, Requirement};

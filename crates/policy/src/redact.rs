@@ -9,8 +9,17 @@ use attest::Json;
 pub const REDACTED: &str = "[redacted]";
 
 const SECRET_WORDS: [&str; 11] = [
-    "password", "passwd", "passphrase", "secret", "token", "apikey", "api_key", "api-key", "private_key",
-    "privatekey", "credential",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "api_key",
+    "api-key",
+    "private_key",
+    "privatekey",
+    "credential",
 ];
 
 /// Replaces every secret in `value`.

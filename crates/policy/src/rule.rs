@@ -8,6 +8,9 @@ use attest::{Json, Object, Place, Role};
 use crate::facts::Facts;
 use crate::finding::Finding;
 
+/// Reads a rule's value; problems are told with their places.
+pub type ReadRule = fn(&Node, &mut Problems) -> Option<Box<dyn Check>>;
+
 /// A rule: its name says the good state.
 pub struct Rule {
     /// Its name in messages, kebab-case; never changes once released.
@@ -25,7 +28,7 @@ pub struct Rule {
     /// Whether it reads the judged provenance: then the policy must have `built-by`, which says whose to believe.
     pub reads_provenance: bool,
     /// Reads its value; nothing for built-in rules, which no policy can leave out.
-    pub read: Option<fn(&Node, &mut Problems) -> Option<Box<dyn Check>>>,
+    pub read: Option<ReadRule>,
     /// The JSON Schema of its value.
     pub schema: fn() -> Json,
 }

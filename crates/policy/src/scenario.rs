@@ -87,7 +87,10 @@ impl Scenario {
         let root = root.rekeyed(|name| attest::Signer::public(&test_key(name)).clone());
         let numbered = (1..).zip(&self.claims);
         let envelopes = numbered
-            .map(|(n, claim)| Submitted { name: format!("evidence {n}"), bytes: sign_claim(claim, self, &root) })
+            .map(|(n, claim)| Submitted {
+                name: format!("evidence {n}"),
+                bytes: sign_claim(claim, self, &root),
+            })
             .collect();
         let request = DeploymentRequest {
             artifact: Artifact::new(&self.artifact, DigestSet::from(self.digest())),

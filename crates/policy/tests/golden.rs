@@ -46,7 +46,11 @@ fn every_rule_has_its_cases_and_says_what_it_said() {
         for needed in ["met", "unmet", "absent", "ambiguous"] {
             assert!(tests.tests.iter().any(|t| t.name == needed), "{} has no case `{needed}`", rule.name);
         }
-        assert!(tests.tests.iter().any(|t| t.expect.iter().any(|r| r == rule.name)), "{} never refuses", rule.name);
+        assert!(
+            tests.tests.iter().any(|t| t.expect.iter().any(|r| r == rule.name)),
+            "{} never refuses",
+            rule.name
+        );
         let mut text = String::new();
         for test in &tests.tests {
             let outcome = test.run(&book, &trust_root);
@@ -77,7 +81,8 @@ fn check_words(finding: &policy::Finding) {
 #[test]
 fn every_way_to_get_a_policy_wrong_names_place_and_mend() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/language");
-    let mut names: Vec<PathBuf> = std::fs::read_dir(dir.join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(dir.join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     assert!(names.len() >= 30, "{} ways", names.len());
     let mut text = String::new();
@@ -102,7 +107,8 @@ fn every_way_to_get_a_policy_wrong_names_place_and_mend() {
 
 #[test]
 fn formatting_is_idempotent_and_keeps_comments() {
-    let messy = "environment: prod/shop   \r\n\r\n\r\n\r\n# why\r\nartifact: a/b\r\nrequire: { signed-by: [x] }";
+    let messy =
+        "environment: prod/shop   \r\n\r\n\r\n\r\n# why\r\nartifact: a/b\r\nrequire: { signed-by: [x] }";
     let once = policy::language::format("x", messy).unwrap();
     assert_eq!(once, "environment: prod/shop\n\n# why\nartifact: a/b\nrequire: { signed-by: [x] }\n");
     assert_eq!(policy::language::format("x", &once).unwrap(), once);

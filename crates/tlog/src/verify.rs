@@ -53,7 +53,10 @@ impl fmt::Display for Flaw {
             Self::Tile { level, number } => write!(f, "hash tile {number} of level {level} was changed"),
             Self::Root => f.write_str("the records lead to another root than the one that was signed"),
             Self::Rewritten { seen, size } => {
-                write!(f, "the log of {size} records does not continue the one of {seen} that was seen before")
+                write!(
+                    f,
+                    "the log of {size} records does not continue the one of {seen} that was seen before"
+                )
             }
         }
     }

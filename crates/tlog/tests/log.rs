@@ -146,11 +146,13 @@ fn a_failed_write_stops_the_log_and_loses_nothing_acknowledged() {
                 assert!(matches!(result, Err(AppendError::Io(_))), "{row}");
                 assert!(matches!(log.append(b"another"), Err(AppendError::Stopped)), "{row}: no retry");
                 memory.fail_at.set(None);
-                let mut log = Log::open(memory.clone(), ORIGIN, signer()).unwrap_or_else(|e| panic!("{row}: {e}"));
+                let mut log =
+                    Log::open(memory.clone(), ORIGIN, signer()).unwrap_or_else(|e| panic!("{row}: {e}"));
                 assert!(log.size() == size || log.size() == size + 1, "{row}");
                 log.append(b"afterwards").unwrap();
                 let mut entries = Vec::new();
-                verify(&memory, &key(), None, |_, bytes| entries.push(bytes.to_vec())).unwrap_or_else(|e| panic!("{row}: {e}"));
+                verify(&memory, &key(), None, |_, bytes| entries.push(bytes.to_vec()))
+                    .unwrap_or_else(|e| panic!("{row}: {e}"));
                 let acknowledged: Vec<Vec<u8>> = (0..size).map(entry).collect();
                 assert_eq!(entries[..acknowledged.len()], acknowledged, "{row}");
                 assert_eq!(entries.last().unwrap(), b"afterwards", "{row}");
@@ -208,9 +210,15 @@ fn a_rewritten_log_under_the_real_key_fails_against_a_checkpoint_that_was_seen()
         log.append(if index == 3 { b"forged" } else { b"entry" }).unwrap();
     }
     assert!(verify(&rewritten, &key(), None, |_, _| {}).is_ok(), "it is consistent in itself");
-    assert!(matches!(verify(&rewritten, &key(), Some(&seen), |_, _| {}), Err(Flaw::Rewritten { seen: 9, size: 20 })));
+    assert!(matches!(
+        verify(&rewritten, &key(), Some(&seen), |_, _| {}),
+        Err(Flaw::Rewritten { seen: 9, size: 20 })
+    ));
     let (shorter, _) = filled(5);
-    assert!(matches!(verify(&shorter, &key(), Some(&seen), |_, _| {}), Err(Flaw::Rewritten { .. })), "truncated");
+    assert!(
+        matches!(verify(&shorter, &key(), Some(&seen), |_, _| {}), Err(Flaw::Rewritten { .. })),
+        "truncated"
+    );
     assert!(verify(&honest, &key(), Some(&seen), |_, _| {}).is_ok());
 }
 

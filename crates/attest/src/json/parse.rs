@@ -74,7 +74,9 @@ impl fmt::Display for JsonError {
             JsonErrorKind::UnexpectedEnd => f.write_str("the JSON ends too early")?,
             JsonErrorKind::Unexpected { wanted } => write!(f, "JSON wants {wanted}")?,
             JsonErrorKind::DuplicateKey(key) => write!(f, "duplicate key {key:?}")?,
-            JsonErrorKind::Fraction => f.write_str("a number with a fraction or exponent (write a string)")?,
+            JsonErrorKind::Fraction => {
+                f.write_str("a number with a fraction or exponent (write a string)")?
+            }
             JsonErrorKind::IntegerTooLarge => f.write_str("an integer past 2^53 (write a string)")?,
             JsonErrorKind::LoneSurrogate => f.write_str("half of a surrogate pair")?,
             JsonErrorKind::BadEscape => f.write_str("an unknown escape")?,

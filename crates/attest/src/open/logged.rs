@@ -65,7 +65,8 @@ impl std::error::Error for LogProofError {}
 pub fn leaf_body(dsse: &Dsse, envelope: &Digest, key: &PublicKey) -> Vec<u8> {
     let hash = |digest: &Digest| Object::new().with("algorithm", "sha256").with("value", digest.hex());
     let signature = dsse.signatures.first().map(|s| STANDARD.encode(&s.bytes)).unwrap_or_default();
-    let signature = Object::new().with("signature", signature).with("verifier", STANDARD.encode(key.to_pem()));
+    let signature =
+        Object::new().with("signature", signature).with("verifier", STANDARD.encode(key.to_pem()));
     let spec = Object::new()
         .with("envelopeHash", hash(envelope))
         .with("payloadHash", hash(&Digest::sha256(&dsse.payload)))
@@ -85,7 +86,9 @@ impl TrustRoot {
         for entry in entries {
             let note = Note::parse(&entry.checkpoint).ok_or(LogProofError::Checkpoint)?;
             let checkpoint = Checkpoint::parse(note.text()).ok_or(LogProofError::Checkpoint)?;
-            let Some((log, key)) = self.logs().find(|(_, key)| key.name == checkpoint.origin) else { continue };
+            let Some((log, key)) = self.logs().find(|(_, key)| key.name == checkpoint.origin) else {
+                continue;
+            };
             if !note.is_signed_by(key) {
                 return Err(LogProofError::CheckpointSignature(log.to_owned()));
             }

@@ -26,15 +26,15 @@ impl Provenance {
         let builder = run.object("builder").map_err(|e| e.within("runDetails"))?;
         let metadata = run.optional_object("metadata").map_err(|e| e.within("runDetails"))?;
         let mut provenance = Self::read_definition(definition).map_err(|e| e.within("buildDefinition"))?;
-        provenance.builder_id =
-            builder.string("id").map_err(|e| e.within("runDetails.builder"))?.to_owned();
+        provenance.builder_id = builder.string("id").map_err(|e| e.within("runDetails.builder"))?.to_owned();
         provenance.builder_version = match builder.optional_object("version")?.and_then(|v| v.iter().next()) {
             Some((_, version)) => Some(version.as_str()?.to_owned()),
             None => None,
         };
         if let Some(metadata) = metadata {
             let within = |e: ShapeError| e.within("runDetails.metadata");
-            provenance.invocation = metadata.optional_string("invocationId").map_err(within)?.map(str::to_owned);
+            provenance.invocation =
+                metadata.optional_string("invocationId").map_err(within)?.map(str::to_owned);
             provenance.started = time(metadata, "startedOn").map_err(within)?;
             provenance.finished = time(metadata, "finishedOn").map_err(within)?;
         }
@@ -195,7 +195,11 @@ fn take_source(external: &mut Object, inputs: &[Json]) -> Result<Option<Source>,
     let mut source = match external.get("source") {
         Some(Json::Object(given)) if given.get("repository").is_some() => {
             if let Some((unknown, _)) = given.iter().find(|(k, _)| !matches!(*k, "repository" | "ref")) {
-                return Err(ShapeError::new("externalParameters.source", "repository and ref alone", unknown));
+                return Err(ShapeError::new(
+                    "externalParameters.source",
+                    "repository and ref alone",
+                    unknown,
+                ));
             }
             Source {
                 repository: given.string("repository")?.to_owned(),
@@ -239,7 +243,11 @@ fn read_resolved_source(source: &mut Source, resolved: &Object) -> Result<(), Sh
 pub(crate) fn read_commit(value: &Json) -> Result<Commit, ShapeError> {
     let object = value.as_object()?;
     let strings = |key: &str| each(key, object.array(key)?, |s| s.as_str().map(str::to_owned));
-    Ok(Commit { id: object.string("id")?.to_owned(), parents: strings("parents")?, people: strings("people")? })
+    Ok(Commit {
+        id: object.string("id")?.to_owned(),
+        parents: strings("parents")?,
+        people: strings("people")?,
+    })
 }
 
 pub(crate) fn read_dependency(value: &Json) -> Result<Dependency, ShapeError> {
@@ -287,4 +295,3 @@ pub(crate) fn write_dependency(dependency: &Dependency) -> Json {
     }
     object.with("annotations", Object::new().with("role", role)).into()
 }
-

@@ -22,8 +22,19 @@ const SECTIONS: [(&str, Role); 8] = [
     ("signers", Role::Signer),
 ];
 const KEYS: [&str; 13] = [
-    "version", "builders", "review-authorities", "testers", "scanners", "releasers", "rebuilders", "verifiers",
-    "signers", "people", "groups", "logs", "witnesses",
+    "version",
+    "builders",
+    "review-authorities",
+    "testers",
+    "scanners",
+    "releasers",
+    "rebuilders",
+    "verifiers",
+    "signers",
+    "people",
+    "groups",
+    "logs",
+    "witnesses",
 ];
 
 impl TrustRoot {
@@ -80,7 +91,11 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
     Some(root)
 }
 
-fn entries<'a>(fields: &Fields<'a>, key: &str, problems: &mut Problems) -> Vec<(&'a str, &'a Node, &'a Node)> {
+fn entries<'a>(
+    fields: &Fields<'a>,
+    key: &str,
+    problems: &mut Problems,
+) -> Vec<(&'a str, &'a Node, &'a Node)> {
     let Some(node) = fields.optional(key) else { return Vec::new() };
     problems.keep(node.entries()).map(Iterator::collect).unwrap_or_default()
 }
@@ -148,7 +163,8 @@ fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder>
 
 fn read_versions(text: &str, place: &crate::yaml::Place) -> Result<semver::VersionReq, LoadError> {
     semver::VersionReq::parse(text).map_err(|e| {
-        LoadError::new(place, &format!("`{text}` is no range of versions: {e}")).wanted("a range, as in \">=1.4.2\"")
+        LoadError::new(place, &format!("`{text}` is no range of versions: {e}"))
+            .wanted("a range, as in \">=1.4.2\"")
     })
 }
 
@@ -156,11 +172,12 @@ fn read_recall(node: &Node, problems: &mut Problems) -> Option<Recall> {
     let fields = Fields::read(node, "a recall", &["version", "tool", "from", "until", "reason"], problems)?;
     let reason = fields.required("reason", problems)?;
     let reason = problems.keep(reason.string())?.to_owned();
-    let version = fields.optional("version").and_then(|n| {
-        problems.keep(n.string().and_then(|text| read_versions(text, &n.place)))
-    });
+    let version = fields
+        .optional("version")
+        .and_then(|n| problems.keep(n.string().and_then(|text| read_versions(text, &n.place))));
     let tool = fields.optional("tool").and_then(|n| {
-        let digest = n.string().and_then(|t| Digest::parse(t).map_err(|e| LoadError::new(&n.place, &e.to_string())));
+        let digest =
+            n.string().and_then(|t| Digest::parse(t).map_err(|e| LoadError::new(&n.place, &e.to_string())));
         problems.keep(digest)
     });
     let from = fields.optional("from").and_then(|n| problems.keep(read_time(n)));
@@ -196,7 +213,12 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
         None => key,
         Some(node) => {
             let schemes = [
-                Scheme::P256, Scheme::P384, Scheme::Ed25519, Scheme::RsaPss, Scheme::RsaPkcs1, Scheme::MlDsa65,
+                Scheme::P256,
+                Scheme::P384,
+                Scheme::Ed25519,
+                Scheme::RsaPss,
+                Scheme::RsaPkcs1,
+                Scheme::MlDsa65,
             ];
             let name = problems.keep(node.string())?;
             let wanted = node.mismatch("p256, p384, ed25519, rsa-pss, rsa-pkcs1 or ml-dsa-65");
@@ -209,7 +231,9 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
     if let (Some(from), Some(until)) = (from, until)
         && from > until
     {
-        problems.push(LoadError::new(&node.place, "a key that ends before it begins").fix("swap `from` and `until`"));
+        problems.push(
+            LoadError::new(&node.place, "a key that ends before it begins").fix("swap `from` and `until`"),
+        );
     }
     let revoked = match fields.optional("revoked") {
         Some(node) => Some(read_revocation(node, problems)?),
@@ -249,17 +273,22 @@ fn read_time(node: &Node) -> Result<Timestamp, LoadError> {
 }
 
 fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, problems: &mut Problems) {
-    let Some(fields) = Fields::read(node, "a person", &["identities", "roles", "keys"], problems) else { return };
+    let Some(fields) = Fields::read(node, "a person", &["identities", "roles", "keys"], problems) else {
+        return;
+    };
     let identities = fields.required("identities", problems).and_then(|n| problems.keep(n.strings()));
     for (identity, place) in identities.unwrap_or_default() {
         let other = root.identities.insert(identity.to_ascii_lowercase(), name.to_owned());
         if let Some(other) = other.filter(|o| o != name) {
             let message = format!("the identity `{identity}` belongs to two people, `{other}` and `{name}`");
-            problems.push(LoadError::new(&place, &message).fix("an identity is one person's: remove it from one"));
+            problems.push(
+                LoadError::new(&place, &message).fix("an identity is one person's: remove it from one"),
+            );
         }
     }
     let mut roles = BTreeSet::new();
-    for (role, place) in fields.optional("roles").and_then(|n| problems.keep(n.strings())).unwrap_or_default() {
+    for (role, place) in fields.optional("roles").and_then(|n| problems.keep(n.strings())).unwrap_or_default()
+    {
         match role.as_str() {
             "reviewer" => roles.insert(Role::Reviewer),
             "releaser" => roles.insert(Role::Releaser),
@@ -279,7 +308,7 @@ fn read_groups(root: &mut TrustRoot, fields: &Fields<'_>, problems: &mut Problem
     for (name, _, value) in entries(fields, "groups", problems) {
         let members = problems.keep(value.strings()).unwrap_or_default();
         for (member, place) in &members {
-            if root.principals.get(member).is_none() {
+            if !root.principals.contains_key(member) {
                 let known: Vec<&str> = root.principals.keys().map(String::as_str).collect();
                 let error = LoadError::new(place, &format!("nobody is called `{member}`"));
                 problems.push(match crate::yaml::suggest(member, &known) {
@@ -301,7 +330,8 @@ fn read_note_key(node: &Node, is_witness: bool, problems: &mut Problems) -> Opti
         return None;
     };
     if cosigner && !is_witness {
-        problems.push(LoadError::new(&key.place, "a witness's key under `logs`").fix("put it under `witnesses`"));
+        problems
+            .push(LoadError::new(&key.place, "a witness's key under `logs`").fix("put it under `witnesses`"));
         return None;
     }
     Some(parsed)

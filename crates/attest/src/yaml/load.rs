@@ -255,9 +255,12 @@ impl Node {
 /// Whether some YAML reader takes this plain scalar for a number, a boolean or nothing.
 fn is_ambiguous(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let word = matches!(lower.as_str(), "~" | "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
+    let word =
+        matches!(lower.as_str(), "~" | "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
-        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | '_' | 'e' | 'E' | ':' | 'x' | 'o'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | '_' | 'e' | 'E' | ':' | 'x' | 'o'))
         && (text.parse::<f64>().is_ok() || text.starts_with("0x") || text.starts_with("0o"));
     word || numeric
 }

@@ -54,7 +54,11 @@ pub fn jwk(key: &attest::Object) -> Option<attest::PublicKey> {
         "OKP" => PublicKey::from_raw(Scheme::Ed25519, &field("x")?).ok(),
         "RSA" => {
             let integer = |bytes: Vec<u8>| {
-                let bytes = if bytes.first().is_some_and(|b| b & 0x80 != 0) { [vec![0], bytes].concat() } else { bytes };
+                let bytes = if bytes.first().is_some_and(|b| b & 0x80 != 0) {
+                    [vec![0], bytes].concat()
+                } else {
+                    bytes
+                };
                 tlv(2, &bytes)
             };
             let raw = tlv(0x30, &[integer(field("n")?), integer(field("e")?)].concat());

@@ -16,7 +16,8 @@ pub(super) enum Kind {
 pub(super) fn kind(path: &Path) -> Kind {
     let bytes = std::fs::read(path).unwrap_or_default();
     if let Some(line) = bytes.strip_prefix(b"#!") {
-        let line = String::from_utf8_lossy(line.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
+        let line =
+            String::from_utf8_lossy(line.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
         return line.split_whitespace().next().map_or(Kind::Other, |i| Kind::Script(i.into()));
     }
     if !bytes.starts_with(b"\x7fELF\x02") {

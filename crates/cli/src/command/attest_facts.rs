@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use attest::bundle::Bundle;
 use attest::claims::{
-    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS, Vulnerability,
+    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
+    Vulnerability,
 };
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::time::parse_time;
@@ -138,7 +139,10 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
                 scanner: scanner.clone(),
                 finished: clock::now(common.at.as_deref())?,
                 database_updated: database.as_deref().map(read_time).transpose()?,
-                vulnerabilities: vulnerabilities.iter().map(|v| read_vulnerability(v)).collect::<Result<_, _>>()?,
+                vulnerabilities: vulnerabilities
+                    .iter()
+                    .map(|v| read_vulnerability(v))
+                    .collect::<Result<_, _>>()?,
             };
             ("scan", VULNS, scan.to_json(), common)
         }
@@ -148,13 +152,17 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         }
     };
     let out = write(kind, predicate_type, predicate, common)?;
-    output.result(&format!("{}\n", out.display()), || Json::from(Object::new().with("bundle", out.display().to_string())));
+    output.result(&format!("{}\n", out.display()), || {
+        Json::from(Object::new().with("bundle", out.display().to_string()))
+    });
     Ok(Exit::Clean)
 }
 
 fn read_time(text: &str) -> Result<jiff::Timestamp, Failure> {
     parse_time(text).ok_or_else(|| {
-        Failure::new("the time cannot be read").line("wanted", "a time in UTC, as in 2026-11-22T09:00:00Z").line("found", text)
+        Failure::new("the time cannot be read")
+            .line("wanted", "a time in UTC, as in 2026-11-22T09:00:00Z")
+            .line("found", text)
     })
 }
 
@@ -173,7 +181,9 @@ fn write(kind: &str, predicate_type: &str, predicate: Object, common: &Common) -
     let out = match (&common.out, common.subject.contains(':')) {
         (Some(out), _) => out.clone(),
         (None, false) => PathBuf::from(format!("{}.{kind}.json", common.subject)),
-        (None, true) => return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE")),
+        (None, true) => {
+            return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE"));
+        }
     };
     let key = input::secret_key(&common.key, &common.passphrase)?;
     let name = common.subject.rsplit('/').next().unwrap_or(&common.subject);

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use attest::{Json, Object};
-use builder::{BuildError, BuildRecord, BuildRequest, Built, LOCAL_DEMO, Step, Store, build, request_signature};
+use builder::{
+    BuildError, BuildRecord, BuildRequest, Built, LOCAL_DEMO, Step, Store, build, request_signature,
+};
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -67,7 +69,10 @@ impl Args {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let made = make(args, |line| output.progress(line))?;
-    let human: String = made.iter().map(|(artifact, bundle)| format!("{}\n{}\n", artifact.display(), bundle.display())).collect();
+    let human: String = made
+        .iter()
+        .map(|(artifact, bundle)| format!("{}\n{}\n", artifact.display(), bundle.display()))
+        .collect();
     output.result(&human, || {
         let one = |(artifact, bundle): &(PathBuf, PathBuf)| {
             let object = Object::new().with("artifact", artifact.display().to_string());
@@ -128,9 +133,14 @@ fn work_folder() -> Result<tempfile::TempDir, Failure> {
 fn failure(error: BuildError) -> Failure {
     match error {
         BuildError::Definition(errors) => Failure::load("build-definition-invalid", errors),
-        BuildError::NoDefinition(commit) => Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short()))
-            .line("fix", "write one at the top of the repository, commit it, and have it reviewed; see docs/guide.md"),
-        BuildError::Sandbox(e) => Failure::new(&e.to_string()).line("fix", "what the build needs must be declared: it sees no network and no host files"),
+        BuildError::NoDefinition(commit) => {
+            Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short())).line(
+                "fix",
+                "write one at the top of the repository, commit it, and have it reviewed; see docs/guide.md",
+            )
+        }
+        BuildError::Sandbox(e) => Failure::new(&e.to_string())
+            .line("fix", "what the build needs must be declared: it sees no network and no host files"),
         e => Failure::new("the build cannot be done").line("found", &e.to_string()),
     }
 }
@@ -177,7 +187,8 @@ fn start_signer(args: &Args, socket: &Path, requests: usize) -> Result<Child, Fa
             path
         }
     };
-    let program = std::env::current_exe().map_err(|e| Failure::new("cannot start the signer").line("found", &e.to_string()))?;
+    let program = std::env::current_exe()
+        .map_err(|e| Failure::new("cannot start the signer").line("found", &e.to_string()))?;
     let mut child = Command::new(program)
         .args(["builder", "signer", "--builder-id", LOCAL_DEMO, "--requests", &requests.to_string()])
         .arg("--socket")
@@ -204,7 +215,12 @@ fn start_signer(args: &Args, socket: &Path, requests: usize) -> Result<Child, Fa
 }
 
 /// The bundle first, then the artifact: no artifact is ever visible without its provenance.
-fn publish(out: &Path, file: &Path, record: &BuildRecord, bundle: &Json) -> Result<(PathBuf, PathBuf), Failure> {
+fn publish(
+    out: &Path,
+    file: &Path,
+    record: &BuildRecord,
+    bundle: &Json,
+) -> Result<(PathBuf, PathBuf), Failure> {
     let artifact = out.join(&record.name);
     let bundle_path = out.join(format!("{}.sigstore.json", record.name));
     let temporary = out.join(format!(".{}.{}.tmp", record.name, std::process::id()));

@@ -62,7 +62,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Signer { socket, key, builder_id, log, log_key, origin, requests, passphrase } => {
             let secret = input::secret_key(key, passphrase)?;
-            let config = SignerConfig { builder_id: builder_id.clone(), key_file: key.clone(), requests: *requests };
+            let config =
+                SignerConfig { builder_id: builder_id.clone(), key_file: key.clone(), requests: *requests };
             let lock = tlog::Files::new(log).lock();
             let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
             let mut log = keys::log(log, origin, log_key)?;
@@ -78,7 +79,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn toolchain(out: &Path, output: &Output) -> Result<Exit, Failure> {
-    let digest = capture(out).map_err(|e| Failure::new("the toolchain cannot be captured").line("found", &e.to_string()))?;
+    let digest = capture(out)
+        .map_err(|e| Failure::new("the toolchain cannot be captured").line("found", &e.to_string()))?;
     output.result(&format!("{}  {}\n", digest.hex(), out.display()), || {
         Json::from(Object::new().with("file", out.display().to_string()).with("sha256", digest.hex()))
     });

@@ -29,7 +29,9 @@ const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96
 
 /// Show the whole of it on a real upstream project
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  portcullis demo\n  portcullis demo --keep try && portcullis log show try/log")]
+#[command(
+    after_help = "Examples:\n  portcullis demo\n  portcullis demo --keep try && portcullis log show try/log"
+)]
 pub(crate) struct Args {
     /// Keep everything in this folder: DIR/book, DIR/trust-root.yaml, DIR/log, DIR/artifacts
     #[arg(long, value_name = "DIR")]
@@ -41,7 +43,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let throw_away = tempfile::Builder::new().prefix("portcullis-demo-").tempdir();
-    let throw_away = throw_away.map_err(|e| Failure::new("cannot make a throw-away folder").line("found", &e.to_string()))?;
+    let throw_away = throw_away
+        .map_err(|e| Failure::new("cannot make a throw-away folder").line("found", &e.to_string()))?;
     let dir = match &args.keep {
         Some(dir) => {
             if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -95,7 +98,8 @@ impl<'a> Story<'a> {
         output.say("1. A repository with a real upstream project, its toolchain declared by digest");
         let setup = Setup::write(dir, upstream, |line| output.say(line))?;
         let guardrails = input::text("guardrail file", &dir.join("guardrails.yaml"))?;
-        let guardrails = Guardrails::parse("guardrails.yaml", &guardrails).map_err(|e| Failure::load("guardrail-invalid", e))?;
+        let guardrails = Guardrails::parse("guardrails.yaml", &guardrails)
+            .map_err(|e| Failure::load("guardrail-invalid", e))?;
         let book = policy::Book::load(input::book_files(&dir.join("book"))?, &guardrails)
             .map_err(|e| Failure::load("policy-invalid", e))?;
         let root = input::trust_root(&dir.join("trust-root.yaml"))?;
@@ -129,7 +133,8 @@ impl<'a> Story<'a> {
         self.deploy("demo/tree", &unreviewed.0, &[unreviewed.1.clone(), own, smoke.clone()], false)?;
 
         self.say("\n6. Bob does what the message says, and reviews it");
-        let second = self.setup.review("bob@demo.example", Some(self.setup.first.clone()), "second-review")?;
+        let second =
+            self.setup.review("bob@demo.example", Some(self.setup.first.clone()), "second-review")?;
         self.deploy("demo/tree", &unreviewed.0, &[unreviewed.1, second, smoke], true)?;
 
         self.say("\n7. One byte of the artifact is flipped after the build");
@@ -138,7 +143,12 @@ impl<'a> Story<'a> {
 
         self.say("\n8. The same file, with provenance that alice signed on her workstation");
         let workstation = self.setup.workstation_provenance(&reviewed.1)?;
-        self.deploy("demo/tree", &reviewed.0, &[workstation, review, bundles.last().cloned().unwrap_or_default()], false)?;
+        self.deploy(
+            "demo/tree",
+            &reviewed.0,
+            &[workstation, review, bundles.last().cloned().unwrap_or_default()],
+            false,
+        )?;
 
         self.say("\n9. An honest build of a fork");
         self.setup.fork()?;
@@ -151,7 +161,13 @@ impl<'a> Story<'a> {
 
     fn build(&self, repository: &str, target: &str, out: &str) -> Result<(PathBuf, PathBuf), Failure> {
         let source = self.dir.join(repository).display().to_string();
-        let args = build::Args::local(&source, target, &self.dir.join(out), &self.dir.join("builder"), &self.dir.join("store"));
+        let args = build::Args::local(
+            &source,
+            target,
+            &self.dir.join(out),
+            &self.dir.join("builder"),
+            &self.dir.join("store"),
+        );
         let mut made = build::make(&args, |line| self.say(line))?;
         made.pop().ok_or_else(|| Failure::new("the build made nothing"))
     }
@@ -165,12 +181,24 @@ impl<'a> Story<'a> {
 
     fn build_quietly(&self, target: &str, out: &str) -> Result<(), Failure> {
         let source = self.dir.join("source").display().to_string();
-        let args = build::Args::local(&source, target, &self.dir.join(out), &self.dir.join("builder"), &self.dir.join("store"));
+        let args = build::Args::local(
+            &source,
+            target,
+            &self.dir.join(out),
+            &self.dir.join("builder"),
+            &self.dir.join("store"),
+        );
         build::make(&args, |_| {}).map(|_| ())
     }
 
     /// Asks the choke point, and puts the file in place only if it says so.
-    fn deploy(&mut self, environment: &str, file: &Path, bundles: &[PathBuf], expected: bool) -> Result<(), Failure> {
+    fn deploy(
+        &mut self,
+        environment: &str,
+        file: &Path,
+        bundles: &[PathBuf],
+        expected: bool,
+    ) -> Result<(), Failure> {
         let name = file.strip_prefix(self.dir).unwrap_or(file).display().to_string();
         self.say(&format!("  deploying {name} to {environment}"));
         let envelopes = bundles
@@ -190,9 +218,10 @@ impl<'a> Story<'a> {
             body: None,
             envelopes,
         };
-        let admission = self.chokepoint.decide(request, clock::now(None)?).map_err(|e| {
-            Failure::new("the choke point cannot decide").line("found", &e.to_string())
-        })?;
+        let admission = self
+            .chokepoint
+            .decide(request, clock::now(None)?)
+            .map_err(|e| Failure::new("the choke point cannot decide").line("found", &e.to_string()))?;
         self.show(&admission, file)?;
         if admission.is_admitted() != expected {
             self.unexpected += 1;
@@ -229,10 +258,14 @@ impl<'a> Story<'a> {
         let blobs = tlog::Blobs::new(Files::new(&log));
         let mut same = 0;
         for (_, leaf) in &leaves {
-            let again = chokepoint::Record::parse(leaf).and_then(|record| chokepoint::replay(&record, &blobs));
+            let again =
+                chokepoint::Record::parse(leaf).and_then(|record| chokepoint::replay(&record, &blobs));
             same += usize::from(again.is_ok_and(|r| r == chokepoint::Replay::Same));
         }
-        self.say(&format!("  {} records proven under {}; {same} replayed, byte for byte the same", checkpoint.size, checkpoint.origin));
+        self.say(&format!(
+            "  {} records proven under {}; {same} replayed, byte for byte the same",
+            checkpoint.size, checkpoint.origin
+        ));
         let is_good = self.unexpected == 0 && same == leaves.len();
         self.say(&next_steps(keep));
         let json = || {
@@ -249,7 +282,8 @@ impl<'a> Story<'a> {
 
 fn next_steps(keep: Option<&Path>) -> String {
     let Some(dir) = keep else {
-        return "\nThat was in a throw-away folder. Keep it and look around:\n  portcullis demo --keep try".to_owned();
+        return "\nThat was in a throw-away folder. Keep it and look around:\n  portcullis demo --keep try"
+            .to_owned();
     };
     let d = dir.display();
     format!(

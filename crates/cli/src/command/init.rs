@@ -55,7 +55,8 @@ try:
 }
 
 fn trust_root(keys: &Path) -> Result<String, Failure> {
-    let named = |name: &str| Ok::<_, Failure>(listed(&key(&keys.join(format!("{name}.key")), Scheme::P256)?, 6));
+    let named =
+        |name: &str| Ok::<_, Failure>(listed(&key(&keys.join(format!("{name}.key")), Scheme::P256)?, 6));
     Ok(format!(
         "# Who may say what. Every change is reviewed, and raises the version.
 version: 1

@@ -67,7 +67,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         std::fs::remove_file(&public).ok();
         return Err(e);
     }
-    let human = format!("{}  private, keep it secret\n{}  public, for the trust root\n", private.display(), public.display());
+    let human = format!(
+        "{}  private, keep it secret\n{}  public, for the trust root\n",
+        private.display(),
+        public.display()
+    );
     output.result(&human, || {
         let object = Object::new()
             .with("private", private.display().to_string())
@@ -93,11 +97,17 @@ fn extended(name: &Path, extension: &str) -> PathBuf {
 
 /// Writes a file that must not be there yet; a failure leaves nothing behind.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::new(&format!("{} is there already", path.display()))
-            .line("fix", "choose another name, or remove the old file first; it is never overwritten"),
-        _ => Failure::io("write", path, &e),
-    })?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| {
+            match e.kind() {
+                std::io::ErrorKind::AlreadyExists => Failure::new(&format!(
+                    "{} is there already",
+                    path.display()
+                ))
+                .line("fix", "choose another name, or remove the old file first; it is never overwritten"),
+                _ => Failure::io("write", path, &e),
+            }
+        })?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     written.map_err(|e| {
         std::fs::remove_file(path).ok();

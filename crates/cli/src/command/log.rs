@@ -81,15 +81,23 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// The records of a log, each proven; what is wrong is a finding.
-pub(crate) fn records(dir: &Path, key: &NoteKey, seen: Option<&Checkpoint>) -> Result<(Vec<(u64, Vec<u8>)>, Checkpoint), Failure> {
+pub(crate) fn records(
+    dir: &Path,
+    key: &NoteKey,
+    seen: Option<&Checkpoint>,
+) -> Result<(Vec<(u64, Vec<u8>)>, Checkpoint), Failure> {
     let mut leaves = Vec::new();
-    let verified = tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))
-        .map_err(|flaw| {
-            Failure::new(&format!("the log in {} is not what was written", dir.display()))
-                .line("found", &flaw.to_string())
-                .line("fix", "keep this copy for the investigation, and restore the log from a backup or a mirror")
-                .found()
-        })?;
+    let verified =
+        tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))
+            .map_err(|flaw| {
+                Failure::new(&format!("the log in {} is not what was written", dir.display()))
+                    .line("found", &flaw.to_string())
+                    .line(
+                        "fix",
+                        "keep this copy for the investigation, and restore the log from a backup or a mirror",
+                    )
+                    .found()
+            })?;
     Ok((leaves, verified.checkpoint))
 }
 
@@ -115,10 +123,12 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
         let parts = parts.and_then(|()| Ok(blobs.get(&record.decided).map(|_| ())?));
         let root = record.case(&blobs).and_then(|c| Ok(blobs.get(&c.frame().trust_root)?));
         if let Err(e) = parts.and(root) {
-            return Err(Failure::new(&format!("record {index} is there, and a part of it is not what was written"))
-                .line("found", &e.to_string())
-                .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
-                .found());
+            return Err(Failure::new(&format!(
+                "record {index} is there, and a part of it is not what was written"
+            ))
+            .line("found", &e.to_string())
+            .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
+            .found());
         }
     }
     let human = format!(
@@ -150,14 +160,17 @@ fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Ex
     };
     let leaf = leaves.iter().find(|(i, _)| *i == wanted).map(|(_, leaf)| leaf);
     let leaf = leaf.ok_or_else(|| {
-        Failure::new(&format!("there is no record {wanted}")).line("found", &format!("{} records, from 0", leaves.len()))
+        Failure::new(&format!("there is no record {wanted}"))
+            .line("found", &format!("{} records, from 0", leaves.len()))
     })?;
     let json = match Record::parse(leaf) {
         Err(_) => attest::json::parse(leaf).unwrap_or(Json::Null),
         Ok(record) => {
             let blobs = Blobs::new(Files::new(dir));
             let part = |digest: &attest::Digest| {
-                let bytes = blobs.get(digest).map_err(|e| Failure::new("a part of the record cannot be read").line("found", &e.to_string()).found())?;
+                let bytes = blobs.get(digest).map_err(|e| {
+                    Failure::new("a part of the record cannot be read").line("found", &e.to_string()).found()
+                })?;
                 Ok::<Json, Failure>(attest::json::parse(&bytes).unwrap_or(Json::Null))
             };
             let object = Object::new().with("record", record.to_json()).with("case", part(&record.case)?);
@@ -172,7 +185,10 @@ fn line(index: u64, leaf: &[u8]) -> String {
     match Record::parse(leaf) {
         Ok(r) => {
             let rules = if r.rules.is_empty() { String::new() } else { format!("  {}", r.rules.join(", ")) };
-            format!("{index:>5}  {}  {:<13} {:<8} {:<16} {}{rules}\n", r.at, r.decision, r.basis, r.environment, r.artifact)
+            format!(
+                "{index:>5}  {}  {:<13} {:<8} {:<16} {}{rules}\n",
+                r.at, r.decision, r.basis, r.environment, r.artifact
+            )
         }
         Err(_) => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
     }

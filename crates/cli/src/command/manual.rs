@@ -19,8 +19,13 @@ pub(crate) fn man_pages(dir: &Path, output: &Output) -> Result<Exit, Failure> {
     std::fs::create_dir_all(dir).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
     let pages = std::fs::read_dir(dir).map_err(failed)?.count();
-    output.result(&format!("{pages} man pages in {}; read one with: man -l {}/portcullis.1\n", dir.display(), dir.display()), || {
-        Json::from(Object::new().with("dir", dir.display().to_string()))
-    });
+    output.result(
+        &format!(
+            "{pages} man pages in {}; read one with: man -l {}/portcullis.1\n",
+            dir.display(),
+            dir.display()
+        ),
+        || Json::from(Object::new().with("dir", dir.display().to_string())),
+    );
     Ok(Exit::Clean)
 }

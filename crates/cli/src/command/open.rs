@@ -41,7 +41,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if args.certificate_identity.is_some() || args.certificate_oidc_issuer.is_some() || args.trusted_root.is_some() {
+    if args.certificate_identity.is_some()
+        || args.certificate_oidc_issuer.is_some()
+        || args.trusted_root.is_some()
+    {
         return Err(not_supported());
     }
     let submitted = input::bundle(&args.bundle)?;
@@ -99,11 +102,14 @@ fn trust_root(args: &Args) -> Result<TrustRoot, Failure> {
         return input::trust_root(path);
     }
     let Some(path) = &args.key else {
-        return Err(Failure::new("nothing says whom to trust").line("fix", "give --key FILE or --trust-root FILE"));
+        return Err(
+            Failure::new("nothing says whom to trust").line("fix", "give --key FILE or --trust-root FILE")
+        );
     };
     let pem = input::text("public key", path)?;
     let key = attest::PublicKey::from_pem(&pem).map_err(|e| {
-        Failure::new(&format!("the public key {} cannot be used", path.display())).line("found", &e.to_string())
+        Failure::new(&format!("the public key {} cannot be used", path.display()))
+            .line("found", &e.to_string())
     })?;
     let indented: String = key.to_pem().lines().map(|l| format!("          {l}\n")).collect();
     let text = format!("version: 1\nsigners:\n  the key:\n    keys:\n      - key: |\n{indented}");

@@ -42,7 +42,9 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Check { dir, trust_root, guardrails } => check(dir, trust_root.as_deref(), guardrails.as_deref(), output),
+        Command::Check { dir, trust_root, guardrails } => {
+            check(dir, trust_root.as_deref(), guardrails.as_deref(), output)
+        }
         Command::Test { path } => test(path, output),
         Command::Fmt { dir, check } => fmt(dir, *check, output),
         Command::Schema => {
@@ -53,7 +55,12 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     }
 }
 
-fn check(dir: &Path, trust_root: Option<&Path>, guardrails: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
+fn check(
+    dir: &Path,
+    trust_root: Option<&Path>,
+    guardrails: Option<&Path>,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let book = input::book(dir, guardrails)?;
     if let Some(path) = trust_root {
         let root = input::trust_root(path)?;
@@ -62,11 +69,19 @@ fn check(dir: &Path, trust_root: Option<&Path>, guardrails: Option<&Path>, outpu
             .iter()
             .flat_map(|p| p.unknown_names(&root))
             .map(|used| {
-                let known: Vec<&str> = root.principals().map(|p| p.name.as_str()).chain(root.group_names()).collect();
-                let error = LoadError::new(&used.place, &format!("the trust root has no `{}` that may do this", used.name));
+                let known: Vec<&str> =
+                    root.principals().map(|p| p.name.as_str()).chain(root.group_names()).collect();
+                let error = LoadError::new(
+                    &used.place,
+                    &format!("the trust root has no `{}` that may do this", used.name),
+                );
                 match attest::yaml::suggest(&used.name, &known).filter(|near| *near != used.name) {
                     Some(near) => error.fix(&format!("write `{near}`")),
-                    None => error.fix(&format!("declare `{}` in {}, in the right section", used.name, path.display())),
+                    None => error.fix(&format!(
+                        "declare `{}` in {}, in the right section",
+                        used.name,
+                        path.display()
+                    )),
                 }
             })
             .collect();
@@ -108,7 +123,9 @@ fn test(path: &Path, output: &Output) -> Result<Exit, Failure> {
         }
     }
     text.push_str(&format!("{passed} passed, {failed} failed\n"));
-    output.result(&text, || Object::new().with("passed", passed).with("failed", failed).with("tests", Json::Array(list)).into());
+    output.result(&text, || {
+        Object::new().with("passed", passed).with("failed", failed).with("tests", Json::Array(list)).into()
+    });
     Ok(if failed == 0 { Exit::Clean } else { Exit::Found })
 }
 
@@ -116,7 +133,8 @@ type Ran = (String, Option<String>, String);
 
 fn run_file(file: &Path, output: &Output) -> Result<Vec<Ran>, Failure> {
     let text = input::text("policy test", file)?;
-    let tests = TestFile::parse(&file.display().to_string(), &text).map_err(|e| Failure::load("policy-test-invalid", e))?;
+    let tests = TestFile::parse(&file.display().to_string(), &text)
+        .map_err(|e| Failure::load("policy-test-invalid", e))?;
     let beside = |name: &str| file.parent().unwrap_or(Path::new(".")).join(name);
     let book = input::book(&beside(&tests.book), None)?;
     let root = input::trust_root(&beside(&tests.trust_root))?;
@@ -156,7 +174,8 @@ fn fmt(dir: &Path, only_check: bool, output: &Output) -> Result<Exit, Failure> {
             .map_err(|e| Failure::load("policy-invalid", vec![e]))?;
         if laid_out != file.text {
             if !only_check {
-                tlog::write_durably(&path, laid_out.as_bytes()).map_err(|e| Failure::io("write", &path, &e))?;
+                tlog::write_durably(&path, laid_out.as_bytes())
+                    .map_err(|e| Failure::io("write", &path, &e))?;
             }
             changed.push(path.display().to_string());
         }

@@ -34,14 +34,23 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         match replayed {
             Replay::Same => same += 1,
             Replay::Differs { engine, now, .. } => {
-                text.push_str(&format!("record {index}: {} by {engine}, {} by {}\n", record.decision, now.word(), chokepoint::ENGINE));
+                text.push_str(&format!(
+                    "record {index}: {} by {engine}, {} by {}\n",
+                    record.decision,
+                    now.word(),
+                    chokepoint::ENGINE
+                ));
                 let index = i64::try_from(*index).unwrap_or(i64::MAX);
-                differing.push(Json::from(Object::new().with("index", index).with("engine", engine).with("now", now.to_json())));
+                differing.push(Json::from(
+                    Object::new().with("index", index).with("engine", engine).with("now", now.to_json()),
+                ));
             }
         }
     }
     let count = differing.len();
     text.push_str(&format!("{same} decisions are the same, byte for byte; {count} differ\n"));
-    output.result(&text, || Json::from(Object::new().with("same", same).with("differ", Json::Array(differing))));
+    output.result(&text, || {
+        Json::from(Object::new().with("same", same).with("differ", Json::Array(differing)))
+    });
     Ok(if count == 0 { Exit::Clean } else { Exit::Found })
 }

@@ -41,13 +41,19 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         let mut rows = Vec::new();
         for (id, threat) in THREATS {
             let rules = mitigating(policy, id);
-            let by = if rules.is_empty() { format!("NOT mitigated; consider {}", missing(policy, id)) } else { rules.join(", ") };
+            let by = if rules.is_empty() {
+                format!("NOT mitigated; consider {}", missing(policy, id))
+            } else {
+                rules.join(", ")
+            };
             text.push_str(&format!("  {id:<4} {threat:<54} {by}\n"));
             rows.push(Json::from(Object::new().with("threat", id).with("rules", rules)));
         }
         text.push('\n');
         let environment = policy.environment().text.as_str();
-        list.push(Json::from(Object::new().with("environment", environment).with("threats", Json::Array(rows))));
+        list.push(Json::from(
+            Object::new().with("environment", environment).with("threats", Json::Array(rows)),
+        ));
     }
     text.push_str("T6 and T12 to T15 are stopped by choke points, log and guardrails, not by a policy's rules: see THREATS.md\n");
     output.result(&text, || Json::Array(list));

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use attest::{Envelope, Json, Object};
-use policy::{Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate};
+use policy::{
+    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate,
+};
 
 use crate::clock;
 use crate::failure::{Exit, Failure};

@@ -35,9 +35,13 @@ pub fn format(file: &str, text: &str) -> Result<String, LoadError> {
 fn means_the_same(a: &Node, b: &Node) -> bool {
     match (&a.value, &b.value) {
         (Value::Scalar { .. }, Value::Scalar { .. }) => a.value == b.value,
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| means_the_same(a, b)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| means_the_same(a, b))
+        }
         (Value::Map(a), Value::Map(b)) => {
-            let same = |(x, y): (&(Node, Node), &(Node, Node))| means_the_same(&x.0, &y.0) && means_the_same(&x.1, &y.1);
+            let same = |(x, y): (&(Node, Node), &(Node, Node))| {
+                means_the_same(&x.0, &y.0) && means_the_same(&x.1, &y.1)
+            };
             a.len() == b.len() && a.iter().zip(b).all(same)
         }
         _ => false,

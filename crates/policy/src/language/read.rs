@@ -83,7 +83,8 @@ fn check_pattern(text: &str, node: &Node, wanted: &str, problems: &mut Problems)
     let path = text.split_once("://").map_or(text, |(_, rest)| rest);
     if path.split('/').any(bad) || text.contains(char::is_whitespace) {
         let error = node.mismatch(wanted);
-        problems.push(error.fix("`*` stands for exactly one whole segment; leave out empty segments and blanks"));
+        problems
+            .push(error.fix("`*` stands for exactly one whole segment; leave out empty segments and blanks"));
         return None;
     }
     Some(Located { text: text.to_owned(), place: node.place.clone() })
@@ -103,13 +104,16 @@ fn read_artifacts(node: &Node, problems: &mut Problems) -> Option<Vec<Located>> 
         let text = problems.keep(item.string())?;
         if text == "*" {
             problems.push(
-                item.mismatch("a repository or package URI").fix("name what may be here; `*` alone would be anything"),
+                item.mismatch("a repository or package URI")
+                    .fix("name what may be here; `*` alone would be anything"),
             );
             return None;
         }
         if text.contains("@sha256:") {
             let error = item.mismatch("a name without a digest");
-            problems.push(error.fix("leave the digest out: a policy names what may be here, evidence says which"));
+            problems.push(
+                error.fix("leave the digest out: a policy names what may be here, evidence says which"),
+            );
             return None;
         }
         artifacts.push(check_pattern(text, item, "a repository or package URI", problems)?);
@@ -145,9 +149,12 @@ fn check_provenance(require: &[Requirement], has_builder: bool, problems: &mut P
     for requirement in require.iter().filter(|r| r.rule.reads_provenance && !has_builder) {
         let key = requirement.rule.key;
         problems.push(
-            LoadError::new(&requirement.place, &format!("`{key}` reads provenance, and nothing says whose to believe"))
-                .wanted("`built-by` under `require`")
-                .fix("add a line `built-by: [NAME]` with a builder of the trust root"),
+            LoadError::new(
+                &requirement.place,
+                &format!("`{key}` reads provenance, and nothing says whose to believe"),
+            )
+            .wanted("`built-by` under `require`")
+            .fix("add a line `built-by: [NAME]` with a builder of the trust root"),
         );
     }
 }
@@ -179,7 +186,7 @@ fn read_rule(key: &str, at: &Place, value: &Node, require: &mut Vec<Requirement>
 fn unknown_rule(key: &str, at: &Place) -> LoadError {
     let (group, name) = key.split_once('.').map_or(("", key), |(_, name)| ("source.", name));
     let known: Vec<&str> = rules::all()
-        .filter(|r| r.read.is_some() && r.key.starts_with("source.") == !group.is_empty())
+        .filter(|r| r.read.is_some() && r.key.starts_with("source.") != group.is_empty())
         .map(|r| r.key.strip_prefix("source.").unwrap_or(r.key))
         .chain(group.is_empty().then_some("source"))
         .collect();

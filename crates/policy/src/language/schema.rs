@@ -17,9 +17,21 @@ pub fn schema() -> Json {
     );
     let whole = object_schema(
         &[
-            ("environment", described(string_schema(), "what this policy guards, as in prod/shop; `*` is one segment")),
-            ("artifact", described(any_of(vec![string_schema(), list_schema()]), "what may be here: repository or package URIs")),
-            ("mode", described(words(&["enforce", "dry-run"]), "whether a refusal refuses; omitted means enforce")),
+            (
+                "environment",
+                described(string_schema(), "what this policy guards, as in prod/shop; `*` is one segment"),
+            ),
+            (
+                "artifact",
+                described(
+                    any_of(vec![string_schema(), list_schema()]),
+                    "what may be here: repository or package URIs",
+                ),
+            ),
+            (
+                "mode",
+                described(words(&["enforce", "dry-run"]), "whether a refusal refuses; omitted means enforce"),
+            ),
             ("require", described(require_schema(), "what must be true; every rule is asked")),
             (
                 "upcoming",
@@ -28,7 +40,13 @@ pub fn schema() -> Json {
                     "judged and shown as warnings until the date, then required too",
                 ),
             ),
-            ("on-outage", described(words(&["reject", "admit"]), "what happens when our own parts fail; omitted means reject")),
+            (
+                "on-outage",
+                described(
+                    words(&["reject", "admit"]),
+                    "what happens when our own parts fail; omitted means reject",
+                ),
+            ),
             ("breakglass", described(breakglass, "who may bypass the policy, for how long")),
         ],
         &["environment", "artifact", "require"],

@@ -40,7 +40,9 @@ impl Check for BuiltBy {
             return Vec::new();
         }
         match facts.submitted_provenance() {
-            Some(evidence) => accept(&self.0, evidence, facts.case(), facts.root()).err().into_iter().collect(),
+            Some(evidence) => {
+                accept(&self.0, evidence, facts.case(), facts.root()).err().into_iter().collect()
+            }
             None => vec![absent(&self.0, facts)],
         }
     }
@@ -68,7 +70,10 @@ fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
         "submit the bundle that the build wrote beside the artifact: ARTIFACT.sigstore.json",
     )
     .found(&found)
-    .or(&format!("build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR", or_list(&names_of(names))));
+    .or(&format!(
+        "build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR",
+        or_list(&names_of(names))
+    ));
     wanted(names, finding)
 }
 
@@ -103,7 +108,8 @@ fn other(names: &[NameUse], evidence: &Evidence) -> Finding {
         "the provenance is signed by somebody who is no builder"
     };
     let listed = or_list(&names_of(names));
-    let fix = format!("build it with {listed}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR");
+    let fix =
+        format!("build it with {listed}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR");
     let finding = Finding::new(RULE.name, message, &fix).found(&describe(evidence));
     let finding = match names.first() {
         Some(first) if is_builder => {
@@ -120,7 +126,12 @@ fn claimed(provenance: &Provenance) -> String {
 }
 
 /// Message, wanted and fix where this builder may not say this.
-fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -> Option<(String, String, String)> {
+fn refusal(
+    name: &str,
+    provenance: &Provenance,
+    case: &Case,
+    root: &TrustRoot,
+) -> Option<(String, String, String)> {
     let builder = root.principal(name)?.builder.as_ref();
     let Some(builder) = builder else {
         let fix = format!("declare {name} under `builders` in the trust root, and have it reviewed");

@@ -1,8 +1,8 @@
 //! The build is recent enough.
 
+use attest::Place;
 use attest::time::Span;
 use attest::yaml::{Node, Problems};
-use attest::Place;
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
@@ -53,11 +53,17 @@ impl Check for BuiltWithin {
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let at = facts.case().at();
         let Some(finished) = provenance.finished else {
-            return vec![finding("the provenance does not say when it was built", "no time").within(&describe(evidence))];
+            return vec![
+                finding("the provenance does not say when it was built", "no time")
+                    .within(&describe(evidence)),
+            ];
         };
         if Span::between(at, finished).as_seconds() > 60 {
             let found = format!("{finished}, and it is {at}");
-            return vec![finding("the provenance says that the build is not finished yet", &found).within(&describe(evidence))];
+            return vec![
+                finding("the provenance says that the build is not finished yet", &found)
+                    .within(&describe(evidence)),
+            ];
         }
         let oldest = evidence.attestation().time().map_or(finished, |t| t.min(finished));
         let age = Span::between(oldest, at);

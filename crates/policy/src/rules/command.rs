@@ -17,7 +17,9 @@ pub(crate) const RULE: Rule = Rule {
     threats: &["T11"],
     reads_provenance: true,
     read: Some(read),
-    schema: || Object::new().with("type", "array").with("items", string_schema()).with("minItems", 1_i64).into(),
+    schema: || {
+        Object::new().with("type", "array").with("items", string_schema()).with("minItems", 1_i64).into()
+    },
 };
 
 #[derive(Debug)]
@@ -28,7 +30,8 @@ struct Command {
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     let items = problems.keep(node.list())?;
-    let words: Option<Vec<String>> = items.iter().map(|i| problems.keep(i.string()).map(str::to_owned)).collect();
+    let words: Option<Vec<String>> =
+        items.iter().map(|i| problems.keep(i.string()).map(str::to_owned)).collect();
     let words = words?;
     if words.is_empty() {
         problems.push(node.mismatch("the words of a command"));
@@ -57,7 +60,10 @@ impl Check for Command {
                     .within(&describe(evidence))
                     .or(&format!("if the command is right, change {}, and have it reviewed", self.place)),
             ],
-            None => vec![finding("the provenance does not say which command built it", "no command").within(&describe(evidence))],
+            None => vec![
+                finding("the provenance does not say which command built it", "no command")
+                    .within(&describe(evidence)),
+            ],
         }
     }
 }

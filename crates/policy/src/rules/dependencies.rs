@@ -51,7 +51,9 @@ fn parse(text: &str) -> Option<PackageUrl> {
         Some((_, version)) => (rest.get(..rest.len() - version.len() - 1)?, Some(version)),
         None => (rest, None),
     };
-    let plain = |t: &str| t.replace("%40", "@").replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+");
+    let plain = |t: &str| {
+        t.replace("%40", "@").replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+")
+    };
     let name = plain(name.trim_matches('/')).to_lowercase();
     name.contains('/').then(|| PackageUrl { name, version: version.map(plain) })
 }
@@ -59,7 +61,9 @@ fn parse(text: &str) -> Option<PackageUrl> {
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     let fields = Fields::read(node, "`dependencies`", &["denied", "pinned"], problems)?;
     let mut denied = Vec::new();
-    for (text, place) in fields.optional("denied").and_then(|n| problems.keep(n.strings())).unwrap_or_default() {
+    for (text, place) in
+        fields.optional("denied").and_then(|n| problems.keep(n.strings())).unwrap_or_default()
+    {
         let wanted = attest::LoadError::new(&place, &format!("`{text}` is no package URL"))
             .wanted("pkg:TYPE/NAME, or pkg:TYPE/NAME@VERSION")
             .found(&text)
@@ -71,7 +75,9 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         None => false,
     };
     if denied.is_empty() && !pinned {
-        problems.push(node.mismatch("`denied`, or `pinned: true`").fix("leave the rule out, if nothing is asked"));
+        problems.push(
+            node.mismatch("`denied`, or `pinned: true`").fix("leave the rule out, if nothing is asked"),
+        );
         return None;
     }
     Some(Box::new(Dependencies { denied, pinned, place: node.place.clone() }))
@@ -82,7 +88,8 @@ impl Check for Dependencies {
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let mut findings = Vec::new();
         for dependency in &provenance.dependencies {
-            if let Some((_, text, place)) = self.denied.iter().find(|(url, ..)| denies(url, &dependency.uri)) {
+            if let Some((_, text, place)) = self.denied.iter().find(|(url, ..)| denies(url, &dependency.uri))
+            {
                 findings.push(
                     Finding::new(
                         RULE.name,
@@ -111,7 +118,8 @@ impl Check for Dependencies {
 
 fn denies(denied: &PackageUrl, uri: &str) -> bool {
     parse(uri).is_some_and(|used| {
-        used.name == denied.name && (denied.version.is_none() || used.version == denied.version || used.version.is_none())
+        used.name == denied.name
+            && (denied.version.is_none() || used.version == denied.version || used.version.is_none())
     })
 }
 
@@ -125,7 +133,10 @@ mod tests {
         assert!(denied("pkg:npm/left-pad", "pkg:npm/left-pad@1.3.0"));
         assert!(denied("pkg:npm/%40acme/shop@1.0.0", "pkg:npm/@acme/shop@1.0.0?arch=x"));
         assert!(denied("pkg:npm/Left-Pad@1.3.0", "pkg:npm/left-pad@1.3.0#sub"));
-        assert!(denied("pkg:npm/left-pad@1.3.0", "pkg:npm/left-pad"), "an unknown version may be the denied one");
+        assert!(
+            denied("pkg:npm/left-pad@1.3.0", "pkg:npm/left-pad"),
+            "an unknown version may be the denied one"
+        );
         assert!(!denied("pkg:npm/left-pad@1.3.0", "pkg:npm/left-pad@1.3.1"));
         assert!(!denied("pkg:npm/left-pad", "pkg:npm/left-padding@1"));
         assert!(!denied("pkg:npm/left-pad", "pkg:cargo/left-pad@1"));

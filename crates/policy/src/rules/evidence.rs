@@ -78,11 +78,15 @@ pub(crate) const UNAMBIGUOUS: Rule = Rule {
 };
 
 pub(crate) fn unreadable(name: &str, error: &EnvelopeError) -> Finding {
-    Finding::new(READABLE.name, "evidence cannot be read", &format!("submit {name} as the tool that made it wrote it"))
-        .wanted_always("a DSSE envelope, a Sigstore bundle or a JWT")
-        .found(&error.to_string())
-        .within(name)
-        .or(&format!("leave {name} out, if no rule needs it"))
+    Finding::new(
+        READABLE.name,
+        "evidence cannot be read",
+        &format!("submit {name} as the tool that made it wrote it"),
+    )
+    .wanted_always("a DSSE envelope, a Sigstore bundle or a JWT")
+    .found(&error.to_string())
+    .within(name)
+    .or(&format!("leave {name} out, if no rule needs it"))
 }
 
 pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
@@ -166,7 +170,8 @@ fn claims(evidence: &Evidence) -> Vec<String> {
 pub(crate) fn ambiguous(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if facts.is_ambiguous() {
-        let provenance = facts.about_artifact().iter().filter(|e| matches!(e.predicate(), Predicate::Provenance(_)));
+        let provenance =
+            facts.about_artifact().iter().filter(|e| matches!(e.predicate(), Predicate::Provenance(_)));
         let names: Vec<String> = provenance.map(crate::facts::describe).collect();
         findings.push(
             Finding::new(
@@ -180,7 +185,8 @@ pub(crate) fn ambiguous(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let judged_alone = |e: &&Evidence| {
-        !matches!(e.predicate(), Predicate::Provenance(_)) || e.signers_with(attest::Role::Rebuilder).next().is_some()
+        !matches!(e.predicate(), Predicate::Provenance(_))
+            || e.signers_with(attest::Role::Rebuilder).next().is_some()
     };
     for claim in facts.all().filter(judged_alone).flat_map(claims) {
         *counts.entry(claim).or_default() += 1;

@@ -1,7 +1,7 @@
 //! The provenance is in a format that is new enough.
 
-use attest::yaml::{Node, Problems};
 use attest::Place;
+use attest::yaml::{Node, Problems};
 
 use super::version::read_range;
 use crate::facts::{Facts, Judged, describe};
@@ -44,7 +44,10 @@ impl Check for Format {
         let full = format!("{}{}", provenance.format, ".0".repeat(2_usize.saturating_sub(dots)));
         match semver::Version::parse(&full) {
             Ok(version) if self.range.matches(&version) => Vec::new(),
-            _ => vec![finding("the provenance is in an older format than the policy allows", &provenance.format).within(&describe(evidence))],
+            _ => vec![
+                finding("the provenance is in an older format than the policy allows", &provenance.format)
+                    .within(&describe(evidence)),
+            ],
         }
     }
 }

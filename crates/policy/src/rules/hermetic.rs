@@ -1,7 +1,7 @@
 //! Every input was declared before the build.
 
-use attest::yaml::{Node, Problems};
 use attest::Place;
+use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
@@ -41,16 +41,22 @@ impl Check for Hermetic {
         let Some(Judged { evidence, provenance, builder }) = facts.provenance() else { return Vec::new() };
         if !provenance.hermetic {
             let fix = "build with a builder that fetches every input by digest: portcullis build";
-            return vec![finding("the build does not claim to be hermetic", "no claim", fix).within(&describe(evidence))];
+            return vec![
+                finding("the build does not claim to be hermetic", "no claim", fix)
+                    .within(&describe(evidence)),
+            ];
         }
         let version = provenance.builder_version.as_deref();
         let parsed = version.and_then(|v| semver::Version::parse(v).ok());
         let builder = facts.root().principal(builder).and_then(|p| p.builder.as_ref());
-        let granted = builder.zip(parsed.as_ref()).is_some_and(|(b, v)| b.hermetic.iter().any(|range| range.matches(v)));
+        let granted = builder
+            .zip(parsed.as_ref())
+            .is_some_and(|(b, v)| b.hermetic.iter().any(|range| range.matches(v)));
         if granted {
             return Vec::new();
         }
-        let found = format!("a claim by {}, version {}", evidence.signer_names(), version.unwrap_or("unknown"));
+        let found =
+            format!("a claim by {}, version {}", evidence.signer_names(), version.unwrap_or("unknown"));
         let fix = "build with a version of the builder that the trust root grants it";
         vec![
             finding("the trust root does not grant this builder that its builds are hermetic", &found, fix)

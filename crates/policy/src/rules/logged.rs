@@ -19,7 +19,8 @@ pub(crate) const RULE: Rule = Rule {
     reads_provenance: true,
     read: Some(read),
     schema: || {
-        let count = Object::new().with("type", "integer").with("minimum", 0_i64).with("maximum", 100_i64).into();
+        let count =
+            Object::new().with("type", "integer").with("minimum", 0_i64).with("maximum", 100_i64).into();
         object_schema(&[("log", string_schema()), ("witnesses", count)], &["log"])
     },
 };
@@ -38,7 +39,11 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         Some(node) => problems.keep(node.number(0, 100))?,
         None => 0,
     };
-    Some(Box::new(Logged { log: problems.keep(log.string())?.to_owned(), witnesses, place: node.place.clone() }))
+    Some(Box::new(Logged {
+        log: problems.keep(log.string())?.to_owned(),
+        witnesses,
+        place: node.place.clone(),
+    }))
 }
 
 impl Check for Logged {
@@ -64,6 +69,9 @@ impl Check for Logged {
         }
         let found = format!("{seen} of {}", self.witnesses);
         let message = "too few witnesses saw the log with this provenance in it";
-        vec![finding(message, &found, "wait until the witnesses have cosigned, and fetch the bundle again").within(&describe(evidence))]
+        vec![
+            finding(message, &found, "wait until the witnesses have cosigned, and fetch the bundle again")
+                .within(&describe(evidence)),
+        ]
     }
 }

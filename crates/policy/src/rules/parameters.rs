@@ -64,7 +64,10 @@ impl Check for Parameters {
                     )
                     .wanted(&self.listed_names(), &self.place)
                     .found(&found)
-                    .or(&format!("allow it: add `{name}` under `parameters` at {}, and have it reviewed", self.place)),
+                    .or(&format!(
+                        "allow it: add `{name}` under `parameters` at {}, and have it reviewed",
+                        self.place
+                    )),
                 ),
                 Some((_, wanted, _)) if text(value) == *wanted => {}
                 Some((_, wanted, place)) => findings.push(
@@ -98,6 +101,10 @@ impl Check for Parameters {
 impl Parameters {
     fn listed_names(&self) -> String {
         let names: Vec<&str> = self.listed.iter().map(|(name, ..)| name.as_str()).collect();
-        if names.is_empty() { "no parameters".to_owned() } else { format!("only {}", crate::rule::and_list(&names)) }
+        if names.is_empty() {
+            "no parameters".to_owned()
+        } else {
+            format!("only {}", crate::rule::and_list(&names))
+        }
     }
 }

@@ -7,7 +7,9 @@ use attest::{Agreement, Object, Place, Predicate, Provenance, Role};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, is_listed, list_schema, names_of, object_schema, or_list, read_names};
+use crate::rule::{
+    Check, NameKind, NameUse, Rule, is_listed, list_schema, names_of, object_schema, or_list, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "rebuilt",
@@ -23,7 +25,8 @@ pub(crate) const RULE: Rule = Rule {
     reads_provenance: true,
     read: Some(read),
     schema: || {
-        let count = Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 100_i64).into();
+        let count =
+            Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 100_i64).into();
         object_schema(&[("at-least", count), ("by", list_schema())], &["at-least"])
     },
 };
@@ -59,7 +62,9 @@ impl Check for Rebuilt {
                 .wanted(&format!("the same artifact from {} operators", self.at_least), &self.place)
                 .found(found)
         };
-        let Some(Judged { evidence: judged, provenance: original, .. }) = facts.provenance() else { return Vec::new() };
+        let Some(Judged { evidence: judged, provenance: original, .. }) = facts.provenance() else {
+            return Vec::new();
+        };
         let (mut operators, mut others) = (BTreeSet::new(), Vec::new());
         for evidence in facts.about_artifact() {
             let Predicate::Provenance(rebuild) = evidence.predicate() else { continue };

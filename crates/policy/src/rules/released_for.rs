@@ -5,7 +5,9 @@ use attest::{Place, Predicate, Role};
 
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, object_schema, read_names, string_schema};
+use crate::rule::{
+    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, object_schema, read_names, string_schema,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "released-for",
@@ -58,11 +60,15 @@ impl Check for ReleasedFor {
                 return Vec::new();
             }
             let environments = crate::rule::and_list(&release.environments);
-            let environments = if environments.is_empty() { "no environment".to_owned() } else { environments };
+            let environments =
+                if environments.is_empty() { "no environment".to_owned() } else { environments };
             others.push(format!("for {environments}: {}", describe(evidence)));
         }
         let found = if others.is_empty() { "no release".to_owned() } else { others.join("; ") };
-        let fix = format!("have a releaser release it: portcullis attest release --for {} ARTIFACT", self.environment);
+        let fix = format!(
+            "have a releaser release it: portcullis attest release --for {} ARTIFACT",
+            self.environment
+        );
         vec![
             Finding::new(RULE.name, &format!("it was not released for {}", self.environment), &fix)
                 .wanted(&format!("a release for {}", self.environment), &self.place)

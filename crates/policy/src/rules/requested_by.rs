@@ -37,7 +37,10 @@ impl Check for RequestedBy {
                 .found(found)
         };
         let Some(requester) = facts.case().request().requester.as_deref() else {
-            return vec![finding("nobody is known to have asked for this deployment", "no authenticated requester")];
+            return vec![finding(
+                "nobody is known to have asked for this deployment",
+                "no authenticated requester",
+            )];
         };
         let Some(person) = facts.root().person(requester) else {
             return vec![

@@ -55,7 +55,12 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         Some(node) => read_names(node, NameKind::Role(Role::Scanner), problems)?,
         None => Vec::new(),
     };
-    Some(Box::new(Scanned { within: problems.keep(read_span(within))?, worst, by, place: node.place.clone() }))
+    Some(Box::new(Scanned {
+        within: problems.keep(read_span(within))?,
+        worst,
+        by,
+        place: node.place.clone(),
+    }))
 }
 
 impl Check for Scanned {
@@ -78,18 +83,28 @@ impl Check for Scanned {
         let recent: Vec<_> = scans.iter().filter(|s| age(s) <= self.within && !is_from_future(s.1)).collect();
         let finding = |message: &str, found: &str, fix: &str| {
             Finding::new(RULE.name, message, fix)
-                .wanted(&format!("a scan within {}, nothing worse than {}", self.within, self.worst.name()), &self.place)
+                .wanted(
+                    &format!("a scan within {}, nothing worse than {}", self.within, self.worst.name()),
+                    &self.place,
+                )
                 .found(found)
         };
         let again = "scan it again and submit the result: portcullis attest scan ARTIFACT";
         if let Some((evidence, scan)) = recent.iter().find(|(_, s)| self.is_too_bad(s)) {
-            let bad: Vec<String> = scan.vulnerabilities.iter().filter(|v| v.severity > self.worst).take(5)
-                .map(|v| format!("{} ({})", v.id, v.severity.name())).collect();
+            let bad: Vec<String> = scan
+                .vulnerabilities
+                .iter()
+                .filter(|v| v.severity > self.worst)
+                .take(5)
+                .map(|v| format!("{} ({})", v.id, v.severity.name()))
+                .collect();
             let count = scan.vulnerabilities.iter().filter(|v| v.severity > self.worst).count();
             let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
             let fix = "update what is vulnerable, build and scan again";
             let message = "a scan found vulnerabilities worse than the policy accepts";
-            return vec![finding(message, &format!("{}{more}", bad.join(", ")), fix).within(&describe(evidence))];
+            return vec![
+                finding(message, &format!("{}{more}", bad.join(", ")), fix).within(&describe(evidence)),
+            ];
         }
         if !recent.is_empty() {
             return Vec::new();
@@ -97,9 +112,12 @@ impl Check for Scanned {
         vec![match scans.iter().min_by_key(|s| age(s)) {
             Some(newest @ (evidence, _)) => {
                 let found = format!("a scan whose knowledge is {} old", age(newest));
-                finding("the scan is too old, or claims a time to come", &found, again).within(&describe(evidence))
+                finding("the scan is too old, or claims a time to come", &found, again)
+                    .within(&describe(evidence))
             }
-            None => finding("nothing says that it was scanned", "no scan by a scanner of the trust root", again),
+            None => {
+                finding("nothing says that it was scanned", "no scan by a scanner of the trust root", again)
+            }
         }]
     }
 

@@ -35,13 +35,18 @@ impl Check for SignedBy {
         }
         let Some(first) = self.0.first() else { return Vec::new() };
         let found: Vec<String> = evidence.iter().map(describe).collect();
-        let found = if found.is_empty() { "no evidence about this artifact".to_owned() } else { found.join("; ") };
+        let found =
+            if found.is_empty() { "no evidence about this artifact".to_owned() } else { found.join("; ") };
         let names = or_list(&names_of(&self.0));
         vec![
-            Finding::new(RULE.name, "not signed by anybody the policy lists", &format!("have it signed by {names}"))
-                .wanted(&format!("a signature by {names}"), &first.place)
-                .found(&found)
-                .or(&format!("allow another signer: add it at {}, and have it reviewed", first.place)),
+            Finding::new(
+                RULE.name,
+                "not signed by anybody the policy lists",
+                &format!("have it signed by {names}"),
+            )
+            .wanted(&format!("a signature by {names}"), &first.place)
+            .found(&found)
+            .or(&format!("allow another signer: add it at {}, and have it reviewed", first.place)),
         ]
     }
 

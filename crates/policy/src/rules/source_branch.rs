@@ -1,7 +1,7 @@
 //! Built from the branch that the policy lists.
 
-use attest::yaml::{Node, Problems};
 use attest::Place;
+use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
@@ -38,9 +38,13 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 impl Check for SourceBranch {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let finding = |message: &str, found: &str| {
-            Finding::new(RULE.name, message, &format!("merge the change and build with --ref refs/heads/{}", self.branch))
-                .wanted(&format!("refs/heads/{}", self.branch), &self.place)
-                .found(found)
+            Finding::new(
+                RULE.name,
+                message,
+                &format!("merge the change and build with --ref refs/heads/{}", self.branch),
+            )
+            .wanted(&format!("refs/heads/{}", self.branch), &self.place)
+            .found(found)
         };
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let source = provenance.source.as_ref();
@@ -49,8 +53,11 @@ impl Check for SourceBranch {
         }
         let found = source.and_then(|s| s.reference.as_deref());
         vec![match found {
-            Some(found) => finding("built from another branch than the policy allows", found).within(&describe(evidence)),
-            None => finding("the provenance does not say which branch was built", "no ref").within(&describe(evidence)),
+            Some(found) => {
+                finding("built from another branch than the policy allows", found).within(&describe(evidence))
+            }
+            None => finding("the provenance does not say which branch was built", "no ref")
+                .within(&describe(evidence)),
         }]
     }
 }

@@ -1,7 +1,7 @@
 //! Built from the repository that the policy lists.
 
-use attest::yaml::{Node, Problems};
 use attest::Place;
+use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;

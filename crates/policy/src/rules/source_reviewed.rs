@@ -9,7 +9,9 @@ use attest::{Evidence, Object, Place, Predicate, Role};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, and_list, is_listed, list_schema, object_schema, read_names};
+use crate::rule::{
+    Check, NameKind, NameUse, Rule, and_list, is_listed, list_schema, object_schema, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "source-reviewed",
@@ -33,7 +35,8 @@ pub(crate) const RULE: Rule = Rule {
     reads_provenance: true,
     read: Some(read),
     schema: || {
-        let approvals = Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 10_i64).into();
+        let approvals =
+            Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 10_i64).into();
         object_schema(&[("approvals", approvals), ("by", list_schema())], &["approvals"])
     },
 };
@@ -52,7 +55,11 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         Some(node) => read_names(node, NameKind::Signer, problems)?,
         None => Vec::new(),
     };
-    Some(Box::new(SourceReviewed { approvals: problems.keep(approvals.number(1, 10))?, by, place: node.place.clone() }))
+    Some(Box::new(SourceReviewed {
+        approvals: problems.keep(approvals.number(1, 10))?,
+        by,
+        place: node.place.clone(),
+    }))
 }
 
 /// What the counted reviews say together.
@@ -144,11 +151,15 @@ impl SourceReviewed {
     fn judge(&self, approved: &Approved, source: &Source, facts: &Facts<'_>) -> Vec<Finding> {
         let commit = source.digests.first().map_or_else(String::new, |d| d.short());
         if approved.people.is_empty() && approved.strangers.is_empty() {
-            return vec![self.finding("nobody has approved the source that it was built from", &format!("no review of {commit}"))];
+            return vec![self.finding(
+                "nobody has approved the source that it was built from",
+                &format!("no review of {commit}"),
+            )];
         }
         let open = open_commits(&source.history, &approved.bases);
         if !approved.authority_lists_authors && !is_complete(&open, source, &approved.bases) {
-            let found = format!("no review of {commit} that lists authors, and no whole history since the base");
+            let found =
+                format!("no review of {commit} that lists authors, and no whole history since the base");
             return vec![self.finding("nothing says who wrote the source", &found)];
         }
         if let Some(nobody) = open.iter().find(|c| c.people.is_empty()) {
@@ -166,7 +177,10 @@ impl SourceReviewed {
                 Finding::new(
                     RULE.name,
                     "an author is nobody the trust root knows, and may be one of the reviewers",
-                    &format!("add {} to the identities of a person in the trust root, and have it reviewed", and_list(&unmapped)),
+                    &format!(
+                        "add {} to the identities of a person in the trust root, and have it reviewed",
+                        and_list(&unmapped)
+                    ),
                 )
                 .wanted("authors that are people of the trust root", &self.place)
                 .found(&and_list(&unmapped)),
@@ -174,9 +188,11 @@ impl SourceReviewed {
         }
         let writers: BTreeSet<&str> = mapped.values().flatten().copied().collect();
         let unreviewed = |base: &Option<String>| base.as_ref().is_some_and(|b| !approved.vouched.contains(b));
-        let own: Vec<&str> = approved.people.keys().map(String::as_str).filter(|p| writers.contains(p)).collect();
+        let own: Vec<&str> =
+            approved.people.keys().map(String::as_str).filter(|p| writers.contains(p)).collect();
         let partial: Vec<&String> = approved.people.values().filter(|b| unreviewed(b)).flatten().collect();
-        let others = approved.people.iter().filter(|(p, base)| !writers.contains(p.as_str()) && !unreviewed(base));
+        let others =
+            approved.people.iter().filter(|(p, base)| !writers.contains(p.as_str()) && !unreviewed(base));
         let count = u64::try_from(others.count()).unwrap_or(u64::MAX);
         if count < self.approvals {
             findings.push(self.too_few(count, &own, &partial, approved));
@@ -194,7 +210,10 @@ impl SourceReviewed {
             notes.push(format!("{} is nobody the trust root knows", and_list(&strangers)));
         }
         if let Some(base) = partial.first() {
-            notes.push(format!("{} was approved since {base}, and nothing says that {base} was reviewed", "a part"));
+            notes.push(format!(
+                "{} was approved since {base}, and nothing says that {base} was reviewed",
+                "a part"
+            ));
         }
         let message = if own.is_empty() && partial.is_empty() {
             "too few people have approved the source that it was built from"
@@ -214,7 +233,8 @@ fn open_commits<'h>(history: &'h [Commit], bases: &BTreeSet<Option<String>>) -> 
     let behind: Vec<BTreeSet<&str>> = bases
         .iter()
         .map(|base| {
-            let (mut seen, mut queue) = (BTreeSet::new(), base.iter().map(String::as_str).collect::<Vec<_>>());
+            let (mut seen, mut queue) =
+                (BTreeSet::new(), base.iter().map(String::as_str).collect::<Vec<_>>());
             while let Some(id) = queue.pop() {
                 if seen.insert(id) {
                     queue.extend(parents.get(id).into_iter().flat_map(|p| p.iter()).map(String::as_str));
@@ -228,6 +248,7 @@ fn open_commits<'h>(history: &'h [Commit], bases: &BTreeSet<Option<String>>) -> 
 
 /// Whether the history shows every open commit: each parent of one is in the history, or is a base.
 fn is_complete(open: &[&Commit], source: &Source, bases: &BTreeSet<Option<String>>) -> bool {
-    let is_known = |id: &String| source.history.iter().any(|c| c.id == *id) || bases.contains(&Some(id.clone()));
+    let is_known =
+        |id: &String| source.history.iter().any(|c| c.id == *id) || bases.contains(&Some(id.clone()));
     !open.is_empty() && open.iter().all(|c| c.parents.iter().all(is_known))
 }

@@ -1,7 +1,7 @@
 //! The target that the policy lists was built.
 
-use attest::yaml::{Node, Problems};
 use attest::Place;
+use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
@@ -46,7 +46,10 @@ impl Check for Target {
                     .within(&describe(evidence))
                     .or(&format!("if it may be deployed here, change {}, and have it reviewed", self.place)),
             ],
-            None => vec![finding("the provenance does not say which target was built", "no target").within(&describe(evidence))],
+            None => vec![
+                finding("the provenance does not say which target was built", "no target")
+                    .within(&describe(evidence)),
+            ],
         }
     }
 }

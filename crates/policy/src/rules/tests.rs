@@ -7,7 +7,8 @@ use attest::{Evidence, Place, Predicate, Role};
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
 use crate::rule::{
-    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, names_of, object_schema, or_list, read_names,
+    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, names_of, object_schema, or_list,
+    read_names,
 };
 
 pub(crate) const RULE: Rule = Rule {
@@ -22,7 +23,12 @@ pub(crate) const RULE: Rule = Rule {
     threats: &["T1"],
     reads_provenance: false,
     read: Some(read),
-    schema: || any_of(vec![list_schema(), object_schema(&[("names", list_schema()), ("by", list_schema())], &["names"])]),
+    schema: || {
+        any_of(vec![
+            list_schema(),
+            object_schema(&[("names", list_schema()), ("by", list_schema())], &["names"]),
+        ])
+    },
 };
 
 #[derive(Debug)]
@@ -64,11 +70,14 @@ impl Tests {
         let counts = |e: &Evidence| e.signers_with(Role::Tester).any(|s| is_listed(&self.by, &s.name));
         let counted: Vec<&(&Evidence, TestResult)> = all.iter().filter(|(e, _)| counts(e)).collect();
         let finding = |message: String, found: String, fix: String| {
-            Finding::new(RULE.name, &message, &fix).wanted(&format!("{name}: PASSED{}", self.by_text()), place).found(&found)
+            Finding::new(RULE.name, &message, &fix)
+                .wanted(&format!("{name}: PASSED{}", self.by_text()), place)
+                .found(&found)
         };
         if let Some((evidence, test)) = counted.iter().find(|(_, t)| t.result != TestOutcome::Pass) {
             let word = if test.result == TestOutcome::Warn { "WARNED" } else { "FAILED" };
-            let failed = if test.failed.is_empty() { String::new() } else { format!(": {}", test.failed.join(", ")) };
+            let failed =
+                if test.failed.is_empty() { String::new() } else { format!(": {}", test.failed.join(", ")) };
             let fix = format!("mend what fails, and run the tests {name} again on this artifact");
             let message = format!("the tests {name} did not pass");
             return Some(finding(message, format!("{word}{failed}"), fix).within(&describe(evidence)));
@@ -79,7 +88,8 @@ impl Tests {
         let fix = format!("run them and submit the result: portcullis attest test --name {name} ARTIFACT");
         Some(match all.first() {
             Some((evidence, _)) => {
-                let message = format!("the result of the tests {name} is signed by somebody who may not say so");
+                let message =
+                    format!("the result of the tests {name} is signed by somebody who may not say so");
                 finding(message, describe(evidence), fix).within(&describe(evidence))
             }
             None => finding(format!("nothing says that the tests {name} ran"), "no result".to_owned(), fix),
@@ -87,6 +97,10 @@ impl Tests {
     }
 
     fn by_text(&self) -> String {
-        if self.by.is_empty() { ", signed by a tester".to_owned() } else { format!(", signed by {}", or_list(&names_of(&self.by))) }
+        if self.by.is_empty() {
+            ", signed by a tester".to_owned()
+        } else {
+            format!(", signed by {}", or_list(&names_of(&self.by)))
+        }
     }
 }

@@ -18,7 +18,8 @@ pub(crate) const RULE: Rule = Rule {
     reads_provenance: true,
     read: Some(read),
     schema: || {
-        let tool = object_schema(&[("uri", string_schema()), ("digest", string_schema())], &["uri", "digest"]);
+        let tool =
+            object_schema(&[("uri", string_schema()), ("digest", string_schema())], &["uri", "digest"]);
         Object::new().with("type", "array").with("items", tool).with("minItems", 1_i64).into()
     },
 };
@@ -36,7 +37,10 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         let uri = fields.required("uri", problems)?;
         let digest = fields.required("digest", problems)?;
         let text = problems.keep(digest.string())?;
-        let parsed = Digest::parse(text).map_err(|e| LoadError::new(&digest.place, &e.to_string()).fix("write sha256: and what `sha256sum FILE` prints"));
+        let parsed = Digest::parse(text).map_err(|e| {
+            LoadError::new(&digest.place, &e.to_string())
+                .fix("write sha256: and what `sha256sum FILE` prints")
+        });
         listed.push((problems.keep(uri.string())?.to_owned(), problems.keep(parsed)?));
     }
     if listed.is_empty() {
@@ -48,7 +52,8 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 
 impl Check for Tools {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let wanted: Vec<String> = self.listed.iter().map(|(uri, digest)| format!("{uri} {}", digest.short())).collect();
+        let wanted: Vec<String> =
+            self.listed.iter().map(|(uri, digest)| format!("{uri} {}", digest.short())).collect();
         let finding = |message: &str, found: &str| {
             Finding::new(RULE.name, message, "declare a listed tool in the build definition, and build again")
                 .wanted(&wanted.join(", "), &self.place)

@@ -67,7 +67,8 @@ impl Check for Version {
                 }
                 Err(e) => {
                     let message = "the version is no SemVer, and cannot be compared";
-                    findings.push(finding(message, &format!("{text}: {e}"), "tag it as in v1.4.2").within(&from));
+                    findings
+                        .push(finding(message, &format!("{text}: {e}"), "tag it as in v1.4.2").within(&from));
                 }
             }
         }

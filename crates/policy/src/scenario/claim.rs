@@ -1,6 +1,6 @@
 //! One claim of a policy test: who says what about what.
 
-use attest::claims::{REVIEW, RELEASE, TEST_RESULT, VULNS};
+use attest::claims::{RELEASE, REVIEW, TEST_RESULT, VULNS};
 use attest::provenance::{BUILD_TYPE, SLSA_V1, SLSA_V02};
 use attest::time::parse_time;
 use attest::yaml::{Fields, LoadError, Node, Problems};
@@ -52,13 +52,35 @@ pub struct Logged {
 }
 
 const PROVENANCE: [&str; 14] = [
-    "builder", "version", "format", "repository", "ref", "commit", "history", "target", "parameters", "command", "hermetic",
-    "finished", "tools", "dependencies",
+    "builder",
+    "version",
+    "format",
+    "repository",
+    "ref",
+    "commit",
+    "history",
+    "target",
+    "parameters",
+    "command",
+    "hermetic",
+    "finished",
+    "tools",
+    "dependencies",
 ];
 
 pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
-    let known =
-        ["signed-by", "about", "logged", "provenance", "test", "scan", "release", "review", "signature", "predicate"];
+    let known = [
+        "signed-by",
+        "about",
+        "logged",
+        "provenance",
+        "test",
+        "scan",
+        "release",
+        "review",
+        "signature",
+        "predicate",
+    ];
     let fields = Fields::read(node, "a claim", &known, problems)?;
     let signed_by = fields.required("signed-by", problems)?;
     let signed_by = problems.keep(signed_by.strings())?.into_iter().map(|(name, _)| name).collect();
@@ -124,7 +146,8 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
     let fields = Fields::read(node, "what a claim says", known, problems)?;
     let get = |key: &str| fields.optional(key).map(to_json);
     let list = |key: &str| get(key).unwrap_or(Json::Array(Vec::new()));
-    let said = |predicate_type: &str, predicate| Said { predicate_type: predicate_type.to_owned(), predicate };
+    let said =
+        |predicate_type: &str, predicate| Said { predicate_type: predicate_type.to_owned(), predicate };
     let time = Json::from("2026-01-01T00:00:00Z");
     Some(match kind {
         "provenance" => provenance(get),
@@ -141,7 +164,10 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
         "scan" => said(predicate_type, scan(get, list("found"))),
         "release" => {
             let purl = get("purl").unwrap_or_else(|| Json::from("pkg:generic/example"));
-            said(predicate_type, Object::new().with("purl", purl).with("portcullis_environments", list("environments")))
+            said(
+                predicate_type,
+                Object::new().with("purl", purl).with("portcullis_environments", list("environments")),
+            )
         }
         "review" => {
             let mut object = Object::new();
@@ -167,7 +193,8 @@ fn scan(get: impl Fn(&str) -> Option<Json>, found: Json) -> Object {
         for (index, severity) in items.into_iter().enumerate() {
             let severity = Object::new().with("method", "severity").with("score", severity);
             let list = Json::Array(vec![severity.into()]);
-            results.push(Object::new().with("id", format!("CVE-2026-{index:04}")).with("severity", list).into());
+            results
+                .push(Object::new().with("id", format!("CVE-2026-{index:04}")).with("severity", list).into());
         }
     }
     let mut database = Object::new();

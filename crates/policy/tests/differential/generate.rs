@@ -144,7 +144,11 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
         q.tools = vec![("tool:gcc".to_owned(), "gcc-digest".to_owned())];
     }
     if p(r) {
-        let denied = if r.chance(80) { strings(&[r.pick(&["pkg:npm/evil", "pkg:npm/left@1.0.0"])]) } else { Vec::new() };
+        let denied = if r.chance(80) {
+            strings(&[r.pick(&["pkg:npm/evil", "pkg:npm/left@1.0.0"])])
+        } else {
+            Vec::new()
+        };
         let pinned = denied.is_empty() || r.chance(50);
         q.dependencies = Some((denied, pinned));
     }
@@ -231,7 +235,15 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
             0 => p.builder_id = r.pick(&["id:ci-2", "id:other", "id:none"]).to_owned(),
             1 => p.builder_version = r.pick(&[None, Some("2.6.6".to_owned()), Some("1.9.0".to_owned())]),
             2 => p.repository = r.pick(&[None, Some("https://git.example/fork".to_owned())]),
-            3 => p.reference = r.pick(&[None, Some("refs/heads/wip".to_owned()), Some("refs/tags/v1.4.2".to_owned()), Some("refs/tags/v1.4.1".to_owned()), Some("refs/tags/latest".to_owned())]),
+            3 => {
+                p.reference = r.pick(&[
+                    None,
+                    Some("refs/heads/wip".to_owned()),
+                    Some("refs/tags/v1.4.2".to_owned()),
+                    Some("refs/tags/v1.4.1".to_owned()),
+                    Some("refs/tags/latest".to_owned()),
+                ])
+            }
             4 => p.commit = r.pick(&[None, Some("base".to_owned())]),
             5 => p.target = r.pick(&[None, Some("other".to_owned())]),
             6 => {
@@ -242,9 +254,28 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
             }
             8 => p.command = r.pick(&[None, Some(strings(&["make"])), Some(strings(&["make all"]))]),
             9 => p.hermetic = false,
-            10 => dependencies.push((r.pick(&["pkg:npm/evil@9.0.0", "pkg:npm/left@1.0.0", "pkg:npm/left", "other:x"]).to_owned(), r.pick(&[None, Some("d".to_owned())]), false)),
-            11 => dependencies[0] = r.pick(&[("tool:gcc".to_owned(), Some("other".to_owned()), true), ("tool:clang".to_owned(), Some("gcc-digest".to_owned()), true), ("tool:gcc".to_owned(), None, true), ("tool:gcc".to_owned(), Some("gcc-digest".to_owned()), false)]),
-            12 => p.finished = r.pick(&[None, Some(NOW + 60), Some(NOW + 61), Some(NOW - 30 * DAY), Some(NOW - 30 * DAY - 1)]),
+            10 => dependencies.push((
+                r.pick(&["pkg:npm/evil@9.0.0", "pkg:npm/left@1.0.0", "pkg:npm/left", "other:x"]).to_owned(),
+                r.pick(&[None, Some("d".to_owned())]),
+                false,
+            )),
+            11 => {
+                dependencies[0] = r.pick(&[
+                    ("tool:gcc".to_owned(), Some("other".to_owned()), true),
+                    ("tool:clang".to_owned(), Some("gcc-digest".to_owned()), true),
+                    ("tool:gcc".to_owned(), None, true),
+                    ("tool:gcc".to_owned(), Some("gcc-digest".to_owned()), false),
+                ])
+            }
+            12 => {
+                p.finished = r.pick(&[
+                    None,
+                    Some(NOW + 60),
+                    Some(NOW + 61),
+                    Some(NOW - 30 * DAY),
+                    Some(NOW - 30 * DAY - 1),
+                ])
+            }
             13 => parameters.clear(),
             14 => p.history = history(r),
             _ => p.format = (1, 0),
@@ -262,7 +293,8 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
 fn envelope(r: &mut Random, signer: &str, says: Says) -> Envelope {
     let mut signers = strings(&[signer]);
     if r.chance(4) {
-        signers = strings(&[r.pick(&["stranger", "vendor", "alice", "ci", "other-ci", "tester", "rebuild-us"])]);
+        signers =
+            strings(&[r.pick(&["stranger", "vendor", "alice", "ci", "other-ci", "tester", "rebuild-us"])]);
     }
     if r.chance(5) {
         let extra = r.pick(&["stranger", "ci", "other-ci", "bob", "vendor", "rebuild-eu"]).to_owned();
@@ -283,7 +315,10 @@ fn envelope(r: &mut Random, signer: &str, says: Says) -> Envelope {
         let mut seen = Vec::new();
         for witness in ["w1", "w2"] {
             if r.chance(70) {
-                seen.push((witness.to_owned(), NOW - r.pick(&[0, 1, DAY, 2 * DAY, 6 * DAY, 40 * DAY, -60, -30])));
+                seen.push((
+                    witness.to_owned(),
+                    NOW - r.pick(&[0, 1, DAY, 2 * DAY, 6 * DAY, 40 * DAY, -60, -30]),
+                ));
             }
         }
         if r.chance(1) {
@@ -303,7 +338,8 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
         if let Some((log, witnesses)) = &q.logged
             && r.chance(90)
         {
-            let seen = ["w1", "w2"].iter().take(*witnesses as usize).map(|w| ((*w).to_owned(), NOW - DAY)).collect();
+            let seen =
+                ["w1", "w2"].iter().take(*witnesses as usize).map(|w| ((*w).to_owned(), NOW - DAY)).collect();
             e.logged = Some((log.clone(), seen));
         }
         all.push(e);
@@ -313,7 +349,10 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
         all.push(envelope(r, "ci", Says::Provenance(Provenance { finished: Some(NOW - 3 * DAY), ..again })));
     }
     if let Some((count, _)) = q.rebuilt {
-        for name in ["rebuild-eu", "rebuild-us", "rebuild-eu-2"].iter().take(count as usize + usize::from(r.chance(20))) {
+        for name in ["rebuild-eu", "rebuild-us", "rebuild-eu-2"]
+            .iter()
+            .take(count as usize + usize::from(r.chance(20)))
+        {
             let rebuild = if r.chance(85) { main.clone() } else { provenance(r, q) };
             let e = envelope(r, name, Says::Provenance(rebuild));
             if r.chance(92) {
@@ -341,7 +380,14 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
     }
     if q.released_for.is_some() || q.version.is_some() {
         let version = r.pick(&[None, Some((1, 4, 2)), Some((2, 0, 0)), Some((1, 4, 1))]);
-        let environments = r.pick(&[strings(&["prod"]), strings(&["prod"]), strings(&["prod"]), strings(&["staging"]), strings(&["staging", "prod"]), Vec::new()]);
+        let environments = r.pick(&[
+            strings(&["prod"]),
+            strings(&["prod"]),
+            strings(&["prod"]),
+            strings(&["staging"]),
+            strings(&["staging", "prod"]),
+            Vec::new(),
+        ]);
         let signer = r.pick(&["releaser", "releaser", "carol"]);
         if r.chance(95) {
             all.push(envelope(r, signer, Says::Release(version, environments)));
@@ -350,7 +396,8 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
     if let Some((within, worst, _)) = &q.scanned {
         for signer in ["scanner", "scanner-2"] {
             if r.chance(if signer == "scanner" { 95 } else { 15 }) {
-                let found = if r.chance(75) { vec![*worst] } else { vec![r.below(5) as u8, r.below(5) as u8] };
+                let found =
+                    if r.chance(75) { vec![*worst] } else { vec![r.below(5) as u8, r.below(5) as u8] };
                 let finished = NOW - r.pick(&[DAY, DAY, DAY, *within, *within + 1, -60, -61]);
                 let database = r.pick(&[None, None, Some(NOW - DAY), Some(NOW - *within - 1)]);
                 all.push(envelope(r, signer, Says::Scan(finished, database, found)));
@@ -373,8 +420,22 @@ fn reviews(r: &mut Random, all: &mut Vec<Envelope>) {
             continue;
         }
         let repository = if r.chance(96) { REPOSITORY } else { "https://git.example/fork" };
-        let authors = r.pick(&[strings(&["alice@x"]), strings(&["alice@x"]), strings(&["Alice@X"]), Vec::new(), strings(&["carol@x"]), strings(&["stranger@x"])]);
-        let reviewers = r.pick(&[strings(&["bob@x"]), strings(&["bob@x", "carol@x"]), strings(&["bob@x", "bob-2@x"]), strings(&["alice@x"]), strings(&["nobody@x"]), Vec::new()]);
+        let authors = r.pick(&[
+            strings(&["alice@x"]),
+            strings(&["alice@x"]),
+            strings(&["Alice@X"]),
+            Vec::new(),
+            strings(&["carol@x"]),
+            strings(&["stranger@x"]),
+        ]);
+        let reviewers = r.pick(&[
+            strings(&["bob@x"]),
+            strings(&["bob@x", "carol@x"]),
+            strings(&["bob@x", "bob-2@x"]),
+            strings(&["alice@x"]),
+            strings(&["nobody@x"]),
+            Vec::new(),
+        ]);
         let base = if r.chance(80) { base.clone() } else { r.pick(&[None, Some("base".to_owned())]) };
         let says = Says::Review { repository: repository.to_owned(), base, authors, reviewers };
         let mut e = envelope(r, signer, says);
@@ -416,12 +477,23 @@ pub fn model(r: &mut Random) -> Model {
         }
     }
     let envelopes = envelopes(r, &whole);
-    let policy = Policy { environment: r.pick(&["prod/shop", "prod/*"]).to_owned(), artifact: r.pick(&["r.example/shop", "r.example/*"]).to_owned(), require: main, upcoming };
+    let policy = Policy {
+        environment: r.pick(&["prod/shop", "prod/*"]).to_owned(),
+        artifact: r.pick(&["r.example/shop", "r.example/*"]).to_owned(),
+        require: main,
+        upcoming,
+    };
     let case = Case {
         at: NOW,
         environment: if r.chance(98) { "prod/shop" } else { "prod/shop/eu" }.to_owned(),
         artifact: if r.chance(98) { "r.example/shop" } else { "r.example/a/shop" }.to_owned(),
-        requester: r.pick(&[None, Some("carol@x".to_owned()), Some("Carol@X".to_owned()), Some("bob-2@x".to_owned()), Some("stranger@x".to_owned())]),
+        requester: r.pick(&[
+            None,
+            Some("carol@x".to_owned()),
+            Some("Carol@X".to_owned()),
+            Some("bob-2@x".to_owned()),
+            Some("stranger@x".to_owned()),
+        ]),
         envelopes,
     };
     Model { root: root(r), policies: vec![policy], case }

@@ -8,7 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Time = i64;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Copy)]
-pub enum Role { Builder, ReviewAuthority, Reviewer, Tester, Scanner, Releaser, Rebuilder, Signer }
+pub enum Role {
+    Builder,
+    ReviewAuthority,
+    Reviewer,
+    Tester,
+    Scanner,
+    Releaser,
+    Rebuilder,
+    Signer,
+}
 
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -22,8 +31,8 @@ pub struct Principal {
     pub revoked: Option<Time>,
     /// For builders.
     pub ids: Vec<String>,
-    pub hermetic: Vec<String>,       // ranges of versions, always of the form ">=MAJOR.MINOR.PATCH"
-    pub environments: Vec<String>,   // patterns; empty means all
+    pub hermetic: Vec<String>, // ranges of versions, always of the form ">=MAJOR.MINOR.PATCH"
+    pub environments: Vec<String>, // patterns; empty means all
     pub recalled_versions: Vec<String>, // exact versions "1.2.3" (a recall naming only the version)
 }
 
@@ -57,7 +66,7 @@ pub struct Require {
     /// names and `by`
     pub tests: Option<(Vec<String>, Vec<String>)>,
     pub released_for: Option<(String, Vec<String>)>,
-    pub built_within: Option<i64>, // seconds
+    pub built_within: Option<i64>,        // seconds
     pub version: Option<(u64, u64, u64)>, // ">=a.b.c"
     /// within (seconds), worst (0 none .. 4 critical), by
     pub scanned: Option<(i64, u8, Vec<String>)>,
@@ -80,7 +89,11 @@ pub struct Policy {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit { pub id: String, pub parents: Vec<String>, pub people: Vec<String> }
+pub struct Commit {
+    pub id: String,
+    pub parents: Vec<String>,
+    pub people: Vec<String>,
+}
 
 #[derive(Clone, Debug)]
 pub struct Provenance {
@@ -88,8 +101,8 @@ pub struct Provenance {
     pub builder_id: String,
     pub builder_version: Option<String>, // "1.2.3"
     pub repository: Option<String>,
-    pub reference: Option<String>,       // "refs/heads/main"
-    pub commit: Option<String>,          // its text is its digest
+    pub reference: Option<String>, // "refs/heads/main"
+    pub commit: Option<String>,    // its text is its digest
     pub history: Vec<Commit>,
     pub target: Option<String>,
     pub parameters: BTreeMap<String, String>,
@@ -110,14 +123,23 @@ pub enum Says {
     /// version in the package URL, environments
     Release(Option<(u64, u64, u64)>, Vec<String>),
     /// repository, base, authors, reviewers
-    Review { repository: String, base: Option<String>, authors: Vec<String>, reviewers: Vec<String> },
+    Review {
+        repository: String,
+        base: Option<String>,
+        authors: Vec<String>,
+        reviewers: Vec<String>,
+    },
     /// a signature and nothing more
     Nothing,
 }
 
 /// What a statement is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About { TheArtifact, AnotherArtifact, Commit(String) }
+pub enum About {
+    TheArtifact,
+    AnotherArtifact,
+    Commit(String),
+}
 
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -139,13 +161,22 @@ pub struct Case {
 }
 
 #[derive(Clone, Debug)]
-pub struct Model { pub root: Root, pub policies: Vec<Policy>, pub case: Case }
+pub struct Model {
+    pub root: Root,
+    pub policies: Vec<Policy>,
+    pub case: Case,
+}
 
 /// What an evaluator answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    Met { warned: BTreeSet<&'static str> },
+    Met {
+        warned: BTreeSet<&'static str>,
+    },
     /// The names of the rules with a finding, and of those with a warning (upcoming rules not yet in force).
-    Unmet { refused: BTreeSet<&'static str>, warned: BTreeSet<&'static str> },
+    Unmet {
+        refused: BTreeSet<&'static str>,
+        warned: BTreeSet<&'static str>,
+    },
     CannotDecide,
 }

@@ -1,6 +1,9 @@
 //! A model as a real trust root, a real book, and signed claims.
 
-use attest::claims::{RELEASE, REVIEW, Review, Release, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS, Vulnerability};
+use attest::claims::{
+    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
+    Vulnerability,
+};
 use attest::note::NoteKey;
 use attest::provenance::{self as real, BUILD_TYPE, SLSA_V1};
 use attest::{Algorithm, Digest, DigestSet, Json, Object, Signer as _, TrustRoot};
@@ -27,10 +30,11 @@ fn digest(text: &str) -> Digest {
 pub fn render(model: &Model) -> (Book, TrustRoot, Scenario) {
     let text = trust_root(&model.root);
     let root = TrustRoot::parse("trust-root.yaml", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
-    let files = model.policies.iter().enumerate().map(|(index, policy)| SourceFile {
-        name: format!("book/{index}.yaml"),
-        text: policy_text(policy),
-    });
+    let files = model
+        .policies
+        .iter()
+        .enumerate()
+        .map(|(index, policy)| SourceFile { name: format!("book/{index}.yaml"), text: policy_text(policy) });
     let files: Vec<SourceFile> = files.collect();
     let book = Book::load(files.clone(), &Guardrails::none()).unwrap_or_else(|e| panic!("{e:?}\n{files:?}"));
     let scenario = Scenario {
@@ -72,7 +76,11 @@ fn trust_root(root: &Root) -> String {
                         inner.push_str(&format!("    {key}: {}\n", list(items)));
                     }
                 }
-                let recalls: Vec<String> = p.recalled_versions.iter().map(|v| format!("{{ version: \"={v}\", reason: r }}")).collect();
+                let recalls: Vec<String> = p
+                    .recalled_versions
+                    .iter()
+                    .map(|v| format!("{{ version: \"={v}\", reason: r }}"))
+                    .collect();
                 if !recalls.is_empty() {
                     inner.push_str(&format!("    recalled: [{}]\n", recalls.join(", ")));
                 }
@@ -85,11 +93,16 @@ fn trust_root(root: &Root) -> String {
             text.push_str(&format!("{section}:\n{inner}"));
         }
     }
-    let releasers: String = root.principals.iter().filter(|p| p.roles.contains(&Role::Releaser) && !is_person(p))
-        .map(|p| format!("  {}:\n{}", p.name, keys(p))).collect();
+    let releasers: String = root
+        .principals
+        .iter()
+        .filter(|p| p.roles.contains(&Role::Releaser) && !is_person(p))
+        .map(|p| format!("  {}:\n{}", p.name, keys(p)))
+        .collect();
     text.push_str(&format!("releasers:\n{releasers}people:\n"));
     for p in root.principals.iter().filter(|p| is_person(p)) {
-        let identities: Vec<String> = root.people.iter().filter(|(_, n)| **n == p.name).map(|(i, _)| i.clone()).collect();
+        let identities: Vec<String> =
+            root.people.iter().filter(|(_, n)| **n == p.name).map(|(i, _)| i.clone()).collect();
         let mut roles = Vec::new();
         if p.roles.contains(&Role::Reviewer) {
             roles.push("reviewer".to_owned());
@@ -133,7 +146,12 @@ fn keys(p: &Principal) -> String {
 }
 
 fn policy_text(policy: &Policy) -> String {
-    let mut text = format!("environment: \"{}\"\nartifact: \"{}\"\nrequire:\n{}", policy.environment, policy.artifact, require(&policy.require, 2));
+    let mut text = format!(
+        "environment: \"{}\"\nartifact: \"{}\"\nrequire:\n{}",
+        policy.environment,
+        policy.artifact,
+        require(&policy.require, 2)
+    );
     if !policy.upcoming.is_empty() {
         text.push_str("upcoming:\n");
         for (from, later) in &policy.upcoming {
@@ -149,7 +167,9 @@ fn policy_text(policy: &Policy) -> String {
 fn require(q: &Require, indent: usize) -> String {
     let mut lines = Vec::new();
     let names = |by: &[String]| if by.is_empty() { String::new() } else { format!(", by: {}", list(by)) };
-    for (key, items) in [("signed-by", &q.signed_by), ("built-by", &q.built_by), ("requested-by", &q.requested_by)] {
+    for (key, items) in
+        [("signed-by", &q.signed_by), ("built-by", &q.built_by), ("requested-by", &q.requested_by)]
+    {
         if !items.is_empty() {
             lines.push(format!("{key}: {}", list(items)));
         }
@@ -171,7 +191,8 @@ fn require(q: &Require, indent: usize) -> String {
         lines.push("hermetic: true".to_owned());
     }
     if !q.tools.is_empty() {
-        let tools: Vec<String> = q.tools.iter().map(|(u, d)| format!("{{ uri: \"{u}\", digest: \"{}\" }}", digest(d))).collect();
+        let tools: Vec<String> =
+            q.tools.iter().map(|(u, d)| format!("{{ uri: \"{u}\", digest: \"{}\" }}", digest(d))).collect();
         lines.push(format!("tools: [{}]", tools.join(", ")));
     }
     lines.extend(q.dependencies.as_ref().map(|(denied, pinned)| {
@@ -184,8 +205,12 @@ fn require(q: &Require, indent: usize) -> String {
         }
         format!("dependencies: {{ {} }}", parts.join(", "))
     }));
-    lines.extend(q.tests.as_ref().map(|(tests, by)| format!("tests: {{ names: {}{} }}", list(tests), names(by))));
-    lines.extend(q.released_for.as_ref().map(|(e, by)| format!("released-for: {{ environment: {e}{} }}", names(by))));
+    lines.extend(
+        q.tests.as_ref().map(|(tests, by)| format!("tests: {{ names: {}{} }}", list(tests), names(by))),
+    );
+    lines.extend(
+        q.released_for.as_ref().map(|(e, by)| format!("released-for: {{ environment: {e}{} }}", names(by))),
+    );
     lines.extend(q.built_within.map(|s| format!("built-within: {}d", s / 86_400)));
     lines.extend(q.version.map(|(a, b, c)| format!("version: \">={a}.{b}.{c}\"")));
     lines.extend(q.scanned.as_ref().map(|(within, worst, by)| {
@@ -206,7 +231,8 @@ fn claim(envelope: &Envelope) -> Claim {
             (TEST_RESULT, TestResult { names: names.clone(), result, failed: Vec::new() }.to_json())
         }
         Says::Scan(finished, database, found) => {
-            let vulnerability = |s: &u8| Vulnerability { id: "CVE".to_owned(), severity: Severity::ALL[usize::from(*s)] };
+            let vulnerability =
+                |s: &u8| Vulnerability { id: "CVE".to_owned(), severity: Severity::ALL[usize::from(*s)] };
             let scan = Scan {
                 scanner: "s".to_owned(),
                 finished: time(*finished),
@@ -217,7 +243,11 @@ fn claim(envelope: &Envelope) -> Claim {
         }
         Says::Release(version, environments) => {
             let version = version.map(|(a, b, c)| format!("@{a}.{b}.{c}")).unwrap_or_default();
-            (RELEASE, Release { purl: format!("pkg:generic/shop{version}"), environments: environments.clone() }.to_json())
+            (
+                RELEASE,
+                Release { purl: format!("pkg:generic/shop{version}"), environments: environments.clone() }
+                    .to_json(),
+            )
         }
         Says::Review { repository, base, authors, reviewers } => {
             let review = Review {
@@ -252,11 +282,15 @@ fn provenance(p: &Provenance) -> real::Provenance {
         reference: p.reference.clone(),
         digests: p.commit.as_deref().map(|c| DigestSet::from(commit(c))).unwrap_or_default(),
         committed: None,
-        history: p.history.iter().map(|c| real::Commit {
-            id: commit(&c.id).hex(),
-            parents: c.parents.iter().map(|p| commit(p).hex()).collect(),
-            people: c.people.clone(),
-        }).collect(),
+        history: p
+            .history
+            .iter()
+            .map(|c| real::Commit {
+                id: commit(&c.id).hex(),
+                parents: c.parents.iter().map(|p| commit(p).hex()).collect(),
+                people: c.people.clone(),
+            })
+            .collect(),
     });
     real::Provenance {
         format: "1.0".to_owned(),
@@ -266,11 +300,15 @@ fn provenance(p: &Provenance) -> real::Provenance {
         source,
         target: p.target.clone(),
         parameters: p.parameters.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str()))).collect(),
-        dependencies: p.dependencies.iter().map(|(uri, d, is_tool)| real::Dependency {
-            uri: uri.clone(),
-            digests: d.as_deref().map(|d| DigestSet::from(digest(d))).unwrap_or_default(),
-            is_tool: *is_tool,
-        }).collect(),
+        dependencies: p
+            .dependencies
+            .iter()
+            .map(|(uri, d, is_tool)| real::Dependency {
+                uri: uri.clone(),
+                digests: d.as_deref().map(|d| DigestSet::from(digest(d))).unwrap_or_default(),
+                is_tool: *is_tool,
+            })
+            .collect(),
         command: p.command.clone(),
         environment: std::collections::BTreeMap::new(),
         hermetic: p.hermetic,

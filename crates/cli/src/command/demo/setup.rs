@@ -40,17 +40,18 @@ impl Setup {
         let archive = dir.join("toolchain.tar");
         let failed = |what: &str, e: &dyn std::fmt::Display| Failure::new(what).line("found", &e.to_string());
         let toolchain = capture(&archive).map_err(|e| failed("the toolchain cannot be captured", &e))?;
-        Store::new(&dir.join("store")).put(&archive).map_err(|e| failed("the toolchain cannot be stored", &e))?;
+        Store::new(&dir.join("store"))
+            .put(&archive)
+            .map_err(|e| failed("the toolchain cannot be stored", &e))?;
         std::fs::remove_file(&archive).ok();
         say(&format!("  importing {}", super::UPSTREAM));
         let repository = Repository::import(&dir.join("source"), upstream, &toolchain)?;
         let first = repository.head()?;
         let path = |name: &str| dir.join("keys").join(format!("{name}.key"));
-        let (forge, tester) = (key(&path("forge"), Scheme::Ed25519)?, key(&path("ci-tests"), Scheme::Ed25519)?);
-        let (alice, builder) = (
-            key(&path("alice"), Scheme::P256)?,
-            key(&dir.join("builder/local-demo.key"), Scheme::P256)?,
-        );
+        let (forge, tester) =
+            (key(&path("forge"), Scheme::Ed25519)?, key(&path("ci-tests"), Scheme::Ed25519)?);
+        let (alice, builder) =
+            (key(&path("alice"), Scheme::P256)?, key(&dir.join("builder/local-demo.key"), Scheme::P256)?);
         log(&dir.join("builder/builds"), BUILDS, &dir.join("builder/builds-log.key"))?;
         log(&dir.join("log"), DECISIONS, &path("decisions-log"))?;
         let setup = Self { dir: dir.to_owned(), repository, forge, tester, alice, first };
@@ -105,7 +106,12 @@ logs:
     }
 
     /// What the forge saw: who approved the head of main.
-    pub(super) fn review(&self, reviewer: &str, base: Option<String>, name: &str) -> Result<PathBuf, Failure> {
+    pub(super) fn review(
+        &self,
+        reviewer: &str,
+        base: Option<String>,
+        name: &str,
+    ) -> Result<PathBuf, Failure> {
         let review = Review {
             repository: format!("file://{}", self.dir.join("source").display()),
             base,

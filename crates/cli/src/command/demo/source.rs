@@ -58,7 +58,15 @@ impl Repository {
             .env("HOME", "/nonexistent")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .args(["-c", "user.name=Alice", "-c", "user.email=alice@demo.example", "-c", "safe.directory=*", "-C"])
+            .args([
+                "-c",
+                "user.name=Alice",
+                "-c",
+                "user.email=alice@demo.example",
+                "-c",
+                "safe.directory=*",
+                "-C",
+            ])
             .arg(&self.0)
             .args(args)
             .stdin(Stdio::null())

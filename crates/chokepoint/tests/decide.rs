@@ -1,0 +1,177 @@
+//! The choke point: what it records, what a replay gives, and what happens when its log fails.
+
+use std::path::Path;
+
+use attest::{Artifact, Digest, DigestSet, Json, Object, SecretKey, TrustRoot};
+use chokepoint::{Answer, Basis, Chokepoint, Record, Replay, recorded, replay};
+use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
+use tlog::{Blobs, Files, Log, Reader, Storage as _};
+
+fn signer() -> Box<SecretKey> {
+    Box::new(SecretKey::from_ed25519_seed(&[9; 32]).unwrap())
+}
+
+fn root() -> TrustRoot {
+    let key = SecretKey::from_ed25519_seed(&[1; 32]).unwrap();
+    let pem: String =
+        attest::Signer::public(&key).to_pem().lines().map(|l| format!("          {l}\n")).collect();
+    let text = format!("version: 4\nsigners:\n  vendor:\n    keys:\n      - key: |\n{pem}");
+    TrustRoot::parse("trust-root.yaml", &text).unwrap()
+}
+
+fn book(mode: &str) -> Book {
+    let text =
+        format!("environment: prod/shop\nartifact: shop\nmode: {mode}\nrequire: {{ signed-by: [vendor] }}\n");
+    Book::load(vec![SourceFile { name: "book/shop.yaml".to_owned(), text }], &Guardrails::none()).unwrap()
+}
+
+fn envelope() -> Submitted {
+    let key = SecretKey::from_ed25519_seed(&[1; 32]).unwrap();
+    let statement = attest::Statement::write("shop", &digests(), "https://example.com/x", Object::new());
+    let dsse = attest::dsse::Dsse::sign(attest::dsse::IN_TOTO, statement.as_bytes(), &[&key]).unwrap();
+    Submitted { name: "shop.json".to_owned(), bytes: dsse.to_json().to_string().into_bytes() }
+}
+
+fn digests() -> DigestSet {
+    Digest::sha256(b"shop").into()
+}
+
+fn request(envelopes: Vec<Submitted>) -> DeploymentRequest {
+    DeploymentRequest {
+        artifact: Artifact::new("shop", digests()),
+        environment: "prod/shop".to_owned(),
+        requester: None,
+        chokepoint: "test".to_owned(),
+        body: None,
+        envelopes,
+    }
+}
+
+fn at(seconds: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn chokepoint(dir: &Path, mode: &str) -> Chokepoint<Files> {
+    let files = Files::new(dir);
+    let log = Log::open(files.clone(), "test.example", signer())
+        .or_else(|_| Log::create(files, "test.example", signer()))
+        .unwrap();
+    let last = recorded(&log);
+    Chokepoint::new(book(mode), root(), log, last)
+}
+
+fn records(dir: &Path) -> Vec<Record> {
+    let files = Files::new(dir);
+    let log = Log::open(files.clone(), "test.example", signer()).unwrap();
+    let reader = Reader::new(&files, log.size());
+    (0..log.size()).map(|i| Record::parse(&reader.entry(i).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut point = chokepoint(dir.path(), "enforce");
+    let met = point.decide(request(vec![envelope()]), at(0)).unwrap();
+    assert!(met.is_admitted() && met.decision().basis() == Basis::Policy);
+    let refused = point.decide(request(Vec::new()), at(1)).unwrap();
+    assert_eq!(refused.decision().answer(), Answer::Reject);
+    assert_eq!(refused.decision().verdict().findings()[0].rule, "signed-by");
+    let mut elsewhere = request(vec![envelope()]);
+    elsewhere.environment = "prod/other".to_owned();
+    let unclaimed = point.decide(elsewhere, at(2)).unwrap();
+    assert_eq!(unclaimed.decision().verdict().findings()[0].rule, "policy-missing");
+    let late = point.decide(request(vec![envelope()]), at(-100)).unwrap();
+    assert_eq!(
+        (late.decision().word(), late.is_admitted()),
+        ("cannot-decide", false),
+        "a clock that went back"
+    );
+
+    let blobs = Blobs::new(Files::new(dir.path()));
+    let records = records(dir.path());
+    assert_eq!(
+        records.iter().map(|r| r.decision.as_str()).collect::<Vec<_>>(),
+        ["admit", "reject", "reject", "cannot-decide"]
+    );
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record.sequence, index as u64);
+        assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
+    }
+}
+
+#[test]
+fn a_record_whose_summary_lies_is_a_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    chokepoint(dir.path(), "enforce").decide(request(Vec::new()), at(0)).unwrap();
+    let mut record = records(dir.path()).remove(0);
+    record.decision = "admit".to_owned();
+    let blobs = Blobs::new(Files::new(dir.path()));
+    assert!(matches!(replay(&record, &blobs).unwrap(), Replay::Differs { .. }));
+}
+
+#[test]
+fn dry_run_admits_and_keeps_the_verdict_it_would_have_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut point = chokepoint(dir.path(), "dry-run");
+    let admission = point.decide(request(Vec::new()), at(0)).unwrap();
+    assert!(admission.is_admitted());
+    assert_eq!(admission.decision().basis(), Basis::DryRun);
+    assert!(!admission.decision().verdict().is_met());
+    let mut elsewhere = request(Vec::new());
+    elsewhere.environment = "prod/other".to_owned();
+    assert!(
+        !point.decide(elsewhere, at(1)).unwrap().is_admitted(),
+        "nobody's deployment is in nobody's dry run"
+    );
+}
+
+#[test]
+fn secrets_never_reach_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut asked = request(vec![envelope()]);
+    let variable = Object::new().with("name", "API_TOKEN").with("value", "hunter2-in-env");
+    asked.body = Some(
+        Object::new().with("env", Json::Array(vec![variable.into()])).with("password", "hunter2").into(),
+    );
+    asked.artifact = Artifact::new("https://bob:hunter2@example.com/shop", digests());
+    chokepoint(dir.path(), "enforce").decide(asked, at(0)).unwrap();
+    let mut stack = vec![dir.path().to_owned()];
+    let mut files = 0;
+    while let Some(path) = stack.pop() {
+        if path.is_dir() {
+            stack.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        } else {
+            files += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(7).any(|w| w == b"hunter2"), "{}", path.display());
+        }
+    }
+    assert!(files > 5);
+}
+
+#[test]
+fn without_a_durable_record_there_is_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut point = chokepoint(dir.path(), "enforce");
+    // a file where the folder of tiles must be: every write of the log fails
+    std::fs::write(dir.path().join("tile"), b"in the way").unwrap();
+    assert!(point.decide(request(vec![envelope()]), at(0)).is_err());
+    assert!(point.decide(request(vec![envelope()]), at(1)).is_err(), "the log has stopped");
+    std::fs::remove_file(dir.path().join("tile")).unwrap();
+    let mut again = chokepoint(dir.path(), "enforce");
+    assert!(again.decide(request(vec![envelope()]), at(2)).unwrap().is_admitted());
+}
+
+#[test]
+fn a_changed_part_of_a_record_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    chokepoint(dir.path(), "enforce").decide(request(vec![envelope()]), at(0)).unwrap();
+    let record = records(dir.path()).remove(0);
+    let files = Files::new(dir.path());
+    let hex = record.case.hex();
+    let path = format!("blobs/sha256/{}/{hex}", &hex[..2]);
+    let mut bytes = files.read(&path).unwrap().unwrap();
+    bytes[10] ^= 1;
+    files.write(&path, &bytes).unwrap();
+    assert!(replay(&record, &Blobs::new(files)).unwrap_err().to_string().contains("changed"));
+}

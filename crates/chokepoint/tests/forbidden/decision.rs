@@ -1,0 +1,5 @@
+//! A decision cannot be made by hand, nor from a verdict outside of the choke point.
+fn forge(verdict: policy::Verdict) {
+    let _ = chokepoint::Decision { answer: chokepoint::Answer::Admit, basis: chokepoint::Basis::Policy, verdict };
+}
+fn main() {}

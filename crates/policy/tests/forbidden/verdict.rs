@@ -1,0 +1,5 @@
+//! A verdict cannot be made by hand.
+fn forge() {
+    let _ = policy::Verdict { policy: None, outcome: policy::Outcome::Met, findings: Vec::new(), warnings: Vec::new() };
+}
+fn main() {}

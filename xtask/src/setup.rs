@@ -1,0 +1,103 @@
+//! Installs what the demo and the tests need. Anything that is there already is left alone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use attest::Digest;
+
+use crate::{Outcome, root, run};
+
+/// Programs, and the Debian package of each.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("bwrap", "bubblewrap"),
+    ("git", "git"),
+    ("gcc", "gcc libc6-dev"),
+    ("make", "make"),
+    ("setpriv", "util-linux"),
+    ("prlimit", "util-linux"),
+    ("openssl", "openssl"),
+];
+const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
+const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96ced7071faebabf6";
+
+pub(crate) fn all() -> Outcome {
+    for_demo()?;
+    script("cosign", "scripts/fetch-cosign.sh")?;
+    if !tool("cargo-deny").exists() {
+        let dir = cache().join("tools");
+        let at = dir.display().to_string();
+        run("cargo", &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--quiet", "--root", &at])?;
+        std::fs::rename(dir.join("bin/cargo-deny"), tool("cargo-deny")).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+pub(crate) fn for_demo() -> Outcome {
+    packages()?;
+    upstream()
+}
+
+/// `~/.cache/portcullis`.
+pub(crate) fn cache() -> PathBuf {
+    std::env::home_dir().unwrap_or_else(|| PathBuf::from("/tmp")).join(".cache/portcullis")
+}
+
+/// A program that this project installs for itself.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    cache().join("tools").join(name)
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|dir| Path::new(dir).join(program).is_file())
+}
+
+fn packages() -> Outcome {
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(p, _)| !is_installed(p)).flat_map(|(_, package)| package.split(' ')).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_installed("apt-get") {
+        return Err(format!("please install: {}", missing.join(" ")));
+    }
+    println!("installing {}", missing.join(" "));
+    let sudo = if is_root() { "" } else { "sudo " };
+    let list = missing.join(" ");
+    run("sh", &["-c", &format!("{sudo}apt-get update -qq && {sudo}apt-get install -y -qq --no-install-recommends {list}")])
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|o| o.stdout.starts_with(b"0\n") || o.stdout == b"0")
+}
+
+/// The demo's upstream source: from the shared data, else from the distribution, by its pinned digest.
+fn upstream() -> Outcome {
+    let stored = cache().join("store/sha256").join(UPSTREAM_SHA256);
+    if stored.exists() {
+        return Ok(());
+    }
+    let shared = root().join("../shared/data/rebuild-sources").join(UPSTREAM);
+    let file = if shared.exists() {
+        shared
+    } else {
+        script("the upstream source", "scripts/fetch-upstream.sh")?;
+        cache().join("downloads").join(UPSTREAM)
+    };
+    let bytes = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let found = Digest::sha256(&bytes).hex();
+    if found != UPSTREAM_SHA256 {
+        return Err(format!("{} has SHA-256 {found}, wanted {UPSTREAM_SHA256}", file.display()));
+    }
+    let parent = stored.parent().unwrap_or(&stored);
+    let temporary = stored.with_extension("tmp");
+    std::fs::create_dir_all(parent)
+        .and_then(|()| std::fs::write(&temporary, bytes))
+        .and_then(|()| std::fs::rename(&temporary, &stored))
+        .map_err(|e| format!("{}: {e}", stored.display()))
+}
+
+fn script(what: &str, path: &str) -> Outcome {
+    run("bash", &[path]).map_err(|e| format!("{what} cannot be had: {e}"))
+}
