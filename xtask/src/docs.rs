@@ -31,7 +31,12 @@ fn rules() -> String {
         .to_owned();
     for rule in policy::rules::all() {
         let key = if rule.key.is_empty() { "built in" } else { rule.key };
-        out.push_str(&format!("| [{0}](#{0}) | {key} | {1} | {2} |\n", rule.name, rule.summary, rule.threats.join(", ")));
+        out.push_str(&format!(
+            "| [{0}](#{0}) | {key} | {1} | {2} |\n",
+            rule.name,
+            rule.summary,
+            rule.threats.join(", ")
+        ));
     }
     for rule in policy::rules::all() {
         out.push_str(&format!("\n## {}\n\n{}\n", rule.name, rule.docs));

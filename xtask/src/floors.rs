@@ -19,7 +19,8 @@ pub(crate) fn check(root: &Path) -> Outcome {
         let dir = entry.map_err(|e| e.to_string())?.path();
         let text = std::fs::read_to_string(dir.join("Cargo.toml")).map_err(|e| e.to_string())?;
         let folder = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let floor = text.lines().find_map(|l| l.strip_prefix("floor = ")).and_then(|f| f.trim().parse::<u32>().ok());
+        let floor =
+            text.lines().find_map(|l| l.strip_prefix("floor = ")).and_then(|f| f.trim().parse::<u32>().ok());
         match floor {
             Some(floor) => drop(floors.insert(folder.clone(), floor)),
             None => problems.push(format!("{folder}: no [package.metadata] floor")),

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         Some("docs") => docs::run(&root(), rest.iter().any(|a| a == "--check")),
         Some("threats") => threats::check(&root()),
         Some("soak") => soak::run(&root()),
-        Some("bench") => run("cargo", &["bench", "--workspace"]).and_then(|()| run("bash", &["bench/process.sh"])),
+        Some("bench") => {
+            run("cargo", &["bench", "--workspace"]).and_then(|()| run("bash", &["bench/process.sh"]))
+        }
         _ => {
             println!("{HELP}");
             return ExitCode::from(2);
@@ -67,13 +69,24 @@ fn ci() -> Outcome {
     step("lints", || {
         run("cargo", &["clippy", "--workspace", "--lib", "--bins", "--", "-D", "warnings"])?;
         let tests = ["clippy", "--workspace", "--tests", "--benches", "--", "-D", "warnings"];
-        let relaxed = ["unwrap_used", "expect_used", "panic", "indexing_slicing", "string_slice", "print_stdout", "print_stderr"];
+        let relaxed = [
+            "unwrap_used",
+            "expect_used",
+            "panic",
+            "indexing_slicing",
+            "string_slice",
+            "print_stdout",
+            "print_stderr",
+        ];
         let relaxed: Vec<String> = relaxed.iter().map(|l| format!("-Aclippy::{l}")).collect();
         let all: Vec<&str> = tests.into_iter().chain(relaxed.iter().map(String::as_str)).collect();
         run("cargo", &all)
     })?;
     step("licences, bans and sources", || {
-        run(&setup::tool("cargo-deny").display().to_string(), &["--offline", "check", "bans", "licenses", "sources"])
+        run(
+            &setup::tool("cargo-deny").display().to_string(),
+            &["--offline", "check", "bans", "licenses", "sources"],
+        )
     })?;
     step("generated docs", || docs::run(&root(), true))?;
     step("rustdoc", || run("cargo", &["doc", "--workspace", "--no-deps", "--quiet"]))?;

@@ -26,7 +26,10 @@ pub(crate) fn all() -> Outcome {
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");
         let at = dir.display().to_string();
-        run("cargo", &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--quiet", "--root", &at])?;
+        run(
+            "cargo",
+            &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--quiet", "--root", &at],
+        )?;
         std::fs::rename(dir.join("bin/cargo-deny"), tool("cargo-deny")).map_err(|e| e.to_string())?;
     }
     Ok(())
@@ -53,8 +56,11 @@ fn is_installed(program: &str) -> bool {
 }
 
 fn packages() -> Outcome {
-    let missing: Vec<&str> =
-        PROGRAMS.iter().filter(|(p, _)| !is_installed(p)).flat_map(|(_, package)| package.split(' ')).collect();
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(p, _)| !is_installed(p))
+        .flat_map(|(_, package)| package.split(' '))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -64,7 +70,15 @@ fn packages() -> Outcome {
     println!("installing {}", missing.join(" "));
     let sudo = if is_root() { "" } else { "sudo " };
     let list = missing.join(" ");
-    run("sh", &["-c", &format!("{sudo}apt-get update -qq && {sudo}apt-get install -y -qq --no-install-recommends {list}")])
+    run(
+        "sh",
+        &[
+            "-c",
+            &format!(
+                "{sudo}apt-get update -qq && {sudo}apt-get install -y -qq --no-install-recommends {list}"
+            ),
+        ],
+    )
 }
 
 fn is_root() -> bool {

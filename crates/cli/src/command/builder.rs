@@ -67,7 +67,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             let lock = tlog::Files::new(log).lock();
             let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
             let mut log = keys::log(log, origin, log_key)?;
-            let listener = UnixListener::bind(socket).map_err(|e| Failure::io("listen on", socket, &e))?;
+            let listener = listen(socket).map_err(|e| Failure::io("listen on", socket, &e))?;
             let served = serve(&listener, &config, &secret, &mut log);
             std::fs::remove_file(socket).ok();
             served.map_err(|e| Failure::new("the signer stopped").line("found", &e.to_string()))?;
@@ -76,6 +76,14 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Toolchain { out } => toolchain(out, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),
     }
+}
+
+/// The socket appears under its name only once somebody listens: who sees it can connect.
+fn listen(socket: &Path) -> std::io::Result<UnixListener> {
+    let early = socket.with_extension("starting");
+    let listener = UnixListener::bind(&early)?;
+    std::fs::rename(&early, socket)?;
+    Ok(listener)
 }
 
 fn toolchain(out: &Path, output: &Output) -> Result<Exit, Failure> {

@@ -1,0 +1,63 @@
+//! Running the real binary, and finding the real parts that tests need.
+#![allow(dead_code, reason = "not every test uses every function")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Runs `portcullis` with nothing of the caller's settings.
+pub fn portcullis(args: &[&str]) -> Output {
+    portcullis_in(Path::new("/"), args)
+}
+
+pub fn portcullis_in(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("PORTCULLIS_PASSPHRASE")
+        .env_remove("PORTCULLIS_STATE")
+        .env_remove("PORTCULLIS_STORE")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+/// Runs, and insists on the exit code.
+pub fn expect(exit: i32, args: &[&str]) -> String {
+    let output = portcullis(args);
+    assert_eq!(code(&output), exit, "{args:?}\n{}\n{}", stdout(&output), stderr(&output));
+    stdout(&output) + &stderr(&output)
+}
+
+/// A real part that `cargo xtask setup` installs; nothing, said loudly, where it is absent outside CI.
+#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+pub fn part(name: &str, path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{name} must be there in CI: {}", path.display());
+    eprintln!(
+        "\n*** SKIPPED: no {name} at {}; run cargo xtask setup. This test checked NOTHING ***\n",
+        path.display()
+    );
+    None
+}
+
+pub fn cache(below: &str) -> PathBuf {
+    std::env::home_dir().unwrap().join(".cache/portcullis").join(below)
+}
+
+pub fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
