@@ -8,10 +8,11 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
+    ("g++", "g++"),
     ("make", "make"),
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
