@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Some("docs") => docs::run(&root(), rest.iter().any(|a| a == "--check")),
         Some("threats") => threats::check(&root()),
         Some("soak") => soak::run(&root()),
-        Some("bench") => {
+        Some("bench") => run("cargo", &["bench", "--workspace", "--benches"]),
             run("cargo", &["bench", "--workspace"]).and_then(|()| run("bash", &["bench/process.sh"]))
         }
         _ => {

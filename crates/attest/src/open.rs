@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -24,6 +25,12 @@ pub use logged::{LogFact, LogProofError, leaf_body};
 /// A statement proven authentic under a trust root, and by whom.
 #[derive(Clone, Debug)]
 pub struct Attestation {
+    proven: Arc<Proven>,
+}
+
+/// Shared, because one attestation may become evidence for several artifacts, and statements are large.
+#[derive(Debug)]
+struct Proven {
     statement: Statement,
     signers: Vec<SignedBy>,
     time: Option<Timestamp>,
@@ -160,7 +167,8 @@ impl TrustRoot {
             return Err(refused.unwrap_or(OpenError::UnknownSigner));
         }
         let statement = read_statement(envelope)?;
-        Ok(Attestation { statement, signers, time, logged, envelope: envelope.digest().clone() })
+        let envelope = envelope.digest().clone();
+        Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged, envelope }) })
     }
 
     /// The trusted keys that really signed. A hinted key is tried first, then all others.
@@ -296,7 +304,7 @@ impl Attestation {
     /// # Errors
     /// [`NotAbout`] with what it is about instead.
     pub fn about(&self, artifact: &Artifact) -> Result<Evidence, NotAbout> {
-        let subjects = &self.statement.subjects;
+        let subjects = &self.proven.statement.subjects;
         if subjects.iter().any(|s| s.digests.agrees(artifact.digests()) == Agreement::Same) {
             return Ok(Evidence { attestation: self.clone() });
         }
@@ -310,31 +318,31 @@ impl Attestation {
     /// The statement.
     #[must_use]
     pub fn statement(&self) -> &Statement {
-        &self.statement
+        &self.proven.statement
     }
 
     /// Who signed, each principal once.
     #[must_use]
     pub fn signers(&self) -> &[SignedBy] {
-        &self.signers
+        &self.proven.signers
     }
 
     /// The earliest moment at which somebody else saw the signature.
     #[must_use]
     pub fn time(&self) -> Option<Timestamp> {
-        self.time
+        self.proven.time
     }
 
     /// Where it is logged.
     #[must_use]
     pub fn logged(&self) -> &[LogFact] {
-        &self.logged
+        &self.proven.logged
     }
 
     /// SHA-256 of the envelope as submitted.
     #[must_use]
     pub fn envelope(&self) -> &Digest {
-        &self.envelope
+        &self.proven.envelope
     }
 }
 
@@ -348,24 +356,24 @@ impl Evidence {
     /// What is said.
     #[must_use]
     pub fn predicate(&self) -> &Predicate {
-        &self.attestation.statement.predicate
+        &self.attestation.proven.statement.predicate
     }
 
     /// Whether this principal signed.
     #[must_use]
     pub fn is_signed_by(&self, name: &str) -> bool {
-        self.attestation.signers.iter().any(|s| s.name == name)
+        self.attestation.proven.signers.iter().any(|s| s.name == name)
     }
 
     /// The signers that hold a role.
     pub fn signers_with(&self, role: Role) -> impl Iterator<Item = &SignedBy> {
-        self.attestation.signers.iter().filter(move |s| s.roles.contains(&role))
+        self.attestation.proven.signers.iter().filter(move |s| s.roles.contains(&role))
     }
 
     /// The signers' names, for a message.
     #[must_use]
     pub fn signer_names(&self) -> String {
-        let names: Vec<&str> = self.attestation.signers.iter().map(|s| s.name.as_str()).collect();
+        let names: Vec<&str> = self.attestation.proven.signers.iter().map(|s| s.name.as_str()).collect();
         names.join(", ")
     }
 

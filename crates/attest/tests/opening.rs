@@ -7,7 +7,10 @@ use attest::merkle::leaf_hash;
 use attest::note::{self, Checkpoint, NoteKey};
 use attest::open::{LogProofError, leaf_body};
 use attest::provenance::{BUILD_TYPE, Commit, Dependency, Provenance, SLSA_V1, Source};
-use attest::{Algorithm, Artifact, Digest, Envelope, Json, Object, OpenError, Predicate, SecretKey, Signer, Statement, TrustRoot};
+use attest::{
+    Algorithm, Artifact, Digest, Envelope, Json, Object, OpenError, Predicate, SecretKey, Signer, Statement,
+    TrustRoot,
+};
 use jiff::Timestamp;
 
 fn secret(seed: u8) -> SecretKey {
@@ -23,7 +26,8 @@ const WITNESS: u8 = 91;
 
 /// A trust root with one builder; `key` is more about its key, `more` more of the root.
 fn root(key: &str, more: &str) -> TrustRoot {
-    let vkey = |name: &str, seed| NoteKey { name: name.to_owned(), key: secret(seed).public().clone() }.to_vkey();
+    let vkey =
+        |name: &str, seed| NoteKey { name: name.to_owned(), key: secret(seed).public().clone() }.to_vkey();
     let text = format!(
         "version: 3\nbuilders:\n  ci:\n    ids: [\"id:ci\"]\n    keys:\n      - key: |\n{}{key}{more}logs:\n  builds: {{ key: \"{}\" }}\nwitnesses:\n  w: {{ key: \"{}\" }}\n",
         pem(&secret(1)),
@@ -54,9 +58,15 @@ fn envelope(dsse: &Dsse) -> Envelope {
 }
 
 /// A bundle with a proof; `swap` may change the leaf, the entry and the cosignature before they are put together.
-fn logged(dsse: &Dsse, key: &SecretKey, seen: Option<&str>, swap: impl Fn(&mut Vec<u8>, &mut LogEntry)) -> Vec<u8> {
+fn logged(
+    dsse: &Dsse,
+    key: &SecretKey,
+    seen: Option<&str>,
+    swap: impl Fn(&mut Vec<u8>, &mut LogEntry),
+) -> Vec<u8> {
     let mut body = leaf_body(dsse, &Digest::sha256(dsse.to_json().to_string().as_bytes()), key.public());
-    let mut entry = LogEntry { index: 0, size: 1, proof: Vec::new(), checkpoint: String::new(), body: Vec::new() };
+    let mut entry =
+        LogEntry { index: 0, size: 1, proof: Vec::new(), checkpoint: String::new(), body: Vec::new() };
     swap(&mut body, &mut entry);
     let checkpoint = Checkpoint { origin: "log.example".to_owned(), size: 1, root: leaf_hash(&body) };
     let mut text = note::sign(&checkpoint.to_text(), "log.example", &secret(LOG)).unwrap();
@@ -97,7 +107,8 @@ fn one_principal_counts_once_however_often_it_signs() {
     // CVE-2020-15093, GHSA-3633-5h82-39pq: the same signer under two key ids, or twice
     let second = format!("      - key: |\n{}", pem(&secret(3)));
     let root = root(&second, "");
-    let attestation = root.open(&envelope(&dsse(&[&secret(1), &secret(1), &secret(3), &secret(9)])), at(NOW)).unwrap();
+    let attestation =
+        root.open(&envelope(&dsse(&[&secret(1), &secret(1), &secret(3), &secret(9)])), at(NOW)).unwrap();
     let names: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["ci"]);
 }
@@ -136,7 +147,10 @@ fn a_stolen_key_signs_nothing_after_its_revocation() {
     let root = root(revoked, "");
     let (key, envelope_of) = (secret(1), dsse(&[&secret(1)]));
     let opens = |seen: Option<&str>| open(&root, &logged(&envelope_of, &key, seen, |_, _| {}));
-    assert!(matches!(root.open(&envelope(&envelope_of), at(NOW)), Err(OpenError::Revoked { .. })), "no time at all");
+    assert!(
+        matches!(root.open(&envelope(&envelope_of), at(NOW)), Err(OpenError::Revoked { .. })),
+        "no time at all"
+    );
     assert!(matches!(opens(None), Err(OpenError::Revoked { time: None, .. })), "logged, and nobody saw when");
     assert!(opens(Some("2026-05-31T23:59:59Z")).is_ok(), "a witness saw it before");
     for late in ["2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z"] {
@@ -151,7 +165,11 @@ fn a_stolen_key_signs_nothing_after_its_revocation() {
 
 #[test]
 fn a_revocation_can_be_a_position_in_the_log() {
-    let revoked = |size: u64| format!("        revoked: {{ from: 2026-06-01T00:00:00Z, reason: stolen, log: builds, size: {size} }}\n");
+    let revoked = |size: u64| {
+        format!(
+            "        revoked: {{ from: 2026-06-01T00:00:00Z, reason: stolen, log: builds, size: {size} }}\n"
+        )
+    };
     let bytes = logged(&dsse(&[&secret(1)]), &secret(1), None, |_, _| {});
     assert!(open(&root(&revoked(1), ""), &bytes).is_ok(), "the leaf at 0 was there before the log had 1");
     assert!(open(&root(&revoked(0), ""), &bytes).is_err());
@@ -163,11 +181,14 @@ fn a_proof_for_something_else_is_refused_whatever_was_swapped() {
     let root = root("", "");
     let (key, good, other) = (secret(1), dsse(&[&secret(1)]), dsse(&[&secret(2)]));
     let swapped = |from: &str, to: &str| {
-        let result = open(&root, &logged(&good, &key, None, |body, _| {
-            let text = String::from_utf8(body.clone()).unwrap();
-            assert!(text.contains(from), "{from} in {text}");
-            *body = text.replacen(from, to, 1).into_bytes();
-        }));
+        let result = open(
+            &root,
+            &logged(&good, &key, None, |body, _| {
+                let text = String::from_utf8(body.clone()).unwrap();
+                assert!(text.contains(from), "{from} in {text}");
+                *body = text.replacen(from, to, 1).into_bytes();
+            }),
+        );
         result.map(|_| ()).unwrap_err()
     };
     let b64 = |bytes: &[u8]| {
@@ -178,8 +199,14 @@ fn a_proof_for_something_else_is_refused_whatever_was_swapped() {
     let hash = Digest::sha256(&good.payload).hex();
     assert_eq!(swapped(&hash, &Digest::sha256(b"other").hex()), refused);
     assert_eq!(swapped(&b64(&good.signatures[0].bytes), &b64(&other.signatures[0].bytes)), refused);
-    assert_eq!(swapped(&b64(key.public().to_pem().as_bytes()), &b64(secret(2).public().to_pem().as_bytes())), refused);
-    assert!(matches!(swapped("\"kind\":\"dsse\"", "\"kind\":\"other\""), OpenError::LogProof(LogProofError::Leaf)));
+    assert_eq!(
+        swapped(&b64(key.public().to_pem().as_bytes()), &b64(secret(2).public().to_pem().as_bytes())),
+        refused
+    );
+    assert!(matches!(
+        swapped("\"kind\":\"dsse\"", "\"kind\":\"other\""),
+        OpenError::LogProof(LogProofError::Leaf)
+    ));
 }
 
 #[test]
@@ -239,11 +266,16 @@ fn evidence_is_about_what_its_digests_say_and_all_must_agree() {
     };
     let sha256 = Digest::sha256(b"shop").hex();
     let sha512 = "a".repeat(128);
-    let both: DigestSet = [Digest::sha256(b"shop"), Digest::from_hex(Algorithm::Sha512, &sha512).unwrap()].into_iter().collect();
+    let both: DigestSet = [Digest::sha256(b"shop"), Digest::from_hex(Algorithm::Sha512, &sha512).unwrap()]
+        .into_iter()
+        .collect();
     let both = Artifact::new("shop", both);
     assert!(about(&format!(r#"{{"sha256":"{sha256}"}}"#), &artifact()));
     assert!(about(&format!(r#"{{"sha256":"{sha256}","sha512":"{sha512}"}}"#), &both));
-    assert!(!about(&format!(r#"{{"sha256":"{sha256}","sha512":"{}"}}"#, "b".repeat(128)), &both), "one right, one wrong");
+    assert!(
+        !about(&format!(r#"{{"sha256":"{sha256}","sha512":"{}"}}"#, "b".repeat(128)), &both),
+        "one right, one wrong"
+    );
     assert!(!about(r#"{"md5":"d41d8cd98f00b204e9800998ecf8427e"}"#, &artifact()));
     assert!(!about(r"{}", &artifact()), "nothing in common is not the same");
 }
@@ -253,12 +285,24 @@ fn statements_that_say_less_than_they_must_do_not_open() {
     let root = root("", "");
     for (payload, word) in [
         (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x"}"#, "subject"),
-        (r#"{"_type":"https://example.com/Statement","subject":[{"digest":{}}],"predicateType":"x"}"#, "_type"),
+        (
+            r#"{"_type":"https://example.com/Statement","subject":[{"digest":{}}],"predicateType":"x"}"#,
+            "_type",
+        ),
         (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}]}"#, "predicateType"),
-        (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"AA"}}],"predicateType":"x"}"#, "sha256"),
-        (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{}}"#, "buildDefinition"),
+        (
+            r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"AA"}}],"predicateType":"x"}"#,
+            "sha256",
+        ),
+        (
+            r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{}}"#,
+            "buildDefinition",
+        ),
         // CVE-2026-39395: a predicate that cannot be read became "verified"
-        (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}],"predicateType":"https://in-toto.io/attestation/vulns/v0.2","predicate":{"scanner":{"uri":"s"},"metadata":{"scanFinishedOn":"2026-01-01T00:00:00Z"}}}"#, "result"),
+        (
+            r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}],"predicateType":"https://in-toto.io/attestation/vulns/v0.2","predicate":{"scanner":{"uri":"s"},"metadata":{"scanFinishedOn":"2026-01-01T00:00:00Z"}}}"#,
+            "result",
+        ),
         (r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{}}],"predicateType":"x"} "#, ""),
         ("{", "ends too early"),
     ] {
@@ -283,11 +327,19 @@ fn provenance() -> Provenance {
             reference: Some("refs/heads/main".to_owned()),
             digests: commit('a').into(),
             committed: Some(at("2026-11-20T08:00:00Z")),
-            history: vec![Commit { id: "a".repeat(40), parents: vec!["b".repeat(40)], people: vec!["alice@x".to_owned()] }],
+            history: vec![Commit {
+                id: "a".repeat(40),
+                parents: vec!["b".repeat(40)],
+                people: vec!["alice@x".to_owned()],
+            }],
         }),
         target: Some("shop".to_owned()),
         parameters: [("flavour".to_owned(), Json::from("release"))].into_iter().collect(),
-        dependencies: vec![Dependency { uri: "toolchain:gcc".to_owned(), digests: Digest::sha256(b"gcc").into(), is_tool: true }],
+        dependencies: vec![Dependency {
+            uri: "toolchain:gcc".to_owned(),
+            digests: Digest::sha256(b"gcc").into(),
+            is_tool: true,
+        }],
         command: Some(vec!["make".to_owned(), "CC=gcc".to_owned()]),
         environment: [("TZ".to_owned(), "UTC".to_owned())].into_iter().collect(),
         hermetic: true,
@@ -321,7 +373,8 @@ fn the_chapters_own_token_is_read() {
     use base64::Engine as _;
     let b64 = |t: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(t);
     let sub = attest::ni::write(&Digest::sha256(b"shop")).unwrap();
-    let claims = format!(r#"{{"sub":"{sub}","input":{{"source_uri":"https://github.com/mysql/mysql-server"}}}}"#);
+    let claims =
+        format!(r#"{{"sub":"{sub}","input":{{"source_uri":"https://github.com/mysql/mysql-server"}}}}"#);
     let signed = format!("{}.{}", b64(r#"{"alg":"EdDSA","typ":"provenance+jwt"}"#), b64(&claims));
     let signature = secret(1).sign(signed.as_bytes()).unwrap();
     let token = format!("{signed}.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(signature));
@@ -355,10 +408,25 @@ fn a_trust_root_that_could_be_read_two_ways_does_not_load() {
         (format!("version: 1\nsigners:\n  a:\n{}  b:\n{}", key(1), key(1)), "one key belongs to two names"),
         (format!("version: 1\nsingers:\n  a:\n{}", key(1)), "unknown key `singers`"),
         ("version: 1\nsigners:\n  a:\n    keys: []\n".to_owned(), "at least one key"),
-        (format!("version: 1\nsigners:\n  a:\n    keys:\n      - key: |\n          {small_order}\n"), "small order"),
+        (
+            format!("version: 1\nsigners:\n  a:\n    keys:\n      - key: |\n          {small_order}\n"),
+            "small order",
+        ),
         (format!("version: 1\nbuilders:\n  a:\n{}", key(1)), "`ids`"),
-        (format!("version: 1\nsigners:\n  a:\n{}        from: 2026-02-01\n        until: 2026-01-01\n", key(1)), "ends before it begins"),
-        (format!("version: 1\nsigners:\n  a:\n{}people:\n  p: {{ identities: [x@y] }}\n  q: {{ identities: [X@Y] }}\n", key(1)), "belongs to two people"),
+        (
+            format!(
+                "version: 1\nsigners:\n  a:\n{}        from: 2026-02-01\n        until: 2026-01-01\n",
+                key(1)
+            ),
+            "ends before it begins",
+        ),
+        (
+            format!(
+                "version: 1\nsigners:\n  a:\n{}people:\n  p: {{ identities: [x@y] }}\n  q: {{ identities: [X@Y] }}\n",
+                key(1)
+            ),
+            "belongs to two people",
+        ),
         (format!("version: 1\nsigners:\n  a:\n{}groups:\n  g: [nobody]\n", key(1)), "nobody is called"),
     ] {
         let errors = TrustRoot::parse("trust-root.yaml", &text).unwrap_err();

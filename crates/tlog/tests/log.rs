@@ -251,3 +251,30 @@ fn a_receipt_of_any_record_can_be_had_later() {
     }
     assert!(Receipt::prove(&memory, &key(), 12).is_err());
 }
+
+/// Tessera's log as it grew: the tiles of every size lead to that size's checkpoint, and each continues the one before.
+#[test]
+fn tesseras_tiles_lead_to_its_checkpoints() {
+    let dir = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/tessera-log"));
+    if !dir.exists() {
+        eprintln!("\n*** SKIPPED: no shared data at {}; this test checked NOTHING ***\n", dir.display());
+        return;
+    }
+    let files = tlog::Files::new(dir);
+    let (key, _) = NoteKey::parse(&std::fs::read_to_string(dir.join("log.vkey")).unwrap()).unwrap();
+    let mut entries = 0;
+    let verified = verify(&files, &key, None, |_, _| entries += 1).unwrap();
+    assert_eq!((verified.checkpoint.size, entries), (8, 8));
+    let checkpoint = |size: u64| {
+        let text = std::fs::read_to_string(dir.join(format!("checkpoint.{size}"))).unwrap();
+        Checkpoint::parse(Note::parse(&text).unwrap().text()).unwrap()
+    };
+    for size in 1..=8 {
+        let reader = Reader::new(&files, size);
+        assert_eq!(reader.root().unwrap(), checkpoint(size).root, "{size}");
+        let old = checkpoint(size - 1);
+        let proof = reader.consistency(size - 1).unwrap();
+        assert!(is_consistent(size - 1, &old.root, size, &checkpoint(size).root, &proof), "{size}");
+        verify(&files, &key, Some(&checkpoint(size)), |_, _| {}).unwrap();
+    }
+}

@@ -43,7 +43,8 @@ impl Provenance {
 
     fn read_definition(definition: &Object) -> Result<Self, ShapeError> {
         let mut external = definition.object("externalParameters")?.clone();
-        let internal = definition.optional_object("internalParameters")?.cloned().unwrap_or_default();
+        let none = Object::new();
+        let internal = definition.optional_object("internalParameters")?.unwrap_or(&none);
         let inputs = definition.optional_array("resolvedDependencies")?;
         let source = take_source(&mut external, inputs)?;
         let target = match external.get("target") {
@@ -62,8 +63,13 @@ impl Provenance {
                 external.set(key, value.clone());
             }
         }
-        let is_source = |item: &&Json| source.is_some() && role(item) == Some("source");
-        let others: Vec<Json> = inputs.iter().filter(|i| !is_source(i)).cloned().collect();
+        let is_source = |item: &Json| source.is_some() && role(item) == Some("source");
+        let others = inputs.iter().enumerate().filter(|(_, item)| !is_source(item));
+        let dependencies = others
+            .map(|(i, item)| {
+                read_dependency(item).map_err(|e| e.within(&format!("resolvedDependencies[{i}]")))
+            })
+            .collect::<Result<_, _>>()?;
         let words = each("portcullis_command", internal.optional_array("portcullis_command")?, |word| {
             word.as_str().map(str::to_owned)
         })?;
@@ -75,7 +81,7 @@ impl Provenance {
             source,
             target,
             parameters: external,
-            dependencies: each("resolvedDependencies", &others, read_dependency)?,
+            dependencies,
             command: (!words.is_empty()).then_some(words),
             environment: read_environment(internal.optional_object("portcullis_environment")?)?,
             hermetic: internal.flag("portcullis_hermetic")?,
