@@ -38,8 +38,6 @@ fn main() -> ExitCode {
         Some("threats") => threats::check(&root()),
         Some("soak") => soak::run(&root()),
         Some("bench") => run("cargo", &["bench", "--workspace", "--benches"]),
-            run("cargo", &["bench", "--workspace"]).and_then(|()| run("bash", &["bench/process.sh"]))
-        }
         _ => {
             println!("{HELP}");
             return ExitCode::from(2);
