@@ -69,7 +69,7 @@ fn every_rule_has_its_cases_and_says_what_it_said() {
 
 /// What every message owes to the person whose deployment was refused.
 fn check_words(finding: &policy::Finding) {
-    let all = [&[finding.message.clone()], finding.fixes()].concat();
+    let all = [std::slice::from_ref(&finding.message), finding.fixes()].concat();
     for text in &all {
         assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
         assert!(!text.contains("does not meet policy") && !text.contains("Some("), "{text}");

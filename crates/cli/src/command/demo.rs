@@ -125,7 +125,7 @@ impl<'a> Story<'a> {
         self.say("\n4. Somebody pushes to main without a review, and deploys what was built from it");
         self.setup.push_unreviewed()?;
         let unreviewed = self.build("source", "tree", "artifacts/unreviewed")?;
-        self.deploy("demo/tree", &unreviewed.0, &[unreviewed.1.clone()], false)?;
+        self.deploy("demo/tree", &unreviewed.0, std::slice::from_ref(&unreviewed.1), false)?;
 
         self.say("\n5. The author approves her own change");
         let own = self.setup.review("alice@demo.example", Some(self.setup.first.clone()), "own-review")?;

@@ -80,12 +80,15 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     }
 }
 
+/// The places and bytes of a log's records.
+type Leaves = Vec<(u64, Vec<u8>)>;
+
 /// The records of a log, each proven; what is wrong is a finding.
 pub(crate) fn records(
     dir: &Path,
     key: &NoteKey,
     seen: Option<&Checkpoint>,
-) -> Result<(Vec<(u64, Vec<u8>)>, Checkpoint), Failure> {
+) -> Result<(Leaves, Checkpoint), Failure> {
     let mut leaves = Vec::new();
     let verified =
         tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))

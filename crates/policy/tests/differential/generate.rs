@@ -470,11 +470,11 @@ pub fn model(r: &mut Random) -> Model {
         upcoming.push((midnight + DAY * r.pick(&[-1, 0, 1]), later));
     }
     let mut whole = main.clone();
-    if r.chance(50) {
-        if let Some((_, later)) = upcoming.first() {
-            whole.tests = whole.tests.or(later.tests.clone());
-            whole.scanned = whole.scanned.or(later.scanned.clone());
-        }
+    if r.chance(50)
+        && let Some((_, later)) = upcoming.first()
+    {
+        whole.tests = whole.tests.or(later.tests.clone());
+        whole.scanned = whole.scanned.or(later.scanned.clone());
     }
     let envelopes = envelopes(r, &whole);
     let policy = Policy {
