@@ -49,7 +49,7 @@ fn artifact() -> Artifact {
 
 fn dsse(keys: &[&SecretKey]) -> Dsse {
     let statement = Statement::write("shop", artifact().digests(), "https://example.com/x", Object::new());
-    let signers: Vec<&dyn Signer> = keys.iter().map(|k| -> &dyn Signer { *k }).collect();
+    let signers: Vec<&dyn Signer> = keys.iter().map(|k| *k as &dyn Signer).collect();
     Dsse::sign(IN_TOTO, statement.as_bytes(), &signers).unwrap()
 }
 
