@@ -160,7 +160,10 @@ impl Node {
     /// The error that something else was wanted here.
     #[must_use]
     pub fn mismatch(&self, wanted: &str) -> LoadError {
-        LoadError::new(&self.place, &format!("wanted {wanted}")).wanted(wanted).found(&self.found())
+        LoadError::new(&self.place, &format!("wanted {wanted}"))
+            .wanted(wanted)
+            .found(&self.found())
+            .fix(&format!("write {wanted}"))
     }
 
     /// A text that is not empty.
