@@ -103,6 +103,31 @@ fn a_signature_by_nobody_opens_nothing_and_each_signature_bit_counts() {
 }
 
 #[test]
+fn a_flipped_bit_of_a_token_or_a_bare_envelope_opens_nothing_else() {
+    let root = root("", "");
+    let token = attest::jwt::sign(&provenance(), &Digest::sha256(b"shop"), &secret(1)).unwrap().into_bytes();
+    let bare = dsse(&[&secret(1)]).to_json().to_string().into_bytes();
+    for bytes in [token, bare] {
+        let meaning = |bytes: &[u8]| {
+            let envelope = Envelope::parse(bytes).ok()?;
+            let attestation = root.open(&envelope, at(NOW)).ok()?;
+            Some(format!("{:?}{:?}", attestation.statement(), attestation.signers()))
+        };
+        let before = meaning(&bytes);
+        assert!(before.is_some());
+        for index in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[index] ^= 1 << bit;
+                if let Some(after) = meaning(&changed) {
+                    assert_eq!(Some(after), before, "byte {index} bit {bit}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn one_principal_counts_once_however_often_it_signs() {
     // CVE-2020-15093, GHSA-3633-5h82-39pq: the same signer under two key ids, or twice
     let second = format!("      - key: |\n{}", pem(&secret(3)));

@@ -91,9 +91,10 @@ fn answer(
     signer: &dyn Signer,
     log: &mut Log<Files>,
 ) -> Result<Json, SignError> {
-    check_privileges(stream, config)?;
+    // the request is read whole before anything is answered: who is refused early could not read why
     let mut line = String::new();
     BufReader::new(stream.take(MAX_RECORD)).read_line(&mut line).map_err(SignError::Io)?;
+    check_privileges(stream, config)?;
     let refuse = |why: String| SignError::Refused(why);
     let json = attest::json::parse(line.trim_end().as_bytes()).map_err(|e| refuse(e.to_string()))?;
     let record = BuildRecord::read(&json).map_err(|e| refuse(e.to_string()))?;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use attest::trust::RolledBack;
 use attest::{Digest, TrustRoot};
 use jiff::Timestamp;
 use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate};
 use tlog::{AppendError, BlobError, Blobs, Log, Receipt, Storage};
 
 use crate::decision::{Answer, Decision};
-use crate::record::{self, Record};
+use crate::record::{self, Record, RecordError, Recorded, recorded};
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
@@ -49,13 +50,36 @@ impl fmt::Display for DecideError {
 }
 impl std::error::Error for DecideError {}
 
+/// Why a choke point does not open.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The newest record cannot be read.
+    Record(RecordError),
+    /// The trust root is older than the one that was in force.
+    RolledBack(RolledBack),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(e) => write!(f, "the log cannot say what was in force: {e}"),
+            Self::RolledBack(e) => e.fmt(f),
+        }
+    }
+}
+impl std::error::Error for OpenError {}
+
 impl<S: Storage + Clone> Chokepoint<S> {
-    /// A choke point under a book and a trust root, recording in a log. `last_seen` is the time of the newest
-    /// record, from [`crate::recorded`].
-    #[must_use]
-    pub fn new(book: Book, root: TrustRoot, log: Log<S>, last_seen: Option<Timestamp>) -> Self {
+    /// A choke point under a book and a trust root, recording in a log. The newest record says how late it is at
+    /// least, and which trust root was in force.
+    ///
+    /// # Errors
+    /// [`OpenError`] where the newest record cannot be read, or the trust root is older than the one it names.
+    pub fn open(book: Book, root: TrustRoot, log: Log<S>) -> Result<Self, OpenError> {
+        let Recorded { last_seen, trust_root_floor } = recorded(&log).map_err(OpenError::Record)?;
+        root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
         let blobs = Blobs::new(log.storage().clone());
-        Self { book, root, log, blobs, last_seen }
+        Ok(Self { book, root, log, blobs, last_seen })
     }
 
     /// The book in force.

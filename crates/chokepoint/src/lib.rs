@@ -8,7 +8,7 @@ mod decision;
 mod record;
 mod replay;
 
-pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE};
+pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, OpenError};
 pub use decision::{Answer, Basis, Decision};
-pub use record::{Record, RecordError, recorded};
+pub use record::{Record, RecordError, Recorded, recorded};
 pub use replay::{Replay, replay};

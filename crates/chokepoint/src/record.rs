@@ -186,10 +186,27 @@ pub(crate) fn book_manifest(book: &Book) -> Json {
     Object::new().with("files", Json::Array(book.files().iter().map(file).collect())).into()
 }
 
-/// The newest time among the last records of a log: the clock must not be behind it.
-#[must_use]
-pub fn recorded<S: Storage>(log: &tlog::Log<S>) -> Option<Timestamp> {
-    let reader = tlog::Reader::new(log.storage(), log.size());
-    let last = log.size().checked_sub(1)?;
-    Record::parse(&reader.entry(last).ok()?).ok().map(|r| r.at)
+/// What the log says about what was in force: the clock must not be behind it, nor the trust root older.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The time of the newest record.
+    pub last_seen: Option<Timestamp>,
+    /// The version of the trust root in the newest record: the log is where the floor is durable.
+    pub trust_root_floor: u64,
+}
+
+/// Reads what the newest record of a log says.
+///
+/// # Errors
+/// [`RecordError`] where the newest record, or its case, cannot be read: then nobody knows the floor.
+pub fn recorded<S: Storage + Clone>(log: &tlog::Log<S>) -> Result<Recorded, RecordError> {
+    let Some(last) = log.size().checked_sub(1) else { return Ok(Recorded::default()) };
+    let unreadable = |e: tlog::ReadError| ShapeError::new("", "the newest record", &e.to_string());
+    let leaf = tlog::Reader::new(log.storage(), log.size()).entry(last).map_err(unreadable)?;
+    let record = Record::parse(&leaf)?;
+    let case = record.case(&Blobs::new(log.storage().clone()))?;
+    Ok(Recorded {
+        last_seen: Some(record.at.max(case.frame().last_seen.unwrap_or(record.at))),
+        trust_root_floor: case.frame().trust_root_version,
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object, SecretKey, TrustRoot};
-use chokepoint::{Answer, Basis, Chokepoint, Record, Replay, recorded, replay};
+use chokepoint::{Answer, Basis, Chokepoint, Record, Replay, replay};
 use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
 use tlog::{Blobs, Files, Log, Reader, Storage as _};
 
@@ -56,8 +56,7 @@ fn chokepoint(dir: &Path, mode: &str) -> Chokepoint<Files> {
     let log = Log::open(files.clone(), "test.example", signer())
         .or_else(|_| Log::create(files, "test.example", signer()))
         .unwrap();
-    let last = recorded(&log);
-    Chokepoint::new(book(mode), root(), log, last)
+    Chokepoint::open(book(mode), root(), log).unwrap()
 }
 
 fn records(dir: &Path) -> Vec<Record> {
@@ -97,6 +96,32 @@ fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
         assert_eq!(record.sequence, index as u64);
         assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
     }
+}
+
+#[test]
+fn a_trust_root_older_than_the_one_on_record_does_not_open_the_choke_point() {
+    let dir = tempfile::tempdir().unwrap();
+    chokepoint(dir.path(), "enforce").decide(request(Vec::new()), at(0)).unwrap();
+    let older =
+        TrustRoot::parse("trust-root.yaml", &root().text().replace("version: 4", "version: 3")).unwrap();
+    let log = Log::open(Files::new(dir.path()), "test.example", signer()).unwrap();
+    let error = Chokepoint::open(book("enforce"), older, log).unwrap_err();
+    assert_eq!(error.to_string(), "trust root version 3 is older than version 4, which was in force");
+    let newer =
+        TrustRoot::parse("trust-root.yaml", &root().text().replace("version: 4", "version: 5")).unwrap();
+    let log = Log::open(Files::new(dir.path()), "test.example", signer()).unwrap();
+    assert!(Chokepoint::open(book("enforce"), newer, log).is_ok());
+}
+
+#[test]
+fn the_clock_is_held_by_the_newest_record_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    chokepoint(dir.path(), "enforce").decide(request(vec![envelope()]), at(1000)).unwrap();
+    let late = chokepoint(dir.path(), "enforce").decide(request(vec![envelope()]), at(0)).unwrap();
+    assert_eq!(late.decision().word(), "cannot-decide");
+    // the record of that case does not turn the clock back for the next one
+    let again = chokepoint(dir.path(), "enforce").decide(request(vec![envelope()]), at(1)).unwrap();
+    assert_eq!(again.decision().word(), "cannot-decide");
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn take_source(external: &mut Object, inputs: &[Json]) -> Result<Option<Source>,
     external.remove("source");
     let is_same = |item: &&Json| {
         let uri = item.as_object().ok().and_then(|o| o.optional_string("uri").ok()?);
-        uri.is_some_and(|uri| split_git_uri(uri).0 == source.repository)
+        uri.is_some_and(|uri| is_repository(uri, &source.repository))
     };
     let resolved = inputs.iter().find(|i| role(i) == Some("source")).or_else(|| inputs.iter().find(is_same));
     if let Some(resolved) = resolved {
@@ -232,9 +232,15 @@ fn take_source(external: &mut Object, inputs: &[Json]) -> Result<Option<Source>,
     Ok(Some(source))
 }
 
+/// Whether `git+REPOSITORY@REF` names this repository; compared as a text, since repositories may hold an `@` of their own.
+fn is_repository(uri: &str, repository: &str) -> bool {
+    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+    uri.strip_prefix(repository).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+}
+
 fn read_resolved_source(source: &mut Source, resolved: &Object) -> Result<(), ShapeError> {
     let uri = resolved.optional_string("uri")?.unwrap_or(&source.repository);
-    if split_git_uri(uri).0 != source.repository {
+    if !is_repository(uri, &source.repository) {
         let wanted = format!("the repository of externalParameters.source, {}", source.repository);
         return Err(ShapeError::new("resolvedDependencies", &wanted, uri));
     }

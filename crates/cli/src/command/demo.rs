@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use attest::{Artifact, Digest};
-use chokepoint::{Admission, Chokepoint, recorded};
+use chokepoint::{Admission, Chokepoint};
 use policy::{DeploymentRequest, Guardrails};
 use tlog::Files;
 
@@ -104,8 +104,8 @@ impl<'a> Story<'a> {
             .map_err(|e| Failure::load("policy-invalid", e))?;
         let root = input::trust_root(&dir.join("trust-root.yaml"))?;
         let log = keys::log(&dir.join("log"), setup::DECISIONS, &dir.join("keys/decisions-log.key"))?;
-        let last_seen = recorded(&log);
-        let chokepoint = Chokepoint::new(book, root, log, last_seen);
+        let chokepoint = Chokepoint::open(book, root, log)
+            .map_err(|e| Failure::new("the choke point does not open").line("found", &e.to_string()))?;
         Ok(Self { dir, setup, chokepoint, output, unexpected: 0 })
     }
 

@@ -1,0 +1,131 @@
+//! Build definitions and build records: everything wrong has its place, and nothing slips into a signature.
+
+use attest::{Json, Object};
+use builder::{BuildDefinition, BuildRecord, Input, Store, StoreError};
+
+const SHA: &str = "9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c";
+
+fn toolchain() -> String {
+    format!("toolchain: {{ uri: t, sha256: \"{SHA}\" }}\n")
+}
+
+#[test]
+fn a_definition_is_read_whole() {
+    let text = format!(
+        "{}inputs:\n  - {{ uri: \"file:///a\", sha256: \"{SHA}\", name: a.tar }}\ntargets:\n  shop:\n    command: [make, all]\n    outputs: [bin/shop]\n    environment: {{ FLAVOUR: release }}\n    time: 5m\n",
+        toolchain()
+    );
+    let definition = BuildDefinition::parse("portcullis.build.yaml", &text).unwrap();
+    let target = definition.target("shop").unwrap();
+    assert_eq!(
+        (target.command.len(), target.outputs[0].as_str(), target.time.as_seconds()),
+        (2, "bin/shop", 300)
+    );
+    assert_eq!(definition.inputs[0].name, "a.tar");
+    assert!(definition.target("other").is_none());
+}
+
+#[test]
+fn everything_wrong_with_a_definition_has_its_place() {
+    let target = |inner: &str| format!("{}targets:\n  t: {{ {inner} }}\n", toolchain());
+    for (text, word, line) in [
+        (String::new(), "empty", 1),
+        ("targets: {}\n".to_owned(), "`toolchain`", 1),
+        (toolchain(), "`targets`", 1),
+        (target("command: [make]"), "`outputs`", 3),
+        (target("outputs: [a]"), "`command`", 3),
+        (target("command: [], outputs: [a]"), "words of a command", 3),
+        (target("command: make, outputs: [a]"), "a list", 3),
+        (target("command: [make], outputs: [/etc/passwd]"), "no path below the source", 3),
+        (target("command: [make], outputs: [a/../../b]"), "no path below the source", 3),
+        (target("command: [make], outputs: [a], environment: { PATH: /evil }"), "fixed in every build", 3),
+        (target("command: [make], outputs: [a], environment: { LD_PRELOAD: x }"), "fixed in every build", 3),
+        (target("command: [make], outputs: [a], time: forever"), "span of time", 3),
+        (target("command: [make], outputs: [a], network: true"), "unknown key `network`", 3),
+        (
+            format!(
+                "toolchain: {{ uri: t, sha256: \"AB\" }}\n{}",
+                "targets: { t: { command: [m], outputs: [a] } }\n"
+            ),
+            "lower-case hex",
+            1,
+        ),
+        (
+            format!(
+                "{}inputs: [{{ uri: u, sha256: \"{SHA}\", name: ../x }}]\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n",
+                toolchain()
+            ),
+            "file name without slashes",
+            2,
+        ),
+        (
+            format!(
+                "{}inputs: [{{ uri: u, name: x }}]\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n",
+                toolchain()
+            ),
+            "`sha256`",
+            2,
+        ),
+    ] {
+        let errors = BuildDefinition::parse("portcullis.build.yaml", &text).unwrap_err();
+        let found = errors.iter().find(|e| e.message.contains(word));
+        assert!(found.is_some_and(|e| e.place.line == line), "{word} at {line}: {errors:?}\n{text}");
+    }
+}
+
+fn record() -> Object {
+    let text = format!(
+        r#"{{"name":"shop","digest":"sha256:{SHA}","predicate":{{"buildDefinition":{{"buildType":"https://portcullis.dev/build/git/v1","externalParameters":{{"source":{{"repository":"r","ref":"refs/heads/main"}},"target":"t"}},"internalParameters":{{"portcullis_hermetic":true}},"resolvedDependencies":[{{"uri":"git+r","digest":{{"gitCommit":"{}"}},"annotations":{{"role":"source"}}}}]}},"runDetails":{{"builder":{{"id":""}},"metadata":{{"finishedOn":"2026-01-01T00:00:00Z"}}}}}}}}"#,
+        "a".repeat(40)
+    );
+    attest::json::parse(text.as_bytes()).unwrap().as_object().unwrap().clone()
+}
+
+#[test]
+fn a_record_survives_the_way_to_the_signer() {
+    let read = BuildRecord::read(&Json::Object(record())).unwrap();
+    assert_eq!(BuildRecord::read(&read.to_json()).unwrap(), read);
+}
+
+#[test]
+fn the_signer_takes_nothing_but_its_own_kind_of_record() {
+    let change = |from: &str, to: &str| {
+        let text = record().to_string();
+        assert!(text.contains(from), "{from}");
+        let json = attest::json::parse(text.replacen(from, to, 1).as_bytes()).unwrap();
+        BuildRecord::read(&json).map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(
+        change(r#""id":"""#, r#""id":"https://ci.example/official""#).contains("without a builder"),
+        "a build cannot say who built it"
+    );
+    assert!(change("build/git/v1", "build/other/v1").contains("without a builder"));
+    assert!(change(r#""name":"shop","#, r#""name":"shop","key":"x","#).contains("alone"), "unknown fields");
+    assert!(change("gitCommit", "sha512").contains("sha512"));
+    assert!(change(r#""finishedOn":"2026-01-01T00:00:00Z""#, r#""x":1"#).contains("a time"));
+    assert!(change(&format!("sha256:{SHA}"), "md5:00").contains("digest"));
+}
+
+#[test]
+fn an_input_with_another_digest_never_reaches_a_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("input");
+    std::fs::write(&file, b"substituted").unwrap();
+    let store = Store::new(&dir.path().join("store"));
+    let input = |uri: String, bytes: &[u8]| Input {
+        uri,
+        digest: attest::Digest::sha256(bytes),
+        name: "i".to_owned(),
+    };
+    let uri = format!("file://{}", file.display());
+    assert!(matches!(store.fetch(&input(uri.clone(), b"declared")), Err(StoreError::Digest { .. })));
+    assert!(store.fetch(&input(uri, b"substituted")).is_ok());
+    assert!(matches!(
+        store.fetch(&input("https://example.com/x".to_owned(), b"x")),
+        Err(StoreError::Scheme(_))
+    ));
+    // somebody edits the store: the bytes are hashed each time
+    let digest = store.put(&file).unwrap();
+    std::fs::write(dir.path().join("store/sha256").join(digest.hex()), b"evil").unwrap();
+    assert!(matches!(store.fetch(&input("x".to_owned(), b"substituted")), Err(StoreError::Digest { .. })));
+}
