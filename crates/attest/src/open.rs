@@ -149,17 +149,22 @@ impl TrustRoot {
             return Err(self.unknown_or_unusable(&signed));
         }
         let logged = self.check_logs(envelope, logs).map_err(OpenError::LogProof)?;
-        let time = logged.iter().filter_map(|fact| fact.time).min();
         let mut signers: Vec<SignedBy> = Vec::new();
-        let mut refused = None;
+        let (mut refused, mut counted) = (None, Vec::new());
         for (principal, key) in candidates {
-            match key_counts(principal, key, time, &logged, at) {
-                Ok(()) if signers.iter().any(|s| s.name == principal.name) => {}
-                Ok(()) => signers.push(SignedBy {
-                    name: principal.name.clone(),
-                    roles: principal.roles.clone(),
-                    operator: principal.operator.clone(),
-                }),
+            // a proof about one signature says nothing of another: a stolen key must not borrow a time
+            let own: Vec<LogFact> = logged.iter().filter(|fact| fact.key == key.key.id()).cloned().collect();
+            match key_counts(principal, key, &own, at) {
+                Ok(()) => {
+                    counted.extend(own);
+                    if signers.iter().all(|s| s.name != principal.name) {
+                        signers.push(SignedBy {
+                            name: principal.name.clone(),
+                            roles: principal.roles.clone(),
+                            operator: principal.operator.clone(),
+                        });
+                    }
+                }
                 Err(e) => refused = Some(e),
             }
         }
@@ -168,7 +173,8 @@ impl TrustRoot {
         }
         let statement = read_statement(envelope)?;
         let envelope = envelope.digest().clone();
-        Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged, envelope }) })
+        let time = counted.iter().filter_map(|fact| fact.time).min();
+        Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged: counted, envelope }) })
     }
 
     /// The trusted keys that really signed. A hinted key is tried first, then all others.
@@ -257,10 +263,10 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
 fn key_counts(
     principal: &Principal,
     key: &TrustedKey,
-    time: Option<Timestamp>,
     logged: &[LogFact],
     at: Timestamp,
 ) -> Result<(), OpenError> {
+    let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
     if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
         let name = principal.name.clone();

@@ -263,6 +263,23 @@ fn a_proof_that_does_not_hold_is_refused_and_one_for_an_unknown_log_proves_nothi
 }
 
 #[test]
+fn a_stolen_key_cannot_borrow_the_time_of_another_signature() {
+    let revoked = "        revoked: { from: 2026-06-01T00:00:00Z, reason: stolen, log: builds, size: 9 }\n";
+    let root = root(revoked, &format!("testers:\n  t:\n    keys:\n      - key: |\n{}", pem(&secret(2))));
+    // the tester's signature was logged and seen in time; the stolen builder key signs the same payload later
+    let mut both = dsse(&[&secret(2)]);
+    let stolen = dsse(&[&secret(1)]).signatures.remove(0);
+    let bytes = logged(&both, &secret(2), Some("2026-05-01T00:00:00Z"), |_, _| {});
+    both.signatures.push(stolen);
+    let text = String::from_utf8(bytes).unwrap();
+    let mut object = attest::json::parse(text.as_bytes()).unwrap().as_object().unwrap().clone();
+    object.set("dsseEnvelope", both.to_json());
+    let attestation = open(&root, object.to_string().as_bytes()).unwrap();
+    let names: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["t"], "only the signature that was logged counts");
+}
+
+#[test]
 fn one_log_with_many_entries_is_one_log() {
     // CVE-2026-49834: N logs satisfied by one log with N entries
     let root = root("", "");

@@ -140,6 +140,17 @@ fn read_target(node: &Node, problems: &mut Problems) -> Option<Target> {
             problems.push(LoadError::new(place, &message).fix("write it as in bin/shop, without `..`"));
         }
     }
+    for (index, (output, place)) in outputs.iter().enumerate() {
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let is_taken = outputs.iter().take(index).any(|(other, _)| name(other) == name(output));
+        if is_taken || output.ends_with(".sigstore.json") || output.contains(char::is_control) {
+            let message = format!("`{}` cannot be published under its name", name(output));
+            problems.push(
+                LoadError::new(place, &message)
+                    .fix("give every output a file name of its own, that does not end in .sigstore.json"),
+            );
+        }
+    }
     let outputs = outputs.into_iter().map(|(o, _)| o).collect();
     Some(Target { command: words, outputs, environment, time })
 }

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 
 /// How far back the history in provenance goes.
 const HISTORY: usize = 64;
+/// A fetch that takes longer has lost its way.
+const TIMEOUT_SECONDS: &str = "600";
 
 /// A commit, checked out.
 #[derive(Clone, Debug)]
@@ -63,6 +65,13 @@ impl std::error::Error for GitError {}
 /// # Errors
 /// [`GitError`].
 pub(crate) fn fetch(repository: &str, reference: &str, work: &Path) -> Result<Checkout, GitError> {
+    // credentials in the URL would be published with the provenance
+    let has_user = repository
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|authority| authority.contains('@')));
+    if has_user {
+        return Err(GitError::Name("a URL with a user in it".to_owned()));
+    }
     for name in [repository, reference] {
         if name.is_empty() || name.starts_with('-') || name.contains(char::is_control) {
             return Err(GitError::Name(name.to_owned()));
@@ -71,9 +80,13 @@ pub(crate) fn fetch(repository: &str, reference: &str, work: &Path) -> Result<Ch
     let git = Git { dir: work.join("git"), tree: work.join("src") };
     std::fs::create_dir_all(&git.tree).map_err(GitError::Start)?;
     git.run("make a repository", &["init", "--quiet", "--bare", &git.dir.to_string_lossy()])?;
-    let full = git.full_ref(repository, reference)?;
+    let (full, listed) = git.full_ref(repository, reference)?;
     let refspec = format!("{full}:refs/portcullis/source");
     git.run("fetch the ref", &["fetch", "--quiet", "--no-tags", "--", repository, &refspec])?;
+    if git.line("object", &["rev-parse", "--verify", "refs/portcullis/source"])? != listed {
+        return Err(GitError::Output("object that it lists for the ref; it moved, so build again"));
+    }
+    git.ignore_attributes()?;
     let commit = git.line("commit", &["rev-parse", "--verify", "refs/portcullis/source^{commit}"])?;
     let tree = git.line("tree", &["rev-parse", "--verify", &format!("{commit}^{{tree}}")])?;
     let epoch: i64 = git
@@ -101,10 +114,21 @@ struct Git {
 }
 
 impl Git {
+    /// The files are checked out byte for byte: attributes in the repository could make the compiler see another text
+    /// than reviewers and the tree's digest do.
+    fn ignore_attributes(&self) -> Result<(), GitError> {
+        let info = self.dir.join("info");
+        let text = "* -text !eol -ident !filter !working-tree-encoding\n";
+        std::fs::create_dir_all(&info)
+            .and_then(|()| std::fs::write(info.join("attributes"), text))
+            .map_err(GitError::Start)
+    }
+
     /// git with no configuration but this: no hooks, no helpers that a repository could name, no prompt.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("git");
+        let mut command = Command::new("timeout");
         command
+            .args(["--kill-after=5", TIMEOUT_SECONDS, "git"])
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", "/nonexistent")
@@ -112,6 +136,8 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // no ssh: it would fetch with this user's own identity; no other helper that happens to be installed
+            .env("GIT_ALLOW_PROTOCOL", "file:https")
             .args([
                 "-c",
                 "core.hooksPath=/dev/null",
@@ -146,26 +172,25 @@ impl Git {
         if line.is_empty() || line.contains('\n') { Err(GitError::Output(what)) } else { Ok(line.to_owned()) }
     }
 
-    /// The full name of a ref at the remote: as given, else the branch, else the tag. A commit id stays one.
-    fn full_ref(&self, repository: &str, reference: &str) -> Result<String, GitError> {
-        if reference.starts_with("refs/") {
-            return Ok(reference.to_owned());
-        }
+    /// The full name of a ref and the commit or tag object that the remote lists for it. Only an exact name counts:
+    /// `git fetch` would guess, and take the branch `refs/tags/v9` for a tag.
+    fn full_ref(&self, repository: &str, reference: &str) -> Result<(String, String), GitError> {
         let listed = self.run("list the refs", &["ls-remote", "--", repository])?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
-        let has = |full: &str| listed.lines().any(|l| l.split('\t').nth(1) == Some(full));
-        for full in [format!("refs/heads/{reference}"), format!("refs/tags/{reference}")] {
-            if has(&full) {
-                return Ok(full);
+        let pairs: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once('\t')).collect();
+        let candidates = if reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/") {
+            vec![reference.to_owned()]
+        } else {
+            vec![format!("refs/heads/{reference}"), format!("refs/tags/{reference}")]
+        };
+        for full in candidates {
+            if let Some((id, _)) = pairs.iter().find(|(_, name)| *name == full) {
+                return Ok((full, (*id).to_owned()));
             }
         }
-        let is_id = reference.len() >= 40 && reference.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_id {
-            return Ok(reference.to_owned());
-        }
-        let branches =
-            listed.lines().filter_map(|l| l.split("\trefs/heads/").nth(1)).take(10).collect::<Vec<_>>();
-        let said = format!("no branch or tag `{reference}`; branches: {}", branches.join(", "));
+        let branches = pairs.iter().filter_map(|(_, name)| name.strip_prefix("refs/heads/")).take(10);
+        let said =
+            format!("no branch or tag `{reference}`; branches: {}", branches.collect::<Vec<_>>().join(", "));
         Err(GitError::Failed { what: "find the ref", said })
     }
 
@@ -179,24 +204,32 @@ impl Git {
         Ok(())
     }
 
-    /// The latest commits with everybody who wrote them: author, committer and co-authors.
+    /// The latest commits with everybody who wrote them: author, committer and co-authors. Fields end with NUL, which
+    /// no field can hold: anything else an author could write into a name of their own.
     fn history(&self, commit: &str) -> Result<Vec<Commit>, GitError> {
         let format =
-            "--format=%H%x1f%P%x1f%ae%x1f%ce%x1f%(trailers:key=Co-authored-by,valueonly,separator=%x1d)%x1e";
+            "--format=%H%x00%P%x00%ae%x00%ce%x00%(trailers:key=Co-authored-by,valueonly,separator=%x01)";
         let count = format!("--max-count={HISTORY}");
-        let out = self.run("read the history", &["log", &count, format, commit])?;
+        let out = self.run("read the history", &["log", "-z", &count, format, commit])?;
         let out = String::from_utf8_lossy(&out).into_owned();
+        let fields: Vec<&str> = out.strip_suffix('\0').unwrap_or(&out).split('\0').collect();
         let mut history = Vec::new();
-        for entry in out.split('\u{1e}').map(str::trim).filter(|e| !e.is_empty()) {
-            let fields: Vec<&str> = entry.split('\u{1f}').collect();
-            let [id, parents, author, committer, others] = fields.as_slice() else {
+        for entry in fields.chunks(5) {
+            let [id, parents, author, committer, others] = entry else {
                 return Err(GitError::Output("history"));
             };
             let mut people = vec![(*author).to_owned(), (*committer).to_owned()];
-            people.extend(others.split('\u{1d}').filter(|o| !o.trim().is_empty()).map(address));
+            people.extend(others.split('\u{1}').filter(|o| !o.trim().is_empty()).map(address));
             people.sort();
             people.dedup();
-            let parents = parents.split_whitespace().map(str::to_owned).collect();
+            let parents: Vec<String> = parents.split_whitespace().map(str::to_owned).collect();
+            let is_id = |id: &str| Digest::from_hex(Algorithm::GitCommit, id).is_ok();
+            let is_plain = |p: &String| !p.contains(char::is_control);
+            if !is_id(id) || !parents.iter().all(|p| is_id(p)) || !people.iter().all(is_plain) {
+                return Err(GitError::Output(
+                    "history that can be read: an identity has control characters in it",
+                ));
+            }
             history.push(Commit { id: (*id).to_owned(), parents, people });
         }
         Ok(history)

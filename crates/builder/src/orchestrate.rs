@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown, lchown};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,10 @@ use crate::definition::{BuildDefinition, DEFINITION_FILE, Input, Target};
 use crate::git::{self, Checkout, GitError};
 use crate::record::{BuildRecord, provenance};
 use crate::sandbox::{NOBODY, Sandbox, SandboxError};
-use crate::store::{Store, StoreError, hash_file};
+use crate::store::{Store, StoreError};
+
+/// A definition is a page.
+const MAX_DEFINITION: u64 = 1 << 20;
 
 /// What a requester may say: where, which, what. Everything else is in the source.
 #[derive(Clone, Debug)]
@@ -135,7 +138,7 @@ pub fn build(
     let mut provenance = provenance(checkout.source, &request.target, &target.command, (started, now()));
     provenance.environment = environment.into_iter().chain(platform()).collect();
     provenance.dependencies = dependencies(&definition);
-    let outputs = collect(target, &checkout.tree, &provenance)?;
+    let outputs = collect(target, &checkout.tree, work, &provenance)?;
     Ok(Built { outputs, log })
 }
 
@@ -147,7 +150,9 @@ fn read_definition(checkout: &Checkout) -> Result<BuildDefinition, BuildError> {
     if !is_file {
         return Err(commit.map_or(BuildError::Output(DEFINITION_FILE.to_owned()), BuildError::NoDefinition));
     }
-    let text = fs::read_to_string(&path).map_err(|e| BuildError::Io(path, e))?;
+    let mut text = String::new();
+    let file = fs::File::open(&path).map_err(|e| BuildError::Io(path.clone(), e))?;
+    file.take(MAX_DEFINITION).read_to_string(&mut text).map_err(|e| BuildError::Io(path, e))?;
     BuildDefinition::parse(DEFINITION_FILE, &text).map_err(BuildError::Definition)
 }
 
@@ -224,13 +229,19 @@ fn hand_over(tree: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Hashes the outputs: plain files only, reached through plain directories, so that a link cannot point the
-/// orchestrator at something else.
+/// Takes the outputs: plain files only, reached through plain directories and opened without following a link. Each is
+/// copied to a place of the orchestrator's own while it is hashed, and the copy is what is published: nothing that
+/// outlived the build could swap it.
 fn collect(
     target: &Target,
     tree: &Path,
+    work: &Path,
     provenance: &Provenance,
 ) -> Result<Vec<(PathBuf, BuildRecord)>, BuildError> {
+    let own = work.join("outputs");
+    fs::create_dir(&own).map_err(|e| BuildError::Io(own.clone(), e))?;
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o700))
+        .map_err(|e| BuildError::Io(own.clone(), e))?;
     let mut outputs = Vec::new();
     for output in &target.outputs {
         let mut path = tree.to_owned();
@@ -243,11 +254,33 @@ fn collect(
                 return Err(BuildError::Output(output.clone()));
             }
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-            .map_err(|e| BuildError::Io(path.clone(), e))?;
-        let digest = hash_file(&path).map_err(BuildError::Input)?;
         let name = parts.last().copied().unwrap_or_default().to_owned();
-        outputs.push((path, BuildRecord { name, digest, provenance: provenance.clone() }));
+        let copy = own.join(&name);
+        let digest = copy_and_hash(&path, &copy).map_err(|e| BuildError::Io(path.clone(), e))?;
+        outputs.push((copy, BuildRecord { name, digest, provenance: provenance.clone() }));
     }
     Ok(outputs)
+}
+
+fn copy_and_hash(from: &Path, to: &Path) -> io::Result<Digest> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    let fd = rustix::fs::open(from, flags | rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?;
+    let mut source = fs::File::from(fd);
+    if !source.metadata()?.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let mut target = fs::OpenOptions::new().write(true).create_new(true).open(to)?;
+    let mut hasher = attest::digest::Hasher::new(&[]);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = source.read(&mut buffer)?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        if piece.is_empty() {
+            break;
+        }
+        hasher.update(piece);
+        target.write_all(piece)?;
+    }
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    hasher.finish().first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }

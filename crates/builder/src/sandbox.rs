@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -113,9 +113,25 @@ impl Sandbox<'_> {
         }
     }
 
+    /// The end of the command's output; the rest may be gigabytes.
     fn last_lines(&self) -> String {
-        let bytes = fs::read(self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        const TAIL: i64 = 8 << 10;
+        let mut bytes = Vec::new();
+        let read = fs::File::open(self.log).and_then(|mut file| {
+            let length = file.metadata()?.len();
+            if length > TAIL.unsigned_abs() {
+                file.seek(io::SeekFrom::End(-TAIL))?;
+            }
+            file.take(TAIL.unsigned_abs()).read_to_end(&mut bytes)
+        });
+        if read.is_err() {
+            return String::new();
+        }
+        // the build chooses these bytes: none of them may drive a terminal
+        let text: String = String::from_utf8_lossy(&bytes)
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+            .collect();
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(15)).map(|l| format!("    {l}\n")).collect()
     }

@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
@@ -21,7 +21,7 @@ use crate::record::BuildRecord;
 /// The builder id that needs no user of its own, and that only a demo's trust root admits.
 pub const LOCAL_DEMO: &str = "https://portcullis.dev/builders/local-demo";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const MAX_RECORD: u64 = 4 << 20;
+const MAX_RECORD: usize = 4 << 20;
 
 /// What a signer works with.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct SignerConfig {
     pub builder_id: String,
     /// The key file, whose owner and mode are checked.
     pub key_file: PathBuf,
+    /// The user whose requests are signed: the orchestrator's. Without, only the demo's builder id is signed for.
+    pub allow_uid: Option<u32>,
     /// Whether to end after so many requests; nothing means never.
     pub requests: Option<u64>,
 }
@@ -72,7 +74,6 @@ pub fn serve(
     let mut served = 0;
     while config.requests.is_none_or(|limit| served < limit) {
         let (stream, _) = listener.accept().map_err(SignError::Io)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(SignError::Io)?;
         stream.set_write_timeout(Some(Duration::from_secs(10))).map_err(SignError::Io)?;
         let answer = match answer(&stream, config, signer, log) {
             Ok(bundle) => Object::new().with("bundle", bundle),
@@ -92,8 +93,7 @@ fn answer(
     log: &mut Log<Files>,
 ) -> Result<Json, SignError> {
     // the request is read whole before anything is answered: who is refused early could not read why
-    let mut line = String::new();
-    BufReader::new(stream.take(MAX_RECORD)).read_line(&mut line).map_err(SignError::Io)?;
+    let line = read_request(stream).map_err(SignError::Io)?;
     check_privileges(stream, config)?;
     let refuse = |why: String| SignError::Refused(why);
     let json = attest::json::parse(line.trim_end().as_bytes()).map_err(|e| refuse(e.to_string()))?;
@@ -106,30 +106,66 @@ fn answer(
     Ok(Bundle::write(&dsse, &signer.public().id(), &[receipt.to_entry(&body)]))
 }
 
-/// A production key is held by a user who is neither root nor the one who asks, and only that user can read it.
-fn check_privileges(stream: &UnixStream, config: &SignerConfig) -> Result<(), SignError> {
-    if config.builder_id == LOCAL_DEMO {
-        return Ok(());
+/// One line, within a size and one deadline for all of it: a requester that sends a byte now and then holds nobody up.
+fn read_request(mut stream: &UnixStream) -> io::Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 8192];
+    while !bytes.ends_with(b"\n") {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || bytes.len() > MAX_RECORD {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer)? {
+            0 => break,
+            n => bytes.extend(buffer.get(..n).unwrap_or_default()),
+        }
     }
-    let own = rustix::process::geteuid().as_raw();
+    String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+impl SignerConfig {
+    /// A production key is held by a user who is not root, who alone can read it, and who knows whom to sign for.
+    ///
+    /// # Errors
+    /// [`SignError::Privileges`] saying what is missing.
+    pub fn check(&self) -> Result<(), SignError> {
+        if self.builder_id == LOCAL_DEMO {
+            return Ok(());
+        }
+        let own = rustix::process::geteuid().as_raw();
+        let metadata = std::fs::metadata(&self.key_file).map_err(SignError::Io)?;
+        if own == 0 {
+            Err(self.refusal("it runs as root"))
+        } else if metadata.uid() != own {
+            Err(self.refusal("the key file belongs to another user"))
+        } else if metadata.mode() & 0o077 != 0 {
+            Err(self.refusal("the key file can be read by others"))
+        } else if self.allow_uid.is_none_or(|uid| uid == own) {
+            Err(self.refusal("--allow-uid does not name another user, the orchestrator's"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn refusal(&self, why: &str) -> SignError {
+        let id = &self.builder_id;
+        SignError::Privileges(format!(
+            "{why}; for {id} it needs a user of its own, --allow-uid with the orchestrator's, and a key file of mode 0600"
+        ))
+    }
+}
+
+/// Only the orchestrator's user is signed for.
+fn check_privileges(stream: &UnixStream, config: &SignerConfig) -> Result<(), SignError> {
+    config.check()?;
     let peer =
         rustix::net::sockopt::socket_peercred(stream).map_err(|e| SignError::Io(e.into()))?.uid.as_raw();
-    let metadata = std::fs::metadata(&config.key_file).map_err(SignError::Io)?;
-    let why = if own == 0 {
-        "it runs as root"
-    } else if own == peer {
-        "it runs as the same user as the build"
-    } else if metadata.uid() != own {
-        "the key file belongs to another user"
-    } else if metadata.mode() & 0o077 != 0 {
-        "the key file can be read by others"
-    } else {
+    if config.builder_id == LOCAL_DEMO || config.allow_uid == Some(peer) {
         return Ok(());
-    };
-    let id = &config.builder_id;
-    Err(SignError::Privileges(format!(
-        "{why}; for {id} it needs a user of its own, and a key file of mode 0600"
-    )))
+    }
+    Err(config.refusal(&format!("user {peer} asks, who is not the one named by --allow-uid")))
 }
 
 /// Asks the signer at a socket for a bundle.

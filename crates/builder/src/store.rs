@@ -30,8 +30,8 @@ pub enum StoreError {
         /// What came.
         found: Digest,
     },
-    /// The kind of URI is not fetched.
-    Scheme(String),
+    /// Nobody has put it there.
+    Missing(String, Digest),
 }
 
 impl fmt::Display for StoreError {
@@ -41,10 +41,10 @@ impl fmt::Display for StoreError {
             Self::Digest { uri, wanted, found } => {
                 write!(f, "the input {uri} is not the one declared: wanted {wanted}, found {found}")
             }
-            Self::Scheme(uri) => {
+            Self::Missing(uri, digest) => {
                 write!(
                     f,
-                    "the input {uri} is not in the store, and only file: URIs are fetched; put it there first: portcullis builder put FILE"
+                    "the input {uri} ({digest}) is not in the store; put it there with `portcullis builder put FILE`, or name its store with --store DIR"
                 )
             }
         }
@@ -88,29 +88,21 @@ impl Store {
         Ok(digest)
     }
 
-    /// The file of an input: from the store, or fetched into it. The bytes are hashed each time; what has another
-    /// digest never reaches a build.
+    /// The file of an input, from the store alone. The bytes are hashed each time; what has another digest never
+    /// reaches a build. A `file:` URI is not followed: a build definition could name the orchestrator's own files.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn fetch(&self, input: &Input) -> Result<PathBuf, StoreError> {
         let path = self.path(&input.digest);
-        if !path.exists() {
-            let Some(file) = input.uri.strip_prefix("file://").or(input.uri.strip_prefix("file:")) else {
-                return Err(StoreError::Scheme(input.uri.clone()));
-            };
-            self.put(Path::new(file))?;
+        if !path.is_file() {
+            return Err(StoreError::Missing(input.uri.clone(), input.digest.clone()));
         }
-        let found = if path.exists() { hash_file(&path)? } else { self.found(&input.uri)? };
+        let found = hash_file(&path)?;
         if found != input.digest {
             return Err(StoreError::Digest { uri: input.uri.clone(), wanted: input.digest.clone(), found });
         }
         Ok(path)
-    }
-
-    /// The digest of what a `file:` URI names now, for the message.
-    fn found(&self, uri: &str) -> Result<Digest, StoreError> {
-        hash_file(Path::new(uri.strip_prefix("file://").or(uri.strip_prefix("file:")).unwrap_or(uri)))
     }
 }
 

@@ -38,6 +38,8 @@ fn everything_wrong_with_a_definition_has_its_place() {
         (target("command: make, outputs: [a]"), "a list", 3),
         (target("command: [make], outputs: [/etc/passwd]"), "no path below the source", 3),
         (target("command: [make], outputs: [a/../../b]"), "no path below the source", 3),
+        (target("command: [make], outputs: [a/x, b/x]"), "cannot be published under its name", 3),
+        (target("command: [make], outputs: [x.sigstore.json]"), "cannot be published under its name", 3),
         (target("command: [make], outputs: [a], environment: { PATH: /evil }"), "fixed in every build", 3),
         (target("command: [make], outputs: [a], environment: { LD_PRELOAD: x }"), "fixed in every build", 3),
         (target("command: [make], outputs: [a], time: forever"), "span of time", 3),
@@ -126,6 +128,7 @@ fn an_input_with_another_digest_never_reaches_a_build() {
     ));
     // somebody edits the store: the bytes are hashed each time
     let digest = store.put(&file).unwrap();
+    assert!(store.fetch(&input(uri, b"substituted")).is_ok());
     std::fs::write(dir.path().join("store/sha256").join(digest.hex()), b"evil").unwrap();
     assert!(matches!(store.fetch(&input("x".to_owned(), b"substituted")), Err(StoreError::Digest { .. })));
 }

@@ -35,6 +35,8 @@ pub(crate) struct Cli {
         hide_env = true
     )]
     pub(crate) color: Color,
+    #[arg(long, global = true, env = "NO_COLOR", hide = true)]
+    pub(crate) no_color: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

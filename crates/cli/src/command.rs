@@ -34,7 +34,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Threats(args) => threats::run(&args, output),
         Command::Log(command) => log::run(&command, output),
         Command::Replay(args) => replay::run(&args, output),
-        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),
     }
 }

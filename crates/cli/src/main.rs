@@ -15,9 +15,15 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    let output = output::Output::new(cli.format, cli.color);
-    match command::run(cli.command, &output) {
-        Ok(exit) => exit.into(),
-        Err(failure) => output.failure(&failure).into(),
+    let no_color = cli.no_color.is_some_and(|value| !value.is_empty());
+    let output = output::Output::new(cli.format, cli.color, no_color);
+    let exit = match command::run(cli.command, &output) {
+        Ok(exit) => exit,
+        Err(failure) => output.failure(&failure),
+    };
+    if output.is_lost() {
+        eprintln!("error: the result could not be written to standard output");
+        return failure::Exit::Failed.into();
     }
+    exit.into()
 }

@@ -132,44 +132,55 @@ fn a_production_signer_refuses_to_share_a_user() {
     let Some(kept) = Kept::new() else { return };
     let work = tempfile::tempdir().unwrap();
     let at = |name: &str| path(&work.path().join(name)).to_owned();
-    let mut signer = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+    let key = kept.at("builder/local-demo.key");
+    let args = [
+        "builder",
+        "signer",
+        "--builder-id",
+        "https://ci.example/official",
+        "--socket",
+        &at("s"),
+        "--key",
+        &key,
+    ];
+    let text = expect(2, &[&args[..], &["--log", &at("log"), "--log-key", &at("log.key")]].concat());
+    let why = if is_root() { "it runs as root" } else { "--allow-uid does not name another user" };
+    assert!(
+        text.contains("refuses to sign") && text.contains(why) && text.contains("a user of its own"),
+        "{text}"
+    );
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "no socket, no log");
+}
+
+/// A signer of its own user, started with more arguments.
+fn start_signer(work: &Path, more: &[&str]) -> std::process::Child {
+    let home = work.join("signer");
+    let at = |name: &str| path(&home.join(name)).to_owned();
+    let mut signer = Command::new("setpriv")
+        .args(["--reuid=12345", "--regid=12345", "--clear-groups", "--"])
+        .arg(work.join("portcullis"))
         .args(["builder", "signer", "--builder-id", "https://ci.example/official", "--requests", "1"])
         .args([
             "--socket",
             &at("s"),
             "--key",
-            &kept.at("builder/local-demo.key"),
+            &at("ci.key"),
             "--log",
             &at("log"),
             "--log-key",
             &at("log.key"),
         ])
+        .args(more)
         .spawn()
         .unwrap();
-    while !Path::new(&at("s")).exists() {
+    for _ in 0..1000 {
+        if home.join("s").exists() {
+            return signer;
+        }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    let (source, store) = (kept.at("source"), kept.at("store"));
-    let text = expect(
-        2,
-        &[
-            "build",
-            &source,
-            "--ref",
-            "main",
-            "--target",
-            "tree",
-            "--out",
-            &at("out"),
-            "--signer",
-            &at("s"),
-            "--store",
-            &store,
-        ],
-    );
-    signer.wait().unwrap();
-    assert!(text.contains("refuses to sign") && text.contains("a user of its own"), "{text}");
-    assert_eq!(fs::read_dir(at("out")).unwrap().count(), 0, "nothing was published");
+    signer.kill().unwrap();
+    panic!("the signer did not start");
 }
 
 #[test]
@@ -192,43 +203,20 @@ fn a_production_signer_under_its_own_user_signs() {
     for name in ["ci.key", "ci.pub", ""] {
         std::os::unix::fs::chown(home.join(name), Some(12345), Some(12345)).unwrap();
     }
-    let mut signer = Command::new("setpriv")
-        .args(["--reuid=12345", "--regid=12345", "--clear-groups", "--"])
-        .arg(&binary)
-        .args(["builder", "signer", "--builder-id", "https://ci.example/official", "--requests", "1"])
-        .args([
-            "--socket",
-            &at("s"),
-            "--key",
-            &at("ci.key"),
-            "--log",
-            &at("log"),
-            "--log-key",
-            &at("log.key"),
-        ])
-        .spawn()
-        .unwrap();
-    while !Path::new(&at("s")).exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
     let (source, store, out) = (kept.at("source"), kept.at("store"), work.path().join("out"));
-    expect(
-        0,
-        &[
-            "build",
-            &source,
-            "--ref",
-            "main",
-            "--target",
-            "tree",
-            "--out",
-            path(&out),
-            "--signer",
-            &at("s"),
-            "--store",
-            &store,
-        ],
-    );
+    let build = |exit| {
+        let socket = at("s");
+        let args =
+            ["build", &source, "--ref", "main", "--target", "tree", "--out", path(&out), "--signer", &socket];
+        expect(exit, &[&args[..], &["--store", &store]].concat())
+    };
+    // somebody who is not the one it signs for
+    let mut signer = start_signer(work.path(), &["--allow-uid", "4711"]);
+    let text = build(2);
+    signer.wait().unwrap();
+    assert!(text.contains("user 0 asks") && fs::read_dir(&out).unwrap().count() == 0, "{text}");
+    let mut signer = start_signer(work.path(), &["--allow-uid", "0"]);
+    build(0);
     signer.wait().unwrap();
     let bundle = out.join("tree.sigstore.json");
     let text = expect(
@@ -546,4 +534,119 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
     }
     assert!(changed > 20);
     expect(0, &["log", "verify", path(&log)]);
+}
+
+/// Each was shown to work once, by somebody who was asked to attack the builder.
+#[test]
+fn a_hostile_repository_cannot_make_provenance_or_the_build_lie() {
+    let Some(kept) = Kept::new() else { return };
+    let work = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(&work.path().join(name)).to_owned();
+    let (store, state) = (kept.at("store"), at("state"));
+    let hostile = work.path().join("hostile");
+    fs::create_dir(&hostile).unwrap();
+    let definition = fs::read_to_string(kept.at("source/portcullis.build.yaml")).unwrap();
+    let toolchain = definition.lines().find(|l| l.trim().starts_with("sha256:")).unwrap().trim().to_owned();
+    let define = |inputs: &str, command: &str| {
+        let text = format!(
+            "toolchain: {{ uri: toolchain:this-machine-c, {toolchain} }}\n{inputs}targets:\n  t:\n    command: [sh, -c, \"{command}\"]\n    outputs: [out]\n"
+        );
+        fs::write(hostile.join("portcullis.build.yaml"), text).unwrap();
+        git(&hostile, &["add", "."]);
+        git(&hostile, &["commit", "--quiet", "--allow-empty", "-m", "x"]);
+    };
+    let build = |exit: i32, reference: &str| {
+        expect(
+            exit,
+            &[
+                "build",
+                path(&hostile),
+                "--ref",
+                reference,
+                "--target",
+                "t",
+                "--out",
+                &at("out"),
+                "--store",
+                &store,
+                "--state",
+                &state,
+            ],
+        )
+    };
+    git(&hostile, &["init", "--quiet", "--initial-branch=main"]);
+    // a definition that names the builder's own key: not read, not copied, its digest not told
+    fs::write(at("secret"), "the key").unwrap();
+    let digest = attest::Digest::sha256(b"the key").hex();
+    define(
+        &format!("inputs: [{{ uri: \"file://{}\", sha256: \"{digest}\", name: k }}]\n", at("secret")),
+        "cp /build/inputs/k out",
+    );
+    assert!(build(2, "main").contains("is not in the store"));
+    // a branch that is named like a tag
+    define("", "echo x > out");
+    git(&hostile, &["branch", "refs/tags/v9.9.9"]);
+    assert!(build(2, "refs/tags/v9.9.9").contains("no branch or tag `refs/tags/v9.9.9`"));
+    // attributes that would show the compiler another text than the commit holds
+    fs::write(hostile.join("text"), [0xef, 0xbe, 0x82, 0xef, 0xbd, 0xa5, b'\n']).unwrap();
+    git(&hostile, &["add", "text"]);
+    git(&hostile, &["commit", "--quiet", "-m", "text"]);
+    fs::write(hostile.join(".gitattributes"), "text text working-tree-encoding=SHIFT_JIS\n").unwrap();
+    git(&hostile, &["add", ".gitattributes"]);
+    define("", "cp text out");
+    build(0, "main");
+    let committed = Command::new("git")
+        .args(["-C", path(&hostile), "cat-file", "blob", "HEAD:text"])
+        .output()
+        .unwrap()
+        .stdout;
+    assert_eq!(
+        fs::read(work.path().join("out/out")).unwrap(),
+        committed,
+        "the bytes of the commit, and no others"
+    );
+    // an output that is a link to something of the host's
+    define("", "ln -s /etc/passwd out");
+    assert!(build(2, "main").contains("made no plain file"));
+    // an author whose address forges an entry of the history
+    let forged = "m@x\u{1e}FORGED\u{1f}NOPARENT\u{1f}bob@x";
+    let status = Command::new("git")
+        .args([
+            "-C",
+            path(&hostile),
+            "-c",
+            "user.name=M",
+            "-c",
+            &format!("user.email={forged}"),
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            "f",
+        ])
+        .status()
+        .unwrap();
+    if status.success() {
+        assert!(build(2, "main").contains("control characters"));
+    }
+    assert!(
+        expect(
+            2,
+            &[
+                "build",
+                "https://user:token@example.com/x",
+                "--ref",
+                "main",
+                "--target",
+                "t",
+                "--out",
+                &at("o2"),
+                "--store",
+                &store,
+                "--state",
+                &state
+            ]
+        )
+        .contains("with a user in it")
+    );
 }

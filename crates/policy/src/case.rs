@@ -71,13 +71,8 @@ impl Case {
         }
         let uri = crate::redact::without_credentials(request.artifact.uri());
         request.artifact = Artifact::new(&uri, request.artifact.digests().clone());
-        let mut seen = Vec::new();
-        request.envelopes.retain(|e| {
-            let digest = Digest::sha256(&e.bytes);
-            let is_new = !seen.contains(&digest);
-            seen.push(digest);
-            is_new
-        });
+        let mut seen = std::collections::BTreeSet::new();
+        request.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));
         Self { request, frame }
     }
 

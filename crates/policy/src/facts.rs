@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     /// Proven to be about the commit or tree that the judged provenance names.
     about_source: Vec<Evidence>,
     choice: Choice,
+    /// Whether there is evidence about some commit, and no provenance that says whether it is this artifact's.
+    has_unplaced: bool,
 }
 
 /// The provenance that rules read, and the builder whose word it is.
@@ -44,6 +46,9 @@ enum Choice {
     Refused(usize),
 }
 
+/// More pieces of evidence than any policy asks for; each costs a signature check.
+const MAX_ENVELOPES: usize = 64;
+
 /// What opening gave: facts, findings about envelopes, or that it cannot be decided.
 pub(crate) struct Gathered<'a> {
     pub(crate) facts: Facts<'a>,
@@ -63,7 +68,11 @@ pub(crate) fn gather<'a>(
 ) -> Result<Gathered<'a>, String> {
     let mut findings = Vec::new();
     let mut attestations = Vec::new();
-    for submitted in &case.request().envelopes {
+    let count = case.request().envelopes.len();
+    if count > MAX_ENVELOPES {
+        findings.push(evidence::too_many(count, MAX_ENVELOPES));
+    }
+    for submitted in case.request().envelopes.iter().take(MAX_ENVELOPES) {
         let envelope = match Envelope::parse(&submitted.bytes) {
             Ok(envelope) => envelope,
             Err(e) => {
@@ -83,7 +92,8 @@ pub(crate) fn gather<'a>(
     check_clock(case, &attestations)?;
     let (about_artifact, elsewhere) = split(attestations, case.artifact());
     let choice = choose(&about_artifact, policy, case, root);
-    let mut facts = Facts { case, root, about_artifact, about_source: Vec::new(), choice };
+    let mut facts =
+        Facts { case, root, about_artifact, about_source: Vec::new(), choice, has_unplaced: false };
     let source = facts.provenance().and_then(|judged| judged.evidence.source_artifact());
     let consequences = facts.place_elsewhere(elsewhere, source.as_ref(), &mut findings);
     Ok(Gathered { facts, findings, consequences })
@@ -164,6 +174,7 @@ impl<'a> Facts<'a> {
                     });
                     // without a judged provenance nothing says which commit the artifact came from
                     if source.is_none() && is_of_commit {
+                        self.has_unplaced = true;
                         consequences.push(finding);
                     } else {
                         findings.push(finding);
@@ -195,6 +206,12 @@ impl<'a> Facts<'a> {
     /// The evidence about the artifact and that about its source.
     pub fn all(&self) -> impl Iterator<Item = &Evidence> {
         self.about_artifact.iter().chain(&self.about_source)
+    }
+
+    /// Whether evidence about a commit was submitted that nothing ties to the artifact.
+    #[must_use]
+    pub fn has_unplaced(&self) -> bool {
+        self.has_unplaced
     }
 
     /// The reviews of the source.

@@ -148,6 +148,7 @@ impl Policy {
             NameKind::Signer => root.principal(&used.name).is_some(),
             NameKind::Role(role) => root.principal(&used.name).is_some_and(|p| p.roles.contains(&role)),
             NameKind::Group => root.group(&used.name).is_some(),
+            NameKind::Log => root.log(&used.name).is_some(),
         };
         let groups = self.breakglass.iter().map(|b| &b.group);
         all.flat_map(|r| r.check.names()).chain(groups).filter(|used| !is_known(used)).cloned().collect()

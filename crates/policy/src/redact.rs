@@ -8,7 +8,7 @@ use attest::Json;
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
-const SECRET_WORDS: [&str; 11] = [
+const SECRET_WORDS: [&str; 17] = [
     "password",
     "passwd",
     "passphrase",
@@ -20,6 +20,12 @@ const SECRET_WORDS: [&str; 11] = [
     "private_key",
     "privatekey",
     "credential",
+    "_pass",
+    "pwd",
+    "authorization",
+    "access_key",
+    "accesskey",
+    "connection_string",
 ];
 
 /// Replaces every secret in `value`.
@@ -34,6 +40,8 @@ pub fn redact(value: &mut Json) {
             for (key, value) in object.iter_mut() {
                 let whole = (is_secret && matches!(key, "data" | "stringData"))
                     || (name && key == "value")
+                    // kubectl keeps the whole object here, Secrets included, as one text
+                    || key == "kubectl.kubernetes.io/last-applied-configuration"
                     || (is_secret_name(key) && !matches!(key, "secretName" | "secretKeyRef" | "secretRef"));
                 if whole { redact_all(value) } else { redact(value) }
             }
@@ -65,6 +73,15 @@ fn redact_text(text: &mut String) {
         *text = REDACTED.to_owned();
         return;
     }
+    // `--password=x` among arguments
+    if let Some((name, value)) = text.split_once('=')
+        && name.starts_with('-')
+        && is_secret_name(name)
+        && !value.is_empty()
+    {
+        *text = format!("{name}={REDACTED}");
+        return;
+    }
     *text = without_credentials(text);
 }
 
@@ -85,7 +102,7 @@ mod tests {
 
     #[test]
     fn secrets_of_every_shape_are_gone_and_the_rest_stays() {
-        let text = r#"{"kind":"Pod","spec":{"containers":[{"image":"shop","args":["--debug"],
+        let text = r#"{"kind":"Pod","spec":{"containers":[{"image":"shop","args":["--debug","--db-password=hunter2"],"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{hunter2}"},"headers":{"Authorization":"hunter2"},
             "env":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"MODE","value":"prod"}]}],
             "volumes":[{"secret":{"secretName":"hunter2"}}],"url":"https://bob:hunter2@db.example/x",
             "auth":"Bearer hunter2","k":"-----BEGIN PRIVATE KEY-----\nhunter2"},

@@ -75,6 +75,8 @@ pub enum NameKind {
     Role(Role),
     /// A group of people.
     Group,
+    /// A log.
+    Log,
 }
 
 /// A rule as one policy requires it.

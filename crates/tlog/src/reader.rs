@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use attest::merkle::{Hash, node_hash};
+use attest::merkle::{Hash, leaf_hash, node_hash};
 
 use crate::storage::Storage;
 use crate::tile;
@@ -85,7 +85,7 @@ impl<'a, S: Storage> Reader<'a, S> {
         entries.filter(|e| as_u64(e.len()) == width).ok_or(ReadError::Malformed(path))
     }
 
-    /// One entry.
+    /// One entry, compared with its leaf hash.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -95,7 +95,12 @@ impl<'a, S: Storage> Reader<'a, S> {
         }
         let mut entries = self.entries(index / tile::WIDTH)?;
         let at = usize::try_from(index % tile::WIDTH).unwrap_or(usize::MAX);
-        Ok(entries.swap_remove(at))
+        let entry = entries.swap_remove(at);
+        // a bundle that was edited alone must not be believed by who reads a single entry
+        if self.hashes(0, index / tile::WIDTH)?.get(at) != Some(&leaf_hash(&entry)) {
+            return Err(ReadError::Malformed(format!("record {index}")));
+        }
+        Ok(entry)
     }
 
     /// The root.

@@ -26,6 +26,8 @@ pub struct LogFact {
     pub log: String,
     /// The leaf's place.
     pub index: u64,
+    /// The id of the key whose signature the leaf is about. It proves nothing about another signature.
+    pub key: String,
     /// The witnesses that cosigned the checkpoint, by their names in the trust root.
     pub witnesses: Vec<String>,
     /// The earliest time at which a witness saw it.
@@ -76,7 +78,8 @@ pub fn leaf_body(dsse: &Dsse, envelope: &Digest, key: &PublicKey) -> Vec<u8> {
 
 impl TrustRoot {
     /// The facts that the entries prove. An entry of a log that the trust root does not know proves nothing and
-    /// harms nothing; one of a known log must hold. The same log twice is one fact, the first.
+    /// harms nothing; one of a known log must hold. The same log twice, for one
+    /// key, is one fact, the first.
     pub(super) fn check_logs(
         &self,
         envelope: &Envelope,
@@ -96,13 +99,14 @@ impl TrustRoot {
             if entry.size != checkpoint.size || root != Some(checkpoint.root) {
                 return Err(LogProofError::Inclusion);
             }
-            check_leaf(envelope, &entry.body)?;
+            let logged_key = check_leaf(envelope, &entry.body)?;
             let seen: Vec<(&str, Timestamp)> =
                 self.witnesses().filter_map(|(name, key)| Some((name, note.cosigned_at(key)?))).collect();
-            if facts.iter().all(|fact| fact.log != log) {
+            if facts.iter().all(|fact| fact.log != log || fact.key != logged_key) {
                 facts.push(LogFact {
                     log: log.to_owned(),
                     index: entry.index,
+                    key: logged_key,
                     witnesses: seen.iter().map(|(name, _)| (*name).to_owned()).collect(),
                     time: seen.iter().map(|(_, time)| *time).min(),
                 });
@@ -112,7 +116,8 @@ impl TrustRoot {
     }
 }
 
-fn check_leaf(envelope: &Envelope, body: &[u8]) -> Result<(), LogProofError> {
+/// The id of the key whose signature the leaf logs.
+fn check_leaf(envelope: &Envelope, body: &[u8]) -> Result<String, LogProofError> {
     let Form::Bundle(bundle) = envelope.form() else { return Err(LogProofError::OtherSignature) };
     let Content::Dsse(dsse) = &bundle.content else { return Err(LogProofError::OtherSignature) };
     let leaf = json::parse(body).or(Err(LogProofError::Leaf))?;
@@ -125,7 +130,7 @@ fn check_leaf(envelope: &Envelope, body: &[u8]) -> Result<(), LogProofError> {
     if !same_payload || key.verify(&dsse.pae(), &ours.bytes).is_err() {
         return Err(LogProofError::OtherSignature);
     }
-    Ok(())
+    Ok(key.id())
 }
 
 fn read_leaf(leaf: &Json) -> Result<(&str, &str, &str), ShapeError> {

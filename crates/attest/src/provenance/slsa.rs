@@ -46,7 +46,7 @@ impl Provenance {
         let none = Object::new();
         let internal = definition.optional_object("internalParameters")?.unwrap_or(&none);
         let inputs = definition.optional_array("resolvedDependencies")?;
-        let source = take_source(&mut external, inputs)?;
+        let (source, resolved) = take_source(&mut external, inputs)?;
         let target = match external.get("target") {
             Some(Json::String(target)) => Some(target.clone()),
             _ => None,
@@ -63,8 +63,8 @@ impl Provenance {
                 external.set(key, value.clone());
             }
         }
-        let is_source = |item: &Json| source.is_some() && role(item) == Some("source");
-        let others = inputs.iter().enumerate().filter(|(_, item)| !is_source(item));
+        // only the one that was taken for the source is no dependency, whatever others say of themselves
+        let others = inputs.iter().enumerate().filter(|(i, _)| Some(*i) != resolved);
         let dependencies = others
             .map(|(i, item)| {
                 read_dependency(item).map_err(|e| e.within(&format!("resolvedDependencies[{i}]")))
@@ -197,7 +197,10 @@ fn role(item: &Json) -> Option<&str> {
 
 /// Takes `source` out of the external parameters and joins it with the resolved dependency that gives its version:
 /// the one whose annotation says so, else the one with the same repository (never simply the first).
-fn take_source(external: &mut Object, inputs: &[Json]) -> Result<Option<Source>, ShapeError> {
+fn take_source(
+    external: &mut Object,
+    inputs: &[Json],
+) -> Result<(Option<Source>, Option<usize>), ShapeError> {
     let mut source = match external.get("source") {
         Some(Json::Object(given)) if given.get("repository").is_some() => {
             if let Some((unknown, _)) = given.iter().find(|(k, _)| !matches!(*k, "repository" | "ref")) {
@@ -218,18 +221,19 @@ fn take_source(external: &mut Object, inputs: &[Json]) -> Result<Option<Source>,
             let reference = reference.map(str::to_owned);
             Source { repository: repository.to_owned(), reference, ..Source::default() }
         }
-        _ => return Ok(None),
+        _ => return Ok((None, None)),
     };
     external.remove("source");
     let is_same = |item: &&Json| {
         let uri = item.as_object().ok().and_then(|o| o.optional_string("uri").ok()?);
         uri.is_some_and(|uri| is_repository(uri, &source.repository))
     };
-    let resolved = inputs.iter().find(|i| role(i) == Some("source")).or_else(|| inputs.iter().find(is_same));
-    if let Some(resolved) = resolved {
-        read_resolved_source(&mut source, resolved.as_object()?)?;
+    let marked = inputs.iter().position(|i| role(i) == Some("source"));
+    let resolved = marked.or_else(|| inputs.iter().position(|i| is_same(&i)));
+    if let Some(item) = resolved.and_then(|i| inputs.get(i)) {
+        read_resolved_source(&mut source, item.as_object()?)?;
     }
-    Ok(Some(source))
+    Ok((Some(source), resolved))
 }
 
 /// Whether `git+REPOSITORY@REF` names this repository; compared as a text, since repositories may hold an `@` of their own.

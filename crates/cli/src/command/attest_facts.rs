@@ -193,6 +193,10 @@ fn write(kind: &str, predicate_type: &str, predicate: Object, common: &Common) -
     let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[&key])
         .map_err(|e| Failure::new("the fact cannot be signed").line("found", &e.to_string()))?;
     let bundle = Bundle::write(&dsse, &key.public().id(), &[]);
+    if out.exists() {
+        return Err(Failure::new(&format!("{} is there already", out.display()))
+            .line("fix", "name another file: --out FILE; nothing is overwritten"));
+    }
     keys::write(&out, &format!("{bundle}\n"))?;
     Ok(out)
 }

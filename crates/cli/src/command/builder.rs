@@ -15,8 +15,8 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
-    /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with a
-    /// key file of mode 0600 that belongs to that user.
+    /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
+    /// --allow-uid naming the orchestrator's user, and a key file of mode 0600 that belongs to its own.
     Signer {
         /// The socket to listen on; made here, and readable by whoever may ask
         #[arg(long, value_name = "SOCKET")]
@@ -36,6 +36,9 @@ pub(crate) enum Command {
         /// The log's name, in its checkpoints
         #[arg(long, value_name = "NAME", default_value = "portcullis.local/builds")]
         origin: String,
+        /// The user whose requests are signed: the orchestrator's; needed for any builder id but the demo's
+        #[arg(long, value_name = "UID")]
+        allow_uid: Option<u32>,
         /// End after so many requests
         #[arg(long, value_name = "N")]
         requests: Option<u64>,
@@ -60,10 +63,27 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Signer { socket, key, builder_id, log, log_key, origin, requests, passphrase } => {
+        Command::Signer {
+            socket,
+            key,
+            builder_id,
+            log,
+            log_key,
+            origin,
+            allow_uid,
+            requests,
+            passphrase,
+        } => {
             let secret = input::secret_key(key, passphrase)?;
-            let config =
-                SignerConfig { builder_id: builder_id.clone(), key_file: key.clone(), requests: *requests };
+            let config = SignerConfig {
+                builder_id: builder_id.clone(),
+                key_file: key.clone(),
+                allow_uid: *allow_uid,
+                requests: *requests,
+            };
+            config
+                .check()
+                .map_err(|e| Failure::new("the signer does not start").line("found", &e.to_string()))?;
             let lock = tlog::Files::new(log).lock();
             let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
             let mut log = keys::log(log, origin, log_key)?;
@@ -82,6 +102,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 fn listen(socket: &Path) -> std::io::Result<UnixListener> {
     let early = socket.with_extension("starting");
     let listener = UnixListener::bind(&early)?;
+    // who may ask is checked for each request; the socket itself keeps nobody out
+    std::fs::set_permissions(&early, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
     std::fs::rename(&early, socket)?;
     Ok(listener)
 }

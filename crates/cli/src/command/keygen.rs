@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "p256")]
     algorithm: Algorithm,
     /// Do not encrypt the private key
-    #[arg(long)]
+    #[arg(long, conflicts_with = "passphrase_file")]
     no_passphrase: bool,
     #[command(flatten)]
     passphrase: Passphrase,

@@ -9,8 +9,11 @@ use crate::args::Cli;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
-pub(crate) fn completions(shell: clap_complete::Shell) -> Exit {
-    clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
+pub(crate) fn completions(shell: clap_complete::Shell, output: &Output) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+    // the script itself is the result in every format
+    output.script(&String::from_utf8_lossy(&script));
     Exit::Clean
 }
 

@@ -58,6 +58,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let attestation = root.open(&envelope, at).map_err(|e| match e {
         OpenError::CertificateNotSupported => not_supported(),
+        OpenError::UnknownSigner if args.key.is_some() => refused(
+            &format!("{} is not authentic", submitted.name),
+            "no signature on it verifies under the key that was given",
+        )
+        .line("fix", "give the key of the one who signed it, or the bundle that this key signed"),
         e => refused(&format!("{} is not authentic", submitted.name), &e.to_string()),
     })?;
     let digests: DigestSet = input::digests(&args.input, &envelope.mentioned_algorithms())?;

@@ -24,6 +24,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let (leaves, _) = records(&args.dir, &args.key.read(&args.dir)?, None)?;
+    if let Some(wanted) = args.index.filter(|i| leaves.iter().all(|(index, _)| index != i)) {
+        return Err(Failure::new(&format!("there is no record {wanted}"))
+            .line("found", &format!("{} records, from 0", leaves.len())));
+    }
     let blobs = Blobs::new(Files::new(&args.dir));
     let (mut same, mut differing, mut text) = (0_i64, Vec::new(), String::new());
     for (index, leaf) in leaves.iter().filter(|(i, _)| args.index.is_none_or(|wanted| wanted == *i)) {
@@ -48,6 +52,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         }
     }
     let count = differing.len();
+    if same == 0 && count == 0 {
+        return Err(Failure::new("there is no decision to replay")
+            .line("found", &format!("{} records, none of them a decision", leaves.len()))
+            .line("fix", "name the folder of a decision log"));
+    }
     text.push_str(&format!("{same} decisions are the same, byte for byte; {count} differ\n"));
     output.result(&text, || {
         Json::from(Object::new().with("same", same).with("differ", Json::Array(differing)))

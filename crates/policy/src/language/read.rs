@@ -23,7 +23,30 @@ impl Policy {
     }
 }
 
+/// What a file is instead, where its keys say so: better than telling somebody to empty their trust root.
+fn other_kind(node: &Node) -> Option<LoadError> {
+    let keys: Vec<&str> = node.entries().ok()?.map(|(key, ..)| key).collect();
+    let has = |key: &str| keys.contains(&key);
+    let kind = match () {
+        () if has("require") || has("environment") => return None,
+        () if has("guardrails") => "guardrails",
+        () if has("tests") && has("book") => "policy tests",
+        () if has("targets") => "a build definition",
+        () if has("version") || has("builders") || has("signers") => "a trust root",
+        () => return None,
+    };
+    Some(
+        LoadError::new(&node.place, &format!("this is {kind}, and no policy"))
+            .wanted("a folder that holds policies alone")
+            .fix("name the folder with the policies, or move this file out of it"),
+    )
+}
+
 fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<Policy> {
+    if let Some(error) = other_kind(node) {
+        problems.push(error);
+        return None;
+    }
     let fields = Fields::read(node, "a policy", &KEYS, problems)?;
     let environment = fields.required("environment", problems).and_then(|n| read_environment(n, problems));
     let artifacts = fields.required("artifact", problems).and_then(|n| read_artifacts(n, problems));

@@ -19,7 +19,8 @@ pub(crate) const RULE: Rule = Rule {
            these recalls what matches all of them, and a version or time that the provenance does not say counts as \
            recalled. One signer must meet (1) to (4) alone. Where more than one provenance is submitted, evidence-unambiguous \
            refuses, and this rule adds nothing. Rules that read provenance read it only where this rule is \
-           met, and a policy that has one of them must have this one.",
+           met, and a policy that has one of them must have this one. A tool that the provenance does not name cannot be \
+           recalled by its digest: ask for `tools` where that matters.",
     example: "built-by: [official-ci]",
     threats: &["T3", "T5", "T7", "T9", "T10"],
     reads_provenance: false,

@@ -20,7 +20,7 @@ pub(crate) const READABLE: Rule = Rule {
     docs: "Every envelope that is submitted must be a DSSE envelope, a Sigstore bundle (0.1 to 0.3) or a JWT, in strict \
            JSON: no duplicate keys, no fractions, no integers past 2^53, no byte order mark, nothing after the end. \
            An envelope that cannot be read refuses the deployment, even where other evidence would do: an error never \
-           reads as absence.",
+           reads as absence. At most 64 envelopes are read.",
     example: "",
     threats: &["T5"],
     reads_provenance: false,
@@ -87,6 +87,16 @@ pub(crate) fn unreadable(name: &str, error: &EnvelopeError) -> Finding {
     .found(&error.to_string())
     .within(name)
     .or(&format!("leave {name} out, if no rule needs it"))
+}
+
+pub(crate) fn too_many(count: usize, most: usize) -> Finding {
+    Finding::new(
+        READABLE.name,
+        "more evidence was submitted than is read",
+        "submit only what the policy's rules need",
+    )
+    .wanted_always(&format!("at most {most} envelopes"))
+    .found(&format!("{count} envelopes"))
 }
 
 pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {

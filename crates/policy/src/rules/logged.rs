@@ -5,7 +5,7 @@ use attest::{Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, object_schema, string_schema};
+use crate::rule::{Check, NameKind, NameUse, Rule, object_schema, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "logged",
@@ -27,7 +27,7 @@ pub(crate) const RULE: Rule = Rule {
 
 #[derive(Debug)]
 struct Logged {
-    log: String,
+    log: [NameUse; 1],
     witnesses: u64,
     place: Place,
 }
@@ -40,21 +40,30 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         None => 0,
     };
     Some(Box::new(Logged {
-        log: problems.keep(log.string())?.to_owned(),
+        log: [NameUse {
+            name: problems.keep(log.string())?.to_owned(),
+            kind: NameKind::Log,
+            place: log.place.clone(),
+        }],
         witnesses,
         place: node.place.clone(),
     }))
 }
 
 impl Check for Logged {
+    fn names(&self) -> &[NameUse] {
+        &self.log
+    }
+
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let finding = |message: &str, found: &str, fix: &str| {
-            let wanted = format!("a proof for the log {}, seen by {} witnesses", self.log, self.witnesses);
+            let wanted =
+                format!("a proof for the log {}, seen by {} witnesses", self.log_name(), self.witnesses);
             Finding::new(RULE.name, message, fix).wanted(&wanted, &self.place).found(found)
         };
         let submit = "submit the bundle as the builder wrote it: the proof is in it";
         let Some(Judged { evidence, provenance: _, .. }) = facts.provenance() else { return Vec::new() };
-        let fact = evidence.attestation().logged().iter().find(|f| f.log == self.log);
+        let fact = evidence.attestation().logged().iter().find(|f| f.log == self.log_name());
         let Some(fact) = fact else {
             let message = "nothing proves that the provenance is in the log";
             return vec![
@@ -73,5 +82,12 @@ impl Check for Logged {
             finding(message, &found, "wait until the witnesses have cosigned, and fetch the bundle again")
                 .within(&describe(evidence)),
         ]
+    }
+}
+
+impl Logged {
+    fn log_name(&self) -> &str {
+        let [log] = &self.log;
+        &log.name
     }
 }

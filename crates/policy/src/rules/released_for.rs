@@ -66,7 +66,7 @@ impl Check for ReleasedFor {
         }
         let found = if others.is_empty() { "no release".to_owned() } else { others.join("; ") };
         let fix = format!(
-            "have a releaser release it: portcullis attest release --for {} ARTIFACT",
+            "have a releaser release it: portcullis attest release ARTIFACT --purl PURL --for {} --key RELEASER.key",
             self.environment
         );
         vec![

@@ -89,7 +89,7 @@ impl Check for Scanned {
                 )
                 .found(found)
         };
-        let again = "scan it again and submit the result: portcullis attest scan ARTIFACT";
+        let again = "scan it again and submit the result: portcullis attest scan ARTIFACT --scanner URI --key SCANNER.key";
         if let Some((evidence, scan)) = recent.iter().find(|(_, s)| self.is_too_bad(s)) {
             let bad: Vec<String> = scan
                 .vulnerabilities

@@ -38,7 +38,10 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 impl Check for SourceRepository {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let finding = |message: &str, found: &str| {
-            let fix = format!("rebuild from the allowed repository: portcullis build {}", self.repository);
+            let fix = format!(
+                "rebuild from the allowed repository: portcullis build {} --ref REF --target TARGET --out DIR",
+                self.repository
+            );
             Finding::new(RULE.name, message, &fix).wanted(&self.repository, &self.place).found(found)
         };
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };

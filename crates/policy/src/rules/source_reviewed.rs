@@ -100,7 +100,8 @@ impl Check for SourceReviewed {
 
 impl SourceReviewed {
     fn finding(&self, message: &str, found: &str) -> Finding {
-        let fix = "have somebody else review the commit, and submit the review: portcullis attest review";
+        let fix = "have somebody else review the commit, and submit the review: portcullis attest review gitCommit:COMMIT \
+                   --repository URL --author AUTHOR --reviewer REVIEWER --key FORGE.key --out review.json";
         Finding::new(RULE.name, message, fix).wanted(&self.wanted(), &self.place).found(found)
     }
 

@@ -85,14 +85,25 @@ impl Tests {
         if !counted.is_empty() {
             return None;
         }
-        let fix = format!("run them and submit the result: portcullis attest test --name {name} ARTIFACT");
+        let fix = format!(
+            "run them and submit the result: portcullis attest test ARTIFACT --name {name} --result passed --key TESTER.key"
+        );
         Some(match all.first() {
             Some((evidence, _)) => {
                 let message =
                     format!("the result of the tests {name} is signed by somebody who may not say so");
                 finding(message, describe(evidence), fix).within(&describe(evidence))
             }
-            None => finding(format!("nothing says that the tests {name} ran"), "no result".to_owned(), fix),
+            None => finding(
+                format!("nothing says that the tests {name} ran"),
+                if facts.has_unplaced() {
+                    "none that is tied to this artifact: nothing says which commit it was built from"
+                        .to_owned()
+                } else {
+                    "no result".to_owned()
+                },
+                fix,
+            ),
         })
     }
 

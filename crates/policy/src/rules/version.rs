@@ -52,7 +52,7 @@ impl Check for Version {
             let fix = "build a tag: portcullis build … --ref refs/tags/v1.2.3";
             return vec![
                 finding("nothing says which version it is", "no tag, and no release with a version", fix)
-                    .or("have a releaser release it with its version: portcullis attest release --purl PURL@VERSION ARTIFACT"),
+                    .or("have a releaser release it with its version: portcullis attest release ARTIFACT --purl PURL@VERSION --for ENVIRONMENT --key RELEASER.key"),
             ];
         }
         let mut findings = Vec::new();
