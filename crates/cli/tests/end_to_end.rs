@@ -552,7 +552,7 @@ fn a_hostile_repository_cannot_make_provenance_or_the_build_lie() {
             "toolchain: {{ uri: toolchain:this-machine-c, {toolchain} }}\n{inputs}targets:\n  t:\n    command: [sh, -c, \"{command}\"]\n    outputs: [out]\n"
         );
         fs::write(hostile.join("portcullis.build.yaml"), text).unwrap();
-        git(&hostile, &["add", "."]);
+        git(&hostile, &["add", "portcullis.build.yaml"]);
         git(&hostile, &["commit", "--quiet", "--allow-empty", "-m", "x"]);
     };
     let build = |exit: i32, reference: &str| {
