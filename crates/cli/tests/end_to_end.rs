@@ -180,6 +180,7 @@ fn start_signer(work: &Path, more: &[&str]) -> std::process::Child {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     signer.kill().unwrap();
+    signer.wait().unwrap();
     panic!("the signer did not start");
 }
 
