@@ -37,7 +37,8 @@ pub(crate) const AUTHENTIC: Rule = Rule {
            cosignature on the log entry carried inline), or, where there is none, at the time of the case. A key that \
            is revoked from a point in time on counts only for signatures with a trusted time, or a log position, \
            before that point; a time that the evidence claims of itself is no proof. A proof of being logged, for a \
-           log of the trust root, must hold; one for another log proves nothing and harms nothing. An envelope that no rule \
+           log of the trust root, must hold; one for another log proves nothing and harms nothing. A proof is \
+           about one signature, and gives a time to that one alone. An envelope that no rule \
            needs must open as well: leave it out.",
     example: "",
     threats: &["T3", "T5", "T7"],

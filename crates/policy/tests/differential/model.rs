@@ -147,7 +147,7 @@ pub struct Envelope {
     pub signers: Vec<String>,
     pub about: About,
     pub says: Says,
-    /// A proof carried inline that it is in a log of the root: the log, and which witnesses cosigned at which time.
+    /// A proof carried inline that the first signature is in a log of the root: the log, and which witnesses cosigned at which time.
     pub logged: Option<(String, Vec<(String, Time)>)>,
 }
 

@@ -134,11 +134,16 @@ fn same_bytes_once(envelopes: &[Envelope]) -> Vec<&Envelope> {
     envelopes.iter().filter(|envelope| seen.insert(format!("{envelope:?}"))).collect()
 }
 
+/// The proof of being logged is about the first signature alone.
 fn open<'a>(root: &'a Root, case: &Case, envelope: &'a Envelope) -> Option<Opened<'a>> {
-    let trusted = trusted_time(root, envelope);
+    let proven = trusted_time(root, envelope);
+    let is_first = |signer: &Principal| envelope.signers.first() == Some(&signer.name);
     let known = |name: &String| root.principals.iter().find(|principal| principal.name == *name);
     let signers = envelope.signers.iter().filter_map(known);
-    let signers: Vec<_> = signers.filter(|signer| counts(signer, trusted, case.at)).collect();
+    let time_of = |signer: &Principal| if is_first(signer) { proven } else { None };
+    let signers: Vec<_> = signers.filter(|signer| counts(signer, time_of(signer), case.at)).collect();
+    let first_counts = signers.iter().any(|signer| is_first(signer));
+    let trusted = if first_counts { proven } else { None };
     if signers.is_empty() { None } else { Some(Opened { envelope, signers, trusted }) }
 }
 
@@ -515,6 +520,10 @@ fn format(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
 fn logged(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
     let Some((wanted, least)) = &require.logged else { return true };
     let Some((log, cosignatures)) = &judged.opened.envelope.logged else { return false };
+    let first = judged.opened.envelope.signers.first();
+    if !judged.opened.signers.iter().any(|signer| first == Some(&signer.name)) {
+        return false;
+    }
     let witnesses = cosignatures.iter().map(|(witness, _)| witness);
     let saw: BTreeSet<_> = witnesses.filter(|witness| facts.root.witnesses.contains(*witness)).collect();
     log == wanted && facts.root.logs.contains(log) && saw.len() as u64 >= *least
