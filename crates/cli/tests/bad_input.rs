@@ -338,3 +338,47 @@ fn what_init_writes_works_together() {
     assert!(expect(2, &["policy", "check", &book, "--trust-root", &root]).contains("write `official-ci`"));
     assert!(expect(1, &["policy", "test", &setting.at("deploy")]).contains("FAIL"));
 }
+
+/// Each was reported by somebody who used the tool for the first time.
+#[test]
+fn what_a_stranger_stumbled_over() {
+    let setting = Setting::new();
+    // a check that checked nothing is no success
+    let log = setting.at("log");
+    assert!(expect(2, &["replay", &log]).contains("cannot read"));
+    // two wishes that contradict each other
+    let pass = setting.at("pass");
+    fs::write(&pass, "x\n").unwrap();
+    expect(2, &["keygen", &setting.at("k"), "--no-passphrase", "--passphrase-file", &pass]);
+    assert!(!Path::new(&setting.at("k.key")).exists());
+    // a result that was lost is no success; a reader that went away lost nothing
+    let run = |command: &str| {
+        let script = format!("{} {command}", env!("CARGO_BIN_EXE_portcullis"));
+        Command::new("bash").args(["-c", &script]).output().unwrap()
+    };
+    let lost = run("policy schema > /dev/full");
+    assert_eq!(code(&lost), 2);
+    assert!(stderr(&lost).contains("could not be written"), "{}", stderr(&lost));
+    let gone = run("completions bash | head -1");
+    assert!(code(&gone) == 0 && stderr(&gone).is_empty(), "{}", stderr(&gone));
+    // nobody is told to empty their trust root
+    let whole = expect(2, &["policy", "check", &setting.at("deploy")]);
+    assert!(
+        whole.contains("this is a trust root, and no policy") && whole.contains("this is guardrails"),
+        "{whole}"
+    );
+    assert!(!whole.contains("unknown key"), "{whole}");
+    // facts that contradict themselves, and facts that would overwrite others
+    let key = setting.at("deploy/keys/ci-tests.key");
+    let shop = setting.at("shop");
+    let test = ["attest", "test", &shop, "--name", "unit", "--key", &key];
+    expect(2, &[&test[..], &["--result", "passed", "--failed", "checkout"]].concat());
+    expect(0, &[&test[..], &["--result", "passed"]].concat());
+    assert!(expect(2, &[&test[..], &["--result", "failed"]].concat()).contains("there already"));
+    // a log that the trust root does not know can never meet `logged`
+    let policy = setting.at("deploy/book/prod/shop.yaml");
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, text.replace("  hermetic: true\n", "  logged: { log: builds }\n")).unwrap();
+    let (book, root) = (setting.at("deploy/book"), setting.at("deploy/trust-root.yaml"));
+    assert!(expect(2, &["policy", "check", &book, "--trust-root", &root]).contains("no `builds`"));
+}

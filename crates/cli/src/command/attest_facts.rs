@@ -126,6 +126,13 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             ("review", REVIEW, review.to_json(), common)
         }
         Command::Test { names, result, failed, common } => {
+            if names.iter().any(String::is_empty)
+                || (matches!(result, TestWord::Passed) && !failed.is_empty())
+            {
+                return Err(Failure::new("the fact contradicts itself")
+                    .line("wanted", "a name, and failed tests only where the result is not passed")
+                    .line("fix", "correct --name, --result or --failed"));
+            }
             let result = match result {
                 TestWord::Passed => TestOutcome::Pass,
                 TestWord::Warned => TestOutcome::Warn,
