@@ -83,7 +83,9 @@ impl Check for SourceReviewed {
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let Some(source) = provenance.source.as_ref().filter(|s| !s.digests.is_empty()) else {
             let message = "the provenance does not say which commit was built";
-            return vec![self.finding(message, "no commit").within(&describe(evidence))];
+            let unknown = Source::default();
+            let source = provenance.source.as_ref().unwrap_or(&unknown);
+            return vec![self.finding(message, "no commit", source).within(&describe(evidence))];
         };
         let approved = self.counted(facts, source);
         self.judge(&approved, source, facts)
@@ -99,10 +101,14 @@ impl Check for SourceReviewed {
 }
 
 impl SourceReviewed {
-    fn finding(&self, message: &str, found: &str) -> Finding {
-        let fix = "have somebody else review the commit, and submit the review: portcullis attest review gitCommit:COMMIT \
-                   --repository URL --author AUTHOR --reviewer REVIEWER --key FORGE.key --out review.json";
-        Finding::new(RULE.name, message, fix).wanted(&self.wanted(), &self.place).found(found)
+    fn finding(&self, message: &str, found: &str, source: &Source) -> Finding {
+        let commit = source.digests.first().map_or_else(|| "gitCommit:COMMIT".to_owned(), |d| d.to_string());
+        let fix = format!(
+            "have somebody else review the commit, and submit the review: portcullis attest review {commit} \
+             --repository {} --author AUTHOR --reviewer REVIEWER --key FORGE.key --out review.json",
+            source.repository
+        );
+        Finding::new(RULE.name, message, &fix).wanted(&self.wanted(), &self.place).found(found)
     }
 
     fn wanted(&self) -> String {
@@ -155,17 +161,18 @@ impl SourceReviewed {
             return vec![self.finding(
                 "nobody has approved the source that it was built from",
                 &format!("no review of {commit}"),
+                source,
             )];
         }
         let open = open_commits(&source.history, &approved.bases);
         if !approved.authority_lists_authors && !is_complete(&open, source, &approved.bases) {
             let found =
                 format!("no review of {commit} that lists authors, and no whole history since the base");
-            return vec![self.finding("nothing says who wrote the source", &found)];
+            return vec![self.finding("nothing says who wrote the source", &found, source)];
         }
         if let Some(nobody) = open.iter().find(|c| c.people.is_empty()) {
             let found = format!("commit {} without an author", nobody.id);
-            return vec![self.finding("nothing says who wrote part of the source", &found)];
+            return vec![self.finding("nothing says who wrote part of the source", &found, source)];
         }
         let mut authors = approved.authors.clone();
         authors.extend(open.iter().flat_map(|c| c.people.iter().cloned()));
@@ -196,12 +203,20 @@ impl SourceReviewed {
             approved.people.iter().filter(|(p, base)| !writers.contains(p.as_str()) && !unreviewed(base));
         let count = u64::try_from(others.count()).unwrap_or(u64::MAX);
         if count < self.approvals {
-            findings.push(self.too_few(count, &own, &partial, approved));
+            let (message, found) = self.too_few(count, &own, &partial, approved);
+            findings.push(self.finding(message, &found, source));
         }
         findings
     }
 
-    fn too_few(&self, count: u64, own: &[&str], partial: &[&String], approved: &Approved) -> Finding {
+    /// What is wrong with the approvals, and what was found.
+    fn too_few(
+        &self,
+        count: u64,
+        own: &[&str],
+        partial: &[&String],
+        approved: &Approved,
+    ) -> (&'static str, String) {
         let mut notes = vec![format!("{count} of {}", self.approvals)];
         if !own.is_empty() {
             notes.push(format!("{} wrote part of it and cannot approve it", and_list(own)));
@@ -223,7 +238,7 @@ impl SourceReviewed {
         } else {
             "an ancestor of the source was never reviewed"
         };
-        self.finding(message, &notes.join("; "))
+        (message, notes.join("; "))
     }
 }
 
