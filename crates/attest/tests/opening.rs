@@ -247,7 +247,6 @@ fn a_proof_that_does_not_hold_is_refused_and_one_for_an_unknown_log_proves_nothi
         assert_eq!(result.map(|_| ()).unwrap_err(), OpenError::LogProof(LogProofError::Inclusion));
     }
     // a checkpoint under the log's name that somebody else signed
-    let text = String::from_utf8(logged(&good, &key, None, |_, _| {})).unwrap();
     let forged = |origin: &str, signer: u8| {
         let body = leaf_body(&good, &Digest::sha256(b""), key.public());
         let checkpoint = Checkpoint { origin: origin.to_owned(), size: 1, root: leaf_hash(&body) };
@@ -255,7 +254,6 @@ fn a_proof_that_does_not_hold_is_refused_and_one_for_an_unknown_log_proves_nothi
         let entry = LogEntry { index: 0, size: 1, proof: Vec::new(), checkpoint, body };
         Bundle::write(&good, "", &[entry]).to_string().into_bytes()
     };
-    assert!(text.contains("log.example") || !text.is_empty());
     let result = open(&root, &forged("log.example", 55));
     assert!(matches!(result, Err(OpenError::LogProof(LogProofError::CheckpointSignature(_)))));
     let elsewhere = open(&root, &forged("elsewhere.example", 55)).unwrap();

@@ -260,7 +260,12 @@ fn a_full_and_a_read_only_disk_leave_nothing_half_written() {
 fn a_clock_before_1970_is_no_clock() {
     let setting = Setting::new();
     let early = setting.verify("good.json", &["--at", "1969-12-31T23:59:59Z"]);
-    assert_ne!(code(&early), 0);
+    assert_eq!(code(&early), 2);
+    assert!(
+        stderr(&early).contains("before 1970") && stderr(&early).contains("set the clock"),
+        "{}",
+        stderr(&early)
+    );
     let nonsense = setting.verify("good.json", &["--at", "yesterday"]);
     assert_eq!(code(&nonsense), 2);
     assert!(stderr(&nonsense).contains("as in 2026-11-22T09:00:00Z"));
