@@ -28,8 +28,9 @@ const MAX_RECORD: usize = 4 << 20;
 pub struct SignerConfig {
     /// The builder id it signs as.
     pub builder_id: String,
-    /// The key file, whose owner and mode are checked.
-    pub key_file: PathBuf,
+    /// The file on whose secrecy the key depends, whose owner and mode are checked: the key's own, or the one with its
+    /// token's PIN.
+    pub secret_file: PathBuf,
     /// The user whose requests are signed: the orchestrator's. Without, only the demo's builder id is signed for.
     pub allow_uid: Option<u32>,
     /// Whether to end after so many requests; nothing means never.
@@ -135,13 +136,13 @@ impl SignerConfig {
             return Ok(());
         }
         let own = rustix::process::geteuid().as_raw();
-        let metadata = std::fs::metadata(&self.key_file).map_err(SignError::Io)?;
+        let metadata = std::fs::metadata(&self.secret_file).map_err(SignError::Io)?;
         if own == 0 {
             Err(self.refusal("it runs as root"))
         } else if metadata.uid() != own {
-            Err(self.refusal("the key file belongs to another user"))
+            Err(self.refusal("the file with its key or PIN belongs to another user"))
         } else if metadata.mode() & 0o077 != 0 {
-            Err(self.refusal("the key file can be read by others"))
+            Err(self.refusal("the file with its key or PIN can be read by others"))
         } else if self.allow_uid.is_none_or(|uid| uid == own) {
             Err(self.refusal("--allow-uid does not name another user, the orchestrator's"))
         } else {

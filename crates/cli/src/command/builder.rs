@@ -7,7 +7,7 @@ use attest::{Json, Object};
 use builder::{SignerConfig, Store, capture, serve};
 
 use crate::failure::{Exit, Failure};
-use crate::input::{self, Passphrase};
+use crate::input::{self, Unlock};
 use crate::keys;
 use crate::output::Output;
 
@@ -21,8 +21,8 @@ pub(crate) enum Command {
         /// The socket to listen on; made here, and readable by whoever may ask
         #[arg(long, value_name = "SOCKET")]
         socket: PathBuf,
-        /// The builder's key
-        #[arg(long, value_name = "FILE")]
+        /// The builder's key: a file, or a pkcs11: URI
+        #[arg(long, value_name = "KEY")]
         key: PathBuf,
         /// The builder.id that it claims
         #[arg(long, value_name = "URI")]
@@ -43,7 +43,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         requests: Option<u64>,
         #[command(flatten)]
-        passphrase: Passphrase,
+        unlock: Unlock,
     },
     /// Make an archive of this machine's C toolchain, and print its digest for a build definition
     Toolchain {
@@ -63,21 +63,11 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Signer {
-            socket,
-            key,
-            builder_id,
-            log,
-            log_key,
-            origin,
-            allow_uid,
-            requests,
-            passphrase,
-        } => {
-            let secret = input::secret_key(key, passphrase)?;
+        Command::Signer { socket, key, builder_id, log, log_key, origin, allow_uid, requests, unlock } => {
+            let secret = input::secret_key(key, unlock)?;
             let config = SignerConfig {
                 builder_id: builder_id.clone(),
-                key_file: key.clone(),
+                secret_file: input::secret_file(key, unlock)?,
                 allow_uid: *allow_uid,
                 requests: *requests,
             };
@@ -88,7 +78,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
             let mut log = keys::log(log, origin, log_key)?;
             let listener = listen(socket).map_err(|e| Failure::io("listen on", socket, &e))?;
-            let served = serve(&listener, &config, &secret, &mut log);
+            let served = serve(&listener, &config, secret.as_ref(), &mut log);
             std::fs::remove_file(socket).ok();
             served.map_err(|e| Failure::new("the signer stopped").line("found", &e.to_string()))?;
             Ok(Exit::Clean)
