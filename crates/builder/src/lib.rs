@@ -17,7 +17,9 @@ pub use capture::{CaptureError, capture};
 pub use definition::{BuildDefinition, DEFINITION_FILE, Input, Target};
 pub use git::{Checkout, GitError};
 pub use orchestrate::{BuildError, BuildRequest, Built, Step, build};
-pub use record::BuildRecord;
+pub use record::{BUILD_FAILURE, BuildRecord, FailureRecord, one_line};
 pub use sandbox::SandboxError;
-pub use sign::{LOCAL_DEMO, SignError, SignerConfig, request_signature, serve};
+pub use sign::{
+    DEFAULT_RATE, LOCAL_DEMO, SignError, SignerConfig, harden, request_failure, request_signature, serve,
+};
 pub use store::{Store, StoreError};

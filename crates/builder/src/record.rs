@@ -7,6 +7,11 @@ use attest::provenance::{BUILD_TYPE, Provenance, SLSA_V1};
 use attest::{Digest, DigestSet, Json, Object, Statement};
 use jiff::Timestamp;
 
+mod failure;
+
+pub(crate) use failure::MAX_REASON;
+pub use failure::{BUILD_FAILURE, FailureRecord, one_line};
+
 /// One output of one build, as the orchestrator observed it. It names no builder: the signer says who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRecord {

@@ -12,6 +12,7 @@ pub(crate) mod manual;
 pub(crate) mod open;
 pub(crate) mod policy;
 pub(crate) mod replay;
+pub(crate) mod signer;
 pub(crate) mod threats;
 pub(crate) mod verify;
 

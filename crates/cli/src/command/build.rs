@@ -103,7 +103,11 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<(PathBu
             Step::Outputs => "  hashing what came out",
         });
     };
-    let built = build(&request, &Store::new(&store), work.path(), now, progress).map_err(failure)?;
+    let mut built = build(&request, &Store::new(&store), work.path(), now, progress).map_err(failure)?;
+    let invocation = keys::invocation()?;
+    for (_, record) in &mut built.outputs {
+        record.provenance.invocation = Some(invocation.clone());
+    }
     say("  signing the provenance");
     let bundles = sign(args, work.path(), &built)?;
     let mut made = Vec::new();
