@@ -91,14 +91,12 @@ impl Envelope {
     /// the artifact: more digests can only make the comparison stricter.
     #[must_use]
     pub fn mentioned_algorithms(&self) -> Vec<Algorithm> {
-        let payload = match &self.form {
-            Form::Dsse(dsse) => dsse.payload.as_slice(),
-            Form::Bundle(bundle) => match &bundle.content {
-                Content::Dsse(dsse) => dsse.payload.as_slice(),
-                Content::Message { digest, .. } => return vec![digest.algorithm()],
-            },
-            Form::Jwt(jws) => jws.unproven_payload(),
-        };
+        if let Form::Bundle(bundle) = &self.form
+            && let Content::Message { digest, .. } = &bundle.content
+        {
+            return vec![digest.algorithm()];
+        }
+        let payload = self.unproven_payload();
         let mentions = |word: &[u8]| payload.windows(word.len()).any(|w| w == word);
         let mut found = Vec::new();
         if mentions(b"sha512") || mentions(b"sha-512") {
@@ -108,6 +106,30 @@ impl Envelope {
             found.push(Algorithm::Sha384);
         }
         found
+    }
+
+    /// Whether the unproven payload mentions a digest in hex. Only a hint at where a message belongs that says why
+    /// nothing is proven.
+    #[must_use]
+    pub fn mentions(&self, digest: &Digest) -> bool {
+        String::from_utf8_lossy(self.unproven_payload()).contains(&digest.hex())
+    }
+
+    /// SHA-256 of the payload, whatever it is worth: under this a log of signatures lists it.
+    #[must_use]
+    pub fn payload_digest(&self) -> Digest {
+        Digest::sha256(self.unproven_payload())
+    }
+
+    fn unproven_payload(&self) -> &[u8] {
+        match &self.form {
+            Form::Dsse(dsse) => &dsse.payload,
+            Form::Bundle(bundle) => match &bundle.content {
+                Content::Dsse(dsse) => &dsse.payload,
+                Content::Message { digest, .. } => digest.bytes(),
+            },
+            Form::Jwt(jws) => jws.unproven_payload(),
+        }
     }
 }
 

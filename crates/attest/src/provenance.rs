@@ -10,8 +10,11 @@ use jiff::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object};
 
+pub mod difference;
+mod job;
 mod slsa;
 
+pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
 pub use slsa::{SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 
@@ -19,7 +22,7 @@ pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_depe
 pub const BUILD_TYPE: &str = "https://portcullis.dev/build/git/v1";
 
 /// How an artifact came to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// Versioning: the version of the format it came in, `1.0` or `0.2`.
     pub format: String,
