@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::bundle::{Bundle, Content};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
+use crate::statement::Statement;
 
 /// One unopened envelope. It says nothing until `TrustRoot::open` has opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +109,15 @@ impl Envelope {
         found
     }
 
-    /// Whether the unproven payload mentions a digest in hex. Only a hint at where a message belongs that says why
-    /// nothing is proven.
+    /// What the unproven payload calls its subjects. Only a hint at where a message belongs that says why nothing is
+    /// proven.
     #[must_use]
-    pub fn mentions(&self, digest: &Digest) -> bool {
-        String::from_utf8_lossy(self.unproven_payload()).contains(&digest.hex())
+    pub fn unproven_subjects(&self) -> Vec<DigestSet> {
+        let statement = match &self.form {
+            Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+            Form::Dsse(_) | Form::Bundle(_) => Statement::parse(self.unproven_payload()),
+        };
+        statement.map_or_else(|_| Vec::new(), |s| s.subjects.into_iter().map(|s| s.digests).collect())
     }
 
     /// SHA-256 of the payload, whatever it is worth: under this a log of signatures lists it.

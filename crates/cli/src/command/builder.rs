@@ -1,5 +1,7 @@
 //! `portcullis builder …`: parts of the build service.
 
+mod affected;
+
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Affected(affected::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -63,6 +66,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
+        Command::Affected(args) => affected::run(args, output),
         Command::Signer {
             socket,
             key,
