@@ -5,7 +5,11 @@ mod tools;
 
 use std::fs;
 
+use attest::dsse::Dsse;
+use attest::note::NoteKey;
+use attest::{SecretKey, Signer as _};
 use builds::{Builds, build, digest, input};
+use tlog::{Files, Log};
 use tools::{code, portcullis, stderr, stdout};
 
 fn affected(builds: &Builds, exit: i32, args: &[&str]) -> String {
@@ -146,4 +150,31 @@ fn a_store_is_read_from_its_folder_of_provenance() {
     let text = affected(&builds, 1, &["--store", &builds.at("store")]);
     assert_eq!(listed(&text).len(), 2, "{text}");
     assert!(affected(&builds, 2, &["--store", &builds.at("no-store")]).contains("error"));
+}
+
+#[test]
+fn a_signature_in_the_log_without_a_bundle_is_named() {
+    let builds = Builds::new();
+    let key = || Box::new(SecretKey::from_ed25519_seed(&[7; 32]).unwrap());
+    let mut log = Log::create(Files::new(&builds.path("log")), "example.org/builds", key()).unwrap();
+    let vkey = NoteKey { name: "example.org/builds".to_owned(), key: key().public().clone() }.to_vkey();
+    fs::write(builds.at("log/log.vkey"), vkey).unwrap();
+    let mut sign = |name: &str| {
+        let path = builds.official(name, &build(1, &[]));
+        let bundle = attest::json::parse(&fs::read(path).unwrap()).unwrap();
+        let dsse = Dsse::read(bundle.as_object().unwrap().object("dsseEnvelope").unwrap()).unwrap();
+        let envelope = digest(&dsse.to_json().to_string());
+        log.append(&attest::open::leaf_body(&dsse, &envelope, key().public())).unwrap();
+    };
+    sign("shown");
+    sign("hidden");
+    drop(log);
+    let args = [&builds.at(""), "--log", &builds.at("log")];
+    affected(&builds, 0, &args);
+    fs::remove_file(builds.at("hidden.sigstore.json")).unwrap();
+    let text = affected(&builds, 2, &args);
+    assert!(text.contains("not judged: 1") && text.contains("signature 1: signed and logged"), "{text}");
+    // a log that was edited says nothing
+    fs::write(builds.at("log/checkpoint"), "nonsense").unwrap();
+    assert!(affected(&builds, 2, &args).contains("is not what was written"));
 }

@@ -32,7 +32,8 @@ fn a_cherry_pick_shows_as_only_the_source_changed() {
     let text = open(&builds, 0, &["--diff", &shipped, &fixed]);
     assert_eq!(text.lines().next().unwrap(), "only the source changed: commit 1a1a1a1a… → 3c3c3c3c…");
     assert!(text.contains("  same     target             "), "{text}");
-    assert!(text.contains(&format!("gcc  {}", digest("gcc").short())), "{text}");
+    let gcc = text.lines().find(|line| line.contains("/gcc")).unwrap();
+    assert!(gcc.starts_with("  same     tool") && gcc.ends_with(&digest("gcc").short()), "{text}");
     assert!(text.contains("  before   shipped@sha256:") && text.contains("signed by official-ci"), "{text}");
     assert!(!text.contains("hermetic: what they did not declare"), "{text}");
     let json = open(&builds, 0, &["--format", "json", "--diff", &shipped, &fixed]);
@@ -71,7 +72,7 @@ fn many_inputs_that_are_the_same_are_one_line() {
     let shipped = builds.official("shipped", &build(1, &many));
     let fixed = builds.official("fixed", &build(2, &many));
     let text = open(&builds, 0, &["--diff", &shipped, &fixed]);
-    assert!(text.contains("all 300 others, each the same") && text.lines().count() < 25, "{text}");
+    assert!(text.contains("300 of them, each the same") && text.lines().count() < 25, "{text}");
 }
 
 #[test]
@@ -80,8 +81,6 @@ fn what_is_not_proven_is_never_compared() {
     let good = builds.official("good", &build(1, &[]));
     // a trusted key that may not speak for this builder, a stranger's, and a broken file
     let forged = builds.forged("forged", &build(2, &[]));
-    let strange = Builds::new().official("strange", &build(3, &[]));
-    let _keep = &strange;
     let stranger = builds.at("stranger.sigstore.json");
     let others = Builds::new();
     std::fs::copy(others.official("strange", &build(3, &[])), &stranger).unwrap();

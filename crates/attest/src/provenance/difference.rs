@@ -1,18 +1,19 @@
 //! Two builds compared part by part: what changed and what did not, in the chapter's words.
 //!
-//! Pure. Every record is taken apart by name and without `..`: a field that is added to one of them does not compile
-//! until somebody has said here what it means for a comparison.
+//! Pure. `apart` takes every record apart by name and without `..`: a field that is added to one of them does not
+//! compile until somebody has said there which part of a comparison it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Commit, Dependency, Provenance, Source};
+use super::{Commit, Provenance};
 use crate::digest::{Algorithm, Digest, DigestSet};
-use crate::json::{Json, Object};
+use crate::json::Json;
 
-/// The variable that carries the commit's time into a build.
-const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
+mod apart;
+
+use apart::parts;
 
 /// One part of a build, in the order in which people read them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -262,94 +263,6 @@ fn abbreviated(digest: &Digest) -> String {
         }
         Algorithm::Sha256 | Algorithm::Sha384 | Algorithm::Sha512 => digest.short(),
     }
-}
-
-/// Takes a build apart.
-fn parts(provenance: &Provenance) -> BTreeMap<Part, Value> {
-    let Provenance {
-        format,
-        build_type,
-        builder_id,
-        builder_version,
-        source,
-        target,
-        parameters,
-        dependencies,
-        command,
-        environment,
-        hermetic,
-        invocation,
-        started,
-        finished,
-    } = provenance;
-    let mut parts = BTreeMap::new();
-    if let Some(source) = source {
-        add_source(&mut parts, source);
-    }
-    let committed = source.as_ref().and_then(|source| source.committed);
-    add_parameters(&mut parts, parameters);
-    add_environment(&mut parts, environment, committed);
-    add_dependencies(&mut parts, dependencies);
-    let text = |text: &String| Value::Text(text.clone());
-    let singles = [
-        (Part::Target, target.as_ref().map(text)),
-        (Part::Command, command.clone().map(Value::Words)),
-        (Part::BuildType, Some(text(build_type))),
-        (Part::Builder, Some(text(builder_id))),
-        (Part::BuilderVersion, builder_version.as_ref().map(text)),
-        (Part::Hermetic, Some(Value::Flag(*hermetic))),
-        (Part::Format, Some(text(format))),
-        (Part::Invocation, invocation.as_ref().map(text)),
-        (Part::Started, started.map(Value::Time)),
-        (Part::Finished, finished.map(Value::Time)),
-    ];
-    parts.extend(singles.into_iter().filter_map(|(part, value)| Some((part, value?))));
-    parts
-}
-
-fn add_source(parts: &mut BTreeMap<Part, Value>, source: &Source) {
-    let Source { repository, reference, digests, committed, history } = source;
-    parts.insert(Part::Repository, Value::Text(repository.clone()));
-    parts.extend(reference.iter().map(|r| (Part::Reference, Value::Text(r.clone()))));
-    parts.extend(digests.iter().map(|d| (Part::Version(d.algorithm()), Value::Digest(d))));
-    parts.extend(committed.iter().map(|c| (Part::Committed, Value::Time(*c))));
-    if !history.is_empty() {
-        parts.insert(Part::History, Value::Commits(history.clone()));
-    }
-}
-
-fn add_parameters(parts: &mut BTreeMap<Part, Value>, parameters: &Object) {
-    parts.extend(
-        parameters.iter().map(|(name, value)| (Part::Parameter(name.to_owned()), Value::Json(value.clone()))),
-    );
-}
-
-/// The date of the source follows from the commit, and changes with it; under the same name, anything else is a
-/// variable like others.
-fn add_environment(
-    parts: &mut BTreeMap<Part, Value>,
-    environment: &BTreeMap<String, String>,
-    committed: Option<Timestamp>,
-) {
-    let date = committed.map(|time| time.as_second().to_string());
-    for (name, value) in environment {
-        let is_date = name == SOURCE_DATE && date.as_ref() == Some(value);
-        let part = if is_date { Part::SourceDate } else { Part::Environment(name.clone()) };
-        parts.insert(part, Value::Text(value.clone()));
-    }
-}
-
-/// Inputs of one name stand together: which of them came first says nothing.
-fn add_dependencies(parts: &mut BTreeMap<Part, Value>, dependencies: &[Dependency]) {
-    let mut named: BTreeMap<Part, Vec<DigestSet>> = BTreeMap::new();
-    for Dependency { uri, digests, is_tool } in dependencies {
-        let part = if *is_tool { Part::Tool(uri.clone()) } else { Part::Input(uri.clone()) };
-        named.entry(part).or_default().push(digests.clone());
-    }
-    parts.extend(named.into_iter().map(|(part, mut sets)| {
-        sets.sort();
-        (part, Value::Digests(sets))
-    }));
 }
 
 #[cfg(test)]

@@ -40,3 +40,33 @@ impl Provenance {
         Ok(Statement::write(name, digests, SLSA_V1, predicate))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn digests() -> DigestSet {
+        Digest::sha256(b"shop").into()
+    }
+
+    #[test]
+    fn a_job_claims_nothing_that_only_a_sandbox_could() {
+        let record = Provenance::of_job("https://ci.example/non-isolated", "1.0.0");
+        assert!(!record.hermetic && !record.is_ours());
+        assert!(record.environment.is_empty() && record.command.is_none());
+        let text = record.statement("shop", &digests()).unwrap();
+        assert!(!text.contains("portcullis_hermetic"), "{text}");
+    }
+
+    #[test]
+    fn what_would_not_read_back_is_not_written() {
+        let mut record = Provenance::of_job("https://ci.example/non-isolated", "1.0.0");
+        // the reader would take it for the target
+        record.parameters.set("target", "shop");
+        record.target = None;
+        assert!(record.statement("shop", &digests()).is_ok(), "unfolded, it is a parameter still");
+        record.command = Some(Vec::new());
+        assert!(record.statement("shop", &digests()).is_err(), "no words read back as no command");
+    }
+}

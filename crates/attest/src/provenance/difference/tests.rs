@@ -1,7 +1,10 @@
 //! Every field, changed alone.
 
 use super::*;
-use crate::digest::Digest;
+use crate::json::Object;
+use crate::provenance::{Dependency, Source};
+
+const SOURCE_DATE: &str = "SOURCE_DATE_EPOCH";
 
 fn digest(algorithm: Algorithm, byte: u8) -> Digest {
     let length = if matches!(algorithm, Algorithm::GitCommit | Algorithm::GitTree) { 20 } else { 32 };

@@ -54,7 +54,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     if let Some(dir) = &args.log {
         let key = log::Key::of(args.log_key.as_deref()).read(dir)?;
-        let (leaves, _) = log::records(dir, &key, None)?;
+        let (leaves, _) = log::records(dir, &key, None).map_err(|e| {
+            // a log that was edited is a failure of ours here: 1 would say that builds are affected
+            Failure::new("the log of signatures cannot be compared with the bundles")
+                .line("found", &e.reason())
+                .line("fix", "keep this copy for the investigation, and name a copy that verifies")
+        })?;
         survey.compare(&dir.display().to_string(), &leaves);
     }
     survey.spread();

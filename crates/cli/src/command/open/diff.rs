@@ -112,7 +112,7 @@ fn table(difference: &Difference) -> String {
         match counts.get(kind).copied().unwrap_or_default() {
             0 => {}
             n if n > MANY => {
-                lines.push(["same".to_owned(), kind.to_owned(), format!("all {n} others, each the same")]);
+                lines.push(["same".to_owned(), kind.to_owned(), format!("{n} of them, each the same")]);
                 counts.insert(kind, 0);
             }
             _ => lines.push(["same".to_owned(), label(row), shown(row.before.as_ref())]),
