@@ -82,6 +82,11 @@ impl Git<'_> {
                 "log.showSignature=false",
             ])
             .args(args)
+            // a hook or a job may have pointed git elsewhere; replaced objects are not what the commit's id says
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_PAGER", "cat")
             .env("LC_ALL", "C.UTF-8")
@@ -125,15 +130,26 @@ impl Git<'_> {
     /// Every file that is not as in the commit, and every one beside it that is not ignored.
     fn changed(&self, top: &Path, ours: &[&Path]) -> Result<Vec<String>, Failure> {
         let ours: Vec<PathBuf> = ours.iter().filter_map(|path| real(path)).collect();
-        let args = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"];
+        let args = [
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=all",
+            "--no-renames",
+            "--ignore-submodules=none",
+        ];
         let listed = self.run("compare the files with the commit", &args)?;
         let paths = listed.split('\0').filter_map(|entry| entry.get(3..)).filter(|path| !path.is_empty());
         let others = paths.filter(|path| !real(&top.join(path)).is_some_and(|real| ours.contains(&real)));
         Ok(others.map(policy::one_line).collect())
     }
 
-    /// The latest commits with everybody who wrote them. Fields end with NUL, which no field can hold.
+    /// The latest commits with everybody who wrote them. Fields end with NUL, which no field can hold. A shallow clone
+    /// shows its oldest commit as one without parents: nothing older would seem to need a review, so it tells nothing.
     fn history(&self) -> Result<Vec<Commit>, Failure> {
+        if self.line("tell how deep the clone is", &["rev-parse", "--is-shallow-repository"])? != "false" {
+            return Ok(Vec::new());
+        }
         let format =
             "--format=%H%x00%P%x00%ae%x00%ce%x00%(trailers:key=Co-authored-by,valueonly,separator=%x01)";
         let out = self.run("read the history", &["log", "-z", HISTORY, format, "HEAD"])?;

@@ -217,6 +217,18 @@ fn git_tells_what_was_built_and_a_dirty_tree_is_refused() {
     let text = run(&builds, 0, &["open", "--diff", bundle, bundle, "--trust-root", "trust-root.yaml"]);
     assert!(text.contains("parameter dirty") && text.contains("true"), "{text}");
     fs::remove_file(tree.join("shop.sigstore.json")).unwrap();
+    // a shallow clone would show its oldest commit as the first one ever
+    git(&tree, &["commit", "-q", "--allow-empty", "-m", "two"]);
+    let shallow = format!("file://{}", builds.at("tree"));
+    git(builds.dir.path(), &["clone", "-q", "--depth", "1", &shallow, "shallow"]);
+    fs::write(builds.at("shallow/shop"), "the shop").unwrap();
+    let args = ["attest", "build", "shallow/shop", "--from-git", "shallow", "--key", "jenkins.key"];
+    run(&builds, 0, &[&args[..], &["--builder-id", JENKINS]].concat());
+    let bundle = "shallow/shop.sigstore.json";
+    let trust = ["--trust-root", "trust-root.yaml"];
+    let json =
+        run(&builds, 0, &[&["--format", "json", "open", "--diff", bundle, bundle], &trust[..]].concat());
+    assert!(json.contains("gitCommit:") && !json.contains("alice@acme.example"), "{json}");
     // CI systems check out a commit and no branch
     fs::remove_file(tree.join("beside.c")).unwrap();
     git(&tree, &["checkout", "-q", "--detach"]);

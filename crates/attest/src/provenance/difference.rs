@@ -247,7 +247,8 @@ impl Value {
             Self::Digests(sets) => sets.iter().map(short).collect::<Vec<_>>().join(", "),
             Self::Commits(commits) => {
                 let latest = commits.first().map_or("", |c| c.id.get(..8).unwrap_or(&c.id));
-                format!("{} commits up to {latest}", commits.len())
+                let word = if commits.len() == 1 { "commit" } else { "commits" };
+                format!("{} {word} up to {latest}", commits.len())
             }
             Self::Json(Json::String(text)) => text.clone(),
             Self::Json(json) => json.to_string(),

@@ -51,7 +51,7 @@ pub(super) fn run(
         let not =
             |(file, why): &(&str, &str)| Json::from(Object::new().with("bundle", *file).with("why", *why));
         Object::new()
-            .with("artifacts", Json::Array(trees.iter().map(to_json).collect()))
+            .with("artifacts", Json::Array(trees.iter().map(|tree| to_json(tree, "artifact")).collect()))
             .with("not_proven", Json::Array(unproven.iter().map(not).collect()))
             .into()
     });
@@ -148,8 +148,7 @@ fn draw_inputs(node: &Node, indent: &str, out: &mut String) {
     let Origin::Build(_, inputs) = &node.origin else { return };
     for (place, input) in inputs.iter().enumerate() {
         let (branch, below) = if place + 1 == inputs.len() { ("└─", "   ") } else { ("├─", "│  ") };
-        let role = if input.is_tool { "tool" } else { "input" };
-        out.push_str(&format!("{indent}{branch} {role} {}\n", label(input)));
+        out.push_str(&format!("{indent}{branch} {} {}\n", role(input), label(input)));
         draw_inputs(input, &format!("{indent}{below}"), out);
     }
 }
@@ -176,9 +175,14 @@ fn built(proven: &Proven) -> String {
     format!("built by {}{}{}", proven.signer, source.unwrap_or_default(), recalled.unwrap_or_default())
 }
 
-fn to_json(node: &Node) -> Json {
+/// `tool` or `input`, of the build below which it stands.
+fn role(node: &Node) -> &'static str {
+    if node.is_tool { "tool" } else { "input" }
+}
+
+fn to_json(node: &Node, standing: &str) -> Json {
     let mut object = Object::new().with("name", node.name.as_str()).with("digest", node.digests.to_json());
-    object.set("role", if node.is_tool { "tool" } else { "input" });
+    object.set("role", standing);
     let (status, why) = match &node.origin {
         Origin::Build(..) => ("opened", None),
         Origin::Above(_) => ("above", None),
@@ -197,7 +201,7 @@ fn to_json(node: &Node) -> Json {
         object.set_some("repository", source.map(|s| s.repository.as_str()));
         object.set_some("commit", source.and_then(|s| s.commit()).map(|c| c.hex()));
         object.set_some("recalled", proven.recalled.as_deref());
-        object.set("inputs", Json::Array(inputs.iter().map(to_json).collect()));
+        object.set("inputs", Json::Array(inputs.iter().map(|input| to_json(input, role(input))).collect()));
     }
     object.into()
 }

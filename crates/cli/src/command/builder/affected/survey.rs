@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use attest::digest::DigestSet;
 use attest::open::Disowned;
 use attest::statement::Subject;
 use attest::{Digest, Envelope, Json, OpenError, Predicate};
@@ -12,7 +11,7 @@ use super::Found;
 use crate::failure::Failure;
 use crate::trust::{Opened, Trusted, short};
 
-/// What is kept of each build is a few hundred bytes and its inputs' digests; more builds are asked for in parts.
+/// What is kept of each build is some hundred bytes; more builds are asked for in parts.
 const MAX_BUILDS: usize = 200_000;
 
 /// Every bundle that was read.
@@ -24,6 +23,8 @@ pub(super) struct Survey {
     pub(super) unjudged: Vec<(String, String)>,
     /// How many bundles say something else.
     pub(super) others: usize,
+    /// Which builds used what: the same inputs come again and again, and are kept once.
+    users: BTreeMap<Digest, Vec<usize>>,
     envelopes: BTreeSet<Digest>,
     payloads: BTreeSet<Digest>,
 }
@@ -36,7 +37,6 @@ pub(super) struct Build {
     pub(super) signer: String,
     pub(super) version: Option<String>,
     pub(super) finished: Option<Timestamp>,
-    inputs: Vec<DigestSet>,
     why: Option<Why>,
 }
 
@@ -117,13 +117,15 @@ impl Survey {
         provenance: &attest::Provenance,
         why: Option<Why>,
     ) {
+        for digest in provenance.dependencies.iter().flat_map(|d| d.digests.iter()) {
+            self.users.entry(digest).or_default().push(self.builds.len());
+        }
         self.builds.push(Build {
             file,
             subjects,
             signer,
             version: provenance.builder_version.clone(),
             finished: provenance.finished,
-            inputs: provenance.dependencies.iter().map(|d| d.digests.clone()).collect(),
             why,
         });
     }
@@ -141,19 +143,13 @@ impl Survey {
 
     /// Marks what was built from something affected, and what was built from that.
     pub(super) fn spread(&mut self) {
-        let mut users: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
-        for (place, build) in self.builds.iter().enumerate() {
-            for digest in build.inputs.iter().flat_map(DigestSet::iter) {
-                users.entry(digest).or_default().push(place);
-            }
-        }
         let is_affected = |(_, build): &(usize, &Build)| build.why.is_some();
         let mut queue: VecDeque<usize> =
             self.builds.iter().enumerate().filter(is_affected).map(|(place, _)| place).collect();
         while let Some(maker) = queue.pop_front() {
             let made = self.builds.get(maker).map(|b| b.subjects.iter().flat_map(|s| s.digests.iter()));
             let made: Vec<Digest> = made.into_iter().flatten().collect();
-            for user in made.iter().filter_map(|digest| users.get(digest)).flatten() {
+            for user in made.iter().filter_map(|digest| self.users.get(digest)).flatten() {
                 if let Some(build) = self.builds.get_mut(*user).filter(|build| build.why.is_none()) {
                     build.why = Some(Why::BuiltFrom(maker));
                     queue.push_back(*user);
