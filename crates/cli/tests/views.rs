@@ -5,6 +5,7 @@ mod tools;
 
 use attest::provenance::Dependency;
 use attest::time::parse_time;
+use attest::{Algorithm, Digest, DigestSet};
 use builds::{Builds, build, commit, digest, input};
 use tools::{code, portcullis, stderr, stdout};
 
@@ -165,12 +166,37 @@ fn what_does_not_open_stands_where_it_belongs_and_is_not_followed() {
     let line = text.lines().find(|line| line.starts_with("└─ input")).unwrap();
     assert!(line.contains("not proven: ") && line.contains("may not speak for the builder"), "{text}");
     assert!(!text.contains("secret-of-the-forger"), "unproven content is no fact: {text}");
+    // a rebuilder's record is no second claim, and counts where there is no other
+    let rebuilt = builds.rebuilt("app", &build(1, &[input("lib")]));
+    for (bundles, signer) in [(vec![&rebuilt, &app], "official-ci"), (vec![&rebuilt], "lab")] {
+        let bundles: Vec<&str> = bundles.into_iter().map(String::as_str).collect();
+        let text = open(&builds, 0, &[&["--graph"], &bundles[..], &[&builds.at("app")]].concat());
+        assert!(text.contains(&format!("built by {signer} from")), "{text}");
+    }
     // two builds that claim one artifact are as good as none
     let other = builds.at("other.sigstore.json");
     std::fs::rename(builds.official("lib", &build(3, &[])), &other).unwrap();
     builds.official("lib", &build(4, &[]));
     let text = open(&builds, 1, &["--graph", &app, &lib, &other]);
     assert!(text.contains("2 records claim it") && !text.contains("33333333"), "{text}");
+}
+
+#[test]
+fn a_build_of_something_else_with_one_digest_in_common_is_not_followed() {
+    let builds = Builds::new();
+    let wide = |sha512: u8| -> DigestSet {
+        let other = Digest::from_bytes(Algorithm::Sha512, vec![sha512; 64]).unwrap();
+        [digest("lib"), other].into_iter().collect()
+    };
+    let mut app = build(1, &[input("lib")]);
+    app.dependencies[0].digests = wide(1);
+    let app = builds.official("app", &app);
+    let lib = builds.about("lib", &wide(2), &build(2, &[]));
+    let text = open(&builds, 0, &["--graph", &app, &lib, &builds.at("app")]);
+    assert!(text.contains("1 build proven, 1 without provenance here"), "{text}");
+    let lib = builds.about("lib", &wide(1), &build(2, &[]));
+    let text = open(&builds, 0, &["--graph", &app, &lib, &builds.at("app")]);
+    assert!(text.contains("2 builds proven, 0 without"), "{text}");
 }
 
 #[test]

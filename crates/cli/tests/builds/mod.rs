@@ -8,7 +8,7 @@ use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::provenance::{BUILD_TYPE, Dependency, Source};
 use attest::time::parse_time;
-use attest::{Algorithm, Digest, Object, Provenance, Scheme, SecretKey, Signer as _};
+use attest::{Algorithm, Digest, DigestSet, Object, Provenance, Scheme, SecretKey, Signer as _};
 
 pub const OFFICIAL: &str = "https://ci.acme.example/builders/official";
 pub const JENKINS: &str = "https://jenkins.acme.example/shop/non-isolated";
@@ -18,12 +18,13 @@ pub struct Builds {
     pub dir: tempfile::TempDir,
     official: SecretKey,
     jenkins: SecretKey,
+    lab: SecretKey,
 }
 
 impl Builds {
     pub fn new() -> Self {
         let key = || SecretKey::generate(Scheme::P256).unwrap();
-        let builds = Self { dir: tempfile::tempdir().unwrap(), official: key(), jenkins: key() };
+        let builds = Self { dir: tempfile::tempdir().unwrap(), official: key(), jenkins: key(), lab: key() };
         fs::write(builds.at("jenkins.key"), builds.jenkins.to_pem(None).unwrap().as_bytes()).unwrap();
         fs::write(builds.at("official.pub"), builds.official.public().to_pem()).unwrap();
         builds.trust("", "");
@@ -55,9 +56,15 @@ builders:
     ids: [\"{JENKINS}\"]
     keys:
       - key: |
+{}rebuilders:
+  lab:
+    operator: the lab
+    keys:
+      - key: |
 {}",
             pem(&self.official),
-            pem(&self.jenkins)
+            pem(&self.jenkins),
+            pem(&self.lab)
         );
         fs::write(self.at("trust-root.yaml"), text).unwrap();
     }
@@ -78,6 +85,13 @@ builders:
         path
     }
 
+    /// The same, as the rebuilder lab.
+    pub fn rebuilt(&self, name: &str, provenance: &Provenance) -> String {
+        let path = self.at(&format!("{name}.rebuilt.sigstore.json"));
+        fs::write(&path, self.bundle(name, provenance, &self.lab)).unwrap();
+        path
+    }
+
     /// The same, where a builder's store keeps it.
     pub fn stored(&self, name: &str, provenance: &Provenance) {
         fs::create_dir_all(self.at("store/provenance")).unwrap();
@@ -85,11 +99,22 @@ builders:
         fs::write(path, self.bundle(name, provenance, &self.official)).unwrap();
     }
 
-    fn bundle(&self, name: &str, provenance: &Provenance, key: &SecretKey) -> String {
-        let statement = provenance.statement(name, &digest(name).into()).unwrap();
-        let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key]).unwrap();
-        Bundle::write(&dsse, &key.public().id(), &[]).to_string()
+    /// The same, about an artifact with these digests.
+    pub fn about(&self, name: &str, digests: &DigestSet, provenance: &Provenance) -> String {
+        let path = self.at(&format!("{name}.sigstore.json"));
+        fs::write(&path, signed(name, digests, provenance, &self.official)).unwrap();
+        path
     }
+
+    fn bundle(&self, name: &str, provenance: &Provenance, key: &SecretKey) -> String {
+        signed(name, &digest(name).into(), provenance, key)
+    }
+}
+
+fn signed(name: &str, digests: &DigestSet, provenance: &Provenance, key: &SecretKey) -> String {
+    let statement = provenance.statement(name, digests).unwrap();
+    let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key]).unwrap();
+    Bundle::write(&dsse, &key.public().id(), &[]).to_string()
 }
 
 pub fn digest(name: &str) -> Digest {

@@ -156,6 +156,11 @@ fn every_field_that_changes_alone_is_seen_alone_for_what_it_is() {
 #[test]
 fn the_order_of_inputs_says_nothing_and_their_role_does() {
     assert_eq!(changed(|p| p.dependencies.reverse()), []);
+    // two of one name, either way round
+    let [mut one, mut other] = [build(), build()];
+    one.dependencies = vec![dependency("a", 1, false), dependency("a", 2, false)];
+    other.dependencies = vec![dependency("a", 2, false), dependency("a", 1, false)];
+    assert!(compare(&one, &other).rows().iter().all(Row::is_same));
     let became_input = changed(|p| p.dependencies[0].is_tool = false);
     let uri = || "toolchain:gcc".to_owned();
     assert_eq!(became_input, [(Part::Tool(uri()), Bearing::Build), (Part::Input(uri()), Bearing::Build)]);
