@@ -1,5 +1,7 @@
 //! `portcullis builder …`: parts of the build service.
 
+mod affected;
+
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
@@ -12,6 +14,7 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Affected(affected::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -42,6 +45,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Signer(args) => signer::run(args),
+        Command::Affected(args) => affected::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),
