@@ -92,6 +92,7 @@ impl Resolver<'_> {
             let named = packages.map(|(p, input)| Input { name: format!("debs/{}", p.file()), ..input.clone() });
             locked.inputs.extend(named.collect::<Vec<_>>());
         }
+        self.by_hand(definition)?;
         let done = debian.packages.len() + debian.source.len();
         let known: BTreeMap<&str, &Digest> =
             self.previous.inputs.iter().map(|i| (i.uri.as_str(), &i.digest)).collect();
@@ -103,6 +104,22 @@ impl Resolver<'_> {
         locked.inputs.sort_by(|a, b| a.name.cmp(&b.name));
         check_names(definition, &locked)?;
         Ok(locked)
+    }
+
+    /// What the definition declares by hand is pinned there already: it is only brought into the store, where it can be.
+    /// Another build's artifact comes with its provenance, which a build looks at.
+    fn by_hand(&self, definition: &BuildDefinition) -> Result<(), LockError> {
+        let archive = match &definition.toolchain.base {
+            Base::Archive(archive) => Some(archive),
+            Base::Debian { .. } => None,
+        };
+        for input in definition.inputs.iter().chain(archive) {
+            if input.built_by.is_none() && input.uri.starts_with("https://") {
+                (self.progress)(&format!("by hand {}", input.uri));
+                self.store.fetch(input, self.fetcher).map_err(LockError::Store)?;
+            }
+        }
+        Ok(())
     }
 
     fn count(&self, number: usize, total: usize, uri: &str) {
