@@ -54,6 +54,7 @@ impl WorkTree {
             digests: digests.collect::<Result<_, _>>()?,
             committed: seconds.parse().ok().and_then(|s| Timestamp::from_second(s).ok()),
             history: git.history()?,
+            kept_until: None,
         };
         Ok(Self { source, changed: git.changed(&top, ours)? })
     }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
-use attest::{Algorithm, DigestSet, Object, Provenance, SecretKey, Signer as _, jwt};
+use attest::{Algorithm, DigestSet, Object, Provenance, Signer, jwt};
 
 use crate::failure::{Exit, Failure};
-use crate::input::{self, Passphrase};
+use crate::input::{self, Unlock};
 use crate::keys;
 use crate::output::Output;
 
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     #[command(flatten)]
-    passphrase: Passphrase,
+    unlock: Unlock,
 }
 
 /// One file, and what is to be written of it.
@@ -93,9 +93,9 @@ struct Product {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let products = products(args)?;
     let record = record::record(args, &products)?;
-    let key = input::secret_key(&args.key, &args.passphrase)?;
+    let key = input::secret_key(&args.key, &args.unlock)?;
     // everything is signed before anything is written: a job must not end up with half of its evidence
-    let signed = products.iter().map(|p| sign(&record, p, &key)).collect::<Result<Vec<_>, _>>()?;
+    let signed = products.iter().map(|p| sign(&record, p, key.as_ref())).collect::<Result<Vec<_>, _>>()?;
     let mut written: Vec<&Path> = Vec::new();
     for (product, (bundle, token)) in products.iter().zip(&signed) {
         keys::write(&product.bundle, bundle)?;
@@ -165,7 +165,7 @@ fn product(args: &Args, file: &Path) -> Result<Product, Failure> {
 fn sign(
     record: &Provenance,
     product: &Product,
-    key: &SecretKey,
+    key: &dyn Signer,
 ) -> Result<(String, Option<String>), Failure> {
     let failed = |found: &str| Failure::new("the provenance cannot be signed").line("found", found);
     let statement = record.statement(&product.name, &product.digests).map_err(|e| failed(&e.to_string()))?;

@@ -127,7 +127,12 @@ pub fn commit(byte: u8) -> Digest {
 
 /// An input by the name of its artifact.
 pub fn input(name: &str) -> Dependency {
-    Dependency { uri: format!("https://example.org/{name}"), digests: digest(name).into(), is_tool: false }
+    Dependency {
+        uri: format!("https://example.org/{name}"),
+        digests: digest(name).into(),
+        is_tool: false,
+        ..Dependency::default()
+    }
 }
 
 /// A hermetic build of official-ci from a commit.

@@ -149,7 +149,7 @@ fn dependency(text: &str, is_tool: bool) -> Result<Dependency, Failure> {
     let (uri, digest) =
         text.rsplit_once('=').filter(|(uri, _)| !uri.is_empty()).ok_or_else(|| wrong(text))?;
     let digest = Digest::parse(digest).map_err(|e| wrong(&e.to_string()))?;
-    Ok(Dependency { uri: uri.to_owned(), digests: digest.into(), is_tool })
+    Ok(Dependency { uri: uri.to_owned(), digests: digest.into(), is_tool, ..Dependency::default() })
 }
 
 /// Provenance is published. What looks like a secret in it is refused, and never silently left out.
