@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify,
+    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
+    verify,
 };
 use crate::output::{Color, Format};
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Keygen(keygen::Args),
     /// Build one target of a git commit verifiably: the artifact and its signed provenance
     Build(build::Args),
+    /// Build again what provenance describes, with things made different on purpose, and compare bit for bit
+    Rebuild(rebuild::Args),
     /// Parts of the build service
     #[command(subcommand)]
     Builder(builder::Command),

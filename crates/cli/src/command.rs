@@ -13,6 +13,7 @@ pub(crate) mod manual;
 pub(crate) mod open;
 pub(crate) mod operator;
 pub(crate) mod policy;
+pub(crate) mod rebuild;
 pub(crate) mod replay;
 pub(crate) mod signer;
 pub(crate) mod threats;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),
+        Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
         Command::Open(args) => open::run(&args, output),

@@ -15,8 +15,8 @@ use crate::keys;
 use crate::output::Output;
 
 mod like;
-mod publish;
-mod signing;
+pub(crate) mod publish;
+pub(crate) mod signing;
 
 pub(crate) use publish::Published;
 use signing::Desk;
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
-    desk: signing::Args,
+    desk: signing::Signing,
 }
 
 impl Args {
@@ -78,7 +78,7 @@ impl Args {
             log: None,
             until_input_closes: false,
             operator: Operator::of_store(store),
-            desk: signing::Args::of_state(state),
+            desk: signing::Signing::of_state(state),
         }
     }
 }

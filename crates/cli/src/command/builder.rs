@@ -14,10 +14,13 @@ use crate::output::Output;
 
 mod init;
 mod lock;
+mod snapshots;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Affected(affected::Args),
+    /// What is kept of earlier builds, and until when; and delete the rest
+    Snapshots(snapshots::Args),
     /// Write a build definition and a script for the project that is there
     Init(init::Args),
     /// Write the lock file: the exact files behind the names in a definition
@@ -55,6 +58,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Affected(args) => affected::run(args, output),
+        Command::Snapshots(args) => snapshots::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),

@@ -60,7 +60,7 @@ impl Published {
 }
 
 /// The bundles first, then the artifact: no artifact is ever visible without its provenance.
-pub(super) fn publish(
+pub(crate) fn publish(
     out: &Path,
     file: &Path,
     record: &BuildRecord,
@@ -99,6 +99,13 @@ fn publish_test(out: &Path, record: &TestRecord, bundle: &Json) -> Result<Publis
         test: record.test.clone(),
         failed: record.failed.clone(),
     })
+}
+
+/// A rebuilder's provenance, beside no artifact: it is about the one that was shipped.
+pub(crate) fn publish_vote(out: &Path, name: &str, bundle: &Json) -> Result<PathBuf, Failure> {
+    let path = out.join(format!("{name}.rebuild.sigstore.json"));
+    keys::write(&path, &format!("{bundle}\n"))?;
+    Ok(path)
 }
 
 /// The record of a failure, under a name that no artifact has.
