@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{Recall, Revocation, TrustRoot, TrustedKey};
 use crate::key::PublicKey;
-use crate::yaml::{LoadError, Node, Place, Value, suggest};
+use crate::yaml::{LoadError, Node, Place, suggest};
 
 mod lines;
 mod places;
@@ -232,7 +232,7 @@ fn ends_after(key: &TrustedKey, time: Timestamp) -> bool {
 }
 
 fn rotate(
-    text: &mut Text,
+    text: &mut Text<'_>,
     node: &Node,
     (before, name): (&TrustRoot, &str),
     (new, from): (&PublicKey, Option<Timestamp>),
@@ -266,7 +266,12 @@ fn rotate(
     Ok(())
 }
 
-fn revoke(text: &mut Text, node: &Node, keys: &[String], revocation: &Revocation) -> Result<(), EditError> {
+fn revoke(
+    text: &mut Text<'_>,
+    node: &Node,
+    keys: &[String],
+    revocation: &Revocation,
+) -> Result<(), EditError> {
     let mut value = format!("revoked: {{ from: {}, reason: {}", revocation.from, quoted(&revocation.reason));
     if let Some((log, size)) = &revocation.position {
         value.push_str(&format!(", log: {}, size: {size}", quoted(log)));
@@ -284,7 +289,7 @@ fn revoke(text: &mut Text, node: &Node, keys: &[String], revocation: &Revocation
     Ok(())
 }
 
-fn recall_in(text: &mut Text, node: &Node, builder: &str, recall: &Recall) -> Result<(), EditError> {
+fn recall_in(text: &mut Text<'_>, node: &Node, builder: &str, recall: &Recall) -> Result<(), EditError> {
     let mut fields = Vec::new();
     fields.extend(recall.version.as_ref().map(|v| format!("version: {}", quoted(&v.to_string()))));
     fields.extend(recall.tool.as_ref().map(|t| format!("tool: {}", quoted(&t.to_string()))));
@@ -361,10 +366,4 @@ pub fn weaknesses(file: &str, text: &str, at: Timestamp) -> Result<Vec<LoadError
         }
     }
     Ok(found)
-}
-
-impl Node {
-    fn is_flow(&self, text: &Text, opening: char) -> bool {
-        matches!(self.value, Value::Map(_) | Value::List(_)) && text.character(&self.place) == Some(opening)
-    }
 }

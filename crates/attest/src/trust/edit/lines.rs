@@ -6,11 +6,9 @@ use crate::yaml::{Node, Place, Value};
 /// Lines of context in a diff.
 const CONTEXT: usize = 3;
 
-/// A text and what is to change in it.
+/// A text and what is to change in it. Lines keep the carriage return that they may end with.
 pub(super) struct Text<'a> {
     lines: Vec<&'a str>,
-    end: &'static str,
-    has_last_end: bool,
     edits: Vec<Edit>,
 }
 
@@ -22,6 +20,7 @@ enum Edit {
 }
 
 /// What became of a line.
+#[derive(PartialEq)]
 enum Row<'a> {
     Kept(&'a str),
     Changed(&'a str, String),
@@ -30,20 +29,18 @@ enum Row<'a> {
 
 impl<'a> Text<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        let has_last_end = text.ends_with('\n');
-        let body = text.strip_suffix('\n').unwrap_or(text);
-        let lines =
-            body.split('\n').map(|l| l.strip_suffix('\r').filter(|_| end == "\r\n").unwrap_or(l)).collect();
-        Self { lines, end, has_last_end, edits: Vec::new() }
+        Self { lines: text.split('\n').collect(), edits: Vec::new() }
     }
 
     fn line(&self, number: usize) -> Option<&'a str> {
         self.lines.get(number.checked_sub(1)?).copied()
     }
 
-    pub(super) fn character(&self, place: &Place) -> Option<char> {
-        self.line(place.line)?.chars().nth(place.column.checked_sub(1)?)
+    /// Whether this character stands where a value begins: a bracket or brace, or the dash of a list.
+    fn begins_with(&self, node: &Node, character: char) -> bool {
+        let Place { line, column, .. } = node.place;
+        let found = || self.line(line)?.chars().nth(column.checked_sub(1)?);
+        found() == Some(character)
     }
 
     /// Puts another value in the place of a scalar on one line; its quotes go.
@@ -66,7 +63,7 @@ impl<'a> Text<'a> {
 
     /// Adds a field that is a list of one item.
     pub(super) fn add_list(&mut self, map: &Node, name: &str, item: &str) -> Result<(), EditError> {
-        if map.is_flow(self, '{') {
+        if self.begins_with(map, '{') {
             return self.add_field(map, &format!("{name}: [{item}]"));
         }
         self.add_fields(map, &format!("{name}:"), &[format!("  - {item}")])
@@ -74,7 +71,7 @@ impl<'a> Text<'a> {
 
     fn add_fields(&mut self, map: &Node, first: &str, more: &[String]) -> Result<(), EditError> {
         let Value::Map(pairs) = &map.value else { return Err(EditError::Layout(map.place.clone())) };
-        if map.is_flow(self, '{') {
+        if self.begins_with(map, '{') {
             self.insert_after(&map.place, format!(" {first},"));
             return Ok(());
         }
@@ -89,7 +86,7 @@ impl<'a> Text<'a> {
 
     /// Adds an item, on one line, to a list.
     pub(super) fn add_item(&mut self, list: &Node, item: &str) -> Result<(), EditError> {
-        if list.is_flow(self, '[') {
+        if self.begins_with(list, '[') {
             return self.insert_item(list, item);
         }
         self.add_lines(list, &[item.to_owned()])
@@ -97,7 +94,7 @@ impl<'a> Text<'a> {
 
     /// Adds a key to a list of keys.
     pub(super) fn add_key(&mut self, list: &Node, pem: &str, more: Option<&str>) -> Result<(), EditError> {
-        if list.is_flow(self, '[') {
+        if self.begins_with(list, '[') {
             let pem = pem.replace('\n', "\\n");
             let more = more.map(|m| format!(", {m}")).unwrap_or_default();
             return self.insert_item(list, &format!("{{ key: \"{pem}\"{more} }}"));
@@ -119,8 +116,8 @@ impl<'a> Text<'a> {
     fn add_lines(&mut self, list: &Node, lines: &[String]) -> Result<(), EditError> {
         let failed = || EditError::Layout(list.place.clone());
         let Value::List(items) = &list.value else { return Err(failed()) };
-        let last = items.last().filter(|_| self.character(&list.place) == Some('-')).ok_or_else(failed)?;
-        let dash = list.place.column - 1;
+        let last = items.last().ok_or_else(failed)?;
+        let dash = self.dash_before(last).ok_or_else(failed)?;
         let pad = " ".repeat(dash);
         let starts = ["- "].into_iter().chain(std::iter::repeat("  "));
         let lines = starts.zip(lines).map(|(start, line)| format!("{pad}{start}{line}")).collect();
@@ -128,21 +125,30 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
+    /// The indentation of the dash before an item. The list's own place is no help: where the dashes stand no deeper
+    /// than the key above them, it is the first item's.
+    fn dash_before(&self, item: &Node) -> Option<usize> {
+        let before: String = self.line(item.place.line)?.chars().take(item.place.column - 1).collect();
+        let indent = before.trim_end().strip_suffix('-')?;
+        indent.trim().is_empty().then_some(indent.len())
+    }
+
     fn insert_after(&mut self, place: &Place, with: String) {
         self.edits.push(Edit::Replace { line: place.line, column: place.column + 1, length: 0, with });
     }
 
-    /// The last line that belongs to what begins on a line: what follows is indented at least so far, or blank.
+    /// The last line that belongs to what begins on a line: what follows is indented at least so far. Blank lines, and
+    /// comments that stand further left, end nothing.
     fn end_of(&self, start: usize, indent: usize) -> usize {
         let mut end = start;
         for (number, line) in self.lines.iter().enumerate().skip(start) {
-            if line.trim().is_empty() {
-                continue;
+            let content = line.trim_start_matches(' ');
+            match line.len() - content.len() >= indent {
+                _ if content.trim().is_empty() => {}
+                true => end = number + 1,
+                false if content.starts_with('#') => {}
+                false => break,
             }
-            if line.len() - line.trim_start_matches(' ').len() < indent {
-                break;
-            }
-            end = number + 1;
         }
         end
     }
@@ -157,7 +163,8 @@ impl<'a> Text<'a> {
                 if let Edit::Lines { after, lines } = edit
                     && *after == number
                 {
-                    rows.extend(lines.iter().cloned().map(Row::New));
+                    let end = if line.ends_with('\r') { "\r" } else { "" };
+                    rows.extend(lines.iter().map(|new| Row::New(format!("{new}{end}"))));
                 }
             }
         }
@@ -165,11 +172,10 @@ impl<'a> Text<'a> {
             Row::Kept(line) => *line,
             Row::Changed(_, line) | Row::New(line) => line,
         });
-        let mut text = new.collect::<Vec<_>>().join(self.end);
-        if self.has_last_end {
-            text.push_str(self.end);
-        }
-        let diff = diff(file, &rows);
+        let text = new.collect::<Vec<_>>().join("\n");
+        // what follows the last line's end is no line
+        let rows = rows.strip_suffix(&[Row::Kept("")]).unwrap_or(&rows);
+        let diff = diff(file, rows);
         (text, diff)
     }
 }
