@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify,
+    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats,
+    trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Which threats the policies mitigate, by which rule, and which not
     Threats(threats::Args),
+    /// Change who may say what: checked, shown as a difference, written for review
+    #[command(subcommand)]
+    TrustRoot(trust_root::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

@@ -14,6 +14,7 @@ pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod signer;
 pub(crate) mod threats;
+pub(crate) mod trust_root;
 pub(crate) mod verify;
 
 use crate::args::Command;
@@ -33,6 +34,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
+        Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

@@ -72,7 +72,7 @@ impl<'a> Text<'a> {
     fn add_fields(&mut self, map: &Node, first: &str, more: &[String]) -> Result<(), EditError> {
         let Value::Map(pairs) = &map.value else { return Err(EditError::Layout(map.place.clone())) };
         if self.begins_with(map, '{') {
-            self.insert_after(&map.place, format!(" {first},"));
+            self.insert_first(&map.place, format!(" {first},"));
             return Ok(());
         }
         let (key, _) = pairs.first().ok_or_else(|| EditError::Layout(map.place.clone()))?;
@@ -107,8 +107,8 @@ impl<'a> Text<'a> {
 
     fn insert_item(&mut self, list: &Node, item: &str) -> Result<(), EditError> {
         let Value::List(items) = &list.value else { return Err(EditError::Layout(list.place.clone())) };
-        let comma = if items.is_empty() { " " } else { "," };
-        self.insert_after(&list.place, format!(" {item}{comma}"));
+        let comma = if items.is_empty() { "" } else { "," };
+        self.insert_first(&list.place, format!("{item}{comma}"));
         Ok(())
     }
 
@@ -133,7 +133,12 @@ impl<'a> Text<'a> {
         indent.trim().is_empty().then_some(indent.len())
     }
 
-    fn insert_after(&mut self, place: &Place, with: String) {
+    /// Behind an opening bracket or brace, with a blank before what stands there.
+    fn insert_first(&mut self, place: &Place, mut with: String) {
+        let next = self.line(place.line).and_then(|line| line.chars().nth(place.column));
+        if with.ends_with(',') && next.is_some_and(|c| !c.is_whitespace()) {
+            with.push(' ');
+        }
         self.edits.push(Edit::Replace { line: place.line, column: place.column + 1, length: 0, with });
     }
 
