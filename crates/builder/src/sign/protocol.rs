@@ -23,7 +23,7 @@ pub(crate) enum Record {
     /// An output of a build that succeeded.
     Build(Box<BuildRecord>),
     /// A build that failed.
-    Failure(FailureRecord),
+    Failure(Box<FailureRecord>),
 }
 
 impl Record {
@@ -36,7 +36,7 @@ impl Record {
         let record = Json::from(object.object("record")?.clone());
         match object.string("kind")? {
             "build" => BuildRecord::read(&record).map(|r| Self::Build(Box::new(r))),
-            "failure" => FailureRecord::read(&record).map(Self::Failure),
+            "failure" => FailureRecord::read(&record).map(|r| Self::Failure(Box::new(r))),
             other => return Err(ShapeError::new("kind", "build or failure", other)),
         }
         .map_err(|e| e.within("record"))
@@ -108,7 +108,7 @@ pub fn request_signature(socket: &Path, record: &BuildRecord) -> Result<Json, Si
 /// # Errors
 /// [`SignError`] with what the signer said.
 pub fn request_failure(socket: &Path, record: &FailureRecord) -> Result<Json, SignError> {
-    ask(socket, &Record::Failure(record.clone()))
+    ask(socket, &Record::Failure(Box::new(record.clone())))
 }
 
 fn ask(socket: &Path, record: &Record) -> Result<Json, SignError> {

@@ -79,7 +79,8 @@ fn changed(text: &str, wanted: &Change) -> Changed {
     let mut new = changed.text.split('\n').peekable();
     for line in text.split('\n') {
         while new.peek() != Some(&line) && new.peek() == added.peek() && new.peek().is_some() {
-            (new.next(), added.next());
+            new.next();
+            added.next();
         }
         if new.peek() == Some(&line) {
             new.next();
