@@ -13,6 +13,7 @@ use crate::note::NoteKey;
 
 pub mod edit;
 mod read;
+mod recall;
 
 /// Everything that is believed, and about whom.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! `portcullis builder …`: parts of the build service.
 
+mod affected;
+
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
@@ -10,8 +12,16 @@ use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
 
+mod init;
+mod lock;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Affected(affected::Args),
+    /// Write a build definition and a script for the project that is there
+    Init(init::Args),
+    /// Write the lock file: the exact files behind the names in a definition
+    Lock(lock::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -41,7 +51,10 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => init::run(args, output),
+        Command::Lock(args) => lock::run(args, output),
         Command::Signer(args) => signer::run(args),
+        Command::Affected(args) => affected::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),
