@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::keys;
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The socket of the signer
     #[arg(long, value_name = "SOCKET")]
