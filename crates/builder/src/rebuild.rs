@@ -10,7 +10,7 @@ use crate::git::{GitError, Sources};
 use crate::orchestrate::{BuildError, Orchestrator, Step};
 use crate::plan::Plan;
 use crate::record::BuildRecord;
-use crate::run::{Run, records};
+use crate::run::Run;
 use crate::sandbox::{Clock, Variation};
 
 mod difference;
@@ -96,11 +96,8 @@ impl Orchestrator<'_> {
             variation: variations.variation(),
             user: None,
         };
-        let (outputs, _) = run.build(started, &now, &mut progress, log)?;
-        let mut described = provenance.clone();
-        described.started = Some(started);
-        described.finished = Some(now());
-        let records = records(&outputs, &described);
+        // what this orchestrator saw itself, and nothing that the other one said
+        let (outputs, records) = run.build(started, &now, &mut progress, log)?;
         Ok(outputs.into_iter().zip(records).map(|(o, record)| Rebuilt { record, file: o.file }).collect())
     }
 }

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
-    verify,
+    trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -71,6 +71,9 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Which threats the policies mitigate, by which rule, and which not
     Threats(threats::Args),
+    /// Change who may say what: checked, shown as a difference, written for review
+    #[command(subcommand)]
+    TrustRoot(trust_root::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

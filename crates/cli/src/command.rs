@@ -17,6 +17,7 @@ pub(crate) mod rebuild;
 pub(crate) mod replay;
 pub(crate) mod signer;
 pub(crate) mod threats;
+pub(crate) mod trust_root;
 pub(crate) mod verify;
 
 use crate::args::Command;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
+        Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

@@ -25,7 +25,7 @@ pub(crate) enum Record {
     /// A test's result.
     Test(Box<TestRecord>),
     /// A build that failed.
-    Failure(FailureRecord),
+    Failure(Box<FailureRecord>),
 }
 
 impl Record {
@@ -39,7 +39,7 @@ impl Record {
         match object.string("kind")? {
             "build" => BuildRecord::read(&record).map(|r| Self::Build(Box::new(r))),
             "test" => TestRecord::read(&record).map(|r| Self::Test(Box::new(r))),
-            "failure" => FailureRecord::read(&record).map(Self::Failure),
+            "failure" => FailureRecord::read(&record).map(|r| Self::Failure(Box::new(r))),
             other => return Err(ShapeError::new("kind", "build, test or failure", other)),
         }
         .map_err(|e| e.within("record"))
@@ -126,7 +126,7 @@ pub fn request_test(socket: &Path, record: &TestRecord) -> Result<Json, SignErro
 /// # Errors
 /// [`SignError`] with what the signer said.
 pub fn request_failure(socket: &Path, record: &FailureRecord) -> Result<Json, SignError> {
-    ask(socket, &Record::Failure(record.clone()))
+    ask(socket, &Record::Failure(Box::new(record.clone())))
 }
 
 fn ask(socket: &Path, record: &Record) -> Result<Json, SignError> {

@@ -12,6 +12,8 @@ use attest::{PublicKey, Scheme, SecretKey, Statement};
 use super::*;
 use crate::record::{BuildRecord, FailureRecord};
 
+type Edit<'a> = &'a dyn Fn(&mut BuildRecord);
+
 const ORIGIN: &str = "builds.example/log";
 
 /// What a killed process leaves: everything written before, and the last write or not.
@@ -129,7 +131,7 @@ fn build(invocation: &str, name: &str, content: &[u8]) -> Record {
 }
 
 fn failure(invocation: &str, reason: &str) -> Record {
-    Record::Failure(FailureRecord {
+    Record::Failure(Box::new(FailureRecord {
         repository: "https://github.com/acme/shop".to_owned(),
         reference: "refs/heads/main".to_owned(),
         target: "shop".to_owned(),
@@ -139,7 +141,7 @@ fn failure(invocation: &str, reason: &str) -> Record {
         started: "2026-11-22T08:00:00Z".parse().unwrap(),
         finished: "2026-11-22T08:30:00Z".parse().unwrap(),
         invocation: invocation.to_owned(),
-    })
+    }))
 }
 
 fn why(result: &Result<Json, SignError>) -> String {
@@ -311,7 +313,7 @@ fn what_a_record_must_hold_to_be_signed() {
         assert!(machine.disk.files.borrow().keys().all(|k| !k.starts_with("signed/")), "nothing is noted");
         text
     };
-    let cases: [(&dyn Fn(&mut BuildRecord), &str); 19] = [
+    let cases: [(Edit<'_>, &str); 19] = [
         (&|r| r.provenance.invocation = None, "no invocation id"),
         (&|r| r.provenance.invocation = Some("short".to_owned()), "no invocation id"),
         (&|r| r.provenance.invocation = Some("with a blank".to_owned()), "no invocation id"),

@@ -18,8 +18,8 @@ pub(crate) struct Signing {
     /// The socket of the signer
     #[arg(long, value_name = "SOCKET")]
     signer: Option<PathBuf>,
-    /// Sign with this key file as local-demo
-    #[arg(long, value_name = "FILE", conflicts_with = "signer")]
+    /// Sign with this key, a file or a pkcs11: URI, as local-demo
+    #[arg(long, value_name = "KEY", conflicts_with = "signer")]
     key: Option<PathBuf>,
     /// Where the local builder keeps its key and its log of signatures
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STATE")]
