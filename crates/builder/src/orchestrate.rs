@@ -18,7 +18,7 @@ use crate::git::{GitError, Resolved, Sources};
 use crate::plan::Plan;
 use crate::record::{BuildRecord, TestRecord};
 use crate::root::RootError;
-use crate::run::{Run, records};
+use crate::run::{Finished, Run, records};
 use crate::sandbox::canary::{Bait, CanaryError};
 use crate::sandbox::{SandboxError, Tier, Variation};
 use crate::store::{Store, StoreError};
@@ -310,7 +310,7 @@ impl Orchestrator<'_> {
         resolved: &Resolved,
         request: &BuildRequest,
         work: &Path,
-    ) -> Result<Option<(Vec<Output>, Vec<BuildRecord>)>, BuildError> {
+    ) -> Result<Option<Finished>, BuildError> {
         if self.cache == Cache::Off {
             return Ok(None);
         }

@@ -18,6 +18,9 @@ use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation};
 use crate::stage::{Stage, check_out, stage};
 use crate::trial;
 
+/// The outputs of a build, and the record of each.
+pub(crate) type Finished = (Vec<Output>, Vec<BuildRecord>);
+
 /// One build that runs.
 pub(crate) struct Run<'a> {
     pub(crate) orchestrator: &'a Orchestrator<'a>,
@@ -39,7 +42,7 @@ impl Run<'_> {
         now: &impl Fn() -> Timestamp,
         progress: &mut impl FnMut(Step),
         log: &Path,
-    ) -> Result<(Vec<Output>, Vec<BuildRecord>), BuildError> {
+    ) -> Result<Finished, BuildError> {
         progress(Step::Inputs);
         let stage = self.stage(started)?;
         progress(Step::Canary);

@@ -398,6 +398,7 @@ fn what_was_promised_is_kept_and_the_rest_is_swept() {
     assert!(snapshots(&[]).contains("kept until"));
     let count = || fs::read_dir(store.join("sha256")).unwrap().count();
     let before = count();
+    #[allow(clippy::disallowed_methods, reason = "the builds of this test are of today")]
     let in_days = |days: i64| {
         let now = jiff::Timestamp::now().as_second() + days * 86_400;
         jiff::Timestamp::from_second(now).unwrap().to_string()

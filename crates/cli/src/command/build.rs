@@ -1,7 +1,5 @@
 //! `portcullis build SOURCE`: a verifiable build of a git commit.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::claims::TestOutcome;
@@ -17,9 +15,11 @@ use crate::output::Output;
 mod like;
 pub(crate) mod publish;
 pub(crate) mod signing;
+mod work_folder;
 
 pub(crate) use publish::Published;
 use signing::Desk;
+pub(crate) use work_folder::WorkFolder;
 
 /// Build one target of a git commit verifiably
 #[derive(Clone, Debug, clap::Args)]
@@ -98,6 +98,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// The service that started us holds the other end: it is closed by its death too, however it dies.
+#[allow(clippy::disallowed_methods, reason = "main is waiting for a build, which ends with this process")]
 fn end_with_input() {
     std::thread::spawn(|| {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
@@ -117,7 +118,7 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
     keys::folder(&args.out)?;
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let work = work_folder()?;
+    let work = WorkFolder::make()?;
     let operator = args.operator.prepare(&args.desk.secrets())?;
     let orchestrator = operator.orchestrator();
     if let Some(bundle) = &args.like {
@@ -174,14 +175,6 @@ fn repository(source: &str) -> Result<String, Failure> {
         return Ok(format!("file://{}", real.display()));
     }
     Ok(source.to_owned())
-}
-
-/// A folder for one build that the sandbox's user can enter but not list.
-pub(crate) fn work_folder() -> Result<tempfile::TempDir, Failure> {
-    let failed = |e| Failure::io("make a work folder in", &std::env::temp_dir(), &e);
-    let dir = tempfile::Builder::new().prefix("portcullis-build-").tempdir().map_err(failed)?;
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).map_err(failed)?;
-    Ok(dir)
 }
 
 /// A command that failed leaves a signed record: what happened is known later, and is no provenance.

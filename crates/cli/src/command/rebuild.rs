@@ -8,7 +8,7 @@ use attest::{Algorithm, Digest, Json, Object};
 use builder::{BuildError, Difference, Rebuilt, Step, Variations, explain};
 
 use crate::clock;
-use crate::command::build::{failure, publish, signing, work_folder};
+use crate::command::build::{WorkFolder, failure, publish, signing};
 use crate::command::operator::{Operator, Prepared};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -66,8 +66,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let operator = args.operator.prepare(&args.desk.secrets())?;
     let proven = proven(args, &operator)?;
     let (name, wanted) = subject(&proven)?;
-    let first_work = work_folder()?;
-    let second_work = work_folder()?;
+    let first_work = WorkFolder::make()?;
+    let second_work = WorkFolder::make()?;
     let shared = tempfile::tempdir_in("/dev/shm").ok();
     let mut attempts =
         vec![attempt(args, &operator, &proven, &Variations::default(), first_work.path(), output)?];
