@@ -46,6 +46,6 @@ pub use sandbox::canary::{Bait, CanaryError, probe};
 pub use sandbox::{SandboxError, Tier};
 pub use sign::{
     DEFAULT_RATE, LOCAL_DEMO, SignError, SignerConfig, harden, request_failure, request_signature,
-    request_test, serve,
+    request_test, request_token, serve,
 };
 pub use store::{Store, StoreError};

@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// The name of this run, that nobody can guess or use twice; made up without
     #[arg(long, value_name = "ID")]
     invocation: Option<String>,
+    /// Also write ARTIFACT.provenance.jwt, the same record as a token
+    #[arg(long)]
+    jwt: bool,
     /// Write what the command prints to this file while it runs
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -75,6 +78,7 @@ impl Args {
             out: out.to_owned(),
             like: None,
             invocation: None,
+            jwt: false,
             log: None,
             until_input_closes: false,
             operator: Operator::of_store(store),
@@ -141,19 +145,19 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
 }
 
 fn sign_and_publish(args: &Args, work: &Path, built: &Built) -> Result<Vec<Published>, Failure> {
-    let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len())?;
+    let tokens = if args.jwt { built.outputs.len() } else { 0 };
+    let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len() + tokens)?;
     let mut made = Vec::new();
     for (file, record) in &built.outputs {
         let bundle = desk.sign(record)?;
         let tests = built.tests.iter().filter(|t| t.artifact == record.name);
         let tests = tests.map(|t| Ok((t, desk.sign_test(t)?))).collect::<Result<Vec<_>, Failure>>()?;
-        made.push((file, record, bundle, tests));
+        let token = args.jwt.then(|| desk.sign_token(record)).transpose()?;
+        made.push((file, publish::Signed { record, bundle, token, tests }));
     }
     desk.close();
     // nothing is visible before everything is signed
-    made.into_iter()
-        .map(|(file, record, bundle, tests)| publish::publish(&args.out, file, record, &bundle, &tests))
-        .collect()
+    made.into_iter().map(|(file, signed)| publish::publish(&args.out, file, &signed)).collect()
 }
 
 fn words(step: Step) -> &'static str {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use attest::Json;
 use builder::{
     BuildRecord, FailureRecord, LOCAL_DEMO, SignError, TestRecord, request_failure, request_signature,
-    request_test,
+    request_test, request_token,
 };
 
 use crate::failure::Failure;
@@ -63,6 +63,10 @@ impl Desk {
 
     pub(crate) fn sign(&self, record: &BuildRecord) -> Result<Json, Failure> {
         request_signature(&self.socket, record).map_err(refused)
+    }
+
+    pub(crate) fn sign_token(&self, record: &BuildRecord) -> Result<String, Failure> {
+        request_token(&self.socket, record).map_err(refused)
     }
 
     pub(crate) fn sign_test(&self, record: &TestRecord) -> Result<Json, Failure> {
