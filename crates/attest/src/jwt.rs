@@ -128,6 +128,7 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
         input.set_some("ref", source.reference.as_deref());
         input.set("version", source.digests.to_json());
         input.set_some("committed", source.committed.map(|t| t.as_second()));
+        input.set_some("kept_until", source.kept_until.map(|t| t.as_second()));
         if !source.history.is_empty() {
             input.set("history", Json::Array(source.history.iter().map(|c| c.to_json()).collect()));
         }
@@ -148,6 +149,8 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
     claims.set_some("cmd", provenance.command.clone());
     claims.set("env", Json::Object(environment));
     claims.set("hermetic", provenance.hermetic);
+    claims.set_some("isolation", provenance.isolation.as_ref().map(crate::provenance::Isolation::to_json));
+    claims.set_some("cached_from", provenance.cached_from.as_ref().map(Digest::to_string));
     claims.set_some("started", provenance.started.map(|t| t.as_second()));
     claims
 }
@@ -174,6 +177,15 @@ fn read_claims(claims: &Object) -> Result<Provenance, ShapeError> {
         command: (!command.is_empty()).then_some(command),
         environment: crate::provenance::read_environment(claims.optional_object("env")?)?,
         hermetic: claims.flag("hermetic")?,
+        isolation: crate::provenance::Isolation::read(claims.optional_object("isolation")?)
+            .map_err(|e| e.within("isolation"))?,
+        cached_from: match claims.optional_string("cached_from")? {
+            Some(text) => Some(
+                Digest::parse(text)
+                    .map_err(|e| ShapeError::new("cached_from", "a digest", &e.to_string()))?,
+            ),
+            None => None,
+        },
         invocation: text("jti")?,
         started: seconds(claims, "started")?,
         finished: seconds(claims, "iat")?,
@@ -193,6 +205,7 @@ fn read_source(uri: &str, input: &Object) -> Result<Source, ShapeError> {
         reference: input.optional_string("ref")?.map(str::to_owned),
         digests,
         committed: seconds(input, "committed")?,
+        kept_until: seconds(input, "kept_until")?,
         history: each("history", input.optional_array("history")?, crate::provenance::read_commit)?,
     })
 }

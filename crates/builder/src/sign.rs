@@ -27,7 +27,7 @@ mod rate;
 mod tests;
 
 pub use guard::harden;
-pub use protocol::{request_failure, request_signature};
+pub use protocol::{request_failure, request_signature, request_test};
 
 use check::check_record;
 use ledger::{Entry, Ledger, LedgerError, Step};
@@ -154,7 +154,7 @@ impl<S: Storage> Desk<'_, S> {
 
     /// The one bundle of a record. Each step is durable before the next: see [`ledger`].
     fn sign(&mut self, record: &Record, now: Timestamp) -> Result<Json, SignError> {
-        check_record(record, now).map_err(|e| refused(&e))?;
+        check_record(record, now, self.builder_id == LOCAL_DEMO).map_err(|e| refused(&e))?;
         let (slot, digest) = (record.slot(), record.digest());
         let step = match self.ledger.find(&slot)? {
             Some(entry) if entry.record != digest => return Err(refused(&other_content(record))),

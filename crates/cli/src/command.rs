@@ -10,6 +10,7 @@ pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
+pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod signer;

@@ -7,7 +7,10 @@ use attest::time::Span;
 use jiff::Timestamp;
 
 use super::protocol::Record;
-use crate::record::{BuildRecord, FailureRecord, MAX_REASON, one_line};
+use attest::provenance::Isolation;
+
+use crate::record::{BuildRecord, FailureRecord, MAX_REASON, TestRecord, one_line};
+use crate::sandbox::canary::{LIMITS, REQUIRED};
 
 /// Clocks of one machine agree within this.
 const TOLERANCE: i64 = 60;
@@ -35,6 +38,8 @@ pub(crate) enum Unfit {
     Times,
     /// It ended after the signer's own clock.
     Future(Timestamp),
+    /// A layer of the sandbox did not hold, or was not tried.
+    Layer(&'static str),
     /// A reason that is no line.
     Reason,
 }
@@ -54,6 +59,10 @@ impl fmt::Display for Unfit {
             Self::Input(uri) => write!(f, "the input {uri} has no digest"),
             Self::Times => f.write_str("the record does not say when the build began and, after that, ended"),
             Self::Future(ended) => write!(f, "the build ended at {ended}, which is in the future: check the clocks"),
+            Self::Layer(layer) => write!(
+                f,
+                "the record does not say that the sandbox held: `{layer}` is missing; a canary build tries every layer before a build"
+            ),
             Self::Reason => {
                 write!(f, "the reason is not one line of at most {MAX_REASON} bytes without control characters")
             }
@@ -65,9 +74,16 @@ impl fmt::Display for Unfit {
 ///
 /// # Errors
 /// [`Unfit`], the first thing that is missing.
-pub(crate) fn check_record(record: &Record, now: Timestamp) -> Result<(), Unfit> {
+pub(crate) fn check_record(record: &Record, now: Timestamp, is_demo: bool) -> Result<(), Unfit> {
     match record {
-        Record::Build(record) => check_build(record, now),
+        Record::Build(record) => {
+            check_build(record, now)?;
+            check_layers(record.provenance.isolation.as_ref(), is_demo)
+        }
+        Record::Test(record) => {
+            check_test(record, now)?;
+            check_layers(record.isolation.as_ref(), is_demo)
+        }
         Record::Failure(record) => check_failure(record, now),
     }
 }
@@ -85,8 +101,24 @@ fn check_build(record: &BuildRecord, now: Timestamp) -> Result<(), Unfit> {
     require(provenance.hermetic, Unfit::Hermetic)?;
     let bare = provenance.dependencies.iter().find(|d| d.digests.is_empty());
     bare.map_or(Ok(()), |d| Err(Unfit::Input(d.uri.clone())))?;
-    // more that a record must hold, as the layers of the sandbox that the canary found in place, goes here
     check_times(provenance.started, provenance.finished, now)
+}
+
+/// Every layer that keeps a build from lying was tried and held. Limits are the machine's and not the provenance's
+/// protection: a demo may do without.
+fn check_layers(isolation: Option<&Isolation>, is_demo: bool) -> Result<(), Unfit> {
+    let held = isolation.map(|i| i.held.as_slice()).unwrap_or_default();
+    let required = REQUIRED.into_iter().chain((!is_demo).then_some(LIMITS));
+    let open = required.into_iter().find(|layer| !held.iter().any(|h| h == layer));
+    open.map_or(Ok(()), |layer| Err(Unfit::Layer(layer)))
+}
+
+fn check_test(record: &TestRecord, now: Timestamp) -> Result<(), Unfit> {
+    require(is_invocation(&record.invocation), Unfit::Invocation)?;
+    require(is_file_name(&record.artifact) && !record.test.is_empty(), Unfit::Name)?;
+    require(record.digest.algorithm() == Algorithm::Sha256, Unfit::Digest)?;
+    require(!record.command.is_empty(), Unfit::Command)?;
+    check_times(Some(record.times.0), Some(record.times.1), now)
 }
 
 fn check_failure(record: &FailureRecord, now: Timestamp) -> Result<(), Unfit> {

@@ -1,6 +1,6 @@
 //! How one asks a signer: one line of JSON each way over a Unix socket.
 //!
-//! `{"kind":"build","record":{…}}` or `{"kind":"failure","record":{…}}`; the answer is `{"bundle":{…}}` or
+//! `{"kind":"build","record":{…}}`, or `test`, or `failure`; the answer is `{"bundle":{…}}` or
 //! `{"error":"…"}`.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ use attest::{Digest, Json, Object};
 
 use super::SignError;
 use super::ledger::Slot;
-use crate::record::{BuildRecord, FailureRecord};
+use crate::record::{BuildRecord, FailureRecord, TestRecord};
 
 const MAX_RECORD: usize = 4 << 20;
 
@@ -22,6 +22,8 @@ const MAX_RECORD: usize = 4 << 20;
 pub(crate) enum Record {
     /// An output of a build that succeeded.
     Build(Box<BuildRecord>),
+    /// A test's result.
+    Test(Box<TestRecord>),
     /// A build that failed.
     Failure(FailureRecord),
 }
@@ -36,8 +38,9 @@ impl Record {
         let record = Json::from(object.object("record")?.clone());
         match object.string("kind")? {
             "build" => BuildRecord::read(&record).map(|r| Self::Build(Box::new(r))),
+            "test" => TestRecord::read(&record).map(|r| Self::Test(Box::new(r))),
             "failure" => FailureRecord::read(&record).map(Self::Failure),
-            other => return Err(ShapeError::new("kind", "build or failure", other)),
+            other => return Err(ShapeError::new("kind", "build, test or failure", other)),
         }
         .map_err(|e| e.within("record"))
     }
@@ -45,6 +48,7 @@ impl Record {
     fn to_json(&self) -> Json {
         let (kind, record) = match self {
             Self::Build(record) => ("build", record.to_json()),
+            Self::Test(record) => ("test", record.to_json()),
             Self::Failure(record) => ("failure", record.to_json()),
         };
         Object::new().with("kind", kind).with("record", record).into()
@@ -62,6 +66,11 @@ impl Record {
                 invocation: record.provenance.invocation.clone().unwrap_or_default(),
                 output: Some(record.name.clone()),
             },
+            Self::Test(record) => Slot {
+                invocation: record.invocation.clone(),
+                // no file has such a name: a test cannot take an output's place
+                output: Some(format!("{}/{}", record.artifact, record.test)),
+            },
             Self::Failure(record) => Slot { invocation: record.invocation.clone(), output: None },
         }
     }
@@ -70,6 +79,7 @@ impl Record {
     pub(crate) fn statement(&self, builder_id: &str, version: &str) -> String {
         match self {
             Self::Build(record) => record.statement(builder_id, version),
+            Self::Test(record) => record.statement(builder_id, version),
             Self::Failure(record) => record.statement(builder_id, version),
         }
     }
@@ -101,6 +111,14 @@ pub(super) fn read_request(mut stream: &UnixStream) -> io::Result<String> {
 /// [`SignError`] with what the signer said.
 pub fn request_signature(socket: &Path, record: &BuildRecord) -> Result<Json, SignError> {
     ask(socket, &Record::Build(Box::new(record.clone())))
+}
+
+/// Asks the signer at a socket for the bundle of a test's result.
+///
+/// # Errors
+/// [`SignError`] with what the signer said.
+pub fn request_test(socket: &Path, record: &TestRecord) -> Result<Json, SignError> {
+    ask(socket, &Record::Test(Box::new(record.clone())))
 }
 
 /// Asks the signer at a socket for the bundle that says that a build failed.

@@ -121,7 +121,7 @@ fn now() -> Timestamp {
 
 fn build(invocation: &str, name: &str, content: &[u8]) -> Record {
     let text = format!(
-        r#"{{"kind":"build","record":{{"name":"{name}","digest":"{}","predicate":{{"buildDefinition":{{"buildType":"https://portcullis.dev/build/git/v1","externalParameters":{{"source":{{"repository":"https://github.com/acme/shop","ref":"refs/heads/main"}},"target":"shop"}},"internalParameters":{{"portcullis_hermetic":true,"portcullis_command":["make"]}},"resolvedDependencies":[{{"uri":"git+https://github.com/acme/shop","digest":{{"gitCommit":"{}"}},"annotations":{{"role":"source"}}}}]}},"runDetails":{{"builder":{{"id":""}},"metadata":{{"invocationId":"{invocation}","startedOn":"2026-11-22T08:00:00Z","finishedOn":"2026-11-22T08:30:00Z"}}}}}}}}}}"#,
+        r#"{{"kind":"build","record":{{"name":"{name}","digest":"{}","predicate":{{"buildDefinition":{{"buildType":"https://portcullis.dev/build/git/v1","externalParameters":{{"source":{{"repository":"https://github.com/acme/shop","ref":"refs/heads/main"}},"target":"shop"}},"internalParameters":{{"portcullis_hermetic":true,"portcullis_command":["make"],"portcullis_isolation":{{"tier":"bubblewrap","held":["descriptors","files","inputs","network","privileges","processes","system-calls","limits"]}}}},"resolvedDependencies":[{{"uri":"git+https://github.com/acme/shop","digest":{{"gitCommit":"{}"}},"annotations":{{"role":"source"}}}}]}},"runDetails":{{"builder":{{"id":""}},"metadata":{{"invocationId":"{invocation}","startedOn":"2026-11-22T08:00:00Z","finishedOn":"2026-11-22T08:30:00Z"}}}}}}}}}}"#,
         Digest::sha256(content),
         "a".repeat(40)
     );
@@ -311,7 +311,7 @@ fn what_a_record_must_hold_to_be_signed() {
         assert!(machine.disk.files.borrow().keys().all(|k| !k.starts_with("signed/")), "nothing is noted");
         text
     };
-    let cases: [(&dyn Fn(&mut BuildRecord), &str); 16] = [
+    let cases: [(&dyn Fn(&mut BuildRecord), &str); 19] = [
         (&|r| r.provenance.invocation = None, "no invocation id"),
         (&|r| r.provenance.invocation = Some("short".to_owned()), "no invocation id"),
         (&|r| r.provenance.invocation = Some("with a blank".to_owned()), "no invocation id"),
@@ -331,11 +331,17 @@ fn what_a_record_must_hold_to_be_signed() {
                 r.provenance.dependencies.push(attest::provenance::Dependency {
                     uri,
                     digests,
-                    is_tool: false,
+                    ..attest::provenance::Dependency::default()
                 });
             },
             "the input https://x has no digest",
         ),
+        (&|r| r.provenance.isolation = None, "`descriptors` is missing"),
+        (
+            &|r| r.provenance.isolation.as_mut().unwrap().held.retain(|l| l != "network"),
+            "`network` is missing",
+        ),
+        (&|r| r.provenance.isolation.as_mut().unwrap().held.retain(|l| l != "limits"), "`limits` is missing"),
         (&|r| r.provenance.started = None, "when the build began"),
         (&|r| r.provenance.started = Some(now()), "after that, ended"),
         (&|r| r.provenance.finished = Some("2026-11-22T09:01:01Z".parse().unwrap()), "in the future"),

@@ -30,6 +30,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Try the sandbox from inside, as builds do before they are signed
+    #[command(hide = true)]
+    Canary {
+        /// What to look for
+        told: String,
+    },
     /// Put a file into the store of inputs, and print its digest
     Put {
         /// The file
@@ -46,6 +52,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Toolchain { out } => toolchain(out, output),
+        Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),
     }
 }
@@ -56,6 +63,16 @@ fn toolchain(out: &Path, output: &Output) -> Result<Exit, Failure> {
     output.result(&format!("{}  {}\n", digest.hex(), out.display()), || {
         Json::from(Object::new().with("file", out.display().to_string()).with("sha256", digest.hex()))
     });
+    Ok(Exit::Clean)
+}
+
+fn canary(told: &str, output: &Output) -> Result<Exit, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::new("the canary was told nonsense").line("found", &e.to_string())
+    };
+    let told = attest::json::parse(told.as_bytes()).map_err(|e| wrong(&e))?;
+    let object = told.as_object().map_err(|e| wrong(&e))?;
+    output.script(&builder::probe(object).map_err(|e| wrong(&e))?);
     Ok(Exit::Clean)
 }
 
