@@ -10,8 +10,11 @@ use jiff::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 
+pub mod difference;
+mod job;
 mod slsa;
 
+pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
 pub use slsa::{SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 

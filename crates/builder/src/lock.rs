@@ -89,7 +89,8 @@ impl Resolver<'_> {
         }
         if debian.has_database {
             let packages = debian.packages.iter().zip(&locked.toolchain);
-            let named = packages.map(|(p, input)| Input { name: format!("debs/{}", p.file()), ..input.clone() });
+            let named =
+                packages.map(|(p, input)| Input { name: format!("debs/{}", p.file()), ..input.clone() });
             locked.inputs.extend(named.collect::<Vec<_>>());
         }
         self.by_hand(definition)?;
@@ -136,7 +137,9 @@ impl Resolver<'_> {
             _ => LockError::Io(path.clone(), e),
         };
         let mut bytes = Vec::new();
-        fs::File::open(&path).and_then(|f| f.take(MAX_LOCK_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+        fs::File::open(&path)
+            .and_then(|f| f.take(MAX_LOCK_FILE + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
         if u64::try_from(bytes.len()).is_ok_and(|n| n > MAX_LOCK_FILE) {
             return Err(LockError::Io(path, io::Error::from(io::ErrorKind::FileTooLarge)));
         }
@@ -161,8 +164,7 @@ impl Resolver<'_> {
 
     /// A file whose SHA-256 is known before it is fetched.
     fn take(&self, name: String, package: &debian::Package) -> Result<Input, LockError> {
-        let input =
-            Input { uri: package.uri.clone(), digest: package.digest.clone(), name, built_by: None };
+        let input = Input { uri: package.uri.clone(), digest: package.digest.clone(), name, built_by: None };
         self.store.fetch(&input, self.fetcher).map_err(LockError::Store)?;
         Ok(input)
     }
@@ -192,7 +194,9 @@ impl Resolver<'_> {
     }
 
     fn debian(&self, definition: &BuildDefinition) -> Result<Debian, LockError> {
-        let Base::Debian { suite, packages } = &definition.toolchain.base else { return Ok(Debian::default()) };
+        let Base::Debian { suite, packages } = &definition.toolchain.base else {
+            return Ok(Debian::default());
+        };
         let suite = suite.as_deref().unwrap_or(SUITE);
         let source = definition.lock.iter().find(|(ecosystem, _)| ecosystem == "debian-source");
         (self.progress)(&format!("asking apt for the packages of {suite}"));
@@ -226,6 +230,7 @@ struct Debian {
 
 /// An input declared by hand and one that was resolved cannot stand in the same place.
 fn check_names(definition: &BuildDefinition, locked: &Locked) -> Result<(), LockError> {
-    let twice = definition.inputs.iter().find(|input| locked.inputs.iter().any(|other| other.name == input.name));
+    let twice =
+        definition.inputs.iter().find(|input| locked.inputs.iter().any(|other| other.name == input.name));
     twice.map_or(Ok(()), |input| Err(LockError::Twice(input.name.clone())))
 }

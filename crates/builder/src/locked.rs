@@ -104,17 +104,14 @@ fn items<'a>(fields: &Fields<'a>, key: &str, problems: &mut Problems) -> &'a [No
     fields.required(key, problems).and_then(|n| problems.keep(n.list())).unwrap_or_default()
 }
 
-fn once(
-    known: &mut BTreeMap<String, Place>,
-    key: &str,
-    node: &Node,
-    what: &str,
-    problems: &mut Problems,
-) {
+fn once(known: &mut BTreeMap<String, Place>, key: &str, node: &Node, what: &str, problems: &mut Problems) {
     match known.get(key) {
         Some(first) => problems.push(
-            LoadError::new(&node.place, &format!("the {what} `{key}` stands here again, after line {}", first.line))
-                .fix("run `portcullis builder lock`; this file is not written by hand"),
+            LoadError::new(
+                &node.place,
+                &format!("the {what} `{key}` stands here again, after line {}", first.line),
+            )
+            .fix("run `portcullis builder lock`; this file is not written by hand"),
         ),
         None => drop(known.insert(key.to_owned(), node.place.clone())),
     }

@@ -119,7 +119,7 @@ fn everything_wrong_with_a_definition_has_its_place() {
         ),
         (
             format!(
-                "toolchain: {{ uri: t, sha256: \"{SHA}\", links: {{ ../x: y }} }}\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n"
+                "toolchain: {{ uri: t, sha256: \"{SHA}\", links: {{ ../x: gcc }} }}\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n"
             ),
             "a path in the root",
             1,

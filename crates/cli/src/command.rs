@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
 pub(crate) mod build;
 pub(crate) mod builder;

@@ -24,7 +24,7 @@ pub use case::{CASE_FORMAT, Case, DeploymentRequest, Frame, Submitted};
 pub use diagnostic::{Diagnostic, Severity, Style};
 pub use evaluate::evaluate;
 pub use facts::Facts;
-pub use finding::Finding;
+pub use finding::{Finding, one_line};
 pub use guardrail::Guardrails;
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
 pub use verdict::{Outcome, PolicyName, Verdict};

@@ -107,9 +107,9 @@ impl Package<'_> {
         let error = |message: &str| LoadError::new(place, &format!("the crate {called} {message}"));
         if source.starts_with("git+") {
             return Err(Box::new(
-                error("comes from git, where a name stands for no fixed bytes")
-                    .found(source)
-                    .fix("depend on a released version, or `cargo vendor` it into the repository and use a path"),
+                error("comes from git, where a name stands for no fixed bytes").found(source).fix(
+                    "depend on a released version, or `cargo vendor` it into the repository and use a path",
+                ),
             ));
         }
         if !REGISTRY.contains(&source) {
@@ -123,7 +123,9 @@ impl Package<'_> {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b))
         };
         if !is_name(self.name) || !is_name(self.version) {
-            return Err(Box::new(error("has no name or version that crates.io allows").fix("write it anew with cargo")));
+            return Err(Box::new(
+                error("has no name or version that crates.io allows").fix("write it anew with cargo"),
+            ));
         }
         let checksum = self.checksum.ok_or_else(|| {
             Box::new(error("has no checksum").fix("run `cargo update --workspace`, which writes it"))

@@ -64,7 +64,8 @@ impl Apt {
         let text = self.run(what, &[&["--print-uris", "-qq", "-y"], words].concat(), folder)?;
         let lines = text.lines().filter(|line| line.starts_with('\''));
         let read = |line: &str| {
-            package(line).ok_or_else(|| LockError::Apt { what: what.to_owned(), said: format!("it printed: {line}") })
+            package(line)
+                .ok_or_else(|| LockError::Apt { what: what.to_owned(), said: format!("it printed: {line}") })
         };
         lines.map(read).collect()
     }
@@ -136,7 +137,10 @@ fn sources(suite: &str, has_sources: bool) -> Result<String, LockError> {
     }
     let kinds: &[&str] = if has_sources { &["deb", "deb-src"] } else { &["deb"] };
     let line = |(uri, suite): &(String, String)| {
-        kinds.iter().map(|kind| format!("{kind} [signed-by={KEYRING}] {uri} {suite} main\n")).collect::<String>()
+        kinds
+            .iter()
+            .map(|kind| format!("{kind} [signed-by={KEYRING}] {uri} {suite} main\n"))
+            .collect::<String>()
     };
     Ok(parts.iter().map(line).collect())
 }
@@ -182,9 +186,15 @@ mod tests {
             "'https://deb.debian.org/debian/pool/main/a/acl/libacl1_2.3.1-3%2bb1_amd64.deb' libacl1_1%3a2.deb 395 SHA256:{HEX}"
         );
         let found = package(&line).unwrap();
-        assert_eq!((found.file().as_str(), found.digest.hex().as_str()), ("libacl1_2.3.1-3+b1_amd64.deb", HEX));
+        assert_eq!(
+            (found.file().as_str(), found.digest.hex().as_str()),
+            ("libacl1_2.3.1-3+b1_amd64.deb", HEX)
+        );
         assert!(package(&line.replace("SHA256", "MD5Sum")).is_none(), "a weak hash is no answer");
-        assert!(package(&line.replace("deb.debian.org", "evil.example")).is_none(), "another archive is no answer");
+        assert!(
+            package(&line.replace("deb.debian.org", "evil.example")).is_none(),
+            "another archive is no answer"
+        );
     }
 
     #[test]
@@ -192,7 +202,11 @@ mod tests {
         assert!(sources("bookworm", false).unwrap().lines().all(|l| l.starts_with("deb [signed-by=")));
         assert_eq!(sources("bookworm", true).unwrap().lines().count(), 6);
         assert!(sources("bookworm-backports", false).unwrap().contains("debian bookworm main"));
-        assert_eq!(sources("sid", false).unwrap().lines().count(), 1, "sid has no updates and no security suite");
+        assert_eq!(
+            sources("sid", false).unwrap().lines().count(),
+            1,
+            "sid has no updates and no security suite"
+        );
         for bad in ["", "-o", "bookworm main\ndeb [trusted=yes] https://evil.example x", "Bookworm", "../x"] {
             assert!(matches!(sources(bad, false), Err(LockError::Suite(_))), "{bad:?}");
         }

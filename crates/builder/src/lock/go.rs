@@ -38,7 +38,8 @@ fn one(row: &str, place: &Place) -> Result<Option<Wanted>, Box<LoadError>> {
                 .fix("run `go mod tidy`, which writes it"),
         ));
     };
-    let is_hash = hash.strip_prefix("h1:").and_then(|h| STANDARD.decode(h).ok()).is_some_and(|h| h.len() == 32);
+    let is_hash =
+        hash.strip_prefix("h1:").and_then(|h| STANDARD.decode(h).ok()).is_some_and(|h| h.len() == 32);
     if !is_hash {
         return Err(Box::new(
             LoadError::new(place, &format!("{module} has a hash that cannot be read"))

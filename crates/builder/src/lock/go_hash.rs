@@ -52,7 +52,8 @@ struct Entry {
 /// The files that the central directory lists.
 fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let lowest = bytes.len().saturating_sub(22 + usize::from(u16::MAX));
-    let end = (lowest..bytes.len()).rev().find(|at| u32_at(bytes, *at) == Some(END)).ok_or("it has no end")?;
+    let end =
+        (lowest..bytes.len()).rev().find(|at| u32_at(bytes, *at) == Some(END)).ok_or("it has no end")?;
     let count = u16_at(bytes, end + 10).ok_or("its end is cut off")?;
     let mut at = size(u32_at(bytes, end + 16))?;
     let mut entries = Vec::new();
@@ -101,7 +102,8 @@ fn unpack(bytes: &[u8], entry: &Entry, limit: u64) -> Result<Vec<u8>, String> {
 }
 
 fn size(value: Option<u32>) -> Result<usize, String> {
-    let value = value.filter(|v| *v != u32::MAX).ok_or("it is cut off, or of a form that no Go module has")?;
+    let value =
+        value.filter(|v| *v != u32::MAX).ok_or("it is cut off, or of a form that no Go module has")?;
     usize::try_from(value).map_err(|e| e.to_string())
 }
 

@@ -37,7 +37,8 @@ fn packages(file: &str, text: &str) -> Result<Object, Box<LoadError>> {
     let json = attest::json::parse(text.as_bytes()).map_err(|e| {
         let before = text.as_bytes().get(..e.offset).unwrap_or_default();
         let number = before.iter().filter(|b| **b == b'\n').count() + 1;
-        LoadError::new(&line(file, number), &format!("no JSON: {e}")).fix("run `npm install --package-lock-only`")
+        LoadError::new(&line(file, number), &format!("no JSON: {e}"))
+            .fix("run `npm install --package-lock-only`")
     })?;
     let old = |found: &str| {
         LoadError::new(&line(file, 1), "this form of package-lock.json is not known")
@@ -83,13 +84,21 @@ fn one(path: &str, entry: &Object, place: &Place) -> Result<Option<Wanted>, Box<
     let resolved = text("resolved")?;
     if let Some(from) = resolved.filter(|r| !r.starts_with("https://")) {
         let is_git = from.starts_with("git");
-        let why = if is_git { "comes from git, where a name stands for no fixed bytes" } else { "comes from no registry" };
+        let why = if is_git {
+            "comes from git, where a name stands for no fixed bytes"
+        } else {
+            "comes from no registry"
+        };
         return Err(Box::new(
-            error(why).found(from).fix("depend on a released version, or move it into a workspace of the repository"),
+            error(why)
+                .found(from)
+                .fix("depend on a released version, or move it into a workspace of the repository"),
         ));
     }
     if !is_name(name) || !is_version(version) {
-        return Err(Box::new(error("has no name or version that npm allows").fix("write the file anew with npm")));
+        return Err(Box::new(
+            error("has no name or version that npm allows").fix("write the file anew with npm"),
+        ));
     }
     let base = name.rsplit('/').next().unwrap_or(name);
     let uri = match resolved {
@@ -111,12 +120,14 @@ fn one(path: &str, entry: &Object, place: &Place) -> Result<Option<Wanted>, Box<
 /// The strongest digest among those listed. SHA-1 decides nothing.
 fn integrity(text: Option<&str>) -> Result<Digest, String> {
     let text = text.ok_or("has no integrity")?;
-    let known = [("sha512-", Algorithm::Sha512), ("sha384-", Algorithm::Sha384), ("sha256-", Algorithm::Sha256)];
+    let known =
+        [("sha512-", Algorithm::Sha512), ("sha384-", Algorithm::Sha384), ("sha256-", Algorithm::Sha256)];
     for (prefix, algorithm) in known {
         let mut listed = text.split_ascii_whitespace().filter_map(|word| word.strip_prefix(prefix));
         if let Some(value) = listed.next() {
             let value = value.split('?').next().unwrap_or(value);
-            let bytes = STANDARD.decode(value).map_err(|_| "has an integrity that is no base64".to_owned())?;
+            let bytes =
+                STANDARD.decode(value).map_err(|_| "has an integrity that is no base64".to_owned())?;
             return Digest::from_bytes(algorithm, bytes).map_err(|e| format!("has a wrong integrity: {e}"));
         }
     }

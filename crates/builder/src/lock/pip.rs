@@ -42,8 +42,11 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Pinned>, Vec<LoadError>> {
         match requirement(&row, &place) {
             Ok(next) => match pinned.iter().find(|p| p.name == next.name) {
                 Some(first) => errors.push(
-                    LoadError::new(&place, &format!("{} stands here again, after line {}", next.name, first.place.line))
-                        .fix("keep one of the two"),
+                    LoadError::new(
+                        &place,
+                        &format!("{} stands here again, after line {}", next.name, first.place.line),
+                    )
+                    .fix("keep one of the two"),
                 ),
                 None => pinned.push(next),
             },
@@ -167,9 +170,16 @@ impl Pinned {
             Some((_, wanted)) => Ok(Some(wanted)),
             None if self.is_conditional => Ok(None),
             None => Err(Box::new(
-                LoadError::new(&self.place, &format!("no file of {} {} is pinned and fits", self.name, self.version))
-                    .wanted(&format!("a wheel for Python 3.{PYTHON} on {ARCH} Linux, or the source archive, with its hash"))
-                    .fix("write the file anew with `pip-compile --generate-hashes`, which lists every file's hash"),
+                LoadError::new(
+                    &self.place,
+                    &format!("no file of {} {} is pinned and fits", self.name, self.version),
+                )
+                .wanted(&format!(
+                    "a wheel for Python 3.{PYTHON} on {ARCH} Linux, or the source archive, with its hash"
+                ))
+                .fix(
+                    "write the file anew with `pip-compile --generate-hashes`, which lists every file's hash",
+                ),
             )),
         }
     }
@@ -209,7 +219,8 @@ fn fitness(name: &str) -> Option<u32> {
     let any = |tags: &str, fits: &dyn Fn(&str) -> bool| tags.split('.').any(fits);
     let own = format!("cp3{PYTHON}");
     if platform == "any" {
-        return any(python, &|t| t == "py3" || t == "cp3" || t == own || t == format!("py3{PYTHON}")).then_some(2);
+        return any(python, &|t| t == "py3" || t == "cp3" || t == own || t == format!("py3{PYTHON}"))
+            .then_some(2);
     }
     if !any(platform, &is_platform) {
         return None;
@@ -217,8 +228,10 @@ fn fitness(name: &str) -> Option<u32> {
     if any(python, &|t| t == own) && any(abi, &|t| t == own) {
         return Some(4);
     }
-    let older = |tag: &str| tag.strip_prefix("cp3").and_then(|v| v.parse().ok()).is_some_and(|v: u32| v <= PYTHON);
-    (any(abi, &|t| t == "abi3") && any(python, &older) || any(python, &|t| t == "py3") && abi == "none").then_some(3)
+    let older =
+        |tag: &str| tag.strip_prefix("cp3").and_then(|v| v.parse().ok()).is_some_and(|v: u32| v <= PYTHON);
+    (any(abi, &|t| t == "abi3") && any(python, &older) || any(python, &|t| t == "py3") && abi == "none")
+        .then_some(3)
 }
 
 fn is_platform(tag: &str) -> bool {

@@ -36,7 +36,9 @@ impl Check {
     /// Why these bytes are not the ones meant; nothing where they are.
     pub(crate) fn refuse(&self, bytes: &[u8]) -> Option<String> {
         let found = match self {
-            Self::Digest(wanted) if wanted.algorithm() == Algorithm::Sha256 => Digest::sha256(bytes).to_string(),
+            Self::Digest(wanted) if wanted.algorithm() == Algorithm::Sha256 => {
+                Digest::sha256(bytes).to_string()
+            }
             Self::Digest(wanted) => {
                 let mut hasher = Hasher::new(&[wanted.algorithm()]);
                 hasher.update(bytes);

@@ -54,7 +54,8 @@ fn programs(project: &Project) -> BTreeSet<String> {
         folders.push(format!("{folder}/"));
         folders.extend(below);
     }
-    let is_workspace = project.text("Cargo.toml").is_some_and(|text| text.lines().any(|row| row.trim() == "[workspace]"));
+    let is_workspace =
+        project.text("Cargo.toml").is_some_and(|text| text.lines().any(|row| row.trim() == "[workspace]"));
     let folders = folders.iter().take(if is_workspace { usize::MAX } else { 1 });
     let mut programs = BTreeSet::new();
     for folder in folders {

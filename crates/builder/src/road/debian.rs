@@ -6,9 +6,28 @@ const SCRIPT: &str = include_str!("debian.sh");
 /// What every Debian build may take for granted, and what builds it. What `debian/control` asks for beside is resolved
 /// by `portcullis builder lock`.
 const PACKAGES: [&str; 22] = [
-    "base-files", "bash", "bsdutils", "build-essential", "coreutils", "dash", "debhelper", "debianutils", "diffutils",
-    "dpkg", "findutils", "grep", "gzip", "hostname", "libc-bin", "mawk", "ncurses-bin", "perl-base", "sed", "tar",
-    "util-linux", "xz-utils",
+    "base-files",
+    "bash",
+    "bsdutils",
+    "build-essential",
+    "coreutils",
+    "dash",
+    "debhelper",
+    "debianutils",
+    "diffutils",
+    "dpkg",
+    "findutils",
+    "grep",
+    "gzip",
+    "hostname",
+    "libc-bin",
+    "mawk",
+    "ncurses-bin",
+    "perl-base",
+    "sed",
+    "tar",
+    "util-linux",
+    "xz-utils",
 ];
 /// What maintainer scripts and alternatives would have linked.
 const LINKS: [(&str, &str); 7] = [

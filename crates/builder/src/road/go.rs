@@ -44,14 +44,18 @@ pub(super) fn pave(project: &Project) -> Result<Paved, RoadError> {
         time: "30m",
         ..Definition::default()
     };
-    let notes = vec!["programs are built without cgo; to use it, remove CGO_ENABLED=0 and add gcc and libc6-dev".to_owned()];
+    let notes = vec![
+        "programs are built without cgo; to use it, remove CGO_ENABLED=0 and add gcc and libc6-dev"
+            .to_owned(),
+    ];
     Ok(Paved { definition: definition.to_text(), script: SCRIPT.to_owned(), notes })
 }
 
 /// The commands of a module, as `go build` names them.
 fn programs(project: &Project, module: &str) -> Vec<String> {
     let is_program = |folder: &str| {
-        let sources = project.names(folder).into_iter().filter(|n| n.ends_with(".go") && !n.ends_with("_test.go"));
+        let sources =
+            project.names(folder).into_iter().filter(|n| n.ends_with(".go") && !n.ends_with("_test.go"));
         let texts = sources.filter_map(|name| project.text(&format!("{folder}{name}")));
         texts.into_iter().any(|text| text.lines().any(|row| row.trim() == "package main"))
     };

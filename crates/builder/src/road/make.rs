@@ -4,15 +4,29 @@ use super::{Definition, Paved, Project, RoadError};
 
 const SCRIPT: &str = include_str!("make.sh");
 const PACKAGES: [&str; 12] = [
-    "coreutils", "dash", "diffutils", "findutils", "gcc", "grep", "gzip", "libc6-dev", "make", "mawk", "sed", "tar",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "gcc",
+    "grep",
+    "gzip",
+    "libc6-dev",
+    "make",
+    "mawk",
+    "sed",
+    "tar",
 ];
 
 pub(super) fn pave(project: &Project) -> Result<Paved, RoadError> {
     let name = project.name();
-    let program = ["GNUmakefile", "makefile", "Makefile"].into_iter().find_map(|file| program(&project.text(file)?));
+    let program =
+        ["GNUmakefile", "makefile", "Makefile"].into_iter().find_map(|file| program(&project.text(file)?));
     let mut notes = Vec::new();
     let program = program.unwrap_or_else(|| {
-        notes.push(format!("which file make makes is a guess: check `{name}` in the definition and the script"));
+        notes.push(format!(
+            "which file make makes is a guess: check `{name}` in the definition and the script"
+        ));
         name.clone()
     });
     let definition = Definition {

@@ -16,7 +16,9 @@ pub(super) fn pave(project: &Project) -> Result<Paved, RoadError> {
     if !project.has("package-lock.json") {
         let message = "there is no package-lock.json, which says which packages are meant";
         let fix = match ["yarn.lock", "pnpm-lock.yaml"].into_iter().find(|name| project.has(name)) {
-            Some(other) => format!("{other} is not read; run `npm install --package-lock-only`, and commit its lock file"),
+            Some(other) => format!(
+                "{other} is not read; run `npm install --package-lock-only`, and commit its lock file"
+            ),
             None => "run `npm install --package-lock-only`, and commit it".to_owned(),
         };
         return Err(error(message, &fix));

@@ -13,14 +13,19 @@ pub(super) fn pave(project: &Project) -> Result<Paved, RoadError> {
     let mut notes = Vec::new();
     let name = of("name").unwrap_or_else(|| project.name());
     let version = of("version").unwrap_or_else(|| {
-        notes.push("pyproject.toml says no fixed version: write the wheel's real file name under `outputs`".to_owned());
+        notes.push(
+            "pyproject.toml says no fixed version: write the wheel's real file name under `outputs`"
+                .to_owned(),
+        );
         "0.0.0".to_owned()
     });
     // a wheel's name says what is in it, and pip reads it: it cannot be another one
     let stem = name.to_ascii_lowercase().replace(['-', '.'], "_");
     let has_requirements = project.has(REQUIREMENTS);
     if has_requirements {
-        notes.push(format!("{REQUIREMENTS} must pin every tool that pyproject.toml's `build-system` requires, with hashes"));
+        notes.push(format!(
+            "{REQUIREMENTS} must pin every tool that pyproject.toml's `build-system` requires, with hashes"
+        ));
     } else {
         notes.push(format!(
             "there is no {REQUIREMENTS}: the wheel is built with Debian's setuptools alone; to use another tool, pin it there with hashes, and add `lock: {{ pip: {REQUIREMENTS} }}`"

@@ -13,6 +13,7 @@ use attest::{DigestSet, Json, Object, Statement};
 use clap::ValueEnum;
 
 use crate::clock;
+use crate::command::attest_build;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Unlock};
 use crate::keys;
@@ -20,6 +21,7 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Build(attest_build::Args),
     /// Somebody approved a commit
     #[command(after_help = "Example:
   portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop --author alice@acme.example \\
@@ -115,6 +117,7 @@ pub(crate) enum TestWord {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (kind, predicate_type, predicate, common) = match command {
+        Command::Build(args) => return attest_build::run(args, output),
         Command::Review { repository, base, authors, reviewers, common } => {
             let review = Review {
                 repository: repository.clone(),

@@ -1,5 +1,7 @@
 //! `portcullis builder …`: parts of the build service.
 
+mod affected;
+
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
@@ -15,6 +17,7 @@ mod lock;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Affected(affected::Args),
     /// Write a build definition and a script for the project that is there
     Init(init::Args),
     /// Write the lock file: the exact files behind the names in a definition
@@ -51,6 +54,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(args, output),
         Command::Lock(args) => lock::run(args, output),
         Command::Signer(args) => signer::run(args),
+        Command::Affected(args) => affected::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),

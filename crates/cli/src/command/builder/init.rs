@@ -88,6 +88,7 @@ fn choose(args: &Args, project: &Project) -> Result<(Road, Vec<&'static str>), F
             .line("wanted", &format!("one of {}", signs.join(", ")))
             .line("fix", "name the project's folder, or say what it is with --road"));
     };
-    let others = found.into_iter().filter(|other| named.is_none() && *other != road).map(Road::name).collect();
+    let others =
+        found.into_iter().filter(|other| named.is_none() && *other != road).map(Road::name).collect();
     Ok((road, others))
 }
