@@ -134,7 +134,10 @@ fn a_crate_with_dependencies() {
     assert_ne!(text, edited);
     fs::write(&file, &edited).unwrap();
     let found = journey.lock(1, &["--check"]);
-    assert!(found.contains("would change") && found.contains("- https://static.crates.io/crates/evil/"), "{found}");
+    assert!(
+        found.contains("would change") && found.contains("- https://static.crates.io/crates/evil/"),
+        "{found}"
+    );
     assert_eq!(fs::read_to_string(&file).unwrap(), edited, "--check writes nothing");
 }
 
@@ -143,7 +146,11 @@ fn an_npm_package_with_dependencies() {
     let journey = Journey::new("npm");
     let archive = journey.build("ago", "ago.tgz");
     let list = journey.says("tar", &["-tzf", path(&archive)]);
-    for file in ["package/dist/ago.js", "package/node_modules/ms/index.js", "package/node_modules/picocolors/picocolors.js"] {
+    for file in [
+        "package/dist/ago.js",
+        "package/node_modules/ms/index.js",
+        "package/node_modules/picocolors/picocolors.js",
+    ] {
         assert!(list.lines().any(|line| line == file), "{file} in\n{list}");
     }
     let program = journey.says("tar", &["-xOzf", path(&archive), "package/dist/ago.js"]);
@@ -196,7 +203,11 @@ fn what_is_there_is_not_overwritten() {
     fs::write(&definition, "edited").unwrap();
     let again = init(&[]);
     assert_eq!(code(&again), 2);
-    assert!(stderr(&again).contains("is there already") && stderr(&again).contains("--force"), "{}", stderr(&again));
+    assert!(
+        stderr(&again).contains("is there already") && stderr(&again).contains("--force"),
+        "{}",
+        stderr(&again)
+    );
     assert_eq!(fs::read_to_string(&definition).unwrap(), "edited");
     assert_eq!(code(&init(&["--force"])), 0);
     assert_ne!(fs::read_to_string(&definition).unwrap(), "edited");
@@ -207,7 +218,8 @@ fn a_project_that_cannot_be_locked_is_told_why() {
     let dir = tempfile::tempdir().unwrap();
     let project = dir.path().join("x");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/roads/cargo"), &project);
-    let lock = || portcullis(&["builder", "lock", path(&project), "--store", path(&dir.path().join("store"))]);
+    let lock =
+        || portcullis(&["builder", "lock", path(&project), "--store", path(&dir.path().join("store"))]);
     let none = lock();
     assert_eq!(code(&none), 2);
     assert!(stderr(&none).contains("portcullis builder init"), "{}", stderr(&none));
