@@ -1,5 +1,8 @@
 //! `portcullis build SOURCE`: a verifiable build of a git commit.
 
+mod remote;
+mod served;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +52,10 @@ pub(crate) struct Args {
     /// The store of inputs
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    remote: remote::Args,
+    #[command(flatten)]
+    served: served::Args,
 }
 
 impl Args {
@@ -63,12 +70,25 @@ impl Args {
             key: None,
             state: Some(state.to_owned()),
             store: Some(store.to_owned()),
+            remote: remote::Args::default(),
+            served: served::Args::default(),
         }
     }
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let made = make(args, |line| output.progress(line))?;
+    if args.remote.is_wanted() {
+        let wish = remote::Wish {
+            repository: &args.source,
+            reference: &args.reference,
+            target: &args.target,
+            out: &args.out,
+        };
+        return remote::run(&args.remote, wish, output);
+    }
+    args.served.watch();
+    let is_served = args.served.is_served();
+    let made = make(args, |line| if is_served { eprintln!("{line}") } else { output.progress(line) })?;
     let human: String = made
         .iter()
         .map(|(artifact, bundle)| format!("{}\n{}\n", artifact.display(), bundle.display()))

@@ -1,10 +1,12 @@
 //! `portcullis builder …`: parts of the build service.
 
+mod serve;
+
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
-use builder::{SignerConfig, Store, capture, serve};
+use builder::{SignerConfig, Store, capture};
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Passphrase};
@@ -13,6 +15,7 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Serve(serve::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -63,6 +66,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
+        Command::Serve(args) => serve::run(args, output),
         Command::Signer {
             socket,
             key,
@@ -88,7 +92,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
             let mut log = keys::log(log, origin, log_key)?;
             let listener = listen(socket).map_err(|e| Failure::io("listen on", socket, &e))?;
-            let served = serve(&listener, &config, &secret, &mut log);
+            let served = builder::serve(&listener, &config, &secret, &mut log);
             std::fs::remove_file(socket).ok();
             served.map_err(|e| Failure::new("the signer stopped").line("found", &e.to_string()))?;
             Ok(Exit::Clean)
