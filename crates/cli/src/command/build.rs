@@ -53,9 +53,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
     store: Option<PathBuf>,
     #[command(flatten)]
-    remote: remote::Args,
+    remote: remote::Remote,
     #[command(flatten)]
-    served: served::Args,
+    served: served::Served,
 }
 
 impl Args {
@@ -70,8 +70,8 @@ impl Args {
             key: None,
             state: Some(state.to_owned()),
             store: Some(store.to_owned()),
-            remote: remote::Args::default(),
-            served: served::Args::default(),
+            remote: remote::Remote::default(),
+            served: served::Served::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use attest::LoadError;
 use attest::time::Span;
-use attest::yaml::{Fields, Node, Problems, suggest};
+use attest::yaml::{Fields, Node, Problems};
 use jsonwebtoken::Algorithm;
 
 use super::{Builds, CertificateName, Certificates, Config, Issuer, KeyPair, Keys, QueueLimits, Repository};
@@ -154,11 +154,10 @@ fn algorithm(node: &Node, problems: &mut Problems) -> Option<Algorithm> {
     let found = ALGORITHMS.iter().find(|(known, _)| *known == name).map(|(_, a)| *a);
     if found.is_none() {
         let names: Vec<&str> = ALGORITHMS.iter().map(|(n, _)| *n).collect();
-        let error = node.mismatch(&format!("one of {}", names.join(", ")));
-        problems.push(match suggest(name, &names) {
-            Some(near) => error.fix(&format!("write `{near}`")),
-            None => error.fix("write the algorithm of the issuer's keys; shared secrets are not accepted"),
-        });
+        problems.push(
+            node.mismatch(&format!("one of {}", names.join(", ")))
+                .fix("write the algorithm of the issuer's keys; shared secrets are not accepted"),
+        );
     }
     found
 }

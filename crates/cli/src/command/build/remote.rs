@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Where the build runs
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Build service")]
-pub(crate) struct Args {
+pub(crate) struct Remote {
     /// Have the build service at this address build it; Ctrl-C cancels the build there
     #[arg(long, value_name = "URL", conflicts_with_all = ["signer", "key", "state", "store"])]
     service: Option<String>,
@@ -57,7 +57,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) out: &'a Path,
 }
 
-impl Args {
+impl Remote {
     /// Whether a service builds.
     pub(crate) fn is_wanted(&self) -> bool {
         self.service.is_some()
@@ -65,7 +65,7 @@ impl Args {
 }
 
 /// Submits, follows, fetches.
-pub(crate) fn run(args: &Args, wish: Wish<'_>, output: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Remote, wish: Wish<'_>, output: &Output) -> Result<Exit, Failure> {
     let url = args.service.as_deref().unwrap_or_default();
     let identity = args.client_certificate.clone().zip(args.client_key.clone());
     let tls = ClientTls { ca: args.ca.clone(), identity };

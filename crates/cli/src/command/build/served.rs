@@ -4,13 +4,13 @@ use std::io::Read as _;
 
 /// For builds that a service starts
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Served {
     /// Run as a service's child: end at once when standard input closes, and tell progress in every format
     #[arg(long, hide = true)]
     served: bool,
 }
 
-impl Args {
+impl Served {
     /// Whether a service runs this build.
     pub(crate) fn is_served(&self) -> bool {
         self.served
