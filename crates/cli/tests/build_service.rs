@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use service::{Issuer, Place, REPOSITORY, SECRET, ask, ask_with, ended, field, submit, wish};
-use tools::{code, expect, path, portcullis, stderr, stdout};
+use tools::{code, expect, part, path, portcullis, stderr, stdout};
 
 fn now() -> i64 {
     let output = Command::new("date").arg("+%s").output().unwrap();
@@ -465,4 +465,73 @@ async fn every_described_route_is_there() {
         }
     }
     assert_eq!(count, 9);
+}
+
+/// The whole way: a real repository, the real build in the real sandbox, the real signer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_build_comes_out_signed() {
+    let Some(busybox) = part("static busybox", "/usr/bin/busybox".into()) else { return };
+    let place = Place::new("");
+    let shell = |script: &str| {
+        let output =
+            Command::new("sh").args(["-euc", script]).current_dir(place.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    shell(&format!(
+        "mkdir -p root/usr/bin && cp {} root/usr/bin/sh && ln -s usr/bin root/bin && tar -C root -cf toolchain.tar .",
+        busybox.display()
+    ));
+    let store = place.at("store");
+    let put = expect(0, &["builder", "put", path(&place.at("toolchain.tar")), "--store", path(&store)]);
+    let sha = put.split_whitespace().next().unwrap();
+    let definition = format!(
+        "toolchain: {{ uri: \"toolchain:busybox\", sha256: \"{sha}\" }}\ntargets:\n  app: {{ command: [sh, -c, \"echo hello from the sandbox; echo made > app\"], outputs: [app] }}\n  bad: {{ command: [sh, -c, \"exit 3\"], outputs: [app] }}\n"
+    );
+    fs::create_dir(place.at("repo")).unwrap();
+    fs::write(place.at("repo/portcullis.build.yaml"), definition).unwrap();
+    shell(
+        "cd repo && git init -q -b main && git add . && git -c user.name=A -c user.email=a@acme.example commit -qm first",
+    );
+    let url = format!("file://{}", place.at("repo").display());
+    let config = fs::read_to_string(place.at("service.yaml")).unwrap().replace(REPOSITORY, &url);
+    fs::write(place.at("service.yaml"), config).unwrap();
+    fs::remove_file(place.at("signer.sock")).unwrap();
+    expect(0, &["keygen", path(&place.at("builder")), "--no-passphrase"]);
+    let at = |name: &str| path(&place.at(name)).to_owned();
+    let mut signer = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["builder", "signer", "--builder-id", "https://portcullis.dev/builders/local-demo"])
+        .args(["--socket", &at("signer.sock"), "--key", &at("builder.key")])
+        .args(["--log", &at("log"), "--log-key", &at("log.key")])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    // until `portcullis build` takes these three
+    fs::write(
+        place.at("real-build"),
+        format!(
+            "#!/bin/sh\nfor word; do shift; case $word in --invocation=*|--protected=*|--tier=*) ;; *) set -- \"$@\" \"$word\" ;; esac; done\nexec {} \"$@\"\n",
+            env!("CARGO_BIN_EXE_portcullis")
+        ),
+    )
+    .unwrap();
+    shell("chmod 755 real-build");
+    let running = place.start_with(&place.at("real-build"));
+    let client = place.client(&running.url, "ci");
+    let (_, body) = ask(&client, "POST", "/v1/builds", &wish(&url, "main", "app")).await;
+    let id = field(&body, "id");
+    let job = ended(&client, &id).await;
+    let (_, log) = ask(&client, "GET", &format!("/v1/builds/{id}/log"), "").await;
+    assert_eq!(field(&job, "state"), "done", "{job}\n{log}");
+    let (_, artifact) = ask(&client, "GET", &format!("/v1/builds/{id}/outputs/app"), "").await;
+    assert_eq!(artifact, "made\n");
+    let (_, bundle) = ask(&client, "GET", &format!("/v1/builds/{id}/outputs/app.sigstore.json"), "").await;
+    assert!(bundle.contains("dsseEnvelope"), "{bundle}");
+    assert!(log.contains("building in the sandbox"), "{log}");
+    let (_, body) = ask(&client, "POST", "/v1/builds", &wish(&url, "main", "bad")).await;
+    let job = ended(&client, &field(&body, "id")).await;
+    assert_eq!(field(&job, "state"), "failed", "{job}");
+    assert!(job.contains("\"label\":\"fix\""), "the build's own words: {job}");
+    signer.kill().unwrap();
+    signer.wait().unwrap();
 }

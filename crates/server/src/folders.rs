@@ -57,6 +57,20 @@ impl Folders {
     pub(crate) fn job(&self, id: &str) -> JobFolder {
         JobFolder(self.jobs.join(id))
     }
+
+    /// Removes the folders of all attempts. Only while no build runs: a service that was killed between the end of a
+    /// build and its tidying left them.
+    pub(crate) fn tidy_all(&self) -> io::Result<()> {
+        for job in fs::read_dir(&self.jobs)? {
+            for entry in fs::read_dir(job?.path())? {
+                let entry = entry?;
+                if entry.file_name().to_str().is_some_and(|name| name.parse::<i64>().is_ok()) {
+                    remove(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl JobFolder {

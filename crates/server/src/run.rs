@@ -80,6 +80,9 @@ pub(crate) async fn recover(service: &Service) -> Result<(), QueueError> {
             service.tell("build-again", &job.id, Object::new().with("attempts", job.attempts));
         }
     }
+    if let Err(e) = service.folders.tidy_all() {
+        service.tell("tidy-failed", "", Object::new().with("found", e.to_string()));
+    }
     Ok(())
 }
 
