@@ -535,3 +535,37 @@ async fn a_real_build_comes_out_signed() {
     signer.kill().unwrap();
     signer.wait().unwrap();
 }
+
+#[tokio::test]
+async fn a_permission_that_was_withdrawn_meanwhile_counts() {
+    let place = Place::new("builds: { at-once: 1 }\n");
+    let mut running = place.start();
+    let client = place.client(&running.url, "ci");
+    submit(&client, "slow").await;
+    let id = {
+        let (status, body) = ask(&client, "POST", "/v1/builds", &wish(REPOSITORY, "release/1", "app")).await;
+        assert_eq!(status, 201, "{body}");
+        field(&body, "id")
+    };
+    running.kill();
+    let config =
+        fs::read_to_string(place.at("service.yaml")).unwrap().replace("[main, \"release/*\"]", "[main]");
+    fs::write(place.at("service.yaml"), config.replace("at-once: 1", "at-once: 2")).unwrap();
+    let running = place.start();
+    let job = ended(&place.client(&running.url, "ci"), &id).await;
+    assert_eq!(field(&job, "state"), "failed", "{job}");
+    assert!(job.contains("does not permit this repository and ref any more"), "{job}");
+}
+
+#[test]
+fn what_others_on_the_machine_could_read_is_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new("");
+    let _running = place.start();
+    for (name, mode) in
+        [("queue.sqlite", 0o600), ("queue.sqlite-wal", 0o600), ("lock", 0o600), ("jobs", 0o711)]
+    {
+        let found = fs::metadata(place.at("state").join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name} has {found:o}");
+    }
+}

@@ -13,16 +13,18 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr};
 
-use crate::config::Config;
+use crate::config::Repository;
 use crate::folders::JobFolder;
 use crate::job::Job;
+use crate::service::Service;
 
 /// A build that was told to end and does not is killed after this.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The command line of a build: the only place that knows it.
-pub(crate) fn command(program: &Path, job: &Job, config: &Config, folder: &JobFolder) -> Command {
-    let mut command = Command::new(program);
+pub(crate) fn command(service: &Service, job: &Job, repository: &Repository, folder: &JobFolder) -> Command {
+    let config = &service.config;
+    let mut command = Command::new(&service.program);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
     command.env("TMPDIR", folder.work(job.attempts));
     command.args(["--format", "json", "build", "--served"]);
@@ -31,13 +33,11 @@ pub(crate) fn command(program: &Path, job: &Job, config: &Config, folder: &JobFo
     command.arg("--out").arg(folder.out(job.attempts));
     command.arg("--signer").arg(&config.signer).arg("--store").arg(&config.store);
     command.arg(format!("--invocation={}", job.id));
-    if let Some(repository) = config.repository(&job.wish.repository) {
-        command.arg(format!("--protected={}", repository.protected));
-    }
+    command.arg(format!("--protected={}", repository.protected));
     if let Some(tier) = &config.builds.tier {
         command.arg(format!("--tier={tier}"));
     }
-    command.arg("--").arg(&job.wish.repository);
+    command.arg("--").arg(&repository.url);
     command
 }
 
@@ -98,7 +98,8 @@ impl Running {
 
 /// Appends what the build says to its log, up to a size; the rest is read and dropped, so that the build goes on.
 async fn copy_log(mut from: ChildStderr, to: &Path, limit: u64) -> io::Result<()> {
-    let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(to).await?;
+    let mut options = tokio::fs::OpenOptions::new();
+    let mut file = options.create(true).append(true).mode(0o600).open(to).await?;
     let mut left = limit.saturating_sub(file.metadata().await?.len());
     let mut buffer = vec![0; 1 << 14];
     loop {

@@ -46,8 +46,11 @@ impl Folders {
             .truncate(false)
             .mode(0o600)
             .open(state.join("lock"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok((Self { jobs, queue: state.join("queue.sqlite") }, lock))
+        take(&lock)?;
+        // the database gives its own mode to the files that it makes beside it
+        let queue = state.join("queue.sqlite");
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&queue)?;
+        Ok((Self { jobs, queue }, lock))
     }
 
     pub(crate) fn queue(&self) -> &Path {
@@ -207,6 +210,18 @@ fn describe(outputs: &Path) -> io::Result<Json> {
         Object::new().with("name", name).with("size", size).with("sha256", hex)
     };
     Ok(files.into_iter().map(one).collect::<Vec<Object>>().into())
+}
+
+/// Takes the service's lock. A child that a killed service had forked and that has not yet become a build holds it for a
+/// moment longer.
+fn take(lock: &File) -> io::Result<()> {
+    for _ in 0..250 {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
+            other => return Ok(other?),
+        }
+    }
+    Ok(flock(lock, FlockOperation::NonBlockingLockExclusive)?)
 }
 
 /// Opens a plain file, never through a link.

@@ -83,7 +83,8 @@ async fn who(service: &Service, headers: &HeaderMap, peer: &Peer) -> Result<Iden
         (Some(_), Some(_), _) => Err(unknown("two tokens")),
         (Some(_), None, Some(_)) => Err(unknown("both")),
         (Some(value), None, None) => {
-            let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+            let words = value.to_str().ok().and_then(|v| v.split_once(' '));
+            let token = words.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t);
             let token = token.ok_or_else(|| unknown("an Authorization header that is no bearer token"))?;
             let identified = service.tokens.identify(token, service.now()).await;
             identified.map_err(|e| unknown(&e.to_string()))

@@ -9,6 +9,7 @@ use attest::{Json, Object};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::child::{Running, command};
+use crate::config::Repository;
 use crate::folders::JobFolder;
 use crate::job::{Job, State, reason};
 use crate::queue::QueueError;
@@ -49,6 +50,7 @@ enum End {
     Cancelled,
     TooLong,
     Drained,
+    Withdrawn,
 }
 
 /// Settles every job that ran when the last service ended.
@@ -136,17 +138,26 @@ async fn one(service: &Service, job: Job) {
         .with("attempt", job.attempts);
     service.tell("build-started", &job.id, details);
     let folder = service.folders.job(&job.id);
-    let end = match start(service, &job, &folder) {
-        Ok(running) => follow(service, &job, running, &wanted).await,
-        Err(e) => End::Itself(Err(e)),
+    // what was permitted when it was submitted may not be any more: the service was restarted meanwhile
+    let repository = service.config.repository(&job.wish.repository);
+    let repository = repository.filter(|r| r.allows_ref(&job.wish.reference));
+    let end = match repository.map(|repository| start(service, &job, repository, &folder)) {
+        None => End::Withdrawn,
+        Some(Ok(running)) => follow(service, &job, running, &wanted).await,
+        Some(Err(e)) => End::Itself(Err(e)),
     };
     settle(service, &job, &folder, end).await;
     service.wanted.leave(&job.id);
 }
 
-fn start(service: &Service, job: &Job, folder: &JobFolder) -> std::io::Result<Running> {
+fn start(
+    service: &Service,
+    job: &Job,
+    repository: &Repository,
+    folder: &JobFolder,
+) -> std::io::Result<Running> {
     let result = folder.begin(job.attempts)?;
-    let command = command(&service.program, job, &service.config, folder);
+    let command = command(service, job, repository, folder);
     Running::start(command, result, (folder.log(), service.config.builds.log))
 }
 
@@ -190,6 +201,11 @@ async fn settle(service: &Service, job: &Job, folder: &JobFolder, end: End) {
             let fix = "make it faster, or have `builds: time` of the service's configuration raised";
             finish(service, job, State::Failed, Some(reason(&error, &[("fix", fix)]))).await;
         }
+        End::Withdrawn => {
+            let error = "the service's configuration does not permit this repository and ref any more";
+            let found = format!("{} of {}", job.wish.reference, job.wish.repository);
+            finish(service, job, State::Failed, Some(reason(error, &[("found", &found)]))).await;
+        }
         End::Drained => {
             folder.tidy(job.attempts).ok();
             // being told to stop is no fault of the build: the attempt does not count
@@ -201,7 +217,10 @@ async fn settle(service: &Service, job: &Job, folder: &JobFolder, end: End) {
 
 /// Outputs appear by one rename, and only then is the job done: a kill between the two finds them and goes on.
 async fn publish(service: &Service, job: &Job, folder: &JobFolder) {
-    match folder.publish(job.attempts) {
+    // outputs may be large, and hashing them must not hold up those who ask
+    let (own, attempt) = (folder.clone(), job.attempts);
+    let published = tokio::task::spawn_blocking(move || own.publish(attempt)).await;
+    match published.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
         Ok(outputs) => {
             let now = service.micros();
             let finished = || service.queue.finish(&job.id, State::Done, (None, Some(&outputs)), now);

@@ -53,6 +53,9 @@ pub(crate) fn server(config: &Config) -> Result<ServerConfig, TlsError> {
     let (chain, key) = key_pair(&config.tls.certificate, &config.tls.key)?;
     let mut server = builder.with_single_cert(chain, key).map_err(|e| at(&e))?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // a resumed session would not look at the client's certificate again
+    server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
     Ok(server)
 }
 
