@@ -569,3 +569,125 @@ fn what_others_on_the_machine_could_read_is_nothing() {
         assert_eq!(found, mode, "{name} has {found:o}");
     }
 }
+
+#[tokio::test]
+async fn a_log_is_heard_while_the_build_runs() {
+    let place = Place::new("");
+    let running = place.start();
+    let client = place.client(&running.url, "ci");
+    let id = submit(&client, "slow").await;
+    let path = format!("/v1/builds/{id}/log?follow=true");
+    let mut answer = client.send("GET", &path, &[], Vec::new()).await.unwrap();
+    let piece = tokio::time::timeout(Duration::from_secs(10), answer.piece()).await;
+    let piece = piece.expect("something comes before the build ends").unwrap().unwrap();
+    assert!(piece.starts_with(b"building slow"), "{piece:?}");
+    let (_, job) = ask(&client, "GET", &format!("/v1/builds/{id}"), "").await;
+    assert_eq!(field(&job, "state"), "running");
+    ask(&client, "POST", &format!("/v1/builds/{id}/cancel"), "").await;
+    let rest = tokio::time::timeout(Duration::from_secs(10), answer.all(1 << 20)).await;
+    assert!(rest.is_ok_and(|r| r.is_ok()), "it ends with the build");
+    let (_, tail) = ask(&client, "GET", &format!("/v1/builds/{id}/log?from=9"), "").await;
+    assert!(tail.starts_with("slow of main"), "{tail}");
+}
+
+#[tokio::test]
+async fn it_is_ready_only_with_a_signer_and_a_canary_that_passed() {
+    let place = Place::new("builds: { canary: [/bin/false] }\n");
+    let mut running = place.start();
+    let stranger = place.client(&running.url, "");
+    let (status, body) = ask(&stranger, "GET", "/readyz", "").await;
+    assert_eq!((status, field(&body, "canary").as_str()), (503, "not passed"), "{body}");
+    assert!(running.event("\"canary-failed\"").contains("exit status: 1"));
+    let client = place.client(&running.url, "ci");
+    let id = submit(&client, "app").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (_, job) = ask(&client, "GET", &format!("/v1/builds/{id}"), "").await;
+    assert_eq!(field(&job, "state"), "queued", "nothing is built before the canary passes");
+    running.kill();
+    let config = fs::read_to_string(place.at("service.yaml")).unwrap().replace("/bin/false", "/bin/true");
+    fs::write(place.at("service.yaml"), config).unwrap();
+    fs::remove_file(place.at("signer.sock")).unwrap();
+    let running = place.start();
+    assert_eq!(field(&ended(&place.client(&running.url, "ci"), &id).await, "state"), "done");
+    let (status, body) = ask(&place.client(&running.url, ""), "GET", "/readyz", "").await;
+    assert_eq!((status, field(&body, "signer").as_str()), (503, "not reachable"), "{body}");
+    assert_eq!(field(&body, "canary"), "passed");
+    assert_eq!(ask(&place.client(&running.url, ""), "GET", "/healthz", "").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuers_keys_come_from_its_own_address() {
+    let place = Place::new("");
+    let issuer = Issuer::new(&place);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut keys = Command::new("openssl")
+        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-WWW"])
+        .args(["-cert", "server.pem", "-key", "server.key"])
+        .current_dir(place.dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let config = fs::read_to_string(place.at("service.yaml")).unwrap();
+    let file = format!("keys: {{ file: {} }}", place.at("jwks.json").display());
+    let url = format!(
+        "keys: {{ url: \"https://127.0.0.1:{port}/jwks.json\", ca: {} }}",
+        place.at("ca.pem").display()
+    );
+    assert!(config.contains(&file));
+    fs::write(place.at("service.yaml"), config.replace(&file, &url)).unwrap();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let running = place.start();
+    let claims = format!(
+        r#"{{"iss":"https://token.example","aud":["x","portcullis"],"sub":"bot","exp":{},"owner":"acme"}}"#,
+        now() + 300
+    );
+    fs::write(place.at("token"), issuer.token(r#"{"alg":"ES256","kid":"k1"}"#, &claims)).unwrap();
+    let (ca, token, out) = (place.at("ca.pem"), place.at("token"), place.at("dist"));
+    let text = expect(
+        0,
+        &[
+            "build",
+            REPOSITORY,
+            "--ref",
+            "main",
+            "--target",
+            "app",
+            "--out",
+            path(&out),
+            "--service",
+            &running.url,
+            "--ca",
+            path(&ca),
+            "--token-file",
+            path(&token),
+        ],
+    );
+    assert!(text.contains("dist/shop"), "{text}");
+    keys.kill().unwrap();
+    keys.wait().unwrap();
+}
+
+#[tokio::test]
+async fn who_opens_connections_and_says_nothing_does_not_hold_the_service_up() {
+    let place = Place::new("");
+    let running = place.start();
+    let address = running.url.trim_start_matches("https://");
+    let idle: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let client = place.client(&running.url, "");
+    // some come in vain while the silent ones hold every place, and that ends with the handshake's deadline
+    let mut answered = false;
+    for _ in 0..150 {
+        answered = ask_with(&client, "GET", "/healthz", &[], "").await.is_ok_and(|(status, _)| status == 200);
+        if answered {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(answered, "the silent connections were closed");
+    assert!(running.events.lock().unwrap().join("\n").contains("connection-refused"));
+    drop(idle);
+}

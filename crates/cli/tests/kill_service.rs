@@ -47,8 +47,11 @@ fn target(key: &str) -> &'static str {
     TARGETS[number % TARGETS.len()]
 }
 
-/// Everything that is over, as anybody can fetch it: id to the bundle's bytes, or to nothing for another end.
-async fn read_all(client: &Client, asked: &Asked, seen: &mut BTreeMap<String, Option<String>>) {
+/// How builds ended, by id: the bundle as anybody can fetch it, or the reason.
+type Seen = BTreeMap<String, Result<String, String>>;
+
+/// Waits for every build that was acknowledged, and compares its end with what was seen of it before.
+async fn read_all(client: &Client, asked: &Asked, seen: &mut Seen) {
     for id in asked.values().flatten() {
         let job = ended(client, id).await;
         let state = field(&job, "state");
@@ -59,11 +62,12 @@ async fn read_all(client: &Client, asked: &Asked, seen: &mut BTreeMap<String, Op
             let (status, artifact) = ask(client, "GET", &format!("/v1/builds/{id}/outputs/shop"), "").await;
             assert_eq!(status, 200, "a build that is done has its artifact: {artifact}");
             assert_eq!(artifact, format!("artifact of {}\n", field(&bundle, "signed")));
-            Some(bundle)
+            Ok(bundle)
         } else {
             assert_eq!(state, "failed", "{job}");
-            assert!(job.contains("\"error\":\""), "a build that failed says why: {job}");
-            None
+            let error = field(&field(&job, "reason"), "error");
+            assert!(!error.is_empty(), "a build that failed says why: {job}");
+            Err(error)
         };
         let before = seen.insert(id.clone(), now.clone());
         assert!(before.is_none_or(|b| b == now), "{id} ended twice, differently: {now:?}");
@@ -93,8 +97,10 @@ async fn a_service_that_is_killed_loses_nothing_and_halves_nothing() {
             loop {
                 let key = next.to_string();
                 next += 1;
-                let id = try_submit(&client, &key, target(&key)).await;
-                asked.insert(key, id);
+                asked.insert(key.clone(), None);
+                if let Some(id) = try_submit(&client, &key, target(&key)).await {
+                    asked.insert(key, Some(id));
+                }
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         };
@@ -103,32 +109,54 @@ async fn a_service_that_is_killed_loses_nothing_and_halves_nothing() {
         // now and then the service is left alone, so that there are ends to compare with later
         if kill % 5 == 4 {
             let running = place.start();
-            read_all(&place.client(&running.url, "ci"), &asked, &mut seen).await;
+            let new = asked.iter().filter(|(_, id)| id.as_ref().is_some_and(|id| !seen.contains_key(id)));
+            let new = new.map(|(key, id)| (key.clone(), id.clone())).collect();
+            read_all(&place.client(&running.url, "ci"), &new, &mut seen).await;
         }
     }
     let running = place.start();
     let client = place.client(&running.url, "ci");
     read_all(&client, &asked, &mut seen).await;
     check_folders(&place, &seen);
-    let ends = |found: bool| seen.values().filter(|s| s.is_some() == found).count();
+    let count = count_all(&client).await;
+    assert!((seen.len()..=asked.len()).contains(&count), "{count} builds for {} requests", asked.len());
+    let done = seen.values().filter(|end| end.is_ok()).count();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in seen.values().filter_map(|end| end.as_ref().err()) {
+        *reasons.entry(reason).or_default() += 1;
+    }
     println!(
-        "{kills} kills, seed {seed}: {} builds acknowledged, {} done, {} failed with a reason",
-        seen.len(),
-        ends(true),
-        ends(false)
+        "{kills} kills, seed {seed}: {} requests, {} acknowledged, {done} done",
+        asked.len(),
+        seen.len()
     );
-    assert!(ends(true) > 0, "some builds get through");
+    reasons.iter().for_each(|(reason, count)| println!("{count:5} failed: {reason}"));
+    assert!(done > 0, "some builds get through");
+}
+
+/// How many builds there are, page by page.
+async fn count_all(client: &Client) -> usize {
+    let (mut count, mut before) = (0, String::new());
+    loop {
+        let (status, page) = ask(client, "GET", &format!("/v1/builds?limit=100{before}"), "").await;
+        assert_eq!(status, 200, "{page}");
+        count += page.matches("\"submitted_at\"").count();
+        match field(&page, "next") {
+            next if next.is_empty() => return count,
+            next => before = format!("&before={next}"),
+        }
+    }
 }
 
 /// No build has two answers, no outputs that were not announced, and no record but the one in the ledger.
-fn check_folders(place: &Place, seen: &BTreeMap<String, Option<String>>) {
+fn check_folders(place: &Place, seen: &Seen) {
     for (id, bundle) in seen {
         let folder = place.at("state/jobs").join(id);
         let outputs: Vec<String> = fs::read_dir(folder.join("outputs"))
             .map(|dir| dir.flatten().map(|e| e.file_name().into_string().unwrap()).collect())
             .unwrap_or_default();
         match bundle {
-            Some(bundle) => {
+            Ok(bundle) => {
                 assert_eq!(outputs.len(), 2, "{id}: {outputs:?}");
                 let signed = fs::read_to_string(place.at("ledger").join(id)).unwrap();
                 assert_eq!(
@@ -137,7 +165,7 @@ fn check_folders(place: &Place, seen: &BTreeMap<String, Option<String>>) {
                     "what is published is what was signed"
                 );
             }
-            None => assert!(outputs.is_empty(), "{id} failed and has {outputs:?}"),
+            Err(_) => assert!(outputs.is_empty(), "{id} failed and has {outputs:?}"),
         }
         for attempt in 1..=3 {
             assert!(!folder.join(attempt.to_string()).exists(), "{id}: an attempt is left behind");
