@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -17,6 +17,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("openssl", "openssl"),
+    ("softhsm2-util", "softhsm2"),
+    ("pkcs11-tool", "opensc"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
 const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96ced7071faebabf6";

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::bundle::{Bundle, Content};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
+use crate::statement::Statement;
 
 /// One unopened envelope. It says nothing until `TrustRoot::open` has opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +92,12 @@ impl Envelope {
     /// the artifact: more digests can only make the comparison stricter.
     #[must_use]
     pub fn mentioned_algorithms(&self) -> Vec<Algorithm> {
-        let payload = match &self.form {
-            Form::Dsse(dsse) => dsse.payload.as_slice(),
-            Form::Bundle(bundle) => match &bundle.content {
-                Content::Dsse(dsse) => dsse.payload.as_slice(),
-                Content::Message { digest, .. } => return vec![digest.algorithm()],
-            },
-            Form::Jwt(jws) => jws.unproven_payload(),
-        };
+        if let Form::Bundle(bundle) = &self.form
+            && let Content::Message { digest, .. } = &bundle.content
+        {
+            return vec![digest.algorithm()];
+        }
+        let payload = self.unproven_payload();
         let mentions = |word: &[u8]| payload.windows(word.len()).any(|w| w == word);
         let mut found = Vec::new();
         if mentions(b"sha512") || mentions(b"sha-512") {
@@ -108,6 +107,34 @@ impl Envelope {
             found.push(Algorithm::Sha384);
         }
         found
+    }
+
+    /// What the unproven payload calls its subjects. Only a hint at where a message belongs that says why nothing is
+    /// proven.
+    #[must_use]
+    pub fn unproven_subjects(&self) -> Vec<DigestSet> {
+        let statement = match &self.form {
+            Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+            Form::Dsse(_) | Form::Bundle(_) => Statement::parse(self.unproven_payload()),
+        };
+        statement.map_or_else(|_| Vec::new(), |s| s.subjects.into_iter().map(|s| s.digests).collect())
+    }
+
+    /// SHA-256 of the payload, whatever it is worth: under this a log of signatures lists it.
+    #[must_use]
+    pub fn payload_digest(&self) -> Digest {
+        Digest::sha256(self.unproven_payload())
+    }
+
+    fn unproven_payload(&self) -> &[u8] {
+        match &self.form {
+            Form::Dsse(dsse) => &dsse.payload,
+            Form::Bundle(bundle) => match &bundle.content {
+                Content::Dsse(dsse) => &dsse.payload,
+                Content::Message { digest, .. } => digest.bytes(),
+            },
+            Form::Jwt(jws) => jws.unproven_payload(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod write;
 
 pub use parse::{JsonError, JsonErrorKind, Limits, parse, parse_with};
 pub use read::ShapeError;
-pub(crate) use read::each;
+pub use read::each;
 
 /// A JSON value. Objects keep the order in which their keys were written.
 #[derive(Clone, Debug, PartialEq, Eq)]

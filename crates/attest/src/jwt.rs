@@ -7,12 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
+use crate::der::{INTEGER, Reader};
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{self, Json, Object, ShapeError, each};
 use crate::key::{PublicKey, Scheme};
 use crate::ni;
 use crate::provenance::{Provenance, Source};
-use crate::secret::{SecretKey, SignError, Signer as _};
+use crate::secret::{SignError, Signer};
 use crate::statement::{Predicate, Statement, StatementError, Subject};
 
 /// The header's `typ`.
@@ -93,18 +94,36 @@ fn names(scheme: Scheme) -> &'static [&'static str] {
     }
 }
 
-/// Signs the record for one artifact.
+/// Signs the record for one artifact: the same record that SLSA's form is written from, with whatever signs.
 ///
 /// # Errors
 /// [`SignError`] where the key cannot sign, or the digest has no RFC 6920 name.
-pub fn sign(provenance: &Provenance, digest: &Digest, key: &SecretKey) -> Result<String, SignError> {
-    let algorithm = names(key.public().scheme()).first().copied().ok_or(SignError)?;
+pub fn sign(provenance: &Provenance, digest: &Digest, signer: &dyn Signer) -> Result<String, SignError> {
+    let algorithm = names(signer.public().scheme()).first().copied().ok_or(SignError)?;
     let header = Object::new().with("alg", algorithm).with("typ", TYPE);
     let claims = write_claims(provenance, &ni::write(digest).ok_or(SignError)?);
     let part = |object: &Object| URL_SAFE_NO_PAD.encode(object.to_string());
     let signed = format!("{}.{}", part(&header), part(&claims));
-    let signature = key.sign_jose(signed.as_bytes())?;
+    let signature = jose(signer.public().scheme(), signer.sign(signed.as_bytes())?).ok_or(SignError)?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// A signature in JOSE's form: `r || s` of fixed width for ECDSA (RFC 7518, section 3.4), which signers give as DER.
+fn jose(scheme: Scheme, signature: Vec<u8>) -> Option<Vec<u8>> {
+    let width = match scheme {
+        Scheme::P256 => 32,
+        Scheme::P384 => 48,
+        Scheme::Ed25519 | Scheme::RsaPss | Scheme::RsaPkcs1 | Scheme::MlDsa65 => return Some(signature),
+    };
+    let mut numbers = Reader::new(&signature).sequence()?;
+    let mut out = Vec::with_capacity(2 * width);
+    for number in [numbers.take(INTEGER)?, numbers.take(INTEGER)?] {
+        // DER puts a zero before a number whose first bit is set, and leaves out zeros that the fixed form has
+        let digits = number.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>();
+        out.extend(std::iter::repeat_n(0, width.checked_sub(digits.len())?));
+        out.extend(digits);
+    }
+    Some(out)
 }
 
 /// The statement that a token's payload makes.
@@ -128,6 +147,7 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
         input.set_some("ref", source.reference.as_deref());
         input.set("version", source.digests.to_json());
         input.set_some("committed", source.committed.map(|t| t.as_second()));
+        input.set_some("kept_until", source.kept_until.map(|t| t.as_second()));
         if !source.history.is_empty() {
             input.set("history", Json::Array(source.history.iter().map(|c| c.to_json()).collect()));
         }
@@ -148,6 +168,8 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
     claims.set_some("cmd", provenance.command.clone());
     claims.set("env", Json::Object(environment));
     claims.set("hermetic", provenance.hermetic);
+    claims.set_some("isolation", provenance.isolation.as_ref().map(crate::provenance::Isolation::to_json));
+    claims.set_some("cached_from", provenance.cached_from.as_ref().map(Digest::to_string));
     claims.set_some("started", provenance.started.map(|t| t.as_second()));
     claims
 }
@@ -174,6 +196,15 @@ fn read_claims(claims: &Object) -> Result<Provenance, ShapeError> {
         command: (!command.is_empty()).then_some(command),
         environment: crate::provenance::read_environment(claims.optional_object("env")?)?,
         hermetic: claims.flag("hermetic")?,
+        isolation: crate::provenance::Isolation::read(claims.optional_object("isolation")?)
+            .map_err(|e| e.within("isolation"))?,
+        cached_from: match claims.optional_string("cached_from")? {
+            Some(text) => Some(
+                Digest::parse(text)
+                    .map_err(|e| ShapeError::new("cached_from", "a digest", &e.to_string()))?,
+            ),
+            None => None,
+        },
         invocation: text("jti")?,
         started: seconds(claims, "started")?,
         finished: seconds(claims, "iat")?,
@@ -193,6 +224,7 @@ fn read_source(uri: &str, input: &Object) -> Result<Source, ShapeError> {
         reference: input.optional_string("ref")?.map(str::to_owned),
         digests,
         committed: seconds(input, "committed")?,
+        kept_until: seconds(input, "kept_until")?,
         history: each("history", input.optional_array("history")?, crate::provenance::read_commit)?,
     })
 }
@@ -205,4 +237,33 @@ fn seconds(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeError> 
     let number = object.int(key)?;
     let bad = || ShapeError::new(key, "seconds since 1970", &number.to_string());
     Timestamp::from_second(number).map(Some).or(Err(bad()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretKey;
+
+    #[test]
+    fn what_any_signer_signs_has_the_width_that_jose_wants() {
+        for (scheme, width) in [(Scheme::P256, 64), (Scheme::P384, 96), (Scheme::Ed25519, 64)] {
+            let key = SecretKey::generate(scheme).unwrap();
+            // short numbers come up once in some hundred signatures
+            for round in 0..600_u32 {
+                let message = round.to_be_bytes();
+                let signature = jose(scheme, key.sign(&message).unwrap()).unwrap();
+                assert_eq!(signature.len(), width, "{scheme:?}");
+                assert!(key.public().verify_jose(&message, &signature).is_ok(), "{scheme:?}, round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_is_no_signature() {
+        let number = |bytes: &[u8]| crate::der::encode(INTEGER, bytes);
+        let pair = |r: &[u8], s: &[u8]| crate::der::sequence(&[number(r), number(s)]);
+        assert_eq!(jose(Scheme::P256, pair(&[1; 33], &[1; 32])), None);
+        assert_eq!(jose(Scheme::P256, pair(&[1; 32], &[])).map(|s| s.len()), Some(64));
+        assert_eq!(jose(Scheme::P256, vec![1, 2, 3]), None);
+    }
 }

@@ -20,6 +20,7 @@ pub mod open;
 pub mod pem;
 mod pkcs8;
 pub mod provenance;
+pub mod redact;
 pub mod secret;
 pub mod statement;
 pub mod time;

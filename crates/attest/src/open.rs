@@ -18,8 +18,10 @@ use crate::provenance::Source;
 use crate::statement::{Predicate, Statement, StatementError};
 use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 
+mod disowned;
 mod logged;
 
+pub use disowned::Disowned;
 pub use logged::{LogFact, LogProofError, leaf_body};
 
 /// A statement proven authentic under a trust root, and by whom.

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::digest::{Algorithm, Digest, DigestSet};
-use crate::json::{Json, Object};
+use crate::json::{Json, Object, ShapeError, each};
 
+pub mod difference;
+mod job;
 mod slsa;
 
+pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
 pub use slsa::{SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 
@@ -19,7 +22,7 @@ pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_depe
 pub const BUILD_TYPE: &str = "https://portcullis.dev/build/git/v1";
 
 /// How an artifact came to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// Versioning: the version of the format it came in, `1.0` or `0.2`.
     pub format: String,
@@ -43,6 +46,10 @@ pub struct Provenance {
     pub environment: BTreeMap<String, String>,
     /// Whether the builder claims that every input was declared before the build.
     pub hermetic: bool,
+    /// What the builder proved of its own isolation before it ran the command.
+    pub isolation: Option<Isolation>,
+    /// The provenance (digest of its bundle) of the earlier build whose outputs were taken from the cache.
+    pub cached_from: Option<Digest>,
     /// Debug info: which run it was. No rule reads it.
     pub invocation: Option<String>,
     /// Versioning: when the build began.
@@ -64,6 +71,22 @@ pub struct Source {
     pub committed: Option<Timestamp>,
     /// Input metadata: the latest commits and who wrote them, as the builder read them.
     pub history: Vec<Commit>,
+    /// Until when the builder promises to keep a copy of it.
+    pub kept_until: Option<Timestamp>,
+}
+
+/// What a canary build found out about the sandbox, layer by layer (chapter 14, "Verifiable builds": the claim is worth
+/// what isolates the build).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// The kind of sandbox: `bubblewrap`, `gvisor`.
+    pub tier: String,
+    /// The digest of its configuration.
+    pub profile: Option<Digest>,
+    /// The layers that held.
+    pub held: Vec<String>,
+    /// The layers that were not there, which the builder was told to do without.
+    pub missing: Vec<String>,
 }
 
 /// One commit of the history.
@@ -78,14 +101,44 @@ pub struct Commit {
 }
 
 /// Any other input.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependency {
+    /// The name under which the build found it.
+    pub name: Option<String>,
     /// The identifier.
     pub uri: String,
     /// The version.
     pub digests: DigestSet,
     /// Whether it is a tool (a compiler, a toolchain) and not material.
     pub is_tool: bool,
+    /// Where it is another build's artifact: the digest of the bundle that proved it.
+    pub provenance: Option<Digest>,
+}
+
+impl Isolation {
+    /// Reads it where it is.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for another shape.
+    pub fn read(object: Option<&Object>) -> Result<Option<Self>, ShapeError> {
+        let Some(object) = object else { return Ok(None) };
+        let layers =
+            |key: &str| each(key, object.optional_array(key)?, |layer| layer.as_str().map(str::to_owned));
+        Ok(Some(Self {
+            tier: object.string("tier")?.to_owned(),
+            profile: slsa::read_digest(object, "profile")?,
+            held: layers("held")?,
+            missing: layers("missing")?,
+        }))
+    }
+
+    /// As it stands in provenance.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let mut object = Object::new().with("tier", self.tier.as_str());
+        object.set_some("profile", self.profile.as_ref().map(Digest::to_string));
+        object.with("held", self.held.clone()).with("missing", self.missing.clone()).into()
+    }
 }
 
 impl Source {

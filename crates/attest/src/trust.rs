@@ -12,6 +12,7 @@ use crate::key::PublicKey;
 use crate::note::NoteKey;
 
 mod read;
+mod recall;
 
 /// Everything that is believed, and about whom.
 #[derive(Clone, Debug)]

@@ -93,6 +93,16 @@ pub fn capture(out: &Path) -> Result<Digest, CaptureError> {
     hash_file(out).map_err(CaptureError::Hash)
 }
 
+/// The dynamic linker and every library that it would load for a program.
+pub(crate) fn loaded_libraries(program: &Path) -> Vec<PathBuf> {
+    let mut captured = Captured::default();
+    let elf::Kind::Dynamic(Some(linker)) = elf::kind(program) else { return Vec::new() };
+    captured.linker = Some(linker.clone());
+    let mut libraries = captured.libraries(program);
+    libraries.push(linker);
+    libraries
+}
+
 fn which(name: &str) -> Option<PathBuf> {
     SEARCH.split(':').map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
 }

@@ -11,19 +11,10 @@ use jiff::Timestamp;
 
 /// How far back the history in provenance goes.
 const HISTORY: usize = 64;
+/// A repository that is larger is refused.
+const MAX_PACK: u64 = 8 << 30;
 /// A fetch that takes longer has lost its way.
 const TIMEOUT_SECONDS: &str = "600";
-
-/// A commit, checked out.
-#[derive(Clone, Debug)]
-pub struct Checkout {
-    /// Where it came from, which commit it is, and who wrote the latest commits.
-    pub source: Source,
-    /// Its files.
-    pub tree: PathBuf,
-    /// When it was committed, in seconds since 1970: the build's fixed time.
-    pub epoch: i64,
-}
 
 /// Why a commit cannot be had.
 #[derive(Debug)]
@@ -41,6 +32,13 @@ pub enum GitError {
     },
     /// git gave something else than expected.
     Output(&'static str),
+    /// The commit is not part of a branch that it must be part of.
+    NotProtected {
+        /// The commit.
+        commit: String,
+        /// The branches.
+        branches: String,
+    },
     /// The commit has submodules, which are not fetched.
     Submodule(String),
 }
@@ -52,6 +50,10 @@ impl fmt::Display for GitError {
             Self::Start(e) => write!(f, "git cannot be started: {e}"),
             Self::Failed { what, said } => write!(f, "git could not {what}: {said}"),
             Self::Output(what) => write!(f, "git gave no {what}"),
+            Self::NotProtected { commit, branches } => write!(
+                f,
+                "the commit {commit} is not part of {branches}; merge it there after review, and build it then"
+            ),
             Self::Submodule(path) => {
                 write!(f, "the commit has a submodule at {path}, which is not fetched; vendor it")
             }
@@ -60,57 +62,215 @@ impl fmt::Display for GitError {
 }
 impl std::error::Error for GitError {}
 
-/// Fetches a ref of a repository into `work` and checks its commit out.
-///
-/// # Errors
-/// [`GitError`].
-pub(crate) fn fetch(repository: &str, reference: &str, work: &Path) -> Result<Checkout, GitError> {
-    // credentials in the URL would be published with the provenance
-    let has_user = repository
+/// Where commits are kept: one bare repository for each repository, in which every commit that was built has a ref of
+/// its own, so that a snapshot outlives what its forge does to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources<'a> {
+    /// The store's folder for them.
+    pub(crate) folder: PathBuf,
+    /// The branches of which a commit must be part; any commit of any ref without.
+    pub(crate) protected: &'a [String],
+}
+
+/// What a ref stood for when it was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    git: Git,
+    source: Source,
+    epoch: i64,
+}
+
+impl Sources<'_> {
+    /// Resolves a ref, and has its commit in a snapshot.
+    pub(crate) fn resolve(&self, repository: &str, reference: &str) -> Result<Resolved, GitError> {
+        check_name(repository)?;
+        check_name(reference)?;
+        let (git, _lock) = self.open(repository)?;
+        let listed = git.list(repository)?;
+        let (full, id) = listed.full_ref(reference)?;
+        if !git.has_snapshot(&id) {
+            git.fetch(repository, &full, &id)?;
+        }
+        let commit = git.line("commit", &["rev-parse", "--verify", &format!("{id}^{{commit}}")])?;
+        self.check_protected(&git, &listed, repository, &commit)?;
+        git.keep(&commit)?;
+        git.read(repository, Some(full), &commit)
+    }
+
+    /// The snapshot of a commit, for building it again: from the store, else from the ref at which it was found.
+    pub(crate) fn again(&self, source: &Source) -> Result<Resolved, GitError> {
+        check_name(&source.repository)?;
+        let commit = source.commit().ok_or(GitError::Output("commit in the provenance"))?.hex();
+        let (git, _lock) = self.open(&source.repository)?;
+        if !git.has_snapshot(&commit) {
+            let reference = source.reference.as_deref().unwrap_or("HEAD");
+            check_name(reference)?;
+            git.fetch(&source.repository, reference, "")?;
+            git.keep(&commit)?;
+        }
+        git.read(&source.repository, source.reference.clone(), &commit)
+    }
+
+    /// The bare repository of a repository, locked: two builds at once do not write one.
+    fn open(&self, repository: &str) -> Result<(Git, std::fs::File), GitError> {
+        let dir = self.folder.join(format!("{}.git", Digest::sha256(repository.as_bytes()).hex()));
+        std::fs::create_dir_all(&self.folder).map_err(GitError::Start)?;
+        let lock = std::fs::File::create(dir.with_extension("lock")).map_err(GitError::Start)?;
+        lock.lock().map_err(GitError::Start)?;
+        let git = Git { dir };
+        if !git.dir.join("portcullis").exists() {
+            git.run("make a repository", &["init", "--quiet", "--bare", &git.dir.to_string_lossy()])?;
+            git.ignore_attributes()?;
+            // for people, and the sign that all of this happened
+            std::fs::write(git.dir.join("portcullis"), repository).map_err(GitError::Start)?;
+        }
+        Ok((git, lock))
+    }
+
+    fn check_protected(
+        &self,
+        git: &Git,
+        listed: &Listed,
+        repository: &str,
+        commit: &str,
+    ) -> Result<(), GitError> {
+        for branch in self.protected {
+            let (full, id) = listed.full_ref(branch)?;
+            if id != commit && !git.has_snapshot(&id) {
+                git.fetch(repository, &full, &id)?;
+            }
+            if id == commit
+                || git.run("compare commits", &["merge-base", "--is-ancestor", commit, &id]).is_ok()
+            {
+                return Ok(());
+            }
+        }
+        match self.protected {
+            [] => Ok(()),
+            branches => Err(GitError::NotProtected {
+                commit: commit.get(..12).unwrap_or(commit).to_owned(),
+                branches: branches.join(", "),
+            }),
+        }
+    }
+}
+
+impl Resolved {
+    /// The source as provenance names it.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// When it was committed, in seconds since 1970: the build's fixed time.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// A file of the commit, unless it is not there or is no plain file.
+    pub(crate) fn file(&self, name: &str, limit: u64) -> Result<Option<String>, GitError> {
+        let commit = self.commit();
+        let listed = self.git.run("look for a file", &["ls-tree", "-z", "--long", &commit, "--", name])?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let fields: Vec<&str> = listed.split_whitespace().collect();
+        let [mode, "blob", id, size, ..] = fields.as_slice() else { return Ok(None) };
+        if !mode.starts_with("100") {
+            return Ok(None);
+        }
+        if size.parse::<u64>().map_or(true, |size| size > limit) {
+            return Err(GitError::Output("definition of a size that can be read"));
+        }
+        let text = self.git.run("read a file", &["cat-file", "blob", id])?;
+        String::from_utf8(text).map(Some).map_err(|_| GitError::Output("definition that is text"))
+    }
+
+    /// Writes the commit's files to a new folder.
+    pub(crate) fn check_out(&self, tree: &Path) -> Result<(), GitError> {
+        std::fs::create_dir_all(tree).map_err(GitError::Start)?;
+        let index = tree.with_extension("index");
+        let run = |what, args: &[&str]| {
+            let mut command = self.git.command(args);
+            command.env("GIT_WORK_TREE", tree).env("GIT_INDEX_FILE", &index);
+            Git::finish(what, command)
+        };
+        run("read the tree", &["read-tree", &self.commit()])?;
+        run("check the files out", &["checkout-index", "--all", "--force"])?;
+        std::fs::remove_file(&index).map_err(GitError::Start)
+    }
+
+    fn commit(&self) -> String {
+        self.source.commit().map(|c| c.hex()).unwrap_or_default()
+    }
+}
+
+/// Nothing that git would take for an option, a helper or several lines, and no credentials: a URL is published with
+/// the provenance.
+fn check_name(name: &str) -> Result<(), GitError> {
+    let has_user = name
         .split_once("://")
         .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|authority| authority.contains('@')));
     if has_user {
         return Err(GitError::Name("a URL with a user in it".to_owned()));
     }
-    for name in [repository, reference] {
-        if name.is_empty() || name.starts_with('-') || name.contains(char::is_control) {
-            return Err(GitError::Name(name.to_owned()));
-        }
+    if name.is_empty() || name.starts_with('-') || name.contains(char::is_control) {
+        return Err(GitError::Name(name.escape_debug().to_string()));
     }
-    let git = Git { dir: work.join("git"), tree: work.join("src") };
-    std::fs::create_dir_all(&git.tree).map_err(GitError::Start)?;
-    git.run("make a repository", &["init", "--quiet", "--bare", &git.dir.to_string_lossy()])?;
-    let (full, listed) = git.full_ref(repository, reference)?;
-    let refspec = format!("{full}:refs/portcullis/source");
-    git.run("fetch the ref", &["fetch", "--quiet", "--no-tags", "--", repository, &refspec])?;
-    if git.line("object", &["rev-parse", "--verify", "refs/portcullis/source"])? != listed {
-        return Err(GitError::Output("object that it lists for the ref; it moved, so build again"));
-    }
-    git.ignore_attributes()?;
-    let commit = git.line("commit", &["rev-parse", "--verify", "refs/portcullis/source^{commit}"])?;
-    let tree = git.line("tree", &["rev-parse", "--verify", &format!("{commit}^{{tree}}")])?;
-    let epoch: i64 = git
-        .line("time", &["show", "-s", "--format=%ct", &commit])?
-        .parse()
-        .or(Err(GitError::Output("time")))?;
-    git.refuse_submodules(&commit)?;
-    git.run("read the tree", &["read-tree", &commit])?;
-    git.run("check the files out", &["checkout-index", "--all", "--force"])?;
-    let digest = |algorithm, id: &str| Digest::from_hex(algorithm, id).or(Err(GitError::Output("object id")));
-    let digests = [digest(Algorithm::GitCommit, &commit)?, digest(Algorithm::GitTree, &tree)?];
-    let source = Source {
-        repository: repository.to_owned(),
-        reference: Some(full),
-        digests: digests.into_iter().collect(),
-        committed: Timestamp::from_second(epoch).ok(),
-        history: git.history(&commit)?,
-    };
-    Ok(Checkout { source, tree: git.tree, epoch })
+    Ok(())
 }
 
+/// The commits that a bare repository keeps, each with a file that was touched when it was last asked for.
+pub(crate) fn snapshots(dir: &Path) -> Result<Vec<(String, PathBuf)>, GitError> {
+    let git = Git { dir: dir.to_owned() };
+    let listed = git.run("list the snapshots", &["for-each-ref", "--format=%(refname)", SNAPSHOTS])?;
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let commits = listed.lines().filter_map(|l| l.strip_prefix(SNAPSHOTS));
+    Ok(commits.map(|c| (c.to_owned(), dir.join("portcullis-used").join(c))).collect())
+}
+
+/// Forgets a snapshot; its objects go with the next collection.
+pub(crate) fn forget(dir: &Path, commit: &str) -> Result<(), GitError> {
+    let git = Git { dir: dir.to_owned() };
+    git.run("forget a snapshot", &["update-ref", "-d", &format!("{SNAPSHOTS}{commit}")])?;
+    std::fs::remove_file(dir.join("portcullis-used").join(commit)).ok();
+    Ok(())
+}
+
+/// Deletes what no snapshot holds.
+pub(crate) fn collect(dir: &Path) -> Result<(), GitError> {
+    let git = Git { dir: dir.to_owned() };
+    let lock = std::fs::File::create(dir.with_extension("lock")).map_err(GitError::Start)?;
+    lock.lock().map_err(GitError::Start)?;
+    git.run("collect what nobody needs", &["gc", "--quiet", "--prune=now"]).map(drop)
+}
+
+const SNAPSHOTS: &str = "refs/portcullis/snapshots/";
+
+/// The refs that a remote lists.
+struct Listed(Vec<(String, String)>);
+
+impl Listed {
+    /// The full name of a ref and the object that the remote lists for it. Only an exact name counts: `git fetch`
+    /// would guess, and take the branch `refs/tags/v9` for a tag.
+    fn full_ref(&self, reference: &str) -> Result<(String, String), GitError> {
+        let candidates = if reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/") {
+            vec![reference.to_owned()]
+        } else {
+            vec![format!("refs/heads/{reference}"), format!("refs/tags/{reference}")]
+        };
+        for full in candidates {
+            if let Some((id, _)) = self.0.iter().find(|(_, name)| *name == full) {
+                return Ok((full, id.clone()));
+            }
+        }
+        let branches = self.0.iter().filter_map(|(_, name)| name.strip_prefix("refs/heads/")).take(10);
+        let said =
+            format!("no branch or tag `{reference}`; branches: {}", branches.collect::<Vec<_>>().join(", "));
+        Err(GitError::Failed { what: "find the ref", said })
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Git {
     dir: PathBuf,
-    tree: PathBuf,
 }
 
 impl Git {
@@ -126,8 +286,9 @@ impl Git {
 
     /// git with no configuration but this: no hooks, no helpers that a repository could name, no prompt.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("timeout");
+        let mut command = Command::new("prlimit");
         command
+            .args([&format!("--fsize={MAX_PACK}"), "--core=0", "--", "timeout"])
             .args(["--kill-after=5", TIMEOUT_SECONDS, "git"])
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -147,17 +308,22 @@ impl Git {
                 "core.bare=false",
             ])
             .args(["-c", "core.autocrlf=false", "-c", "fetch.fsckObjects=true", "-c", "safe.directory=*"])
+            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
             .args(args)
             .stdin(Stdio::null());
         // `git init` takes its folder as an argument and refuses a work tree
         if args.first() != Some(&"init") {
-            command.env("GIT_DIR", &self.dir).env("GIT_WORK_TREE", &self.tree);
+            command.env("GIT_DIR", &self.dir);
         }
         command
     }
 
     fn run(&self, what: &'static str, args: &[&str]) -> Result<Vec<u8>, GitError> {
-        let output = self.command(args).output().map_err(GitError::Start)?;
+        Self::finish(what, self.command(args))
+    }
+
+    fn finish(what: &'static str, mut command: Command) -> Result<Vec<u8>, GitError> {
+        let output = command.output().map_err(GitError::Start)?;
         if output.status.success() {
             return Ok(output.stdout);
         }
@@ -172,26 +338,57 @@ impl Git {
         if line.is_empty() || line.contains('\n') { Err(GitError::Output(what)) } else { Ok(line.to_owned()) }
     }
 
-    /// The full name of a ref and the commit or tag object that the remote lists for it. Only an exact name counts:
-    /// `git fetch` would guess, and take the branch `refs/tags/v9` for a tag.
-    fn full_ref(&self, repository: &str, reference: &str) -> Result<(String, String), GitError> {
+    fn list(&self, repository: &str) -> Result<Listed, GitError> {
         let listed = self.run("list the refs", &["ls-remote", "--", repository])?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
-        let pairs: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once('\t')).collect();
-        let candidates = if reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/") {
-            vec![reference.to_owned()]
-        } else {
-            vec![format!("refs/heads/{reference}"), format!("refs/tags/{reference}")]
-        };
-        for full in candidates {
-            if let Some((id, _)) = pairs.iter().find(|(_, name)| *name == full) {
-                return Ok((full, (*id).to_owned()));
-            }
+        let pairs = listed.lines().filter_map(|l| l.split_once('\t'));
+        Ok(Listed(pairs.map(|(id, name)| (id.to_owned(), name.to_owned())).collect()))
+    }
+
+    fn has_snapshot(&self, id: &str) -> bool {
+        let name = format!("{SNAPSHOTS}{id}");
+        self.run("look for a snapshot", &["rev-parse", "--verify", "--quiet", &name]).is_ok()
+    }
+
+    /// Fetches a ref, which must still be what was listed for it.
+    fn fetch(&self, repository: &str, full: &str, listed: &str) -> Result<(), GitError> {
+        let refspec = format!("+{full}:refs/portcullis/fetched");
+        self.run("fetch the ref", &["fetch", "--quiet", "--no-tags", "--", repository, &refspec])?;
+        let found = self.line("object", &["rev-parse", "--verify", "refs/portcullis/fetched"])?;
+        if !listed.is_empty() && found != listed {
+            return Err(GitError::Output("object that it lists for the ref; it moved, so build again"));
         }
-        let branches = pairs.iter().filter_map(|(_, name)| name.strip_prefix("refs/heads/")).take(10);
-        let said =
-            format!("no branch or tag `{reference}`; branches: {}", branches.collect::<Vec<_>>().join(", "));
-        Err(GitError::Failed { what: "find the ref", said })
+        Ok(())
+    }
+
+    /// Gives a commit a ref of its own.
+    fn keep(&self, commit: &str) -> Result<(), GitError> {
+        let name = format!("{SNAPSHOTS}{commit}");
+        self.run("keep the commit", &["update-ref", &name, commit])?;
+        let used = self.dir.join("portcullis-used");
+        std::fs::create_dir_all(&used)
+            .and_then(|()| std::fs::write(used.join(commit), ""))
+            .map_err(GitError::Start)
+    }
+
+    /// Everything that provenance says of a commit.
+    fn read(self, repository: &str, reference: Option<String>, commit: &str) -> Result<Resolved, GitError> {
+        self.refuse_submodules(commit)?;
+        let shown = self.line("tree", &["show", "-s", "--format=%T %ct", commit])?;
+        let (tree, epoch) = shown.split_once(' ').ok_or(GitError::Output("tree"))?;
+        let epoch: i64 = epoch.parse().or(Err(GitError::Output("time")))?;
+        let digest =
+            |algorithm, id: &str| Digest::from_hex(algorithm, id).or(Err(GitError::Output("object id")));
+        let digests = [digest(Algorithm::GitCommit, commit)?, digest(Algorithm::GitTree, tree)?];
+        let source = Source {
+            repository: repository.to_owned(),
+            reference,
+            digests: digests.into_iter().collect(),
+            committed: Timestamp::from_second(epoch).ok(),
+            history: self.history(commit)?,
+            kept_until: None,
+        };
+        Ok(Resolved { git: self, source, epoch })
     }
 
     fn refuse_submodules(&self, commit: &str) -> Result<(), GitError> {

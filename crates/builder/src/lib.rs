@@ -4,20 +4,45 @@
 //! a sandbox that can reach neither the network nor a key, hashes what comes out, and hands a record to a signer that
 //! is another process. Nothing that the build does can make the provenance say something false.
 
+mod cache;
 mod capture;
+mod chain;
+mod collect;
 mod definition;
+mod fetch;
 mod git;
+mod lease;
+pub mod lock;
+mod locked;
 mod orchestrate;
+mod plan;
 mod record;
+mod road;
+mod root;
 mod sandbox;
 mod sign;
+mod stage;
 mod store;
+mod trial;
 
 pub use capture::{CaptureError, capture};
-pub use definition::{BuildDefinition, DEFINITION_FILE, Input, Target};
-pub use git::{Checkout, GitError};
-pub use orchestrate::{BuildError, BuildRequest, Built, Step, build};
-pub use record::BuildRecord;
-pub use sandbox::SandboxError;
-pub use sign::{LOCAL_DEMO, SignError, SignerConfig, request_signature, serve};
+pub use chain::ChainError;
+pub use definition::{
+    Action, Base, BuildDefinition, DEFINITION_FILE, Input, Limits, Target, Test, Toolchain,
+};
+pub use fetch::{FetchError, Fetcher, HOSTS, Offline, Web};
+pub use git::GitError;
+pub use lease::{Lease, Swept, sweep};
+pub use lock::{LockError, Resolver};
+pub use locked::{LOCK_FILE, Locked, MAX_INPUTS};
+pub use orchestrate::{BuildError, BuildRequest, Built, Cache, FailedBuild, Orchestrator, Planned, Step};
+pub use record::{BUILD_FAILURE, BuildRecord, FailureRecord, TestRecord, one_line};
+pub use road::{Paved, Project, Road, RoadError, SCRIPT_FILE};
+pub use root::RootError;
+pub use sandbox::canary::{Bait, CanaryError, probe};
+pub use sandbox::{SandboxError, Tier};
+pub use sign::{
+    DEFAULT_RATE, LOCAL_DEMO, SignError, SignerConfig, harden, request_failure, request_signature,
+    request_test, serve,
+};
 pub use store::{Store, StoreError};

@@ -7,6 +7,13 @@ use attest::provenance::{BUILD_TYPE, Provenance, SLSA_V1};
 use attest::{Digest, DigestSet, Json, Object, Statement};
 use jiff::Timestamp;
 
+mod failure;
+mod test;
+
+pub(crate) use failure::MAX_REASON;
+pub use failure::{BUILD_FAILURE, FailureRecord, one_line};
+pub use test::TestRecord;
+
 /// One output of one build, as the orchestrator observed it. It names no builder: the signer says who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRecord {
@@ -87,8 +94,8 @@ pub(crate) fn provenance(
         command: Some(command.to_vec()),
         environment: BTreeMap::new(),
         hermetic: true,
-        invocation: None,
         started: Some(times.0),
         finished: Some(times.1),
+        ..Provenance::default()
     }
 }

@@ -1,31 +1,111 @@
-//! One command that can reach nothing: bubblewrap with every namespace and an empty network, the toolchain read-only,
-//! the source and nothing else writable, a fixed path, user, host name, locale and time.
+//! One command that can reach nothing: the toolchain read-only, the source and nothing else writable, no network, no
+//! other process, a fixed path, user, host name, locale and time, and limits on everything it may use.
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use attest::Digest;
 use attest::time::Span;
+
+use crate::definition::Limits;
+
+mod bubblewrap;
+pub(crate) mod canary;
+mod group;
+mod gvisor;
+mod seccomp;
+mod user;
+mod watch;
+
+use group::Group;
+pub(crate) use user::BuildUser;
+use watch::Watch;
+
+/// Which sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Namespaces of this kernel, and a system call filter.
+    #[default]
+    Bubblewrap,
+    /// A kernel of its own in user space, in which the build's system calls end.
+    Gvisor,
+}
+
+impl Tier {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bubblewrap => "bubblewrap",
+            Self::Gvisor => "gvisor",
+        }
+    }
+
+    /// The digest of everything about the sandbox that is the same for every build.
+    pub(crate) fn profile(self) -> Digest {
+        let filter = seccomp::program().unwrap_or_default();
+        let text = format!("{} 2 {}", self.name(), Digest::sha256(&filter));
+        Digest::sha256(text.as_bytes())
+    }
+}
+
+/// What is the same in every build, and different where a rebuild asks whether it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variation {
+    /// The user inside.
+    pub(crate) user: u32,
+    /// The host name.
+    pub(crate) host: String,
+    /// Whether only one processor is there.
+    pub(crate) is_one_cpu: bool,
+    /// Another day's clock.
+    pub(crate) clock: Option<Clock>,
+}
+
+/// A library that shows another time to programs that are linked dynamically.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Clock {
+    /// The library.
+    pub(crate) library: PathBuf,
+    /// The environment that goes with it.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Default for Variation {
+    fn default() -> Self {
+        Self { user: 1000, host: "build".to_owned(), is_one_cpu: false, clock: None }
+    }
+}
 
 /// What runs, and on what.
 #[derive(Debug)]
 pub(crate) struct Sandbox<'a> {
+    /// Which kind.
+    pub(crate) tier: Tier,
     /// The root file system.
     pub(crate) root: &'a Path,
     /// The source, writable.
     pub(crate) source: &'a Path,
-    /// Files for `/build/inputs`, by name.
-    pub(crate) inputs: &'a [(String, PathBuf)],
+    /// The folder that is `/build/inputs`.
+    pub(crate) inputs: Option<&'a Path>,
+    /// The folder that is `/build/artifacts`.
+    pub(crate) artifacts: Option<&'a Path>,
     /// The command.
     pub(crate) command: &'a [String],
     /// The whole environment.
     pub(crate) environment: &'a [(String, String)],
-    /// How long it may take.
-    pub(crate) time: Span,
+    /// What it may use.
+    pub(crate) limits: &'a Limits,
+    /// Who it runs as outside.
+    pub(crate) user: Option<&'a BuildUser>,
+    /// What is different from other builds.
+    pub(crate) variation: &'a Variation,
     /// Where its output goes.
     pub(crate) log: &'a Path,
 }
@@ -35,85 +115,143 @@ pub(crate) struct Sandbox<'a> {
 pub enum SandboxError {
     /// The sandbox could not be set up.
     Setup(String, io::Error),
-    /// bubblewrap is not installed.
-    NoBubblewrap,
+    /// The program that makes the sandbox is not installed.
+    NotInstalled(Tier),
     /// The command failed; the last lines of its output.
     Failed {
-        /// Its status, in words.
+        /// Its status, in words, and the limit that it ran into, if any.
         status: String,
         /// The last lines.
         output: String,
     },
     /// The command took too long and was killed.
     TimedOut(Span),
+    /// The command used more than it may and was killed; the field says of what.
+    TooMuch(String),
+    /// Something of the build was still running after it was killed.
+    StillRunning,
 }
 
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setup(what, e) => write!(f, "the sandbox could not {what}: {e}"),
-            Self::NoBubblewrap => {
+            Self::NotInstalled(Tier::Bubblewrap) => {
                 f.write_str("bubblewrap is not installed (Debian: apt-get install bubblewrap)")
+            }
+            Self::NotInstalled(Tier::Gvisor) => {
+                f.write_str("gVisor is not installed (Debian 13: apt-get install runsc)")
             }
             Self::Failed { status, output } => {
                 write!(f, "the build command failed with {status}; it said:\n{output}")
             }
             Self::TimedOut(time) => write!(f, "the build command took longer than {time} and was killed"),
+            Self::TooMuch(what) => write!(f, "the build command was killed: {what}"),
+            Self::StillRunning => {
+                f.write_str("a process of the build could not be killed; nothing is signed")
+            }
         }
     }
 }
 impl std::error::Error for SandboxError {}
 
-/// The user that a build started by root runs as outside: never root, even if a namespace fails.
-pub(crate) const NOBODY: u32 = 65_534;
-const MAX_MEMORY: u64 = 8 << 30;
-const MAX_FILE: u64 = 4 << 30;
-const MAX_PROCESSES: u64 = 4096;
+/// What is kept of a command's output.
+const MAX_LOG: u64 = 64 << 20;
+/// What a build without a group may keep in memory as files.
+/// Closes what whoever started us left open: a build would inherit it. Then it joins the groups itself, before anything
+/// of the build exists.
+const LAUNCH: &str = r#"keep=$1; shift
+for at in /proc/self/fd/*; do
+  number=${at##*/}
+  if [ "$number" -gt 2 ] && [ "$number" != "$keep" ]; then eval "exec $number>&-"; fi
+done
+while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done
+shift
+exec "$@""#;
+const WITHOUT_GROUP: u64 = 1 << 30;
 
 impl Sandbox<'_> {
     /// Runs the command to its end and returns when every process of it is dead.
     pub(crate) fn run(&self) -> Result<(), SandboxError> {
+        let group = Group::create(self.limits);
         let setup = |what: &str| {
             let what = what.to_owned();
             move |e| SandboxError::Setup(what, e)
         };
+        // what it keeps in memory as files is limited by its group, or else by itself
+        let scratch = if group.is_some() { self.limits.memory } else { WITHOUT_GROUP };
+        let (mut command, held, container) = match self.tier {
+            Tier::Bubblewrap => {
+                let filter = bubblewrap::filter()?;
+                let launcher = self.launcher(group.as_ref(), &filter.as_raw_fd().to_string());
+                let command = bubblewrap::command(self, launcher, &filter, scratch);
+                (command, Some(filter), None)
+            }
+            Tier::Gvisor => {
+                let launcher = self.launcher(group.as_ref(), "none");
+                let (command, container) = gvisor::command(self, launcher, scratch)?;
+                (command, None, Some(container))
+            }
+        };
+        let (reader, writer) = io::pipe().map_err(setup("make a pipe for its output"))?;
+        let errors = writer.try_clone().map_err(setup("make a pipe for its output"))?;
+        command.stdin(Stdio::null()).stdout(writer).stderr(errors);
         let log = fs::File::create(self.log).map_err(setup("write its log"))?;
-        let errors = log.try_clone().map_err(setup("write its log"))?;
-        let mut command = self.bubblewrap();
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command.spawn().map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => SandboxError::NoBubblewrap,
+            io::ErrorKind::NotFound => SandboxError::NotInstalled(self.tier),
             _ => SandboxError::Setup("start".to_owned(), e),
         })?;
-        self.wait(child)
+        // our ends of the pipe and the filter: only the build holds them now
+        drop((command, held));
+        let copier = std::thread::spawn(move || copy_log(reader, log));
+        let outcome = self.wait(child, group.as_ref());
+        drop(container);
+        let all_dead = group.as_ref().is_none_or(Group::kill);
+        copier.join().ok();
+        if !all_dead {
+            return Err(SandboxError::StillRunning);
+        }
+        self.judge(outcome?, group.as_ref())
     }
 
-    fn wait(&self, mut child: Child) -> Result<(), SandboxError> {
-        let limit = Duration::from_secs(u64::try_from(self.time.as_seconds()).unwrap_or(0));
+    /// Waits for the end, and brings it about where the build uses too much.
+    fn wait(&self, mut child: Child, group: Option<&Group>) -> Result<ExitStatus, SandboxError> {
+        let limit = Duration::from_secs(u64::try_from(self.limits.time.as_seconds()).unwrap_or(0));
         let start = Instant::now();
+        let mut watch = Watch::new(self.source, self.limits);
         loop {
-            let status = child.try_wait().map_err(|e| SandboxError::Setup("wait".to_owned(), e))?;
-            match status {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => {
-                    let status = match (status.code(), status.signal()) {
-                        (Some(code), _) => format!("status {code}"),
-                        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
-                    };
-                    return Err(SandboxError::Failed { status, output: self.last_lines() });
-                }
-                None if start.elapsed() > limit => {
-                    // bubblewrap's first process dies with it, and with that the whole process namespace
-                    child.kill().map_err(|e| SandboxError::Setup("kill the build".to_owned(), e))?;
-                    child.wait().map_err(|e| SandboxError::Setup("wait".to_owned(), e))?;
-                    return Err(SandboxError::TimedOut(self.time));
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
+            if let Some(status) = child.try_wait().map_err(|e| SandboxError::Setup("wait".to_owned(), e))? {
+                // what it wrote in its last moments counts too
+                return watch.exceeded().map_or(Ok(status), |what| Err(SandboxError::TooMuch(what)));
             }
+            let is_late = start.elapsed() > limit;
+            if let Some(what) = watch.look().filter(|_| !is_late) {
+                kill(&mut child, group)?;
+                return Err(SandboxError::TooMuch(what));
+            }
+            if is_late {
+                kill(&mut child, group)?;
+                return Err(SandboxError::TimedOut(self.limits.time));
+            }
+            let pause = if start.elapsed() < Duration::from_millis(200) { 1 } else { 10 };
+            std::thread::sleep(Duration::from_millis(pause));
         }
     }
 
-    /// The end of the command's output; the rest may be gigabytes.
+    fn judge(&self, status: ExitStatus, group: Option<&Group>) -> Result<(), SandboxError> {
+        if status.success() {
+            return Ok(());
+        }
+        let reached = group.and_then(|g| g.reached(self.limits));
+        let status = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("status {code}"),
+            (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+        };
+        let status = reached.map_or_else(|| status.clone(), |reached| format!("{status}, and {reached}"));
+        Err(SandboxError::Failed { status, output: self.last_lines() })
+    }
+
+    /// The end of the command's output; the rest may be long.
     fn last_lines(&self) -> String {
         const TAIL: i64 = 8 << 10;
         let mut bytes = Vec::new();
@@ -136,55 +274,46 @@ impl Sandbox<'_> {
         lines.iter().skip(lines.len().saturating_sub(15)).map(|l| format!("    {l}\n")).collect()
     }
 
-    /// Limits, then the user, then the namespaces: each outer layer holds should an inner one fail.
-    fn bubblewrap(&self) -> Command {
-        let mut command = Command::new("prlimit");
-        command.env_clear().env("PATH", "/usr/bin:/bin");
-        command.arg(format!("--as={MAX_MEMORY}"));
-        command.arg(format!("--fsize={MAX_FILE}"));
-        command.arg(format!("--nproc={MAX_PROCESSES}"));
-        command.args(["--core=0", "--"]);
-        if rustix::process::geteuid().is_root() {
-            command.arg("setpriv");
-            command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")]);
+    /// Limits, then the user, and after them the sandbox: each outer layer holds should an inner one fail.
+    fn launcher(&self, group: Option<&Group>, keep: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        command.args(["--norc", "--noprofile", "-c", LAUNCH, "launcher", keep]);
+        command.args(group.map(Group::doors).unwrap_or_default()).arg("--");
+        command.arg("prlimit").arg(format!("--fsize={}", self.limits.disk)).arg("--core=0");
+        if group.is_none() {
+            // each process by itself is what can be limited without a group
+            command.arg(format!("--as={}", self.limits.memory));
+            command.arg(format!("--nproc={}", self.limits.processes.max(64)));
+        }
+        command.arg("--");
+        if self.variation.is_one_cpu {
+            command.args(["taskset", "1"]);
+        }
+        if let Some(user) = self.user.filter(|_| self.tier == Tier::Bubblewrap) {
+            command
+                .arg("setpriv")
+                .arg(format!("--reuid={}", user.id()))
+                .arg(format!("--regid={}", user.id()));
             command.args(["--clear-groups", "--no-new-privs", "--"]);
         }
-        command.arg("bwrap");
-        command.args([
-            "--unshare-all",
-            "--unshare-user",
-            "--disable-userns",
-            "--die-with-parent",
-            "--new-session",
-        ]);
-        command.args([
-            "--uid",
-            "1000",
-            "--gid",
-            "1000",
-            "--hostname",
-            "build",
-            "--cap-drop",
-            "ALL",
-            "--clearenv",
-        ]);
-        for (name, value) in self.environment {
-            command.args(["--setenv", name, value]);
-        }
-        command.arg("--ro-bind").arg(self.root).arg("/");
-        command.args(["--proc", "/proc", "--tmpfs", "/dev"]);
-        for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
-            command.args(["--dev-bind", device, device]);
-        }
-        command.args(["--symlink", "/proc/self/fd", "/dev/fd", "--remount-ro", "/dev"]);
-        command.args(["--perms", "1777", "--size", "1073741824", "--tmpfs", "/tmp"]);
-        command.args(["--tmpfs", "/build"]);
-        command.arg("--bind").arg(self.source).arg("/build/src");
-        for (name, path) in self.inputs {
-            command.arg("--ro-bind").arg(path).arg(format!("/build/inputs/{name}"));
-        }
-        command.args(["--remount-ro", "/build", "--chdir", "/build/src", "--"]);
-        command.args(self.command);
         command
     }
+}
+
+/// bubblewrap's first process dies with it, and with that the whole process namespace; the group is killed in any case.
+fn kill(child: &mut Child, group: Option<&Group>) -> Result<(), SandboxError> {
+    let failed = |e| SandboxError::Setup("kill the build".to_owned(), e);
+    group.map(Group::kill);
+    child.kill().map_err(failed)?;
+    child.wait().map_err(failed).map(drop)
+}
+
+/// Copies the build's output to its log, and lets it write on where the log is full.
+fn copy_log(mut reader: io::PipeReader, mut log: fs::File) {
+    let kept = io::copy(&mut reader.by_ref().take(MAX_LOG), &mut log);
+    if kept.is_ok_and(|count| count == MAX_LOG) {
+        writeln!(log, "\n[the log ends here: it is longer than {} MiB]", MAX_LOG >> 20).ok();
+    }
+    io::copy(&mut reader, &mut io::sink()).ok();
 }

@@ -1,39 +1,61 @@
 //! The signer: a process of its own, the only one that holds the builder's key.
 //!
-//! It speaks over a Unix socket, one record in and one bundle out. It signs nothing but provenance that it writes
-//! itself from a record, and logs every signature before it answers. For any builder id but the demo's it insists on
-//! a user of its own, so that nothing that a build or the orchestrator does can reach the key.
+//! It speaks over a Unix socket, one record in and one bundle out. It signs nothing but statements that it writes
+//! itself from a record, one a build's output and never another in its place, and logs every signature before it
+//! answers. For any builder id but the demo's it insists on a user of its own, so that nothing that a build or the
+//! orchestrator does can reach the key.
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
+use attest::merkle::leaf_hash;
 use attest::{Digest, Json, Object, Signer};
-use tlog::{Files, Log};
+use jiff::Timestamp;
+use tlog::{Files, Log, Receipt, Storage};
 
-use crate::record::BuildRecord;
+mod check;
+mod guard;
+mod ledger;
+mod protocol;
+mod rate;
+#[cfg(test)]
+mod tests;
+
+pub use guard::harden;
+pub use protocol::{request_failure, request_signature, request_test};
+
+use check::check_record;
+use ledger::{Entry, Ledger, LedgerError, Step};
+use protocol::Record;
+use rate::Rate;
 
 /// The builder id that needs no user of its own, and that only a demo's trust root admits.
 pub const LOCAL_DEMO: &str = "https://portcullis.dev/builders/local-demo";
+/// Signatures an hour: more than a busy service makes, fewer than a thief would like.
+pub const DEFAULT_RATE: u32 = 600;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const MAX_RECORD: usize = 4 << 20;
 
 /// What a signer works with.
 #[derive(Debug)]
 pub struct SignerConfig {
     /// The builder id it signs as.
     pub builder_id: String,
-    /// The key file, whose owner and mode are checked.
-    pub key_file: PathBuf,
+    /// The file on whose secrecy the key depends, whose owner and mode are checked: the key's own, or the one with its
+    /// token's PIN.
+    pub secret_file: PathBuf,
     /// The user whose requests are signed: the orchestrator's. Without, only the demo's builder id is signed for.
     pub allow_uid: Option<u32>,
     /// Whether to end after so many requests; nothing means never.
     pub requests: Option<u64>,
+    /// How many signatures it makes in an hour.
+    pub rate: u32,
+    /// The folder where it notes what it signed, beside the log.
+    pub ledger: PathBuf,
 }
 
 /// Why nothing was signed.
@@ -41,10 +63,12 @@ pub struct SignerConfig {
 pub enum SignError {
     /// The socket failed.
     Io(io::Error),
-    /// The signer has no user of its own.
+    /// The signer has no user of its own, or its process is open to others.
     Privileges(String),
     /// The signer refused; the field is why.
     Refused(String),
+    /// The log or the ledger failed. Nothing is known of the last write: the signer ends, and is to be started anew.
+    Stopped(String),
     /// The answer cannot be read.
     Answer,
 }
@@ -55,133 +79,159 @@ impl fmt::Display for SignError {
             Self::Io(e) => write!(f, "the signer cannot be reached: {e}"),
             Self::Privileges(why) => write!(f, "the signer refuses to sign: {why}"),
             Self::Refused(why) => write!(f, "the signer refused: {why}"),
+            Self::Stopped(why) => write!(f, "{why}; the signer must be started anew"),
             Self::Answer => f.write_str("the signer gave an answer that cannot be read"),
         }
     }
 }
 impl std::error::Error for SignError {}
 
+impl From<LedgerError> for SignError {
+    fn from(e: LedgerError) -> Self {
+        match e {
+            LedgerError::Io(_) => Self::Stopped(e.to_string()),
+            LedgerError::Damaged(_) | LedgerError::EndedOtherwise(_) => Self::Refused(e.to_string()),
+        }
+    }
+}
+
 /// Serves requests on a socket.
 ///
 /// # Errors
-/// [`SignError`] where the socket fails or the log stops. A request that is refused does not end the signer.
+/// [`SignError`] where the socket fails, or the log or ledger stops. A request that is refused does not end the signer.
 pub fn serve(
     listener: &UnixListener,
     config: &SignerConfig,
-    signer: &dyn Signer,
+    key: &dyn Signer,
     log: &mut Log<Files>,
+    now: &dyn Fn() -> Timestamp,
 ) -> Result<(), SignError> {
+    let ledger = Ledger::new(Files::new(&config.ledger));
+    let mut desk =
+        Desk { builder_id: &config.builder_id, key, log, ledger, rate: Rate::new(config.rate, now()) };
     let mut served = 0;
     while config.requests.is_none_or(|limit| served < limit) {
         let (stream, _) = listener.accept().map_err(SignError::Io)?;
         stream.set_write_timeout(Some(Duration::from_secs(10))).map_err(SignError::Io)?;
-        let answer = match answer(&stream, config, signer, log) {
-            Ok(bundle) => Object::new().with("bundle", bundle),
+        let answer = desk.answer(&stream, config, now);
+        let words = match &answer {
+            Ok(bundle) => Object::new().with("bundle", bundle.clone()),
             Err(e) => Object::new().with("error", e.to_string()),
         };
-        // a requester that went away loses nothing but its answer: the signature is in the log
-        writeln!(&stream, "{answer}").ok();
+        // a requester that went away loses nothing: the bundle is in the ledger, and is given to who asks again
+        writeln!(&stream, "{words}").ok();
+        if let Err(stopped @ SignError::Stopped(_)) = answer {
+            return Err(stopped);
+        }
         served += 1;
     }
     Ok(())
 }
 
-fn answer(
-    stream: &UnixStream,
-    config: &SignerConfig,
-    signer: &dyn Signer,
-    log: &mut Log<Files>,
-) -> Result<Json, SignError> {
-    // the request is read whole before anything is answered: who is refused early could not read why
-    let line = read_request(stream).map_err(SignError::Io)?;
-    check_privileges(stream, config)?;
-    let refuse = |why: String| SignError::Refused(why);
-    let json = attest::json::parse(line.trim_end().as_bytes()).map_err(|e| refuse(e.to_string()))?;
-    let record = BuildRecord::read(&json).map_err(|e| refuse(e.to_string()))?;
-    let statement = record.statement(&config.builder_id, VERSION);
-    let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[signer]).map_err(|e| refuse(e.to_string()))?;
-    let envelope = Digest::sha256(dsse.to_json().to_string().as_bytes());
-    let body = attest::open::leaf_body(&dsse, &envelope, signer.public());
-    let receipt = log.append(&body).map_err(|e| refuse(e.to_string()))?;
-    Ok(Bundle::write(&dsse, &signer.public().id(), &[receipt.to_entry(&body)]))
+/// Where records become bundles.
+struct Desk<'a, S> {
+    builder_id: &'a str,
+    key: &'a dyn Signer,
+    log: &'a mut Log<S>,
+    ledger: Ledger<S>,
+    rate: Rate,
 }
 
-/// One line, within a size and one deadline for all of it: a requester that sends a byte now and then holds nobody up.
-fn read_request(mut stream: &UnixStream) -> io::Result<String> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 8192];
-    while !bytes.ends_with(b"\n") {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || bytes.len() > MAX_RECORD {
-            return Err(io::Error::from(io::ErrorKind::TimedOut));
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut buffer)? {
-            0 => break,
-            n => bytes.extend(buffer.get(..n).unwrap_or_default()),
+impl<S: Storage> Desk<'_, S> {
+    fn answer(
+        &mut self,
+        stream: &UnixStream,
+        config: &SignerConfig,
+        now: &dyn Fn() -> Timestamp,
+    ) -> Result<Json, SignError> {
+        // the request is read whole before anything is answered: who is refused early could not read why
+        let line = protocol::read_request(stream).map_err(SignError::Io)?;
+        config.check_peer(stream)?;
+        let request = attest::json::parse(line.trim_end().as_bytes()).map_err(|e| refused(&e))?;
+        let record = Record::read(&request).map_err(|e| refused(&e))?;
+        self.sign(&record, now())
+    }
+
+    /// The one bundle of a record. Each step is durable before the next: see [`ledger`].
+    fn sign(&mut self, record: &Record, now: Timestamp) -> Result<Json, SignError> {
+        check_record(record, now, self.builder_id == LOCAL_DEMO).map_err(|e| refused(&e))?;
+        let (slot, digest) = (record.slot(), record.digest());
+        let step = match self.ledger.find(&slot)? {
+            Some(entry) if entry.record != digest => return Err(refused(&other_content(record))),
+            Some(entry) => entry.step,
+            None => {
+                self.rate.take(now).map_err(|again| refused(&self.too_many(again)))?;
+                self.note(record, Step::Reserved)?
+            }
+        };
+        let (envelope, position) = match step {
+            Step::Done { bundle } => return Ok(bundle),
+            Step::Signed { envelope, position } => (self.check_own(envelope)?, position),
+            Step::Reserved => {
+                let statement = record.statement(self.builder_id, VERSION);
+                let envelope =
+                    Dsse::sign(IN_TOTO, statement.as_bytes(), &[self.key]).map_err(|e| refused(&e))?;
+                let position = self.log.size();
+                self.note(record, Step::Signed { envelope: envelope.clone(), position })?;
+                (envelope, position)
+            }
+        };
+        let digest = Digest::sha256(envelope.to_json().to_string().as_bytes());
+        let body = attest::open::leaf_body(&envelope, &digest, self.key.public());
+        let receipt = self.log_once(position, &body)?;
+        let bundle = Bundle::write(&envelope, &self.key.public().id(), &[receipt.to_entry(&body)]);
+        self.note(record, Step::Done { bundle: bundle.clone() })?;
+        Ok(bundle)
+    }
+
+    fn note(&self, record: &Record, step: Step) -> Result<Step, SignError> {
+        let entry = Entry { record: record.digest(), step };
+        self.ledger.put(&record.slot(), &entry)?;
+        Ok(entry.step)
+    }
+
+    /// An envelope that was signed before a crash is logged under the key that signed it, or not at all.
+    fn check_own(&self, envelope: Dsse) -> Result<Dsse, SignError> {
+        let signature = envelope.signatures.first().map(|s| s.bytes.as_slice()).unwrap_or_default();
+        match self.key.public().verify(&envelope.pae(), signature) {
+            Ok(()) => Ok(envelope),
+            Err(_) => Err(SignError::Refused(
+                "the build was signed under an earlier key and the signer died before it was logged; build again"
+                    .to_owned(),
+            )),
         }
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+
+    /// The receipt of a leaf, appended unless it is there: a signer that died may have come so far.
+    fn log_once(&mut self, position: u64, body: &[u8]) -> Result<Receipt, SignError> {
+        let leaf = leaf_hash(body);
+        for index in position..self.log.size() {
+            let receipt = self.log.prove(index).map_err(|e| SignError::Stopped(e.to_string()))?;
+            if *receipt.leaf() == leaf {
+                return Ok(receipt);
+            }
+        }
+        self.log.append(body).map_err(|e| match e {
+            tlog::AppendError::TooLong(_) => refused(&e),
+            _ => SignError::Stopped(e.to_string()),
+        })
+    }
+
+    fn too_many(&self, again: Timestamp) -> String {
+        format!("{}; try again at {again}", self.rate)
+    }
 }
 
-impl SignerConfig {
-    /// A production key is held by a user who is not root, who alone can read it, and who knows whom to sign for.
-    ///
-    /// # Errors
-    /// [`SignError::Privileges`] saying what is missing.
-    pub fn check(&self) -> Result<(), SignError> {
-        if self.builder_id == LOCAL_DEMO {
-            return Ok(());
-        }
-        let own = rustix::process::geteuid().as_raw();
-        let metadata = std::fs::metadata(&self.key_file).map_err(SignError::Io)?;
-        if own == 0 {
-            Err(self.refusal("it runs as root"))
-        } else if metadata.uid() != own {
-            Err(self.refusal("the key file belongs to another user"))
-        } else if metadata.mode() & 0o077 != 0 {
-            Err(self.refusal("the key file can be read by others"))
-        } else if self.allow_uid.is_none_or(|uid| uid == own) {
-            Err(self.refusal("--allow-uid does not name another user, the orchestrator's"))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn refusal(&self, why: &str) -> SignError {
-        let id = &self.builder_id;
-        SignError::Privileges(format!(
-            "{why}; for {id} it needs a user of its own, --allow-uid with the orchestrator's, and a key file of mode 0600"
-        ))
-    }
+fn refused(why: &dyn fmt::Display) -> SignError {
+    SignError::Refused(why.to_string())
 }
 
-/// Only the orchestrator's user is signed for.
-fn check_privileges(stream: &UnixStream, config: &SignerConfig) -> Result<(), SignError> {
-    config.check()?;
-    let peer =
-        rustix::net::sockopt::socket_peercred(stream).map_err(|e| SignError::Io(e.into()))?.uid.as_raw();
-    if config.builder_id == LOCAL_DEMO || config.allow_uid == Some(peer) {
-        return Ok(());
+fn other_content(record: &Record) -> String {
+    let slot = record.slot();
+    match slot.output {
+        Some(output) => {
+            format!("`{output}` of the build {} is already signed with other content", slot.invocation)
+        }
+        None => format!("the failure of the build {} is already signed with other content", slot.invocation),
     }
-    Err(config.refusal(&format!("user {peer} asks, who is not the one named by --allow-uid")))
-}
-
-/// Asks the signer at a socket for a bundle.
-///
-/// # Errors
-/// [`SignError`] with what the signer said.
-pub fn request_signature(socket: &Path, record: &BuildRecord) -> Result<Json, SignError> {
-    let mut stream = UnixStream::connect(socket).map_err(SignError::Io)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(SignError::Io)?;
-    writeln!(stream, "{}", record.to_json()).map_err(SignError::Io)?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(SignError::Io)?;
-    let json = attest::json::parse(line.trim_end().as_bytes()).or(Err(SignError::Answer))?;
-    let object = json.as_object().or(Err(SignError::Answer))?;
-    if let Ok(Some(why)) = object.optional_string("error") {
-        return Err(SignError::Refused(why.to_owned()));
-    }
-    object.get("bundle").cloned().ok_or(SignError::Answer)
 }

@@ -1,7 +1,7 @@
 //! Build definitions and build records: everything wrong has its place, and nothing slips into a signature.
 
 use attest::{Json, Object};
-use builder::{BuildDefinition, BuildRecord, Input, Store, StoreError};
+use builder::{Base, BuildDefinition, BuildRecord, FetchError, Fetcher, Input, Offline, Store, StoreError};
 
 const SHA: &str = "9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c9f3c";
 
@@ -18,11 +18,55 @@ fn a_definition_is_read_whole() {
     let definition = BuildDefinition::parse("portcullis.build.yaml", &text).unwrap();
     let target = definition.target("shop").unwrap();
     assert_eq!(
-        (target.command.len(), target.outputs[0].as_str(), target.time.as_seconds()),
+        (target.action.command.len(), target.outputs[0].as_str(), target.action.limits.time.as_seconds()),
         (2, "bin/shop", 300)
     );
     assert_eq!(definition.inputs[0].name, "a.tar");
     assert!(definition.target("other").is_none());
+}
+
+#[test]
+fn packages_tests_and_limits_are_read() {
+    let text = "toolchain:\n  debian: { suite: bookworm, packages: [gcc, libc6-dev] }\n  links: { usr/bin/cc: gcc }\nlock: { cargo: Cargo.lock }\ntests:\n  unit: { command: [sh, t.sh], junit: out/report.xml }\ntargets:\n  shop:\n    command: [make]\n    outputs: [shop]\n    memory: 2GiB\n    processes: 16\n    disk: 100MiB\n    files: 1000\n    tests: [unit]\n";
+    let definition = BuildDefinition::parse("portcullis.build.yaml", text).unwrap();
+    let Base::Debian { suite, packages } = &definition.toolchain.base else { panic!() };
+    assert_eq!((suite.as_deref(), packages.len()), (Some("bookworm"), 2));
+    assert_eq!(definition.toolchain.links, [("usr/bin/cc".to_owned(), "gcc".to_owned())]);
+    assert_eq!(definition.lock, [("cargo".to_owned(), "Cargo.lock".to_owned())]);
+    let target = definition.target("shop").unwrap();
+    let limits = target.action.limits;
+    assert_eq!((limits.memory, limits.processes, limits.disk, limits.files), (2 << 30, 16, 100 << 20, 1000));
+    assert_eq!(target.tests, ["unit"]);
+    assert_eq!(definition.test("unit").unwrap().junit.as_deref(), Some("out/report.xml"));
+}
+
+/// Gives the same bytes for whatever URI.
+struct Same(&'static [u8]);
+impl Fetcher for Same {
+    fn fetch(&self, uri: &str, limit: u64, out: &mut dyn std::io::Write) -> Result<(), FetchError> {
+        assert!(limit > 0);
+        out.write_all(self.0).map_err(|e| FetchError { uri: uri.to_owned(), why: e.to_string() })
+    }
+}
+
+#[test]
+fn what_the_network_gives_counts_by_its_digest_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let digest = attest::Digest::sha256(b"declared");
+    let input = Input { uri: "https://h.example/x".to_owned(), digest, name: "x".to_owned(), built_by: None };
+    let StoreError::Digest { found, .. } = store.fetch(&input, &Same(b"substituted")).unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(found, attest::Digest::sha256(b"substituted"));
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("sha256")).unwrap().count(),
+        0,
+        "nothing undeclared is kept"
+    );
+    let path = store.fetch(&input, &Same(b"declared")).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), b"declared");
+    assert!(store.fetch(&input, &Offline).is_ok(), "and then it is in the store");
 }
 
 #[test]
@@ -44,6 +88,50 @@ fn everything_wrong_with_a_definition_has_its_place() {
         (target("command: [make], outputs: [a], environment: { LD_PRELOAD: x }"), "fixed in every build", 3),
         (target("command: [make], outputs: [a], time: forever"), "span of time", 3),
         (target("command: [make], outputs: [a], network: true"), "unknown key `network`", 3),
+        (target("command: [make], outputs: [a], time: 30d"), "up to 24h", 3),
+        (target("command: [make], outputs: [a], memory: lots"), "512MiB", 3),
+        (target("command: [make], outputs: [a], processes: 0"), "from 1 to", 3),
+        (target("command: [make], outputs: [a], tests: [unit]"), "no test `unit`", 3),
+        (target("command: [make], outputs: [.hidden]"), "cannot be published under its name", 3),
+        (target("command: [make], outputs: [a], environment: { API_TOKEN: x }"), "looks like a secret", 3),
+        (target("command: [curl, \"https://bob:pw@h.example/\"], outputs: [a]"), "looks like a secret", 3),
+        (target("command: [make], outputs: [a], environment: { \"A B\": x }"), "name of a variable", 3),
+        (
+            format!(
+                "{}lock: {{ crago: Cargo.lock }}\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n",
+                toolchain()
+            ),
+            "nothing is known to lock for `crago`",
+            2,
+        ),
+        (
+            "toolchain: { debian: { packages: [GCC] } }\ntargets: { t: { command: [m], outputs: [a] } }\n"
+                .to_owned(),
+            "no name of a Debian package",
+            1,
+        ),
+        (
+            format!(
+                "toolchain: {{ uri: t, sha256: \"{SHA}\", debian: {{ packages: [gcc] }} }}\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n"
+            ),
+            "one archive, or Debian packages, not both",
+            1,
+        ),
+        (
+            format!(
+                "toolchain: {{ uri: t, sha256: \"{SHA}\", links: {{ ../x: gcc }} }}\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n"
+            ),
+            "a path in the root",
+            1,
+        ),
+        (
+            format!(
+                "{}inputs: [{{ uri: u, sha256: \"{SHA}\", name: x }}, {{ uri: v, sha256: \"{SHA}\", name: x }}]\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n",
+                toolchain()
+            ),
+            "two inputs are called `x`",
+            2,
+        ),
         (
             format!(
                 "toolchain: {{ uri: t, sha256: \"AB\" }}\n{}",
@@ -57,7 +145,7 @@ fn everything_wrong_with_a_definition_has_its_place() {
                 "{}inputs: [{{ uri: u, sha256: \"{SHA}\", name: ../x }}]\ntargets: {{ t: {{ command: [m], outputs: [a] }} }}\n",
                 toolchain()
             ),
-            "file name without slashes",
+            "path below /build/inputs",
             2,
         ),
         (
@@ -118,15 +206,26 @@ fn an_input_with_another_digest_never_reaches_a_build() {
         uri,
         digest: attest::Digest::sha256(bytes),
         name: "i".to_owned(),
+        built_by: None,
     };
     let uri = format!("file://{}", file.display());
+    let web = builder::Web::new(&[], &[]);
     // a definition that names a file of the orchestrator's gets nothing, and learns nothing about it
-    let refused = store.fetch(&input(uri.clone(), b"substituted")).unwrap_err();
-    assert!(matches!(refused, StoreError::Missing(..)) && !dir.path().join("store").exists(), "{refused}");
-    assert!(matches!(store.fetch(&input("file:///dev/zero".to_owned(), b"x")), Err(StoreError::Missing(..))));
+    let refused = store.fetch(&input(uri.clone(), b"substituted"), &web).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Missing(..)) && refused.to_string().contains("only http"),
+        "{refused}"
+    );
+    assert!(matches!(
+        store.fetch(&input("file:///dev/zero".to_owned(), b"x"), &web),
+        Err(StoreError::Missing(..))
+    ));
     // somebody edits the store: the bytes are hashed each time
     let digest = store.put(&file).unwrap();
-    assert!(store.fetch(&input(uri, b"substituted")).is_ok());
+    assert!(store.fetch(&input(uri, b"substituted"), &Offline).is_ok());
     std::fs::write(dir.path().join("store/sha256").join(digest.hex()), b"evil").unwrap();
-    assert!(matches!(store.fetch(&input("x".to_owned(), b"substituted")), Err(StoreError::Digest { .. })));
+    assert!(matches!(
+        store.fetch(&input("x".to_owned(), b"substituted"), &Offline),
+        Err(StoreError::Digest { .. })
+    ));
 }

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
 pub(crate) mod build;
 pub(crate) mod builder;
@@ -10,8 +11,10 @@ pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
+pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod replay;
+pub(crate) mod signer;
 pub(crate) mod threats;
 pub(crate) mod verify;
 

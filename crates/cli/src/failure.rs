@@ -78,6 +78,13 @@ impl Failure {
         failure
     }
 
+    /// The whole of it in one line, where it is only a part of what is told.
+    pub(crate) fn reason(&self) -> String {
+        let found = self.lines.iter().filter(|(label, _)| matches!(*label, "found" | "wanted"));
+        let found: Vec<String> = found.map(|(label, text)| format!("{label} {text}")).collect();
+        format!("{}: {}", self.message, found.join(", ")).trim_end_matches(": ").to_owned()
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

@@ -5,11 +5,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use attest::digest::Hasher;
-use attest::{Algorithm, Artifact, Digest, DigestSet, SecretKey, TrustRoot};
+use attest::{Algorithm, Artifact, Digest, DigestSet, TrustRoot};
 use policy::{Book, Guardrails, SourceFile, Submitted};
-use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+
+mod secret;
+
+pub(crate) use secret::{Unlock, secret_file, secret_key};
 
 /// Files that people write are pages, not volumes.
 const MAX_TEXT: u64 = 4 << 20;
@@ -160,52 +163,4 @@ pub(crate) fn artifact(
     let only = policies.next().filter(|_| policies.next().is_none());
     let uri = only.and_then(|p| p.artifacts().iter().find(|a| !a.text.contains('*')));
     Ok(Artifact::new(uri.map_or(name.as_str(), |a| a.text.as_str()), digests))
-}
-
-/// How a passphrase is given; never on the command line, where every user could read it.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Passphrase {
-    /// Read the key's passphrase from the first line of this file
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
-    #[arg(long, env = "PORTCULLIS_PASSPHRASE", hide = true, hide_env_values = true)]
-    passphrase: Option<String>,
-}
-
-impl Passphrase {
-    /// The passphrase, if one was given.
-    pub(crate) fn read(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        if let Some(path) = &self.passphrase_file {
-            let text = Zeroizing::new(text("passphrase file", path)?);
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            if line.is_empty() {
-                return Err(Failure::new(&format!("the passphrase file {} is empty", path.display())));
-            }
-            return Ok(Some(Zeroizing::new(line)));
-        }
-        Ok(self.passphrase.clone().filter(|p| !p.is_empty()).map(Zeroizing::new))
-    }
-}
-
-/// A private key.
-pub(crate) fn secret_key(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
-    if path.to_string_lossy().starts_with("pkcs11:") {
-        return Err(
-            Failure::new("keys in a PKCS#11 token are not supported yet").line("fix", "use a key file")
-        );
-    }
-    let pem = Zeroizing::new(text("private key", path)?);
-    let passphrase = passphrase.read()?;
-    SecretKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_bytes())).map_err(|e| {
-        let failure = Failure::new(&format!("the private key {} cannot be used", path.display()))
-            .line("found", &e.to_string());
-        match e {
-            attest::secret::SecretKeyError::PassphraseMissing
-            | attest::secret::SecretKeyError::PassphraseWrong => failure.line(
-                "fix",
-                "give its passphrase: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE",
-            ),
-            _ => failure.line("fix", "make one with: portcullis keygen NAME"),
-        }
-    })
 }

@@ -1,6 +1,7 @@
 //! Keys, logs and trust roots as files: what `init`, `demo` and `build` set up.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use attest::note::NoteKey;
@@ -75,4 +76,24 @@ pub(crate) fn home(below: &str) -> Result<PathBuf, Failure> {
     home.map(|h| h.join(below)).ok_or_else(|| {
         Failure::new("this user has no home folder").line("fix", "say where: --state DIR and --store DIR")
     })
+}
+
+/// A new name for one run of a build, which nobody else gives to another.
+pub(crate) fn invocation() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    random(&mut bytes)?;
+    Ok(attest::digest::to_hex(&bytes))
+}
+
+/// A number from 0 to 99 that nobody can guess.
+pub(crate) fn percent() -> Result<u8, Failure> {
+    let mut bytes = [0; 2];
+    random(&mut bytes)?;
+    Ok(u8::try_from(u16::from_le_bytes(bytes) % 100).unwrap_or(0))
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), Failure> {
+    let source = Path::new("/dev/urandom");
+    let read = fs::File::open(source).and_then(|mut file| file.read_exact(bytes));
+    read.map_err(|e| Failure::io("read randomness from", source, &e))
 }

@@ -8,6 +8,8 @@ mod failure;
 mod input;
 mod keys;
 mod output;
+mod trust;
+mod work_tree;
 
 use std::process::ExitCode;
 

@@ -387,3 +387,48 @@ fn what_a_stranger_stumbled_over() {
     let (book, root) = (setting.at("deploy/book"), setting.at("deploy/trust-root.yaml"));
     assert!(expect(2, &["policy", "check", &book, "--trust-root", &root]).contains("no `builds`"));
 }
+
+#[test]
+fn commands_that_read_builds_say_what_is_wrong_with_what_they_read() {
+    let setting = Setting::new();
+    let (good, shop, root) =
+        (setting.at("good.json"), setting.at("shop"), setting.at("deploy/trust-root.yaml"));
+    let (missing, folder, noise) =
+        (setting.at("missing"), setting.at("deploy"), setting.at("noise.sigstore.json"));
+    fs::write(&noise, (0..=255).cycle().take(5000).collect::<Vec<u8>>()).unwrap();
+    let trust = ["--trust-root", root.as_str()];
+    let open = |more: &[&str]| portcullis(&[&["open"], &trust[..], more].concat());
+    let affected = |more: &[&str]| portcullis(&[&["builder", "affected"], &trust[..], more].concat());
+    let key = setting.at("deploy/keys/official-ci.key");
+    let attest = |file: &str, key: &str| {
+        let source = ["--repository", "https://a.example/b", "--ref", "refs/heads/main", "--commit"];
+        portcullis(&[&["attest", "build", file, "--key", key], &source[..], &[&"ab".repeat(20)]].concat())
+    };
+    for (output, exit, word) in [
+        (open(&["--diff", &good, &missing]), 2, "proves no build"),
+        (open(&["--diff", &missing, &good]), 2, "cannot read the bundle"),
+        (open(&["--diff", &folder, &good]), 2, "is a folder"),
+        (open(&["--diff", &noise, &good]), 2, "cannot be read"),
+        (open(&["--diff", "--graph", &good, &good]), 2, "cannot be used with"),
+        (open(&["--graph"]), 2, "nothing says which artifact"),
+        (open(&["--graph", &noise, &good]), 1, "not proven"),
+        (open(&["--graph", &missing, &good]), 2, "cannot read the bundle"),
+        (open(&["--graph", &folder]), 2, "is a folder"),
+        (open(&[&good]), 2, "portcullis open BUNDLE INPUT"),
+        (affected(&[]), 2, "required"),
+        (affected(&[&missing]), 2, "cannot read the bundles in"),
+        (affected(&[&noise]), 2, "not judged: 1"),
+        (affected(&[&good]), 0, "not about builds: 1"),
+        (affected(&[&good, "--log", &folder]), 2, "cannot read the log's key"),
+        (attest(&missing, &key), 2, "cannot read the artifact"),
+        (attest(&folder, &key), 2, "is no file"),
+        (attest(&shop, &missing), 2, "cannot read the private key"),
+        (attest(&shop, &shop), 2, "not a PEM block"),
+    ] {
+        let text = stdout(&output) + &stderr(&output);
+        assert_eq!(code(&output), exit, "{word}\n{text}");
+        assert!(text.contains(word), "wanted `{word}` in\n{text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+    assert!(!Path::new(&setting.at("shop.sigstore.json")).exists(), "nothing is half-written");
+}

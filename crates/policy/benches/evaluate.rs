@@ -112,6 +112,7 @@ fn provenance(at: jiff::Timestamp, commit: &Digest) -> Provenance {
         uri: format!("pkg:deb/debian/package-{i}@1.2.3-4"),
         digests: Digest::sha256(&[i as u8]).into(),
         is_tool: i == 0,
+        ..Dependency::default()
     };
     Provenance {
         format: "1.0".into(),
@@ -123,7 +124,7 @@ fn provenance(at: jiff::Timestamp, commit: &Digest) -> Provenance {
             reference: Some("refs/heads/main".into()),
             digests: commit.clone().into(),
             committed: Some(at),
-            history: Vec::new(),
+            ..Source::default()
         }),
         target: Some("//shop:image".into()),
         parameters: Object::new(),
@@ -134,6 +135,7 @@ fn provenance(at: jiff::Timestamp, commit: &Digest) -> Provenance {
         invocation: Some("run".into()),
         started: Some(at),
         finished: Some(at),
+        ..Provenance::default()
     }
 }
 

@@ -6,7 +6,7 @@ use attest::time::parse_time;
 use attest::{Artifact, Digest, Json, Object};
 use jiff::Timestamp;
 
-use crate::redact::redact;
+use attest::redact::redact;
 
 /// The format of a case's JSON.
 pub const CASE_FORMAT: &str = "portcullis-case/v1";
@@ -69,7 +69,7 @@ impl Case {
         if let Some(body) = &mut request.body {
             redact(body);
         }
-        let uri = crate::redact::without_credentials(request.artifact.uri());
+        let uri = attest::redact::without_credentials(request.artifact.uri());
         request.artifact = Artifact::new(&uri, request.artifact.digests().clone());
         let mut seen = std::collections::BTreeSet::new();
         request.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));

@@ -112,7 +112,8 @@ pub fn place_json(place: &Place) -> Json {
 
 /// Text from evidence may hold anything: control characters (which could forge a line, or drive a terminal) become
 /// visible, and the length is bounded.
-fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     const MAX: usize = 400;
     let mut out: String = text
         .chars()

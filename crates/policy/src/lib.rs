@@ -12,19 +12,19 @@ mod finding;
 mod guardrail;
 pub mod language;
 mod policy;
-mod redact;
+
 pub mod rule;
 pub mod rules;
 pub mod scenario;
 mod verdict;
 
+pub use attest::redact::{REDACTED, redact};
 pub use book::{Book, SourceFile};
 pub use case::{CASE_FORMAT, Case, DeploymentRequest, Frame, Submitted};
 pub use diagnostic::{Diagnostic, Severity, Style};
 pub use evaluate::evaluate;
 pub use facts::Facts;
-pub use finding::Finding;
+pub use finding::{Finding, one_line};
 pub use guardrail::Guardrails;
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
-pub use redact::{REDACTED, redact};
 pub use verdict::{Outcome, PolicyName, Verdict};

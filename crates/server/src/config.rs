@@ -119,11 +119,19 @@ pub struct Repository {
 pub struct Builds {
     /// How many run at once.
     pub at_once: usize,
-    /// The sandbox's tier, as `portcullis build --tier` takes it; nothing means its default.
-    pub tier: Option<String>,
-    /// The canary: a program and its arguments; ending with 0 says that every layer of the sandbox holds. Nothing is
-    /// built before. Empty means that there is none beside what each build checks itself.
+    /// The sandbox, as `portcullis build --sandbox` takes it; nothing means its default.
+    pub sandbox: Option<String>,
+    /// A program and its arguments; ending with 0 says that this machine can build. Nothing is built before. Empty means
+    /// that there is none beside each build's own canary.
     pub canary: Vec<String>,
+    /// How long the source and inputs of builds are kept; nothing means the build's default.
+    pub retention: Option<Span>,
+    /// Whom to believe about inputs that are other builds' artifacts.
+    pub trust_root: Option<PathBuf>,
+    /// Other hosts from which inputs may be fetched.
+    pub hosts: Vec<String>,
+    /// Where inputs are fetched from instead: the start of a URI, and what stands there then.
+    pub mirrors: Vec<(String, String)>,
     /// How long the service waits for running builds when it is told to stop.
     pub drain: Span,
     /// How long one build may take with everything around its command.

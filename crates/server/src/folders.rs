@@ -89,6 +89,11 @@ impl JobFolder {
         self.0.join(attempt.to_string()).join("work")
     }
 
+    /// What the command of an attempt prints.
+    pub(crate) fn command_log(&self, attempt: i64) -> PathBuf {
+        self.0.join(attempt.to_string()).join("log")
+    }
+
     fn result(&self, attempt: i64) -> PathBuf {
         self.0.join(attempt.to_string()).join("result")
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use attest::{Json, Object};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::child::{Running, command};
+use crate::child::{LogFiles, Running, command};
 use crate::config::Repository;
 use crate::folders::JobFolder;
 use crate::job::{Job, State, reason};
@@ -158,7 +158,8 @@ fn start(
 ) -> std::io::Result<Running> {
     let result = folder.begin(job.attempts)?;
     let command = command(service, job, repository, folder);
-    Running::start(command, result, (folder.log(), service.config.builds.log))
+    let (own, all) = (folder.command_log(job.attempts), folder.log());
+    Running::start(command, result, LogFiles { command: own, all, limit: service.config.builds.log })
 }
 
 async fn follow(service: &Service, job: &Job, mut running: Running, wanted: &Notify) -> End {

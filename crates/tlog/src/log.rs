@@ -175,6 +175,15 @@ impl<S: Storage> Log<S> {
         &self.storage
     }
 
+    /// The receipt of an entry that is there already, under the current checkpoint.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log cannot be read, or has no such entry.
+    pub fn prove(&self, index: u64) -> Result<Receipt, ReadError> {
+        let key = NoteKey { name: self.origin.clone(), key: self.signer.public().clone() };
+        Receipt::prove(&self.storage, &key, index)
+    }
+
     /// Appends an entry. When this returns, the entry and a checkpoint that covers it survive a power cut.
     ///
     /// Order: entry bundle and hash tiles, each durable, then the checkpoint. Until the checkpoint's rename the

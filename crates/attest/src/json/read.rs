@@ -195,7 +195,7 @@ impl Object {
 ///
 /// # Errors
 /// The first item's error.
-pub(crate) fn each<'a, T>(
+pub fn each<'a, T>(
     key: &str,
     items: &'a [Json],
     read: impl Fn(&'a Json) -> Result<T, ShapeError>,

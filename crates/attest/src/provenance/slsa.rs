@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{BUILD_TYPE, Commit, Dependency, Provenance, Source, git_digests, split_git_uri};
-use crate::digest::DigestSet;
+use super::{BUILD_TYPE, Commit, Dependency, Isolation, Provenance, Source, git_digests, split_git_uri};
+use crate::digest::{Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::time::parse_time;
 
@@ -85,6 +85,10 @@ impl Provenance {
             command: (!words.is_empty()).then_some(words),
             environment: read_environment(internal.optional_object("portcullis_environment")?)?,
             hermetic: internal.flag("portcullis_hermetic")?,
+            isolation: Isolation::read(internal.optional_object("portcullis_isolation")?)
+                .map_err(|e| e.within("internalParameters.portcullis_isolation"))?,
+            cached_from: read_digest(internal, "portcullis_cachedFrom")
+                .map_err(|e| e.within("internalParameters"))?,
             invocation: None,
             started: None,
             finished: None,
@@ -132,6 +136,8 @@ impl Provenance {
             command: None,
             environment: BTreeMap::new(),
             hermetic: false,
+            isolation: None,
+            cached_from: None,
             invocation: metadata.optional_string("buildInvocationId").map_err(within)?.map(str::to_owned),
             started: time(metadata, "buildStartedOn").map_err(within)?,
             finished: time(metadata, "buildFinishedOn").map_err(within)?,
@@ -160,6 +166,8 @@ impl Provenance {
         if self.hermetic {
             internal.set("portcullis_hermetic", true);
         }
+        internal.set_some("portcullis_isolation", self.isolation.as_ref().map(Isolation::to_json));
+        internal.set_some("portcullis_cachedFrom", self.cached_from.as_ref().map(Digest::to_string));
         let source = self.source.iter().map(write_source);
         let inputs = source.chain(self.dependencies.iter().map(write_dependency)).collect();
         let definition = Object::new()
@@ -252,6 +260,7 @@ fn read_resolved_source(source: &mut Source, resolved: &Object) -> Result<(), Sh
     if let Some(annotations) = resolved.optional_object("annotations")? {
         source.committed = time(annotations, "committed")?;
         source.history = each("history", annotations.optional_array("history")?, read_commit)?;
+        source.kept_until = time(annotations, "keptUntil")?;
     }
     Ok(())
 }
@@ -280,7 +289,19 @@ pub(crate) fn read_dependency(value: &Json) -> Result<Dependency, ShapeError> {
     if uri.is_empty() && digests.is_empty() {
         return Err(ShapeError::new("", "a uri or a digest", "neither"));
     }
-    Ok(Dependency { uri: uri.to_owned(), digests, is_tool: role(value) == Some("tool") })
+    let name = object.optional_string("name")?.filter(|n| *n != uri).map(str::to_owned);
+    let provenance = match object.optional_object("annotations")? {
+        Some(annotations) => {
+            read_digest(annotations, "portcullis_provenance").map_err(|e| e.within("annotations"))?
+        }
+        None => None,
+    };
+    Ok(Dependency { name, uri: uri.to_owned(), digests, is_tool: role(value) == Some("tool"), provenance })
+}
+
+pub(super) fn read_digest(object: &Object, key: &str) -> Result<Option<Digest>, ShapeError> {
+    let Some(text) = object.optional_string(key)? else { return Ok(None) };
+    Digest::parse(text).map(Some).map_err(|e| ShapeError::new(key, "a digest", &e.to_string()))
 }
 
 pub(crate) fn read_environment(object: Option<&Object>) -> Result<BTreeMap<String, String>, ShapeError> {
@@ -296,6 +317,7 @@ fn write_source(source: &Source) -> Json {
     if !source.history.is_empty() {
         annotations.set("history", Json::Array(source.history.iter().map(Commit::to_json).collect()));
     }
+    annotations.set_some("keptUntil", source.kept_until.map(|t| t.to_string()));
     Object::new()
         .with("uri", format!("git+{}{reference}", source.repository))
         .with("digest", source.digests.to_json())
@@ -305,9 +327,13 @@ fn write_source(source: &Source) -> Json {
 
 pub(crate) fn write_dependency(dependency: &Dependency) -> Json {
     let role = if dependency.is_tool { "tool" } else { "input" };
-    let mut object = Object::new().with("uri", dependency.uri.as_str());
+    let mut object = Object::new();
+    object.set_some("name", dependency.name.as_deref());
+    object.set("uri", dependency.uri.as_str());
     if !dependency.digests.is_empty() {
         object.set("digest", dependency.digests.to_json());
     }
-    object.with("annotations", Object::new().with("role", role)).into()
+    let mut annotations = Object::new().with("role", role);
+    annotations.set_some("portcullis_provenance", dependency.provenance.as_ref().map(Digest::to_string));
+    object.with("annotations", annotations).into()
 }

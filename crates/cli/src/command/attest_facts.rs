@@ -9,17 +9,19 @@ use attest::claims::{
 };
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::time::parse_time;
-use attest::{DigestSet, Json, Object, Signer as _, Statement};
+use attest::{DigestSet, Json, Object, Statement};
 use clap::ValueEnum;
 
 use crate::clock;
+use crate::command::attest_build;
 use crate::failure::{Exit, Failure};
-use crate::input::{self, Passphrase};
+use crate::input::{self, Unlock};
 use crate::keys;
 use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Build(attest_build::Args),
     /// Somebody approved a commit
     #[command(after_help = "Example:
   portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop --author alice@acme.example \\
@@ -93,8 +95,8 @@ pub(crate) enum Command {
 pub(crate) struct Common {
     /// What it is about: a file, sha256:HEX, or gitCommit:HEX
     subject: String,
-    /// The key that signs
-    #[arg(long, value_name = "FILE")]
+    /// The key that signs: a file, or a pkcs11: URI
+    #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// Where the bundle goes; SUBJECT.KIND.json without
     #[arg(long, value_name = "FILE")]
@@ -103,7 +105,7 @@ pub(crate) struct Common {
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     #[command(flatten)]
-    passphrase: Passphrase,
+    unlock: Unlock,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -115,6 +117,7 @@ pub(crate) enum TestWord {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (kind, predicate_type, predicate, common) = match command {
+        Command::Build(args) => return attest_build::run(args, output),
         Command::Review { repository, base, authors, reviewers, common } => {
             let review = Review {
                 repository: repository.clone(),
@@ -192,12 +195,12 @@ fn write(kind: &str, predicate_type: &str, predicate: Object, common: &Common) -
             return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE"));
         }
     };
-    let key = input::secret_key(&common.key, &common.passphrase)?;
+    let key = input::secret_key(&common.key, &common.unlock)?;
     let name = common.subject.rsplit('/').next().unwrap_or(&common.subject);
     let statement = Statement::write(name, &digests, predicate_type, predicate);
     Statement::parse(statement.as_bytes())
         .map_err(|e| Failure::new("the fact cannot be stated").line("found", &e.to_string()))?;
-    let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[&key])
+    let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key.as_ref()])
         .map_err(|e| Failure::new("the fact cannot be signed").line("found", &e.to_string()))?;
     let bundle = Bundle::write(&dsse, &key.public().id(), &[]);
     if out.exists() {

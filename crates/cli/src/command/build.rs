@@ -1,23 +1,26 @@
 //! `portcullis build SOURCE`: a verifiable build of a git commit.
 
-mod remote;
-mod served;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use attest::claims::TestOutcome;
 use attest::{Json, Object};
-use builder::{
-    BuildError, BuildRecord, BuildRequest, Built, LOCAL_DEMO, Step, Store, build, request_signature,
-};
+use builder::{BuildError, BuildRequest, Built, Step};
 
 use crate::clock;
+use crate::command::operator::Operator;
 use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
+
+mod like;
+mod publish;
+mod remote;
+mod signing;
+
+pub(crate) use publish::Published;
+use signing::Desk;
 
 /// Build one target of a git commit verifiably
 #[derive(Clone, Debug, clap::Args)]
@@ -26,8 +29,13 @@ The build definition, portcullis.build.yaml, is read from the commit that is bui
 signed as the visibly named builder local-demo, with a key of this user, by a process of its own; with --signer, by the
 production signer that listens there (see `portcullis builder signer`).
 
-Example:
-  portcullis build https://github.com/acme/shop --ref main --target shop --out dist")]
+Beside each artifact appear ARTIFACT.sigstore.json (its provenance) and, for each declared test,
+ARTIFACT.TEST.test.sigstore.json. A command that fails leaves TARGET.failed.sigstore.json, which can be taken for nothing
+else. Exit code 1: built, and a test failed.
+
+Examples:
+  portcullis build https://github.com/acme/shop --ref main --target shop --out dist
+  portcullis build . --ref v1.4.3 --target shop --out dist --like shop-1.4.2.sigstore.json --trust-root trust-root.yaml")]
 pub(crate) struct Args {
     /// The repository: a URL, or a folder
     source: String,
@@ -40,22 +48,24 @@ pub(crate) struct Args {
     /// Where the artifact and ARTIFACT.sigstore.json go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The socket of the signer
-    #[arg(long, value_name = "SOCKET")]
-    signer: Option<PathBuf>,
-    /// Sign with this key file as local-demo
-    #[arg(long, value_name = "FILE", conflicts_with = "signer")]
-    key: Option<PathBuf>,
-    /// Where the local builder keeps its key and its log of signatures
-    #[arg(long, value_name = "DIR", env = "PORTCULLIS_STATE")]
-    state: Option<PathBuf>,
-    /// The store of inputs
-    #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
-    store: Option<PathBuf>,
+    /// Refuse unless every other input is the one of this shipped build (the chapter's cherry-pick)
+    #[arg(long, value_name = "BUNDLE", requires = "trust_root")]
+    like: Option<PathBuf>,
+    /// The name of this run, that nobody can guess or use twice; made up without
+    #[arg(long, value_name = "ID")]
+    invocation: Option<String>,
+    /// Write what the command prints to this file while it runs
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// End, and the build with it, once standard input is closed: for a service that starts builds
+    #[arg(long, hide = true)]
+    until_input_closes: bool,
+    #[command(flatten)]
+    operator: Operator,
+    #[command(flatten)]
+    desk: signing::Args,
     #[command(flatten)]
     remote: remote::Remote,
-    #[command(flatten)]
-    served: served::Served,
 }
 
 impl Args {
@@ -66,12 +76,13 @@ impl Args {
             reference: "main".to_owned(),
             target: target.to_owned(),
             out: out.to_owned(),
-            signer: None,
-            key: None,
-            state: Some(state.to_owned()),
-            store: Some(store.to_owned()),
+            like: None,
+            invocation: None,
+            log: None,
+            until_input_closes: false,
+            operator: Operator::of_store(store),
+            desk: signing::Args::of_state(state),
             remote: remote::Remote::default(),
-            served: served::Served::default(),
         }
     }
 }
@@ -86,51 +97,90 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         };
         return remote::run(&args.remote, wish, output);
     }
-    args.served.watch();
-    let is_served = args.served.is_served();
+    let is_served = args.until_input_closes;
+    if is_served {
+        end_with_input();
+    }
+    // a service takes the result as JSON, and shows progress to people
     let made = make(args, |line| if is_served { eprintln!("{line}") } else { output.progress(line) })?;
-    let human: String = made
-        .iter()
-        .map(|(artifact, bundle)| format!("{}\n{}\n", artifact.display(), bundle.display()))
-        .collect();
+    let human: String = made.iter().map(Published::to_text).collect();
     output.result(&human, || {
-        let one = |(artifact, bundle): &(PathBuf, PathBuf)| {
-            let object = Object::new().with("artifact", artifact.display().to_string());
-            Json::from(object.with("bundle", bundle.display().to_string()))
-        };
-        Json::from(Object::new().with("outputs", Json::Array(made.iter().map(one).collect())))
+        let outputs = made.iter().map(Published::to_json).collect();
+        Json::from(Object::new().with("outputs", Json::Array(outputs)))
     });
-    Ok(Exit::Clean)
+    let is_clean = made.iter().all(|p| p.tests.iter().all(|t| t.outcome == TestOutcome::Pass));
+    Ok(if is_clean { Exit::Clean } else { Exit::Found })
 }
 
-/// Builds and signs; gives each artifact and its bundle.
-pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
-    let repository = repository(&args.source)?;
-    let store = match &args.store {
-        Some(dir) => dir.clone(),
-        None => keys::home(".cache/portcullis/store")?,
+/// The service that started us holds the other end: it is closed by its death too, however it dies.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
+        // the sandbox's first process dies with this one, and everything of the build with that; git and whatever else
+        // the orchestrator started is in the group that the service made for it
+        rustix::process::kill_current_process_group(rustix::process::Signal::KILL).ok();
+    });
+}
+
+/// Builds and signs; gives what was published.
+pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Published>, Failure> {
+    let request = BuildRequest {
+        repository: repository(&args.source)?,
+        reference: args.reference.clone(),
+        target: args.target.clone(),
+        invocation: args.invocation.clone().map_or_else(keys::invocation, Ok)?,
     };
     keys::folder(&args.out)?;
-    let work = work_folder()?;
-    let request = BuildRequest { repository, reference: args.reference.clone(), target: args.target.clone() };
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let progress = |step| {
-        say(match step {
-            Step::Source => "  fetching the commit",
-            Step::Inputs => "  fetching the declared inputs by digest",
-            Step::Run => "  building in the sandbox, without network",
-            Step::Outputs => "  hashing what came out",
-        });
+    let work = work_folder()?;
+    let operator = args.operator.prepare(&args.desk.secrets())?;
+    let orchestrator = operator.orchestrator();
+    if let Some(bundle) = &args.like {
+        like::check(bundle, &request, &orchestrator, &operator)?;
+    }
+    let progress = |step| say(words(step));
+    let log = args.log.clone().unwrap_or_else(|| work.path().join("build.log"));
+    let built = orchestrator.build(&request, (work.path(), &log), now, progress);
+    let built = match built {
+        Ok(built) => built,
+        Err(e) => return Err(failed(args, &request, work.path(), e)),
     };
-    let built = build(&request, &Store::new(&store), work.path(), now, progress).map_err(failure)?;
     say("  signing the provenance");
-    let bundles = sign(args, work.path(), &built)?;
-    let mut made = Vec::new();
-    for ((file, record), bundle) in built.outputs.iter().zip(bundles) {
-        made.push(publish(&args.out, file, record, &bundle)?);
+    let made = sign_and_publish(args, work.path(), &built)?;
+    if let Some(first) = made.first() {
+        built.remember(operator.store(), first.digest.clone()).map_err(failure)?;
+        operator.promise(&built, first)?;
     }
     Ok(made)
+}
+
+fn sign_and_publish(args: &Args, work: &Path, built: &Built) -> Result<Vec<Published>, Failure> {
+    let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len())?;
+    let mut made = Vec::new();
+    for (file, record) in &built.outputs {
+        let bundle = desk.sign(record)?;
+        let tests = built.tests.iter().filter(|t| t.artifact == record.name);
+        let tests = tests.map(|t| Ok((t, desk.sign_test(t)?))).collect::<Result<Vec<_>, Failure>>()?;
+        made.push((file, record, bundle, tests));
+    }
+    desk.close();
+    // nothing is visible before everything is signed
+    made.into_iter()
+        .map(|(file, record, bundle, tests)| publish::publish(&args.out, file, record, &bundle, &tests))
+        .collect()
+}
+
+fn words(step: Step) -> &'static str {
+    match step {
+        Step::Source => "  fetching the commit",
+        Step::Cached => "  the same inputs were built before: taking the outputs from the cache",
+        Step::Inputs => "  fetching the declared inputs by digest",
+        Step::Canary => "  trying the sandbox with a canary",
+        Step::Run => "  building in the sandbox, without network",
+        Step::Outputs => "  hashing what came out",
+        Step::Tests => "  testing it, in the same sandbox",
+    }
 }
 
 fn repository(source: &str) -> Result<String, Failure> {
@@ -143,114 +193,54 @@ fn repository(source: &str) -> Result<String, Failure> {
 }
 
 /// A folder for one build that the sandbox's user can enter but not list.
-fn work_folder() -> Result<tempfile::TempDir, Failure> {
+pub(crate) fn work_folder() -> Result<tempfile::TempDir, Failure> {
     let failed = |e| Failure::io("make a work folder in", &std::env::temp_dir(), &e);
     let dir = tempfile::Builder::new().prefix("portcullis-build-").tempdir().map_err(failed)?;
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).map_err(failed)?;
     Ok(dir)
 }
 
-fn failure(error: BuildError) -> Failure {
+/// A command that failed leaves a signed record: what happened is known later, and is no provenance.
+fn failed(args: &Args, request: &BuildRequest, work: &Path, error: BuildError) -> Failure {
+    let BuildError::Sandbox(why, build) = &error else { return failure(error) };
+    let record = builder::FailureRecord {
+        repository: build.source.repository.clone(),
+        reference: build.source.reference.clone().unwrap_or_default(),
+        target: request.target.clone(),
+        commit: build.source.commit().unwrap_or_else(|| attest::Digest::sha256(b"")),
+        reason: builder::one_line(why.to_string().lines().next().unwrap_or_default()),
+        log: build.log.clone(),
+        started: build.times.0,
+        finished: build.times.1,
+        invocation: request.invocation.clone(),
+    };
+    let signed = Desk::open(&args.desk, work, 1).and_then(|desk| {
+        let bundle = desk.sign_failure(&record)?;
+        desk.close();
+        publish::publish_failure(&args.out, &request.target, &bundle)
+    });
+    let failure = failure(error);
+    match signed {
+        Ok(path) => failure.line("record", &path.display().to_string()),
+        Err(_) => failure.line("record", "none: it could not be signed"),
+    }
+}
+
+pub(crate) fn failure(error: BuildError) -> Failure {
     match error {
         BuildError::Definition(errors) => Failure::load("build-definition-invalid", errors),
         BuildError::NoDefinition(commit) => {
-            Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short())).line(
+            Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short()))
+                .line("fix", "write one: portcullis builder init; commit it, and have it reviewed")
+        }
+        BuildError::Sandbox(e, _) => Failure::new(&e.to_string())
+            .line("fix", "what the build needs must be declared: it sees no network and no host files"),
+        BuildError::Canary(e) => {
+            Failure::new("nothing is built, for nothing could be signed").line("found", &e.to_string()).line(
                 "fix",
-                "write one at the top of the repository, commit it, and have it reviewed; see docs/guide.md",
+                "run the builder where namespaces and seccomp are allowed, as root or with user namespaces",
             )
         }
-        BuildError::Sandbox(e) => Failure::new(&e.to_string())
-            .line("fix", "what the build needs must be declared: it sees no network and no host files"),
         e => Failure::new("the build cannot be done").line("found", &e.to_string()),
     }
-}
-
-/// Bundles for every output, from the signer that was named, or from one that is started for this build.
-fn sign(args: &Args, work: &Path, built: &Built) -> Result<Vec<Json>, Failure> {
-    let mut child = None;
-    let socket = match &args.signer {
-        Some(socket) => socket.clone(),
-        None => {
-            let socket = work.join("signer.sock");
-            child = Some(start_signer(args, &socket, built.outputs.len())?);
-            socket
-        }
-    };
-    let one = |(_, record): &(PathBuf, BuildRecord)| {
-        request_signature(&socket, record).map_err(|e| {
-            Failure::new("the provenance could not be signed; nothing was published")
-                .line("found", &e.to_string())
-                .line("fix", "see `portcullis builder signer --help` for what a signer needs")
-        })
-    };
-    let bundles: Result<Vec<Json>, Failure> = built.outputs.iter().map(one).collect();
-    if let Some(mut child) = child {
-        if bundles.is_err() {
-            child.kill().ok();
-        }
-        child.wait().ok();
-    }
-    bundles
-}
-
-fn start_signer(args: &Args, socket: &Path, requests: usize) -> Result<Child, Failure> {
-    let state = match &args.state {
-        Some(dir) => dir.clone(),
-        None => keys::home(".local/state/portcullis")?,
-    };
-    let key = match &args.key {
-        Some(key) => key.clone(),
-        None => {
-            let path = state.join("local-demo.key");
-            keys::folder(&state)?;
-            keys::key(&path, attest::Scheme::P256)?;
-            path
-        }
-    };
-    let program = std::env::current_exe()
-        .map_err(|e| Failure::new("cannot start the signer").line("found", &e.to_string()))?;
-    let mut child = Command::new(program)
-        .args(["builder", "signer", "--builder-id", LOCAL_DEMO, "--requests", &requests.to_string()])
-        .arg("--socket")
-        .arg(socket)
-        .arg("--key")
-        .arg(key)
-        .arg("--log")
-        .arg(state.join("builds"))
-        .arg("--log-key")
-        .arg(state.join("builds-log.key"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|e| Failure::new("cannot start the signer").line("found", &e.to_string()))?;
-    let start = Instant::now();
-    while !socket.exists() {
-        if child.try_wait().ok().flatten().is_some() || start.elapsed() > Duration::from_secs(10) {
-            child.kill().ok();
-            return Err(Failure::new("the signer did not start").line("fix", "its own message stands above"));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(child)
-}
-
-/// The bundle first, then the artifact: no artifact is ever visible without its provenance.
-fn publish(
-    out: &Path,
-    file: &Path,
-    record: &BuildRecord,
-    bundle: &Json,
-) -> Result<(PathBuf, PathBuf), Failure> {
-    let artifact = out.join(&record.name);
-    let bundle_path = out.join(format!("{}.sigstore.json", record.name));
-    let temporary = out.join(format!(".{}.{}.tmp", record.name, std::process::id()));
-    let failed = |e| Failure::io("write", &artifact, &e);
-    let copied = fs::copy(file, &temporary).and_then(|_| fs::File::open(&temporary)?.sync_all());
-    let written = copied.map_err(failed).and_then(|()| keys::write(&bundle_path, &format!("{bundle}\n")));
-    let moved = written.and_then(|()| fs::rename(&temporary, &artifact).map_err(failed));
-    if let Err(e) = moved {
-        fs::remove_file(&temporary).ok();
-        return Err(e);
-    }
-    Ok((artifact, bundle_path))
 }

@@ -1,58 +1,45 @@
 //! `portcullis builder …`: parts of the build service.
 
-mod serve;
+mod affected;
 
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
-use builder::{SignerConfig, Store, capture};
+use builder::{Store, capture};
 
+use crate::command::signer;
 use crate::failure::{Exit, Failure};
-use crate::input::{self, Passphrase};
 use crate::keys;
 use crate::output::Output;
 
+mod init;
+mod lock;
+mod serve;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Affected(affected::Args),
+    /// Write a build definition and a script for the project that is there
+    Init(init::Args),
+    /// Write the lock file: the exact files behind the names in a definition
+    Lock(lock::Args),
     Serve(serve::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
-    /// --allow-uid naming the orchestrator's user, and a key file of mode 0600 that belongs to its own.
-    Signer {
-        /// The socket to listen on; made here, and readable by whoever may ask
-        #[arg(long, value_name = "SOCKET")]
-        socket: PathBuf,
-        /// The builder's key
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-        /// The builder.id that it claims
-        #[arg(long, value_name = "URI")]
-        builder_id: String,
-        /// The log of signatures
-        #[arg(long, value_name = "DIR")]
-        log: PathBuf,
-        /// The log's own key; made where there is none
-        #[arg(long, value_name = "FILE")]
-        log_key: PathBuf,
-        /// The log's name, in its checkpoints
-        #[arg(long, value_name = "NAME", default_value = "portcullis.local/builds")]
-        origin: String,
-        /// The user whose requests are signed: the orchestrator's; needed for any builder id but the demo's
-        #[arg(long, value_name = "UID")]
-        allow_uid: Option<u32>,
-        /// End after so many requests
-        #[arg(long, value_name = "N")]
-        requests: Option<u64>,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
+    /// --allow-uid naming the orchestrator's user, and a key file (or PIN file) of mode 0600 that belongs to its own.
+    Signer(signer::Args),
     /// Make an archive of this machine's C toolchain, and print its digest for a build definition
     Toolchain {
         /// The archive
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Try the sandbox from inside, as builds do before they are signed
+    #[command(hide = true)]
+    Canary {
+        /// What to look for
+        told: String,
     },
     /// Put a file into the store of inputs, and print its digest
     Put {
@@ -66,50 +53,15 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => init::run(args, output),
+        Command::Lock(args) => lock::run(args, output),
         Command::Serve(args) => serve::run(args, output),
-        Command::Signer {
-            socket,
-            key,
-            builder_id,
-            log,
-            log_key,
-            origin,
-            allow_uid,
-            requests,
-            passphrase,
-        } => {
-            let secret = input::secret_key(key, passphrase)?;
-            let config = SignerConfig {
-                builder_id: builder_id.clone(),
-                key_file: key.clone(),
-                allow_uid: *allow_uid,
-                requests: *requests,
-            };
-            config
-                .check()
-                .map_err(|e| Failure::new("the signer does not start").line("found", &e.to_string()))?;
-            let lock = tlog::Files::new(log).lock();
-            let _lock = lock.map_err(|e| Failure::io("take the lock of the log in", log, &e))?;
-            let mut log = keys::log(log, origin, log_key)?;
-            let listener = listen(socket).map_err(|e| Failure::io("listen on", socket, &e))?;
-            let served = builder::serve(&listener, &config, &secret, &mut log);
-            std::fs::remove_file(socket).ok();
-            served.map_err(|e| Failure::new("the signer stopped").line("found", &e.to_string()))?;
-            Ok(Exit::Clean)
-        }
+        Command::Signer(args) => signer::run(args),
+        Command::Affected(args) => affected::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
+        Command::Canary { told } => canary(told, output),
         Command::Put { file, store } => put(file, store.as_deref(), output),
     }
-}
-
-/// The socket appears under its name only once somebody listens: who sees it can connect.
-fn listen(socket: &Path) -> std::io::Result<UnixListener> {
-    let early = socket.with_extension("starting");
-    let listener = UnixListener::bind(&early)?;
-    // who may ask is checked for each request; the socket itself keeps nobody out
-    std::fs::set_permissions(&early, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
-    std::fs::rename(&early, socket)?;
-    Ok(listener)
 }
 
 fn toolchain(out: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -118,6 +70,16 @@ fn toolchain(out: &Path, output: &Output) -> Result<Exit, Failure> {
     output.result(&format!("{}  {}\n", digest.hex(), out.display()), || {
         Json::from(Object::new().with("file", out.display().to_string()).with("sha256", digest.hex()))
     });
+    Ok(Exit::Clean)
+}
+
+fn canary(told: &str, output: &Output) -> Result<Exit, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::new("the canary was told nonsense").line("found", &e.to_string())
+    };
+    let told = attest::json::parse(told.as_bytes()).map_err(|e| wrong(&e))?;
+    let object = told.as_object().map_err(|e| wrong(&e))?;
+    output.script(&builder::probe(object).map_err(|e| wrong(&e))?);
     Ok(Exit::Clean)
 }
 

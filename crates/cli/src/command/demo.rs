@@ -169,7 +169,9 @@ impl<'a> Story<'a> {
             &self.dir.join("store"),
         );
         let mut made = build::make(&args, |line| self.say(line))?;
-        made.pop().ok_or_else(|| Failure::new("the build made nothing"))
+        made.pop()
+            .map(|published| (published.artifact, published.bundle))
+            .ok_or_else(|| Failure::new("the build made nothing"))
     }
 
     /// A test is a build whose output is a result.

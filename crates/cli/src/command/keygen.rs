@@ -9,14 +9,15 @@ use attest::{Json, Object, Scheme, SecretKey, Signer as _};
 use clap::ValueEnum;
 
 use crate::failure::{Exit, Failure};
-use crate::input::Passphrase;
+use crate::input::{self, Unlock};
 use crate::output::Output;
 
 /// Make a key pair
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   portcullis keygen ci --passphrase-file ci.pass
-  portcullis keygen demo --no-passphrase --algorithm ed25519")]
+  portcullis keygen demo --no-passphrase --algorithm ed25519
+  portcullis keygen ci --public-of 'pkcs11:token=portcullis;object=ci?module-path=/PATH.so&pin-source=file:/run/pin'")]
 pub(crate) struct Args {
     /// The files are NAME.key (PKCS#8 PEM) and NAME.pub (SPKI PEM)
     name: PathBuf,
@@ -26,8 +27,11 @@ pub(crate) struct Args {
     /// Do not encrypt the private key
     #[arg(long, conflicts_with = "passphrase_file")]
     no_passphrase: bool,
+    /// Make no key: write the public half of this one, a file or a pkcs11: URI, to NAME.pub
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["algorithm", "no_passphrase"])]
+    public_of: Option<PathBuf>,
     #[command(flatten)]
-    passphrase: Passphrase,
+    unlock: Unlock,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -43,13 +47,16 @@ enum Algorithm {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    if let Some(key) = &args.public_of {
+        return public_of(key, args, output);
+    }
     let scheme = match args.algorithm {
         Algorithm::P256 => Scheme::P256,
         Algorithm::P384 => Scheme::P384,
         Algorithm::Ed25519 => Scheme::Ed25519,
         Algorithm::MlDsa65 => Scheme::MlDsa65,
     };
-    let passphrase = args.passphrase.read()?;
+    let passphrase = args.unlock.passphrase.read()?;
     if passphrase.is_none() && !args.no_passphrase {
         return Err(Failure::new("no passphrase for the private key")
             .line("fix", "give one: --passphrase-file FILE, or the variable PORTCULLIS_PASSPHRASE")
@@ -79,6 +86,19 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .with("algorithm", scheme.name())
             .with("id", key.public().id());
         Json::from(object)
+    });
+    Ok(Exit::Clean)
+}
+
+/// The public half of a key there is: what a trust root needs of a key that never leaves its token.
+fn public_of(key: &Path, args: &Args, output: &Output) -> Result<Exit, Failure> {
+    let key = input::secret_key(key, &args.unlock)?;
+    let path = extended(&args.name, "pub");
+    write_new(&path, key.public().to_pem().as_bytes(), 0o644)?;
+    output.result(&format!("{}  public, for the trust root\n", path.display()), || {
+        let object = Object::new().with("public", path.display().to_string());
+        let object = object.with("algorithm", key.public().scheme().name());
+        Json::from(object.with("id", key.public().id()))
     });
     Ok(Exit::Clean)
 }

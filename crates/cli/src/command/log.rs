@@ -57,6 +57,11 @@ impl Key {
         Self { file: None }
     }
 
+    /// The key in a file, or without one the key beside the log.
+    pub(crate) fn of(file: Option<&Path>) -> Self {
+        Self { file: file.map(Path::to_owned) }
+    }
+
     pub(crate) fn read(&self, dir: &Path) -> Result<NoteKey, Failure> {
         let path = self.file.clone().unwrap_or_else(|| dir.join("log.vkey"));
         let text = input::text("log's key", &path)?;

@@ -1,72 +1,86 @@
-//! `portcullis open BUNDLE INPUT`: steps one and two alone.
+//! `portcullis open BUNDLE INPUT`: steps one and two alone, and two ways to read what was opened.
 
-use std::path::PathBuf;
+mod diff;
+mod graph;
+
+use std::path::{Path, PathBuf};
 
 use attest::digest::DigestSet;
-use attest::{Artifact, Envelope, Json, Object, OpenError, TrustRoot};
+use attest::{Artifact, Envelope, Json, Object, OpenError};
 
-use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
+use crate::trust::{Trust, not_supported};
 
 /// Is this bundle authentic, and is it about this artifact?
+///
+/// With --diff, how two builds differ: exit code 0 where only the version of the source does, 1 where anything else does.
+/// With --graph, the builds that an artifact came from: exit code 1 where one of them is not proven.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "portcullis open [OPTIONS] BUNDLE INPUT
+       portcullis open [OPTIONS] --diff BUNDLE BUNDLE
+       portcullis open [OPTIONS] --graph BUNDLE… [INPUT]")]
 #[command(after_help = "Examples:
   portcullis open shop.sigstore.json ./shop --key ci.pub
-  portcullis open shop.sigstore.json sha256:9f3c… --trust-root trust-root.yaml")]
+  portcullis open shop.sigstore.json sha256:9f3c… --trust-root trust-root.yaml
+  portcullis open --diff shipped.sigstore.json fixed.sigstore.json --trust-root trust-root.yaml
+  portcullis open --graph --store store ./shop --trust-root trust-root.yaml")]
 pub(crate) struct Args {
-    /// The bundle, envelope or JWT
-    bundle: PathBuf,
-    /// A file, or sha256:HEX
-    input: String,
-    /// The public key that must have signed
-    #[arg(long, value_name = "FILE", conflicts_with = "trust_root")]
-    key: Option<PathBuf>,
-    /// A trust root, one of whose signers must have signed
-    #[arg(long, value_name = "FILE")]
-    trust_root: Option<PathBuf>,
-    /// The identity in the certificate (certificates are not supported yet)
-    #[arg(long, value_name = "IDENTITY")]
-    certificate_identity: Option<String>,
-    /// The issuer in the certificate (certificates are not supported yet)
-    #[arg(long, value_name = "URL")]
-    certificate_oidc_issuer: Option<String>,
-    /// Sigstore's trusted root (certificates are not supported yet)
-    #[arg(long, value_name = "FILE")]
-    trusted_root: Option<PathBuf>,
-    /// The time that counts for keys
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    /// The bundle, envelope or JWT, and the artifact: a file, or sha256:HEX
+    #[arg(value_name = "FILE")]
+    files: Vec<String>,
+    /// Compare the builds of two bundles
+    #[arg(long, conflicts_with = "graph")]
+    diff: bool,
+    /// Show the builds that an artifact came from
+    #[arg(long)]
+    graph: bool,
+    /// Also look for provenance in the store of a builder
+    #[arg(long, value_name = "DIR", requires = "graph")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if args.certificate_identity.is_some()
-        || args.certificate_oidc_issuer.is_some()
-        || args.trusted_root.is_some()
-    {
-        return Err(not_supported());
+    let files: Vec<&str> = args.files.iter().map(String::as_str).collect();
+    match (args.diff, args.graph, files.as_slice()) {
+        (true, _, [before, after]) => diff::run(Path::new(before), Path::new(after), &args.trust, output),
+        (true, _, _) => Err(count(&files, "the two bundles to compare", "--diff BUNDLE BUNDLE")),
+        (_, true, files) => graph::run(files, args.store.as_deref(), &args.trust, output),
+        (_, _, [bundle, input]) => open(Path::new(bundle), input, &args.trust, output),
+        _ => Err(count(&files, "a bundle and the artifact that it is about", "BUNDLE INPUT")),
     }
-    let submitted = input::bundle(&args.bundle)?;
-    let root = trust_root(args)?;
-    let at = clock::now(args.at.as_deref())?;
+}
+
+fn count(files: &[&str], wanted: &str, usage: &str) -> Failure {
+    Failure::new("the files that are named are too few or too many")
+        .line("wanted", wanted)
+        .line("found", &format!("{} files", files.len()))
+        .line("fix", &format!("write: portcullis open {usage}"))
+}
+
+fn open(bundle: &Path, input: &str, trust: &Trust, output: &Output) -> Result<Exit, Failure> {
+    let submitted = input::bundle(bundle)?;
+    let trusted = trust.read()?;
     let refused = |what: &str, why: &str| Failure::new(what).line("found", why).found();
     let envelope = Envelope::parse(&submitted.bytes)
         .map_err(|e| refused(&format!("{} cannot be read", submitted.name), &e.to_string()))?;
     if envelope.needs_certificate() {
         return Err(not_supported());
     }
-    let attestation = root.open(&envelope, at).map_err(|e| match e {
+    let attestation = trusted.root.open(&envelope, trusted.at).map_err(|e| match e {
         OpenError::CertificateNotSupported => not_supported(),
-        OpenError::UnknownSigner if args.key.is_some() => refused(
+        OpenError::UnknownSigner if trusted.is_key => refused(
             &format!("{} is not authentic", submitted.name),
             "no signature on it verifies under the key that was given",
         )
         .line("fix", "give the key of the one who signed it, or the bundle that this key signed"),
         e => refused(&format!("{} is not authentic", submitted.name), &e.to_string()),
     })?;
-    let digests: DigestSet = input::digests(&args.input, &envelope.mentioned_algorithms())?;
-    let artifact = Artifact::new(&args.input, digests);
+    let digests: DigestSet = input::digests(input, &envelope.mentioned_algorithms())?;
+    let artifact = Artifact::new(input, digests);
     let evidence = attestation.about(&artifact).map_err(|e| {
         let found = e.found.map_or("nothing with a digest that decides".to_owned(), |d| d.to_string());
         let wanted = e.wanted.map(|d| d.to_string()).unwrap_or_default();
@@ -79,10 +93,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     })?;
     let statement = attestation.statement();
     let human = format!(
-        "authentic, and about {}\n  says      {} ({})\n  signed by {}\n",
-        args.input,
+        "authentic, and about {input}\n  says      {} ({})\n  signed by {}\n",
         evidence.predicate().kind(),
-        statement.predicate_type,
+        policy::one_line(&statement.predicate_type),
         evidence.signer_names(),
     );
     output.result(&human, || {
@@ -92,7 +105,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         });
         let object = Object::new()
             .with("authentic", true)
-            .with("about", args.input.as_str())
+            .with("about", input)
             .with("signed_by", signers)
             .with("predicate_type", statement.predicate_type.as_str())
             .with("subjects", Json::Array(subjects.collect()))
@@ -100,29 +113,4 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Json::from(object)
     });
     Ok(Exit::Clean)
-}
-
-fn trust_root(args: &Args) -> Result<TrustRoot, Failure> {
-    if let Some(path) = &args.trust_root {
-        return input::trust_root(path);
-    }
-    let Some(path) = &args.key else {
-        return Err(
-            Failure::new("nothing says whom to trust").line("fix", "give --key FILE or --trust-root FILE")
-        );
-    };
-    let pem = input::text("public key", path)?;
-    let key = attest::PublicKey::from_pem(&pem).map_err(|e| {
-        Failure::new(&format!("the public key {} cannot be used", path.display()))
-            .line("found", &e.to_string())
-    })?;
-    let indented: String = key.to_pem().lines().map(|l| format!("          {l}\n")).collect();
-    let text = format!("version: 1\nsigners:\n  the key:\n    keys:\n      - key: |\n{indented}");
-    TrustRoot::parse("--key", &text).map_err(|e| Failure::load("trust-root-invalid", e))
-}
-
-fn not_supported() -> Failure {
-    Failure::new("certificate-based bundles are not supported yet")
-        .line("wanted", "a bundle signed with a key")
-        .line("fix", "sign with a key: cosign attest-blob --key, or portcullis attest")
 }

@@ -10,15 +10,17 @@ pub fn portcullis(args: &[&str]) -> Output {
 }
 
 pub fn portcullis_in(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(args)
-        .current_dir(dir)
-        .env_remove("PORTCULLIS_PASSPHRASE")
-        .env_remove("PORTCULLIS_STATE")
-        .env_remove("PORTCULLIS_STORE")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    portcullis_command().args(args).current_dir(dir).output().unwrap()
+}
+
+/// `portcullis` without arguments and without the caller's settings.
+pub fn portcullis_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    for setting in ["PORTCULLIS_PASSPHRASE", "PORTCULLIS_STATE", "PORTCULLIS_STORE"] {
+        command.env_remove(setting);
+    }
+    command.stdin(Stdio::null());
+    command
 }
 
 pub fn stdout(output: &Output) -> String {

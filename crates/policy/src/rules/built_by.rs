@@ -148,23 +148,8 @@ fn refusal(
         let fix = "build with a builder that the trust root admits in this environment".to_owned();
         return Some((message, format!("a builder for {}", case.environment()), fix));
     }
-    let recall = builder.recalls.iter().find(|r| is_recalled(r, provenance))?;
+    let recall = builder.recall_of(provenance)?;
     let message = format!("builds like this one were recalled: {}", recall.reason);
     let fix = "build it again, with a builder and tools that are not recalled".to_owned();
     Some((message, "a build that is not recalled".to_owned(), fix))
-}
-
-/// A recall that names several things recalls what matches all of them. What cannot be known counts as recalled.
-fn is_recalled(recall: &attest::trust::Recall, provenance: &Provenance) -> bool {
-    let version = recall.version.as_ref().is_none_or(|range| {
-        let version = provenance.builder_version.as_deref().and_then(|v| semver::Version::parse(v).ok());
-        version.is_none_or(|v| range.matches(&v))
-    });
-    let tool = recall.tool.as_ref().is_none_or(|tool| {
-        provenance.dependencies.iter().any(|d| d.digests.get(tool.algorithm()).as_ref() == Some(tool))
-    });
-    let window = recall.window.is_none_or(|(from, until)| {
-        provenance.finished.is_none_or(|finished| finished >= from && finished <= until)
-    });
-    version && tool && window
 }

@@ -291,6 +291,7 @@ fn provenance(p: &Provenance) -> real::Provenance {
                 people: c.people.clone(),
             })
             .collect(),
+        kept_until: None,
     });
     real::Provenance {
         format: "1.0".to_owned(),
@@ -307,6 +308,7 @@ fn provenance(p: &Provenance) -> real::Provenance {
                 uri: uri.clone(),
                 digests: d.as_deref().map(|d| DigestSet::from(digest(d))).unwrap_or_default(),
                 is_tool: *is_tool,
+                ..real::Dependency::default()
             })
             .collect(),
         command: p.command.clone(),
@@ -315,5 +317,6 @@ fn provenance(p: &Provenance) -> real::Provenance {
         invocation: None,
         started: None,
         finished: p.finished.map(time),
+        ..real::Provenance::default()
     }
 }

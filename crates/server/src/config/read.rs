@@ -220,22 +220,36 @@ fn identity(node: &Node, problems: &mut Problems) -> Option<Identity> {
 fn builds(node: Option<&Node>, problems: &mut Problems) -> Option<Builds> {
     let mut builds = Builds {
         at_once: 1,
-        tier: None,
+        sandbox: None,
         canary: Vec::new(),
+        retention: None,
+        trust_root: None,
+        hosts: Vec::new(),
+        mirrors: Vec::new(),
         drain: Span::seconds(60),
         time: Span::seconds(2 * 3600),
         log: 64 << 20,
         keep: Span::seconds(30 * 86_400),
     };
     let Some(node) = node else { return Some(builds) };
-    let known = ["at-once", "tier", "canary", "drain", "time", "log", "keep"];
+    let known = [
+        "at-once",
+        "sandbox",
+        "canary",
+        "retention",
+        "trust-root",
+        "allow-hosts",
+        "mirrors",
+        "drain",
+        "time",
+        "log",
+        "keep",
+    ];
     let fields = Fields::read(node, "`builds`", &known, problems)?;
     if let Some(node) = fields.optional("at-once") {
         builds.at_once = usize::try_from(problems.keep(node.number(1, 1024))?).ok()?;
     }
-    if let Some(node) = fields.optional("tier") {
-        builds.tier = Some(problems.keep(node.string())?.to_owned());
-    }
+    sandbox_and_inputs(&fields, &mut builds, problems)?;
     if let Some(node) = fields.optional("canary") {
         let words = problems.keep(node.list())?.iter().map(|w| problems.keep(w.string()).map(str::to_owned));
         builds.canary = words.collect::<Option<_>>()?;
@@ -252,6 +266,34 @@ fn builds(node: Option<&Node>, problems: &mut Problems) -> Option<Builds> {
         builds.log = problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB")))?;
     }
     Some(builds)
+}
+
+/// What is handed on to each build as it stands.
+fn sandbox_and_inputs(fields: &Fields<'_>, builds: &mut Builds, problems: &mut Problems) -> Option<()> {
+    if let Some(node) = fields.optional("sandbox") {
+        let name = problems.keep(node.string())?;
+        if !matches!(name, "bubblewrap" | "gvisor") {
+            problems.push(node.mismatch("bubblewrap or gvisor"));
+        }
+        builds.sandbox = Some(name.to_owned());
+    }
+    if let Some(node) = fields.optional("retention") {
+        let parsed = Span::parse(problems.keep(node.string())?);
+        builds.retention =
+            Some(problems.keep(parsed.ok_or_else(|| node.mismatch("a span of time, as in 400d")))?);
+    }
+    if let Some(node) = fields.optional("trust-root") {
+        builds.trust_root = Some(problems.keep(node.string())?.into());
+    }
+    if let Some(node) = fields.optional("allow-hosts") {
+        builds.hosts = problems.keep(node.strings())?.into_iter().map(|(host, _)| host).collect();
+    }
+    if let Some(node) = fields.optional("mirrors") {
+        for (from, _, to) in problems.keep(node.entries())? {
+            builds.mirrors.push((from.to_owned(), problems.keep(to.string())?.to_owned()));
+        }
+    }
+    Some(())
 }
 
 fn size(text: &str) -> Option<u64> {

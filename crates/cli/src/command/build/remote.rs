@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(60);
 #[command(next_help_heading = "Build service")]
 pub(crate) struct Remote {
     /// Have the build service at this address build it; Ctrl-C cancels the build there
-    #[arg(long, value_name = "URL", conflicts_with_all = ["signer", "key", "state", "store"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["signer", "key", "state", "store", "like", "invocation", "log"])]
     service: Option<String>,
     /// Come with this certificate, PEM
     #[arg(long, value_name = "FILE", requires_all = ["service", "client_key"])]

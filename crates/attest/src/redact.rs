@@ -3,7 +3,7 @@
 //! By shape, not by guess: Kubernetes Secrets, values under names that say they are secret, environment variables
 //! with such names, private keys, bearer tokens, and credentials inside URIs. Rules see only the redacted body.
 
-use attest::Json;
+use crate::json::Json;
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -96,9 +96,89 @@ pub fn without_credentials(text: &str) -> String {
     }
 }
 
+/// The beginnings of tokens that say whose they are.
+const TOKENS: [&str; 14] = [
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "sk_live_",
+    "rk_live_",
+    "npm_",
+    "pypi-AgE",
+    "AIzaSy",
+    "hvs.",
+];
+
+/// Whether a value must not be published: by the word its name ends with, or by its own shape. For texts that become
+/// provenance, where a false alarm costs a rename and a miss costs a key.
+#[must_use]
+pub fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: Vec<&str> = name.split(['_', '-', '.']).collect();
+    let pair = words.windows(2).any(|w| matches!(w, ["api" | "access" | "private", "key"]));
+    let secret =
+        ["password", "passwd", "passphrase", "secret", "token", "apikey", "credential", "credentials", "pwd"];
+    let is_named = pair || words.last().is_some_and(|word| secret.contains(word));
+    (is_named && !value.is_empty()) || has_secret_shape(value)
+}
+
+fn has_secret_shape(value: &str) -> bool {
+    let mut redacted = value.to_owned();
+    redact_text(&mut redacted);
+    let words =
+        || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | '/' | ':'));
+    let is_token = |word: &str| {
+        let is_long = |prefix: &&str| word.strip_prefix(*prefix).is_some_and(|rest| rest.len() >= 16);
+        TOKENS.iter().any(|prefix| is_long(prefix)) || is_aws_key(word) || is_jwt(word)
+    };
+    redacted != value || words().any(is_token)
+}
+
+fn is_aws_key(word: &str) -> bool {
+    let is_key = word.starts_with("AKIA") || word.starts_with("ASIA");
+    is_key && word.len() == 20 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+fn is_jwt(word: &str) -> bool {
+    word.len() > 60 && word.starts_with("eyJ") && word.split('.').count() == 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_published_is_looked_at_closely() {
+        for (name, value) in [
+            ("DB_PASSWORD", "x"),
+            ("api_key", "x"),
+            ("npm-token", "x"),
+            ("", "https://bob:x@h.example/"),
+            ("", "--password=x"),
+            ("", "ghp_0123456789abcdefghij"),
+            ("", "curl -H 'X: glpat-0123456789abcdefghij'"),
+            ("", "AKIAIOSFODNN7EXAMPLE"),
+            ("", "-----BEGIN EC PRIVATE KEY-----"),
+        ] {
+            assert!(is_secret(name, value), "{name}={value}");
+        }
+        for (name, value) in [
+            ("TOKENIZERS_PARALLELISM", "false"),
+            ("DB_PASSWORD", ""),
+            ("", "npm_config_cache"),
+            ("", "AKIA"),
+            ("MODE", "release"),
+            ("", "https://h.example/a@b"),
+            ("KEY", "value"),
+        ] {
+            assert!(!is_secret(name, value), "{name}={value}");
+        }
+    }
 
     #[test]
     fn secrets_of_every_shape_are_gone_and_the_rest_stays() {
@@ -107,7 +187,7 @@ mod tests {
             "volumes":[{"secret":{"secretName":"hunter2"}}],"url":"https://bob:hunter2@db.example/x",
             "auth":"Bearer hunter2","k":"-----BEGIN PRIVATE KEY-----\nhunter2"},
             "list":[{"kind":"Secret","data":{"a":"hunter2","b":{"c":7}}}]}"#;
-        let mut value = attest::json::parse(text.as_bytes()).unwrap();
+        let mut value = crate::json::parse(text.as_bytes()).unwrap();
         redact(&mut value);
         let out = value.to_string();
         assert!(!out.contains("hunter2"), "{out}");

@@ -1,0 +1,118 @@
+//! The hash that go.sum has for a module: SHA-256 over the sorted list of its files and their SHA-256
+//! (golang.org/x/mod/sumdb/dirhash, `Hash1`).
+//!
+//! The zip reader takes what Go's own tool writes and refuses the rest. It is an early check: `go` in the sandbox reads
+//! the same bytes again and compares with go.sum itself.
+
+use std::io::Read as _;
+
+use attest::Digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Go refuses modules that are larger when unpacked.
+const MAX_UNPACKED: u64 = 500 << 20;
+const END: u32 = 0x0605_4b50;
+const ENTRY: u32 = 0x0201_4b50;
+const LOCAL: u32 = 0x0403_4b50;
+
+/// The hash of a go.mod file.
+pub(crate) fn of_mod(bytes: &[u8]) -> String {
+    hash(&[("go.mod".to_owned(), Digest::sha256(bytes))])
+}
+
+/// The hash of a module's archive; why not, where it is none.
+pub(crate) fn of_zip(bytes: &[u8]) -> Result<String, String> {
+    let mut files = Vec::new();
+    let mut left = MAX_UNPACKED;
+    for entry in entries(bytes)? {
+        let content = unpack(bytes, &entry, left)?;
+        left -= u64::try_from(content.len()).map_err(|e| e.to_string())?;
+        files.push((entry.name, Digest::sha256(&content)));
+    }
+    files.sort();
+    if files.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        return Err("two files of one name".to_owned());
+    }
+    Ok(hash(&files))
+}
+
+fn hash(files: &[(String, Digest)]) -> String {
+    let list: String = files.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
+    format!("h1:{}", STANDARD.encode(Digest::sha256(list.as_bytes()).bytes()))
+}
+
+struct Entry {
+    name: String,
+    is_deflated: bool,
+    packed: usize,
+    at: usize,
+}
+
+/// The files that the central directory lists.
+fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+    let lowest = bytes.len().saturating_sub(22 + usize::from(u16::MAX));
+    let end =
+        (lowest..bytes.len()).rev().find(|at| u32_at(bytes, *at) == Some(END)).ok_or("it has no end")?;
+    let count = u16_at(bytes, end + 10).ok_or("its end is cut off")?;
+    let mut at = size(u32_at(bytes, end + 16))?;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        if u32_at(bytes, at) != Some(ENTRY) {
+            return Err("its directory is broken".to_owned());
+        }
+        let method = u16_at(bytes, at + 10).ok_or("its directory is cut off")?;
+        let packed = size(u32_at(bytes, at + 20))?;
+        let [name, extra, comment] =
+            [28, 30, 32].map(|offset| usize::from(u16_at(bytes, at + offset).unwrap_or_default()));
+        let local = size(u32_at(bytes, at + 42))?;
+        let text = bytes.get(at + 46..at + 46 + name).and_then(|n| std::str::from_utf8(n).ok());
+        let text = text.ok_or("a file name that is no text")?;
+        if text.contains('\n') || !matches!(method, 0 | 8) {
+            return Err(format!("{} is no file that Go would have packed", text.escape_debug()));
+        }
+        // folders have no part in the hash
+        if !text.ends_with('/') {
+            entries.push(Entry { name: text.to_owned(), is_deflated: method == 8, packed, at: local });
+        }
+        at += 46 + name + extra + comment;
+    }
+    Ok(entries)
+}
+
+fn unpack(bytes: &[u8], entry: &Entry, limit: u64) -> Result<Vec<u8>, String> {
+    let broken = || format!("{} is broken", entry.name);
+    if u32_at(bytes, entry.at) != Some(LOCAL) {
+        return Err(broken());
+    }
+    let [name, extra] = [26, 28].map(|offset| u16_at(bytes, entry.at + offset).map_or(0, usize::from));
+    let start = entry.at + 30 + name + extra;
+    let packed = start.checked_add(entry.packed).and_then(|end| bytes.get(start..end)).ok_or_else(broken)?;
+    let mut content = Vec::new();
+    let read = if entry.is_deflated {
+        flate2::read::DeflateDecoder::new(packed).take(limit + 1).read_to_end(&mut content)
+    } else {
+        packed.take(limit + 1).read_to_end(&mut content)
+    };
+    let length = read.map_err(|e| format!("{}: {e}", entry.name))?;
+    if u64::try_from(length).is_ok_and(|n| n > limit) {
+        return Err(format!("it unpacks to more than {} MiB", MAX_UNPACKED >> 20));
+    }
+    Ok(content)
+}
+
+fn size(value: Option<u32>) -> Result<usize, String> {
+    let value =
+        value.filter(|v| *v != u32::MAX).ok_or("it is cut off, or of a form that no Go module has")?;
+    usize::try_from(value).map_err(|e| e.to_string())
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let bytes = bytes.get(at..at.checked_add(2)?)?;
+    bytes.try_into().ok().map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    bytes.try_into().ok().map(u32::from_le_bytes)
+}

@@ -1,0 +1,155 @@
+//! One entry of an archive into a root, without ever leaving the root.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+
+/// What a toolchain may hold.
+const MAX_ENTRIES: u64 = 2_000_000;
+const MAX_BYTES: u64 = 32 << 30;
+/// How deep a path may be.
+const MAX_DEPTH: usize = 64;
+
+/// Writes entries below one folder. Every path is resolved by the kernel as if that folder were `/`, so that a link in
+/// an archive can lead nowhere else.
+pub(super) struct Unpacker {
+    root: OwnedFd,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Unpacker {
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
+        Ok(Self { root, entries: 0, bytes: 0 })
+    }
+
+    pub(super) fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), String> {
+        let path = entry.path().map_err(|e| e.to_string())?.into_owned();
+        let shown = path.display().to_string().escape_debug().to_string();
+        let failed = |e: io::Error| format!("{shown}: {e}");
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(entry.size());
+        if self.entries > MAX_ENTRIES || self.bytes > MAX_BYTES {
+            return Err(format!("it holds more than {MAX_ENTRIES} entries or {} GiB", MAX_BYTES >> 30));
+        }
+        let parts = parts(&path).ok_or_else(|| format!("{shown}: a path that leaves the root"))?;
+        let Some((name, folders)) = parts.split_last() else { return Ok(()) };
+        let parent = self.folders(folders).map_err(failed)?;
+        let kind = entry.header().entry_type();
+        // no set-user-id, no set-group-id, no sticky bit, and readable for whatever user the build runs as
+        let mode = entry.header().mode().map_err(failed)? & 0o755 | 0o444;
+        match kind {
+            tar::EntryType::Directory => make_folder(parent.as_fd(), name).map_err(failed),
+            tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
+                remove(parent.as_fd(), name).map_err(failed)?;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(&parent, *name, flags, Mode::from_raw_mode(mode))
+                    .map_err(|e| failed(e.into()))?;
+                let mut file = File::from(file);
+                io::copy(&mut entry, &mut file).map_err(failed)?;
+                rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))
+            }
+            tar::EntryType::Symlink => {
+                let target = entry.link_name().map_err(failed)?.unwrap_or_default().into_owned();
+                remove(parent.as_fd(), name).map_err(failed)?;
+                rustix::fs::symlinkat(&target, &parent, *name).map_err(|e| failed(e.into()))
+            }
+            tar::EntryType::Link => {
+                let target = entry.link_name().map_err(failed)?.unwrap_or_default().into_owned();
+                self.hard_link(&target, parent.as_fd(), name).map_err(failed)
+            }
+            // the sandbox has devices of its own
+            tar::EntryType::Char | tar::EntryType::Block if shown.contains("dev/") => Ok(()),
+            tar::EntryType::XGlobalHeader => Ok(()),
+            other => Err(format!("{shown}: an entry of a kind that no root needs ({other:?})")),
+        }
+    }
+
+    fn hard_link(&self, target: &Path, parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        let outside = || io::Error::from(io::ErrorKind::InvalidData);
+        let parts = parts(target).ok_or_else(outside)?;
+        let (from, folders) = parts.split_last().ok_or_else(outside)?;
+        let folder = self.folders(folders)?;
+        remove(parent, name)?;
+        Ok(rustix::fs::linkat(&folder, *from, parent, name, AtFlags::empty())?)
+    }
+
+    /// A link that the definition asks for.
+    pub(super) fn link(&mut self, path: &str, to: &str) -> Result<(), String> {
+        let parts: Vec<&str> = path.split('/').collect();
+        let Some((name, folders)) = parts.split_last() else { return Ok(()) };
+        let made = self.folders(folders).and_then(|parent| {
+            remove(parent.as_fd(), name)?;
+            Ok(rustix::fs::symlinkat(to, &parent, *name)?)
+        });
+        made.map_err(|e| format!("the link {path}: {e}"))
+    }
+
+    /// The folder at a path, made where it is not there.
+    fn folders(&self, parts: &[&str]) -> io::Result<OwnedFd> {
+        let mut at = self.root.try_clone()?;
+        let mut path = String::new();
+        for part in parts {
+            path = if path.is_empty() { (*part).to_owned() } else { format!("{path}/{part}") };
+            at = match self.open_folder(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    rustix::fs::mkdirat(&at, *part, Mode::from_raw_mode(0o755))?;
+                    self.open_folder(&path)?
+                }
+                other => other?,
+            };
+        }
+        Ok(at)
+    }
+
+    fn open_folder(&self, path: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)?)
+    }
+}
+
+/// The names of a path below the root: no `..`, not too deep, and text.
+fn parts(path: &Path) -> Option<Vec<&str>> {
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => parts.push(name.to_str()?),
+            Component::CurDir | Component::RootDir => {}
+            Component::ParentDir | Component::Prefix(_) => return None,
+        }
+    }
+    (parts.len() <= MAX_DEPTH).then_some(parts)
+}
+
+/// A folder that is there, be it through a link, stays: merged `/usr` is made of such links.
+fn make_folder(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Err(rustix::io::Errno::EXIST) => {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let kind = rustix::fs::fstat(rustix::fs::openat(parent, name, flags, Mode::empty())?)?.st_mode;
+            let kind = rustix::fs::FileType::from_raw_mode(kind);
+            if matches!(kind, rustix::fs::FileType::Directory | rustix::fs::FileType::Symlink) {
+                return Ok(());
+            }
+            rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+            Ok(rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// What a later archive brings replaces what an earlier one did.
+fn remove(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::ISDIR) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        Err(e) => Err(e.into()),
+    }
+}

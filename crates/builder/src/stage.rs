@@ -1,0 +1,85 @@
+//! A plan's inputs where a sandbox can see them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown};
+use std::path::{Path, PathBuf};
+
+use crate::chain::{Chain, Proven};
+use crate::fetch::Fetcher;
+use crate::git::Resolved;
+use crate::orchestrate::BuildError;
+use crate::plan::Plan;
+use crate::root;
+use crate::sandbox::BuildUser;
+use crate::store::Store;
+
+/// The inputs of one build, fetched, checked and laid out.
+pub(crate) struct Stage {
+    /// The root file system.
+    pub(crate) root: PathBuf,
+    /// The folder that is `/build/inputs`.
+    pub(crate) inputs: Option<PathBuf>,
+    /// Which inputs are other builds' artifacts, and what proved it.
+    pub(crate) proven: Vec<Proven>,
+}
+
+/// Fetches every input by its digest, and lays them out below `work`.
+pub(crate) fn stage(
+    plan: &Plan,
+    store: &Store,
+    fetcher: &dyn Fetcher,
+    chain: Chain<'_>,
+    work: &Path,
+) -> Result<Stage, BuildError> {
+    let mut archives = Vec::new();
+    for input in &plan.toolchain {
+        archives.push((input.digest.clone(), store.fetch(input, fetcher).map_err(BuildError::Input)?));
+    }
+    let root = root::prepare(store, &archives, &plan.links).map_err(BuildError::Root)?;
+    let mut proven = Vec::new();
+    let folder = work.join("inputs");
+    for input in &plan.inputs {
+        let file = store.fetch(input, fetcher).map_err(BuildError::Input)?;
+        if let Some(builder) = &input.built_by {
+            proven.push(chain.prove(input, builder, store)?);
+        }
+        lay(&file, &folder.join(&input.name)).map_err(|e| BuildError::Io(folder.clone(), e))?;
+    }
+    let inputs = (!plan.inputs.is_empty()).then_some(folder);
+    Ok(Stage { root, inputs, proven })
+}
+
+/// A copy that shares its blocks where the file system can, and never a hard link: a link's count and owner would show
+/// one build something of another.
+fn lay(file: &Path, place: &Path) -> io::Result<()> {
+    fs::create_dir_all(place.parent().unwrap_or(place))?;
+    fs::copy(file, place)?;
+    fs::set_permissions(place, fs::Permissions::from_mode(0o444))
+}
+
+/// A fresh check-out of the commit that the build's user may write.
+pub(crate) fn check_out(
+    resolved: &Resolved,
+    tree: &Path,
+    user: Option<&BuildUser>,
+) -> Result<(), BuildError> {
+    resolved.check_out(tree).map_err(BuildError::Git)?;
+    match user {
+        Some(user) => hand_over(tree, user.id()).map_err(|e| BuildError::Io(tree.to_owned(), e)),
+        None => Ok(()),
+    }
+}
+
+fn hand_over(tree: &Path, user: u32) -> io::Result<()> {
+    chown(tree, Some(user), Some(user))?;
+    for entry in fs::read_dir(tree)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            hand_over(&entry.path(), user)?;
+        } else {
+            lchown(entry.path(), Some(user), Some(user))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Whom to trust, as commands that open bundles ask for it, and what is proven under that.
+
+use std::path::{Path, PathBuf};
+
+use attest::open::Disowned;
+use attest::statement::Subject;
+use attest::{Attestation, Envelope, Predicate, Provenance, Role, TrustRoot};
+use jiff::Timestamp;
+use policy::Submitted;
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::input;
+
+/// Whom to trust.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Trust {
+    /// The public key that must have signed
+    #[arg(long, value_name = "FILE", conflicts_with = "trust_root")]
+    key: Option<PathBuf>,
+    /// A trust root, one of whose signers must have signed
+    #[arg(long, value_name = "FILE")]
+    trust_root: Option<PathBuf>,
+    /// The identity in the certificate (certificates are not supported yet)
+    #[arg(long, value_name = "IDENTITY")]
+    certificate_identity: Option<String>,
+    /// The issuer in the certificate (certificates are not supported yet)
+    #[arg(long, value_name = "URL")]
+    certificate_oidc_issuer: Option<String>,
+    /// Sigstore's trusted root (certificates are not supported yet)
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+    /// The time that counts for keys
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+/// A trust root at a time.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub(crate) root: TrustRoot,
+    pub(crate) at: Timestamp,
+    /// Whether a key alone was named: then nobody said for which builders it speaks.
+    pub(crate) is_key: bool,
+}
+
+/// A provenance that somebody signed who may speak for its builder.
+#[derive(Clone, Debug)]
+pub(crate) struct Proven {
+    /// Where it lies.
+    pub(crate) file: String,
+    /// What came out of the build.
+    pub(crate) subjects: Vec<Subject>,
+    /// How.
+    pub(crate) provenance: Provenance,
+    /// The name in the trust root of who says so.
+    pub(crate) signer: String,
+    /// Why builds like this one are recalled.
+    pub(crate) recalled: Option<String>,
+    /// Whether a rebuilder says so, beside the builder.
+    pub(crate) is_rebuild: bool,
+}
+
+/// What a bundle turned out to be.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Proven provenance.
+    Provenance(Box<Proven>),
+    /// Authentic, and something else; the field says what.
+    Other(&'static str),
+    /// What a key said that counts no more.
+    Disowned(Box<Disowned>),
+    /// Nothing is proven; the field says why.
+    Not(String),
+}
+
+impl Trust {
+    pub(crate) fn read(&self) -> Result<Trusted, Failure> {
+        if self.certificate_identity.is_some()
+            || self.certificate_oidc_issuer.is_some()
+            || self.trusted_root.is_some()
+        {
+            return Err(not_supported());
+        }
+        let is_key = self.trust_root.is_none();
+        let root = match (&self.trust_root, &self.key) {
+            (Some(path), _) => input::trust_root(path)?,
+            (None, Some(path)) => root_of_key(path)?,
+            (None, None) => {
+                return Err(Failure::new("nothing says whom to trust")
+                    .line("fix", "give --key FILE or --trust-root FILE"));
+            }
+        };
+        Ok(Trusted { root, at: clock::now(self.at.as_deref())?, is_key })
+    }
+}
+
+fn root_of_key(path: &Path) -> Result<TrustRoot, Failure> {
+    let pem = input::text("public key", path)?;
+    let key = attest::PublicKey::from_pem(&pem).map_err(|e| {
+        Failure::new(&format!("the public key {} cannot be used", path.display()))
+            .line("found", &e.to_string())
+    })?;
+    let indented: String = key.to_pem().lines().map(|l| format!("          {l}\n")).collect();
+    let text = format!("version: 1\nsigners:\n  the key:\n    keys:\n      - key: |\n{indented}");
+    TrustRoot::parse("--key", &text).map_err(|e| Failure::load("trust-root-invalid", e))
+}
+
+pub(crate) fn not_supported() -> Failure {
+    Failure::new("certificate-based bundles are not supported yet")
+        .line("wanted", "a bundle signed with a key")
+        .line("fix", "sign with a key: cosign attest-blob --key, or portcullis attest")
+}
+
+impl Trusted {
+    /// Opens a bundle for its provenance.
+    pub(crate) fn open(&self, submitted: &Submitted) -> Opened {
+        let envelope = match Envelope::parse(&submitted.bytes) {
+            Ok(envelope) => envelope,
+            Err(e) => return Opened::Not(format!("cannot be read: {e}")),
+        };
+        match self.root.open(&envelope, self.at) {
+            Ok(attestation) => self.read(&submitted.name, &attestation),
+            Err(e) => match self.root.disowned(&envelope, self.at) {
+                Some(disowned) => Opened::Disowned(Box::new(disowned)),
+                None => Opened::Not(e.to_string()),
+            },
+        }
+    }
+
+    /// The proven provenance in a bundle, or why there is none.
+    pub(crate) fn prove(&self, submitted: &Submitted) -> Result<Proven, String> {
+        match self.open(submitted) {
+            Opened::Provenance(proven) => Ok(*proven),
+            Opened::Other(kind) => Err(format!("it is a {kind}, and says nothing of a build")),
+            Opened::Disowned(disowned) => Err(disowned.reason.to_string()),
+            Opened::Not(why) => Err(why),
+        }
+    }
+
+    fn read(&self, file: &str, attestation: &Attestation) -> Opened {
+        let statement = attestation.statement();
+        let Predicate::Provenance(provenance) = &statement.predicate else {
+            return Opened::Other(statement.predicate.kind());
+        };
+        let Some((signer, is_rebuild)) = self.speaker(attestation, provenance) else {
+            let names: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();
+            let id = &provenance.builder_id;
+            return Opened::Not(format!(
+                "signed by {}, who may not speak for the builder {id}",
+                names.join(", ")
+            ));
+        };
+        Opened::Provenance(Box::new(Proven {
+            file: file.to_owned(),
+            subjects: statement.subjects.clone(),
+            provenance: (**provenance).clone(),
+            recalled: self.recall(&signer, provenance),
+            signer,
+            is_rebuild,
+        }))
+    }
+
+    /// Who of the signers may say this, and whether only as a rebuilder.
+    fn speaker(&self, attestation: &Attestation, provenance: &Provenance) -> Option<(String, bool)> {
+        let signers = attestation.signers();
+        if self.is_key {
+            return signers.first().map(|s| (s.name.clone(), false));
+        }
+        let builder = signers.iter().find(|s| self.is_builder(&s.name, provenance));
+        let rebuilder = signers.iter().find(|s| s.roles.contains(&Role::Rebuilder));
+        builder.map(|s| (s.name.clone(), false)).or(rebuilder.map(|s| (s.name.clone(), true)))
+    }
+
+    /// Whether the trust root lets this name speak for the builder that the record claims.
+    pub(crate) fn is_builder(&self, name: &str, provenance: &Provenance) -> bool {
+        let builder = self.root.principal(name).and_then(|p| p.builder.as_ref());
+        builder.is_some_and(|b| b.ids.contains(&provenance.builder_id))
+    }
+
+    /// Why builds of this name like this one are recalled.
+    pub(crate) fn recall(&self, name: &str, provenance: &Provenance) -> Option<String> {
+        let builder = self.root.principal(name)?.builder.as_ref()?;
+        builder.recall_of(provenance).map(|recall| recall.reason.clone())
+    }
+}
+
+impl Proven {
+    /// `shop@sha256:9f3c…1a04`: what came out first.
+    pub(crate) fn short(&self) -> String {
+        self.subjects.first().map(short).unwrap_or_default()
+    }
+}
+
+/// `shop@sha256:9f3c…1a04`.
+pub(crate) fn short(subject: &Subject) -> String {
+    let digest = subject.digests.first().map(|d| d.short()).unwrap_or_default();
+    policy::one_line(&if subject.name.is_empty() { digest } else { format!("{}@{digest}", subject.name) })
+}
