@@ -5,7 +5,9 @@
 //! STATE/jobs/ID/1/result       what the first attempt's process printed at its end; locked while it lives
 //! STATE/jobs/ID/1/out          what it published
 //! STATE/jobs/ID/1/work         its temporary files
+//! STATE/jobs/ID/1/log          what its command prints
 //! STATE/jobs/ID/outputs        the `out` of the attempt that succeeded
+//! STATE/jobs/ID/record         the `out` of one that left nothing but the signed record of its failure
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -98,6 +100,10 @@ impl JobFolder {
         self.0.join(attempt.to_string()).join("result")
     }
 
+    fn record(&self) -> PathBuf {
+        self.0.join("record")
+    }
+
     fn outputs(&self) -> PathBuf {
         self.0.join("outputs")
     }
@@ -155,6 +161,25 @@ impl JobFolder {
         describe(&outputs)
     }
 
+    /// Publishes the signed record of a failure, where the attempt left one, under a name that no success has.
+    pub(crate) fn publish_failure(&self, attempt: i64) -> io::Result<Option<Json>> {
+        let (out, record) = (self.out(attempt), self.record());
+        let is_record = |name: &std::ffi::OsStr| {
+            name.to_str().is_some_and(|name| name.ends_with(".failed.sigstore.json"))
+        };
+        if !record.exists() {
+            let entries = fs::read_dir(&out).into_iter().flatten().flatten();
+            let names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            // anything else that is there was not announced, and is nobody's
+            if names.is_empty() || !names.iter().all(|name| is_record(name)) {
+                return Ok(None);
+            }
+            fs::rename(&out, &record)?;
+            File::open(&self.0)?.sync_all()?;
+        }
+        describe(&record).map(Some)
+    }
+
     /// Whether the outputs are there, whole: they only ever appear so.
     pub(crate) fn is_published(&self) -> bool {
         self.outputs().is_dir()
@@ -172,7 +197,7 @@ impl JobFolder {
 
     /// An output by its name, which the caller took from the list of outputs.
     pub(crate) fn output(&self, name: &str) -> io::Result<File> {
-        open_plain(&self.outputs().join(name))
+        open_plain(&self.outputs().join(name)).or_else(|_| open_plain(&self.record().join(name)))
     }
 }
 
@@ -181,9 +206,11 @@ fn promised(told: &Json) -> Option<Vec<String>> {
     let mut names = Vec::new();
     for output in told.as_object().ok()?.get("outputs")?.as_array().ok()? {
         let output = output.as_object().ok()?;
-        for key in ["artifact", "bundle"] {
-            let path = Path::new(output.string(key).ok()?);
-            names.push(path.file_name()?.to_str()?.to_owned());
+        let tests = output.get("tests").and_then(|t| t.as_array().ok()).unwrap_or_default();
+        let bundles = tests.iter().map(|test| test.as_object().ok()?.string("bundle").ok());
+        let paths = [output.string("artifact").ok(), output.string("bundle").ok()].into_iter().chain(bundles);
+        for path in paths {
+            names.push(Path::new(path?).file_name()?.to_str()?.to_owned());
         }
     }
     (!names.is_empty()).then_some(names)

@@ -182,9 +182,15 @@ async fn follow(service: &Service, job: &Job, mut running: Running, wanted: &Not
 
 async fn settle(service: &Service, job: &Job, folder: &JobFolder, end: End) {
     match end {
-        End::Itself(Ok(status)) if status.success() => publish(service, job, folder).await,
         End::Itself(Ok(status)) => {
-            let told = folder.told(job.attempts).filter(|t| has(t, "error"));
+            let told = folder.told(job.attempts);
+            // with 1, everything was built and signed, and a test failed
+            if status.success()
+                || (status.code() == Some(1) && told.as_ref().is_some_and(|t| has(t, "outputs")))
+            {
+                return publish(service, job, folder).await;
+            }
+            let told = told.filter(|t| has(t, "error"));
             let otherwise = || reason(&format!("the build's process ended with {status}"), &[]);
             finish(service, job, State::Failed, Some(told.unwrap_or_else(otherwise))).await;
         }
@@ -224,7 +230,9 @@ async fn publish(service: &Service, job: &Job, folder: &JobFolder) {
     match published.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
         Ok(outputs) => {
             let now = service.micros();
-            let finished = || service.queue.finish(&job.id, State::Done, (None, Some(&outputs)), now);
+            let failed = failed_tests(folder.told(job.attempts).as_ref());
+            let finished =
+                || service.queue.finish(&job.id, State::Done, (failed.as_ref(), Some(&outputs)), now);
             service.until_done(finished).await;
             folder.tidy(job.attempts).ok();
             service.tell("build-done", &job.id, Object::new().with("outputs", outputs.clone()));
@@ -238,7 +246,9 @@ async fn publish(service: &Service, job: &Job, folder: &JobFolder) {
 
 async fn finish(service: &Service, job: &Job, state: State, why: Option<Json>) {
     let now = service.micros();
-    service.until_done(|| service.queue.finish(&job.id, state, (why.as_ref(), None), now)).await;
+    let record = service.folders.job(&job.id).publish_failure(job.attempts).ok().flatten();
+    let finished = || service.queue.finish(&job.id, state, (why.as_ref(), record.as_ref()), now);
+    service.until_done(finished).await;
     service.folders.job(&job.id).tidy(job.attempts).ok();
     let mut details = Object::new();
     let error = why.as_ref().and_then(|w| w.as_object().ok()?.get("error").cloned());
@@ -248,6 +258,15 @@ async fn finish(service: &Service, job: &Job, state: State, why: Option<Json>) {
         &job.id,
         details,
     );
+}
+
+/// Why a build that is done is not as it should be: its tests.
+fn failed_tests(told: Option<&Json>) -> Option<Json> {
+    let outputs = told?.as_object().ok()?.get("outputs")?.as_array().ok()?;
+    let tests = outputs.iter().filter_map(|o| o.as_object().ok()?.get("tests")?.as_array().ok()).flatten();
+    let failed = tests.filter_map(|t| t.as_object().ok()).filter(|t| t.string("result") != Ok("passed"));
+    let names: Vec<&str> = failed.filter_map(|t| t.string("test").ok()).collect();
+    (!names.is_empty()).then(|| reason("it was built, and a test failed", &[("found", &names.join(", "))]))
 }
 
 fn has(told: &Json, key: &str) -> bool {

@@ -15,7 +15,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::{Answer, Peer, Permission, Refusal, Shared, answer, job, only, parameter, who};
-use crate::job::{Job, State as JobState};
+use crate::job::Job;
 use crate::service::Service;
 
 const PIECE: usize = 1 << 16;
@@ -104,10 +104,10 @@ pub(super) async fn output(
 ) -> Answer {
     let who = who(&service, &headers, &peer).await?;
     let job = job(&service, &id, &who, Permission::Read).await?;
-    if job.state != JobState::Done {
+    if job.outputs.is_none() {
         let found = format!("a build that is {}", job.state.name());
         let refusal = Refusal::new(409, "no-outputs", "this build has no outputs");
-        return Err(refusal.wanted("a build that is done").found(&found));
+        return Err(refusal.wanted("a build that is done, or failed with a signed record").found(&found));
     }
     let names = names(&job);
     if !names.contains(&name.as_str()) {

@@ -113,8 +113,20 @@ impl Service<'_> {
     async fn finish(&self, id: &str, out: &Path) -> Result<Exit, Failure> {
         let job = self.follow(id).await?;
         match text(&job, "state").as_str() {
-            "done" => self.fetch(id, &job, out).await,
-            state => Err(ended(id, state, &job)),
+            "done" => {
+                self.fetch(id, &job, out).await?;
+                // it was built, and a test failed
+                Ok(if reason(&job).is_some() { Exit::Found } else { Exit::Clean })
+            }
+            state => {
+                let failure = ended(id, state, &job);
+                match self.fetch_files(id, &job, out).await {
+                    Ok(record) => Err(record
+                        .iter()
+                        .fold(failure, |f, path| f.line("record", &path.display().to_string()))),
+                    Err(_) => Err(failure.line("record", "it could not be fetched")),
+                }
+            }
         }
     }
 
@@ -163,7 +175,7 @@ impl Service<'_> {
     }
 
     /// Fetches the bundles first, then the artifacts: no artifact is ever visible without its provenance.
-    async fn fetch(&self, id: &str, job: &Json, out: &Path) -> Result<Exit, Failure> {
+    async fn fetch_files(&self, id: &str, job: &Json, out: &Path) -> Result<Vec<PathBuf>, Failure> {
         keys::folder(out)?;
         let mut files: Vec<(String, String)> = outputs(job);
         files.sort_by_key(|(name, _)| (!name.ends_with(".sigstore.json"), name.clone()));
@@ -171,12 +183,20 @@ impl Service<'_> {
         for (name, hex) in &files {
             paths.push(self.fetch_one(id, name, hex, out).await?);
         }
+        Ok(paths)
+    }
+
+    async fn fetch(&self, id: &str, job: &Json, out: &Path) -> Result<(), Failure> {
+        let paths = self.fetch_files(id, job, out).await?;
         let human: String = paths.iter().map(|p| format!("{}\n", p.display())).collect();
         self.output.result(&human, || {
             let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
             Object::new().with("id", id).with("files", names).into()
         });
-        Ok(Exit::Clean)
+        if let Some(reason) = reason(job) {
+            self.output.progress(&format!("  {}", reason.string("error").unwrap_or("a test failed")));
+        }
+        Ok(())
     }
 
     async fn fetch_one(&self, id: &str, name: &str, hex: &str, out: &Path) -> Result<PathBuf, Failure> {
@@ -251,6 +271,10 @@ impl Service<'_> {
     }
 }
 
+fn reason(job: &Json) -> Option<&Object> {
+    job.as_object().ok()?.get("reason")?.as_object().ok()
+}
+
 fn text(job: &Json, key: &str) -> String {
     job.as_object().ok().and_then(|o| o.string(key).ok()).unwrap_or_default().to_owned()
 }
@@ -279,7 +303,7 @@ async fn refused(answer: Answer) -> Failure {
 
 /// The build came to another end than was hoped for.
 fn ended(id: &str, state: &str, job: &Json) -> Failure {
-    let reason = job.as_object().ok().and_then(|o| o.get("reason")?.as_object().ok());
+    let reason = reason(job);
     let error = reason.and_then(|r| r.string("error").ok()).unwrap_or("no reason is known");
     let mut failure = Failure::new(error).line("build", &format!("{id} {state}"));
     let lines = reason.and_then(|r| r.get("lines")?.as_array().ok()).unwrap_or_default();
