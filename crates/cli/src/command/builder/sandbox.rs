@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use attest::Json;
-
 use crate::command::build::WorkFolder;
 use crate::command::operator::{Operator, Tiers};
 use crate::failure::{Exit, Failure};
@@ -48,6 +46,6 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .map(line("holds  "))
         .chain(isolation.missing.iter().map(line("missing")))
         .collect();
-    output.result(&format!("{}\n{human}", isolation.tier), || Json::from(isolation.to_json()));
+    output.result(&format!("{}\n{human}", isolation.tier), || isolation.to_json());
     Ok(if isolation.missing.is_empty() { Exit::Clean } else { Exit::Found })
 }
