@@ -55,7 +55,7 @@ impl Run<'_> {
         let seen = self.variation.environment(&environment);
         let sandbox = Sandbox {
             tier: self.orchestrator.tier,
-            root: &stage.root,
+            root: stage.root.path(),
             source: tree,
             inputs: stage.inputs.as_deref(),
             artifacts: None,

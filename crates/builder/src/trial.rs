@@ -75,7 +75,7 @@ impl Bench<'_> {
         let environment = self.plan.environment(&test.action.environment);
         let sandbox = Sandbox {
             tier: self.tier,
-            root: &self.stage.root,
+            root: self.stage.root.path(),
             source: &tree,
             inputs: self.stage.inputs.as_deref(),
             artifacts: Some(artifacts),
