@@ -19,6 +19,17 @@ pub(crate) fn run(root: &Path) -> Outcome {
     if !status.success() {
         return Err("the differential soak failed".to_owned());
     }
+    let kills = std::env::var("PORTCULLIS_KILLS").unwrap_or_else(|_| "200".to_owned());
+    println!("build service: {kills} kills");
+    let status = Command::new("cargo")
+        .args(["test", "--release", "--package", "portcullis", "--test", "kill_service", "--", "--nocapture"])
+        .env("PORTCULLIS_KILLS", kills)
+        .current_dir(root)
+        .status()
+        .map_err(|e| e.to_string())?;
+    if !status.success() {
+        return Err("the build service did not survive being killed".to_owned());
+    }
     let seconds = std::env::var("PORTCULLIS_FUZZ_SECONDS").unwrap_or_else(|_| "60".to_owned());
     crate::run("bash", &["fuzz/smoke.sh", &seconds])
 }

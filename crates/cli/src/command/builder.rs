@@ -14,6 +14,7 @@ use crate::output::Output;
 
 mod init;
 mod lock;
+mod serve;
 mod snapshots;
 
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Write the lock file: the exact files behind the names in a definition
     Lock(lock::Args),
+    Serve(serve::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -59,6 +61,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(args, output),
         Command::Lock(args) => lock::run(args, output),
+        Command::Serve(args) => serve::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Affected(args) => affected::run(args, output),
         Command::Snapshots(args) => snapshots::run(args, output),
