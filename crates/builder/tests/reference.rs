@@ -83,3 +83,19 @@ fn the_limits_are_the_ones_in_force() {
         assert!(action(key, &more).is_none(), "{key}: {more} is too much");
     }
 }
+
+/// `path::test` between backquotes, as in THREATS.md, which `cargo xtask threats` checks in the same way.
+#[test]
+fn the_self_assessment_names_tests_and_files_that_exist() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let page = include_str!("../../../docs/slsa.md");
+    let mut named = 0;
+    for word in page.split('`').skip(1).step_by(2).filter(|w| w.starts_with("crates/")) {
+        let (file, test) = word.split_once("::").unwrap_or((word, ""));
+        let source = std::fs::read_to_string(format!("{root}/{file}")).unwrap_or_default();
+        assert!(!source.is_empty(), "docs/slsa.md names {file}, which is not there");
+        assert!(test.is_empty() || source.contains(&format!("fn {test}(")), "docs/slsa.md names {word}");
+        named += usize::from(!test.is_empty());
+    }
+    assert!(named >= 12, "{named}");
+}
