@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -17,6 +17,10 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("openssl", "openssl"),
+    ("bash", "bash"),
+    ("busybox", "busybox-static"),
+    ("faketime", "faketime"),
+    ("xz", "xz-utils"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
 ];

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attest::provenance::{Dependency, Source};
+use attest::provenance::{Dependency, Isolation, Source};
 use attest::time::Span;
 use attest::{Algorithm, Digest, LoadError, TrustRoot};
 use jiff::Timestamp;
@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::record::{BuildRecord, TestRecord};
 use crate::root::RootError;
 use crate::run::{Finished, Run, records};
-use crate::sandbox::canary::{Bait, CanaryError};
-use crate::sandbox::{SandboxError, Tier, Variation};
+use crate::sandbox::canary::{self, Bait, CanaryError};
+use crate::sandbox::{BuildUser, SandboxError, Tier, Variation};
 use crate::store::{Store, StoreError};
 
 /// What a requester may say: where, which, what. Everything else is in the source.
@@ -283,6 +283,14 @@ impl Orchestrator<'_> {
         let tests = run.test(&outputs, &records, &now, &mut progress)?;
         let outputs = outputs.into_iter().map(|o| o.file).zip(records).collect();
         Ok(Built { outputs, tests, key })
+    }
+
+    /// Tries the sandbox from inside, and says which layers hold.
+    ///
+    /// # Errors
+    /// [`CanaryError`] where one does not, or could not be tried.
+    pub fn canary(&self, work: &Path) -> Result<Isolation, CanaryError> {
+        canary::run(self.tier, self.bait, self.store, work, BuildUser::take().as_ref())
     }
 
     /// What a build would be, as its provenance would say it: nothing of it is fetched or run.

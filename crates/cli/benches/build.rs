@@ -1,9 +1,9 @@
-//! `portcullis verify`, whole build, beside cosign and a build that does nothing: bench/build.py measures.
+//! Builds bare and through the orchestrator, in turns: bench/build.py measures.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark")]
 
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench/build.py");
-    let status = std::build::Command::new("python3")
+    let status = std::process::Command::new("python3")
         .arg(script)
         .arg(env!("CARGO_BIN_EXE_portcullis"))
         .status()

@@ -14,12 +14,15 @@ use crate::output::Output;
 
 mod init;
 mod lock;
+mod sandbox;
 mod serve;
 mod snapshots;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Affected(affected::Args),
+    /// Try whether the sandbox holds on this machine, layer by layer
+    Sandbox(sandbox::Args),
     /// What is kept of earlier builds, and until when; and delete the rest
     Snapshots(snapshots::Args),
     /// Write a build definition and a script for the project that is there
@@ -64,6 +67,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Affected(args) => affected::run(args, output),
+        Command::Sandbox(args) => sandbox::run(args, output),
         Command::Snapshots(args) => snapshots::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),

@@ -24,7 +24,7 @@ pub(crate) struct Operator {
     retention: Span,
     /// The sandbox
     #[arg(long, value_enum, default_value = "bubblewrap", env = "PORTCULLIS_SANDBOX")]
-    sandbox: Sandbox,
+    sandbox: Tiers,
     /// Whom to believe about inputs that are other builds' artifacts
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
@@ -46,7 +46,7 @@ pub(crate) struct Operator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sandbox {
+pub(crate) enum Tiers {
     /// Namespaces of this kernel, and a system call filter
     Bubblewrap,
     /// gVisor's own kernel in user space: stronger, slower
@@ -80,7 +80,7 @@ impl Operator {
             store: Some(store.to_owned()),
             protected: Vec::new(),
             retention: Span::seconds(400 * 86_400),
-            sandbox: Sandbox::Bubblewrap,
+            sandbox: Tiers::Bubblewrap,
             trust_root: None,
             no_cache: false,
             recheck: 0,
@@ -88,6 +88,10 @@ impl Operator {
             hosts: Vec::new(),
             mirrors: Vec::new(),
         }
+    }
+
+    pub(crate) fn of_sandbox(store: Option<&Path>, sandbox: Tiers) -> Self {
+        Self { store: store.map(Path::to_owned), sandbox, ..Self::of_store(Path::new("")) }
     }
 
     pub(crate) fn prepare(&self, secrets: &[PathBuf]) -> Result<Prepared, Failure> {
@@ -111,8 +115,8 @@ impl Operator {
             protected: self.protected.clone(),
             retention: self.retention,
             tier: match self.sandbox {
-                Sandbox::Bubblewrap => Tier::Bubblewrap,
-                Sandbox::Gvisor => Tier::Gvisor,
+                Tiers::Bubblewrap => Tier::Bubblewrap,
+                Tiers::Gvisor => Tier::Gvisor,
             },
             cache,
         })

@@ -1,6 +1,6 @@
 //! `portcullis builder serve`: the build service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -36,13 +36,29 @@ pub(crate) struct Args {
     build_program: Option<PathBuf>,
 }
 
+/// Where nothing else is configured, the service tries the sandbox as every build does.
+fn own_canary(program: &Path, config: &Config) -> Vec<String> {
+    let words = [
+        &*program.to_string_lossy(),
+        "builder",
+        "sandbox",
+        "--store",
+        &*config.store.to_string_lossy(),
+        "--sandbox",
+        config.builds.sandbox.as_deref().unwrap_or("bubblewrap"),
+        "--hidden",
+        &*config.signer.to_string_lossy(),
+    ];
+    words.map(str::to_owned).into()
+}
+
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let Some(file) = &args.config else {
         output.script(EXAMPLE);
         return Ok(Exit::Clean);
     };
     let text = input::text("configuration", file)?;
-    let config = Config::parse(&file.display().to_string(), &text)
+    let mut config = Config::parse(&file.display().to_string(), &text)
         .map_err(|errors| Failure::load("service-configuration-invalid", errors))?;
     if args.check {
         output.progress("the configuration is well formed");
@@ -53,6 +69,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         None => std::env::current_exe()
             .map_err(|e| Failure::new("cannot find this program").line("found", &e.to_string()))?,
     };
+    if config.builds.canary.is_empty() && args.build_program.is_none() {
+        config.builds.canary = own_canary(&program, &config);
+    }
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(Timestamp::UNIX_EPOCH);
     server::serve(config, program, Arc::new(now)).map_err(|e| {
