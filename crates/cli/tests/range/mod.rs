@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attest::Digest;
 
-use super::table::{Attack, Ends};
+pub mod table;
+
+use table::{Attack, Ends};
 use super::tools::{code, expect, path, portcullis_command, stderr, stdout};
 
 pub const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile");
@@ -103,7 +105,7 @@ impl Range {
         let mut text = format!("{}targets:\n", self.toolchain);
         let honest = Attack::new("honest", Ends::Built(&[])).outputs("honest");
         let victim = Attack::new("victim", Ends::Built(&[]));
-        for attack in super::table::ATTACKS.iter().chain([&honest, &victim]) {
+        for attack in table::ATTACKS.iter().chain([&honest, &victim]) {
             let name = attack.name;
             if attack.is_source() {
                 continue;
