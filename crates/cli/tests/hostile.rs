@@ -51,7 +51,7 @@ fn run_all(attacks: &[(&Attack, Ends)], sandbox: &[&str]) {
     let start = Instant::now();
     let range = Range::new();
     let honest = range.build(&HONEST, sandbox);
-    assert_eq!((honest.code, &honest.published[..2]), (0, &["honest".to_owned(), "honest.sigstore.json".to_owned()][..]), "{}", honest.said);
+    assert_eq!((honest.code, honest.published.len()), (0, 2), "{}", honest.said);
     let trusted = range.trusted();
     let (next, is_over, wrong) = (Mutex::new(attacks.iter()), AtomicBool::new(false), Mutex::new(Vec::new()));
     let attack = || {
