@@ -134,7 +134,7 @@ fn has_secret_shape(value: &str) -> bool {
         || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | '/' | ':'));
     let is_token = |word: &str| {
         let is_long = |prefix: &&str| word.strip_prefix(*prefix).is_some_and(|rest| rest.len() >= 16);
-        TOKENS.iter().any(|prefix| is_long(prefix)) || is_aws_key(word) || is_jwt(word)
+        TOKENS.iter().any(is_long) || is_aws_key(word) || is_jwt(word)
     };
     redacted != value || words().any(is_token)
 }

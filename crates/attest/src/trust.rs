@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::note::NoteKey;
 
+pub mod edit;
 mod read;
 mod recall;
 
@@ -69,7 +70,7 @@ impl Role {
 }
 
 /// Somebody or something that signs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The name that policies and messages use.
     pub name: String,
@@ -84,7 +85,7 @@ pub struct Principal {
 }
 
 /// A key and when it counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
     /// The key.
     pub key: PublicKey,
@@ -97,7 +98,7 @@ pub struct TrustedKey {
 }
 
 /// From which point in time a key is revoked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// The point: a signature without a trusted time before it counts as after.
     pub from: Timestamp,
@@ -108,7 +109,7 @@ pub struct Revocation {
 }
 
 /// What a builder may claim.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builder {
     /// The `builder.id`s its key may claim.
     pub ids: Vec<String>,
@@ -121,7 +122,7 @@ pub struct Builder {
 }
 
 /// Builds that are refused although their signatures are good.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recall {
     /// Builder versions.
     pub version: Option<semver::VersionReq>,

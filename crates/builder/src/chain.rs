@@ -83,6 +83,9 @@ impl Chain<'_> {
         if !may_claim {
             return Err(refuse(format!("the key may not claim the builder id {}", provenance.builder_id)));
         }
+        if let Some(recall) = claims.and_then(|b| b.recall_of(provenance)) {
+            return Err(refuse(format!("builds like it are recalled: {}", recall.reason)));
+        }
         Ok(Proven { artifact: input.digest.clone(), bundle: Digest::sha256(&bytes) })
     }
 }

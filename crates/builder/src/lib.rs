@@ -16,9 +16,11 @@ pub mod lock;
 mod locked;
 mod orchestrate;
 mod plan;
+mod rebuild;
 mod record;
 mod road;
 mod root;
+mod run;
 mod sandbox;
 mod sign;
 mod stage;
@@ -36,6 +38,7 @@ pub use lease::{Lease, Swept, sweep};
 pub use lock::{LockError, Resolver};
 pub use locked::{LOCK_FILE, Locked, MAX_INPUTS};
 pub use orchestrate::{BuildError, BuildRequest, Built, Cache, FailedBuild, Orchestrator, Planned, Step};
+pub use rebuild::{Difference, Rebuilt, Variations, explain};
 pub use record::{BUILD_FAILURE, BuildRecord, FailureRecord, TestRecord, one_line};
 pub use road::{Paved, Project, Road, RoadError, SCRIPT_FILE};
 pub use root::RootError;
@@ -43,6 +46,6 @@ pub use sandbox::canary::{Bait, CanaryError, probe};
 pub use sandbox::{SandboxError, Tier};
 pub use sign::{
     DEFAULT_RATE, LOCAL_DEMO, SignError, SignerConfig, harden, request_failure, request_signature,
-    request_test, serve,
+    request_test, request_token, serve,
 };
 pub use store::{Store, StoreError};

@@ -14,7 +14,7 @@ use attest::yaml::{LoadError, Place};
 
 use crate::definition::{Base, BuildDefinition, Input};
 use crate::fetch::Fetcher;
-use crate::locked::{Locked, MAX_INPUTS};
+use crate::locked::{LOCK_FILE, Locked, MAX_INPUTS};
 use crate::store::Store;
 
 pub mod cargo;
@@ -104,7 +104,8 @@ impl Resolver<'_> {
         }
         locked.inputs.sort_by(|a, b| a.name.cmp(&b.name));
         check_names(definition, &locked)?;
-        Ok(locked)
+        // a build reads it strictly: what it would refuse is not written
+        Locked::parse(LOCK_FILE, &locked.to_text()).map_err(LockError::Files)
     }
 
     /// What the definition declares by hand is pinned there already: it is only brought into the store, where it can be.

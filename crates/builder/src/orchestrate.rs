@@ -1,29 +1,27 @@
 //! The story of a build.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attest::provenance::{Dependency, Isolation, Provenance, Source};
+use attest::provenance::{Dependency, Source};
 use attest::time::Span;
 use attest::{Algorithm, Digest, LoadError, TrustRoot};
 use jiff::Timestamp;
 
 use crate::cache::{self, Entry};
-use crate::chain::{Chain, ChainError};
-use crate::collect::{Output, collect};
+use crate::chain::ChainError;
+use crate::collect::Output;
 use crate::definition::DEFINITION_FILE;
 use crate::fetch::Fetcher;
 use crate::git::{GitError, Resolved, Sources};
-use crate::plan::{Plan, platform};
-use crate::record::{BuildRecord, TestRecord, provenance};
+use crate::plan::Plan;
+use crate::record::{BuildRecord, TestRecord};
 use crate::root::RootError;
-use crate::sandbox::canary::{self, Bait, CanaryError};
-use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation};
-use crate::stage::{Stage, check_out, stage};
+use crate::run::{Finished, Run, records};
+use crate::sandbox::canary::{Bait, CanaryError};
+use crate::sandbox::{SandboxError, Tier, Variation};
 use crate::store::{Store, StoreError};
-use crate::trial;
 
 /// What a requester may say: where, which, what. Everything else is in the source.
 #[derive(Clone, Debug)]
@@ -180,6 +178,8 @@ pub enum BuildError {
         /// What came out now.
         built: Digest,
     },
+    /// What would be built again is not what the provenance says was built.
+    NotAsRecorded(Vec<String>),
     /// The work folder failed.
     Io(PathBuf, io::Error),
 }
@@ -226,6 +226,11 @@ impl fmt::Display for BuildError {
                 built.short(),
                 cached.short()
             ),
+            Self::NotAsRecorded(what) => write!(
+                f,
+                "the commit's definition does not give the build that the provenance describes: {}",
+                what.join("; ")
+            ),
             Self::Io(path, e) => write!(f, "{}: {e}", path.display()),
         }
     }
@@ -252,7 +257,16 @@ impl Orchestrator<'_> {
         let plan = Plan::read(&resolved, &request.target)?;
         let key = self.key(&plan, &resolved)?;
         let cached = self.cached(&key, &resolved, request, work)?;
-        let mut run = Run { orchestrator: self, request, resolved: &resolved, plan: &plan, work, user: None };
+        let mut run = Run {
+            orchestrator: self,
+            invocation: &request.invocation,
+            resolved: &resolved,
+            plan: &plan,
+            work,
+            tree: work.join("src"),
+            variation: Variation::default(),
+            user: None,
+        };
         let (outputs, records) = match (cached, self.cache) {
             (Some((outputs, records)), Cache::On) => {
                 progress(Step::Cached);
@@ -296,11 +310,13 @@ impl Orchestrator<'_> {
         resolved: &Resolved,
         request: &BuildRequest,
         work: &Path,
-    ) -> Result<Option<(Vec<Output>, Vec<BuildRecord>)>, BuildError> {
+    ) -> Result<Option<Finished>, BuildError> {
         if self.cache == Cache::Off {
             return Ok(None);
         }
-        let Some(entry) = cache::find(self.store, key) else { return Ok(None) };
+        let Some(entry) = cache::find(self.store, key).filter(|e| !self.is_recalled(e)) else {
+            return Ok(None);
+        };
         let Some(outputs) = cache::take(self.store, &entry, &work.join("cached"))? else { return Ok(None) };
         let mut provenance = entry.provenance;
         provenance.source = Some(self.source(resolved, provenance.finished));
@@ -310,22 +326,22 @@ impl Orchestrator<'_> {
         Ok(Some((outputs, records)))
     }
 
+    /// Whether a builder's recall, as the trust root has it now, covers a build: then it is no answer any more.
+    fn is_recalled(&self, entry: &Entry) -> bool {
+        let mut provenance = entry.provenance.clone();
+        provenance.builder_version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        let builders =
+            self.trust.into_iter().flat_map(TrustRoot::principals).filter_map(|p| p.builder.as_ref());
+        builders.into_iter().any(|b| b.recall_of(&provenance).is_some())
+    }
+
     /// The source with the promise to keep it.
-    fn source(&self, resolved: &Resolved, from: Option<Timestamp>) -> Source {
+    pub(crate) fn source(&self, resolved: &Resolved, from: Option<Timestamp>) -> Source {
         let mut source = resolved.source().clone();
         let until = from.and_then(|t| t.as_second().checked_add(self.retention.as_seconds()));
         source.kept_until = until.and_then(|t| Timestamp::from_second(t).ok());
         source
     }
-}
-
-fn records(outputs: &[Output], provenance: &Provenance) -> Vec<BuildRecord> {
-    let record = |o: &Output| BuildRecord {
-        name: o.name.clone(),
-        digest: o.digest.clone(),
-        provenance: provenance.clone(),
-    };
-    outputs.iter().map(record).collect()
 }
 
 fn compare(before: &[Output], now: &[Output]) -> Result<(), BuildError> {
@@ -334,125 +350,4 @@ fn compare(before: &[Output], now: &[Output]) -> Result<(), BuildError> {
         let (name, cached, built) = (a.name.clone(), a.digest.clone(), b.digest.clone());
         Err(BuildError::NotReproducible { name, cached, built })
     })
-}
-
-/// One build that runs.
-struct Run<'a> {
-    orchestrator: &'a Orchestrator<'a>,
-    request: &'a BuildRequest,
-    resolved: &'a Resolved,
-    plan: &'a Plan,
-    work: &'a Path,
-    user: Option<BuildUser>,
-}
-
-impl Run<'_> {
-    fn build(
-        &mut self,
-        started: Timestamp,
-        now: &impl Fn() -> Timestamp,
-        progress: &mut impl FnMut(Step),
-        log: &Path,
-    ) -> Result<(Vec<Output>, Vec<BuildRecord>), BuildError> {
-        progress(Step::Inputs);
-        let stage = self.stage(started)?;
-        progress(Step::Canary);
-        let isolation = self.canary()?;
-        progress(Step::Run);
-        let action = &self.plan.target.action;
-        let tree = self.work.join("src");
-        check_out(self.resolved, &tree, self.user.as_ref())?;
-        let environment = self.plan.environment(&action.environment);
-        let sandbox = Sandbox {
-            tier: self.orchestrator.tier,
-            root: &stage.root,
-            source: &tree,
-            inputs: stage.inputs.as_deref(),
-            artifacts: None,
-            command: &action.command,
-            environment: &environment,
-            limits: &action.limits,
-            user: self.user.as_ref(),
-            variation: &Variation::default(),
-            log,
-        };
-        sandbox.run().map_err(|e| self.failed(e, log, (started, now())))?;
-        progress(Step::Outputs);
-        let own = self.work.join("outputs");
-        let outputs = collect(&self.plan.target.outputs, &tree, &own, action.limits.disk)?;
-        fs::remove_dir_all(&tree).ok();
-        let times = (started, now());
-        let provenance = self.provenance(&stage, isolation, environment, times);
-        let records = records(&outputs, &provenance);
-        Ok((outputs, records))
-    }
-
-    fn stage(&mut self, now: Timestamp) -> Result<Stage, BuildError> {
-        let chain = Chain { trust: self.orchestrator.trust, now };
-        self.user = BuildUser::take();
-        stage(self.plan, self.orchestrator.store, self.orchestrator.fetcher, chain, self.work)
-    }
-
-    fn canary(&self) -> Result<Isolation, BuildError> {
-        let Orchestrator { tier, bait, store, .. } = *self.orchestrator;
-        canary::run(tier, bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
-    }
-
-    fn failed(&self, e: SandboxError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
-        let log = crate::store::hash_file(log).unwrap_or_else(|_| Digest::sha256(b""));
-        let source = self.resolved.source().clone();
-        BuildError::Sandbox(e, Box::new(FailedBuild { source, log, times }))
-    }
-
-    fn provenance(
-        &self,
-        stage: &Stage,
-        isolation: Isolation,
-        environment: Vec<(String, String)>,
-        times: (Timestamp, Timestamp),
-    ) -> Provenance {
-        let source = self.orchestrator.source(self.resolved, Some(times.1));
-        let mut provenance = provenance(source, &self.plan.name, &self.plan.target.action.command, times);
-        let platform = ("portcullis:platform".to_owned(), platform());
-        provenance.environment = environment.into_iter().chain([platform]).collect();
-        provenance.isolation = Some(isolation);
-        provenance.invocation = Some(self.request.invocation.clone());
-        provenance.dependencies = self.plan.dependencies(&stage.proven);
-        provenance
-    }
-
-    /// Every test on every output: fresh sources, the same sandbox, the artifacts read-only.
-    fn test(
-        &mut self,
-        outputs: &[Output],
-        records: &[BuildRecord],
-        now: &impl Fn() -> Timestamp,
-        progress: &mut impl FnMut(Step),
-    ) -> Result<Vec<TestRecord>, BuildError> {
-        if self.plan.tests.is_empty() {
-            return Ok(Vec::new());
-        }
-        progress(Step::Tests);
-        let isolation = records.first().and_then(|r| r.provenance.isolation.clone());
-        let test_work = self.work.join("tests");
-        fs::create_dir_all(&test_work).map_err(|e| BuildError::Io(test_work.clone(), e))?;
-        let chain = Chain { trust: self.orchestrator.trust, now: now() };
-        if self.user.is_none() {
-            self.user = BuildUser::take();
-        }
-        let Orchestrator { store, fetcher, tier, .. } = *self.orchestrator;
-        let stage = stage(self.plan, store, fetcher, chain, &test_work)?;
-        let bench = trial::Bench {
-            plan: self.plan,
-            resolved: self.resolved,
-            stage: &stage,
-            tier,
-            user: self.user.as_ref(),
-            work: &test_work,
-            outputs,
-            invocation: &self.request.invocation,
-            isolation: isolation.as_ref(),
-        };
-        bench.run_all(now)
-    }
 }

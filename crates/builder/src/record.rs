@@ -67,11 +67,16 @@ impl BuildRecord {
 
     /// The statement that a signer of this id and version signs.
     pub(crate) fn statement(&self, builder_id: &str, version: &str) -> String {
-        let mut provenance = self.provenance.clone();
-        provenance.builder_id = builder_id.to_owned();
-        provenance.builder_version = Some(version.to_owned());
         let digests = DigestSet::from(self.digest.clone());
-        Statement::write(&self.name, &digests, SLSA_V1, provenance.to_slsa_v1())
+        Statement::write(&self.name, &digests, SLSA_V1, self.provenance_of(builder_id, version).to_slsa_v1())
+    }
+
+    /// The provenance with the name of who signs it.
+    pub(crate) fn provenance_of(&self, builder_id: &str, version: &str) -> Provenance {
+        let builder = (builder_id.to_owned(), Some(version.to_owned()));
+        let mut provenance = self.provenance.clone();
+        (provenance.builder_id, provenance.builder_version) = builder;
+        provenance
     }
 }
 

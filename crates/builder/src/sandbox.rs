@@ -77,6 +77,14 @@ pub(crate) struct Clock {
     pub(crate) environment: Vec<(String, String)>,
 }
 
+impl Variation {
+    /// What a command sees of an environment.
+    pub(crate) fn environment(&self, fixed: &[(String, String)]) -> Vec<(String, String)> {
+        let clock = self.clock.iter().flat_map(|c| c.environment.iter());
+        fixed.iter().chain(clock).cloned().collect()
+    }
+}
+
 impl Default for Variation {
     fn default() -> Self {
         Self { user: 1000, host: "build".to_owned(), is_one_cpu: false, clock: None }

@@ -11,10 +11,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use attest::bundle::Bundle;
-use attest::dsse::{Dsse, IN_TOTO};
 use attest::merkle::leaf_hash;
-use attest::{Digest, Json, Object, Signer};
+use attest::{Json, Object, Signer};
 use jiff::Timestamp;
 use tlog::{Files, Log, Receipt, Storage};
 
@@ -23,16 +21,18 @@ mod guard;
 mod ledger;
 mod protocol;
 mod rate;
+mod signature;
 #[cfg(test)]
 mod tests;
 
 pub use guard::harden;
-pub use protocol::{request_failure, request_signature, request_test};
+pub use protocol::{request_failure, request_signature, request_test, request_token};
 
 use check::check_record;
 use ledger::{Entry, Ledger, LedgerError, Step};
 use protocol::Record;
 use rate::Rate;
+use signature::Signature;
 
 /// The builder id that needs no user of its own, and that only a demo's trust root admits.
 pub const LOCAL_DEMO: &str = "https://portcullis.dev/builders/local-demo";
@@ -164,22 +164,19 @@ impl<S: Storage> Desk<'_, S> {
                 self.note(record, Step::Reserved)?
             }
         };
-        let (envelope, position) = match step {
+        let (signature, position) = match step {
             Step::Done { bundle } => return Ok(bundle),
-            Step::Signed { envelope, position } => (self.check_own(envelope)?, position),
+            Step::Signed { signature, position } => (self.check_own(signature)?, position),
             Step::Reserved => {
-                let statement = record.statement(self.builder_id, VERSION);
-                let envelope =
-                    Dsse::sign(IN_TOTO, statement.as_bytes(), &[self.key]).map_err(|e| refused(&e))?;
+                let signature = Signature::make(record, self.builder_id, self.key)?;
                 let position = self.log.size();
-                self.note(record, Step::Signed { envelope: envelope.clone(), position })?;
-                (envelope, position)
+                self.note(record, Step::Signed { signature: signature.clone(), position })?;
+                (signature, position)
             }
         };
-        let digest = Digest::sha256(envelope.to_json().to_string().as_bytes());
-        let body = attest::open::leaf_body(&envelope, &digest, self.key.public());
+        let body = signature.leaf(self.key);
         let receipt = self.log_once(position, &body)?;
-        let bundle = Bundle::write(&envelope, &self.key.public().id(), &[receipt.to_entry(&body)]);
+        let bundle = signature.hand_out(self.key, &receipt, &body);
         self.note(record, Step::Done { bundle: bundle.clone() })?;
         Ok(bundle)
     }
@@ -190,16 +187,15 @@ impl<S: Storage> Desk<'_, S> {
         Ok(entry.step)
     }
 
-    /// An envelope that was signed before a crash is logged under the key that signed it, or not at all.
-    fn check_own(&self, envelope: Dsse) -> Result<Dsse, SignError> {
-        let signature = envelope.signatures.first().map(|s| s.bytes.as_slice()).unwrap_or_default();
-        match self.key.public().verify(&envelope.pae(), signature) {
-            Ok(()) => Ok(envelope),
-            Err(_) => Err(SignError::Refused(
-                "the build was signed under an earlier key and the signer died before it was logged; build again"
-                    .to_owned(),
-            )),
+    /// What was signed before a crash is logged under the key that signed it, or not at all.
+    fn check_own(&self, signature: Signature) -> Result<Signature, SignError> {
+        if signature.is_of(self.key) {
+            return Ok(signature);
         }
+        Err(SignError::Refused(
+            "the build was signed under an earlier key and the signer died before it was logged; build again"
+                .to_owned(),
+        ))
     }
 
     /// The receipt of a leaf, appended unless it is there: a signer that died may have come so far.

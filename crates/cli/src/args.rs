@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, replay, threats, verify,
+    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
+    trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Keygen(keygen::Args),
     /// Build one target of a git commit verifiably: the artifact and its signed provenance
     Build(build::Args),
+    /// Build again what provenance describes, with things made different on purpose, and compare bit for bit
+    Rebuild(rebuild::Args),
     /// Parts of the build service
     #[command(subcommand)]
     Builder(builder::Command),
@@ -68,6 +71,9 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Which threats the policies mitigate, by which rule, and which not
     Threats(threats::Args),
+    /// Change who may say what: checked, shown as a difference, written for review
+    #[command(subcommand)]
+    TrustRoot(trust_root::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

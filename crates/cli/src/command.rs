@@ -13,9 +13,11 @@ pub(crate) mod manual;
 pub(crate) mod open;
 pub(crate) mod operator;
 pub(crate) mod policy;
+pub(crate) mod rebuild;
 pub(crate) mod replay;
 pub(crate) mod signer;
 pub(crate) mod threats;
+pub(crate) mod trust_root;
 pub(crate) mod verify;
 
 use crate::args::Command;
@@ -28,6 +30,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),
+        Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
         Command::Open(args) => open::run(&args, output),
@@ -35,6 +38,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
+        Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

@@ -75,6 +75,16 @@ pub(crate) enum Opened {
 }
 
 impl Trust {
+    /// A trust root that was read already.
+    pub(crate) fn of_root(root: TrustRoot, at: Timestamp) -> Trusted {
+        Trusted { root, at, is_key: false }
+    }
+
+    /// One key alone.
+    pub(crate) fn of_key(key: &Path, at: Timestamp) -> Result<Trusted, Failure> {
+        Ok(Trusted { root: root_of_key(key)?, at, is_key: true })
+    }
+
     pub(crate) fn read(&self) -> Result<Trusted, Failure> {
         if self.certificate_identity.is_some()
             || self.certificate_oidc_issuer.is_some()

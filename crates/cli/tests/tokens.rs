@@ -3,9 +3,11 @@
 mod tools;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use attest::Digest;
+use builder::{FailureRecord, request_failure};
 use tools::{code, expect, part, path, portcullis_command, stderr, stdout};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -169,4 +171,65 @@ fn what_cannot_be_opened_says_why_and_repeats_no_secret() {
     // the id says which twin
     let twin = token.uri("twin").replace("object=twin", "object=twin;id=%03");
     assert_eq!(code(&token.attest(&twin, "twin.json", &[])), 0);
+}
+
+/// A production signer whose key is in a token: its own user, and a PIN file that only this user reads.
+#[test]
+fn a_signer_with_its_key_in_a_token_signs_under_its_own_user_only() {
+    let Some(token) = Token::new() else { return };
+    if !Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n") {
+        eprintln!("\n*** SKIPPED: only root can start a signer as another user ***\n");
+        return;
+    }
+    token.make_key("EC:prime256v1", "builder", "01");
+    let public = token.public("builder");
+    fs::copy(env!("CARGO_BIN_EXE_portcullis"), token.at("portcullis")).unwrap();
+    let owned = Command::new("chown").args(["-R", "12345:12345", path(token.dir.path())]).status().unwrap();
+    assert!(owned.success());
+    let signer = || {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=12345", "--regid=12345", "--clear-groups", "--", &token.at("portcullis")])
+            .args(["builder", "signer", "--builder-id", "https://ci.example/official", "--requests", "1"])
+            .args(["--socket", &token.at("s"), "--key", &token.uri("builder"), "--allow-uid", "0"])
+            .args(["--log", &token.at("log"), "--log-key", &token.at("log.key")])
+            .env("SOFTHSM2_CONF", token.at("softhsm2.conf"));
+        command
+    };
+    let mode = |mode| {
+        fs::set_permissions(token.at("pin"), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    mode(0o644);
+    let refused = signer().output().unwrap();
+    assert!(
+        stderr(&refused).contains("the file with its key or PIN can be read by others"),
+        "{}",
+        stderr(&refused)
+    );
+    mode(0o600);
+    let mut child = signer().spawn().unwrap();
+    let socket = token.dir.path().join("s");
+    for _ in 0..1000 {
+        if socket.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let commit = format!("gitCommit:{}", "a".repeat(40));
+    let record = FailureRecord {
+        repository: "https://github.com/acme/shop".to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        target: "shop".to_owned(),
+        commit: Digest::parse(&commit).unwrap(),
+        reason: "exit status 2".to_owned(),
+        log: Digest::sha256(b"the log"),
+        started: "2026-01-01T08:00:00Z".parse().unwrap(),
+        finished: "2026-01-01T08:30:00Z".parse().unwrap(),
+        invocation: "run-00001".to_owned(),
+    };
+    let bundle = request_failure(Path::new(&socket), &record).unwrap();
+    assert!(child.wait().unwrap().success());
+    fs::write(token.at("failed.json"), bundle.to_string()).unwrap();
+    let text = expect(0, &["open", &token.at("failed.json"), &commit, "--key", &public]);
+    assert!(text.contains("https://portcullis.dev/build-failure/v1"), "{text}");
 }

@@ -52,8 +52,11 @@ struct Entry {
 /// The files that the central directory lists.
 fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let lowest = bytes.len().saturating_sub(22 + usize::from(u16::MAX));
-    let end =
-        (lowest..bytes.len()).rev().find(|at| u32_at(bytes, *at) == Some(END)).ok_or("it has no end")?;
+    let is_end = |at: &usize| {
+        let comment = u16_at(bytes, at + 20).map(usize::from);
+        u32_at(bytes, *at) == Some(END) && comment.is_some_and(|length| at + 22 + length == bytes.len())
+    };
+    let end = (lowest..bytes.len()).rev().find(is_end).ok_or("it has no end")?;
     let count = u16_at(bytes, end + 10).ok_or("its end is cut off")?;
     let mut at = size(u32_at(bytes, end + 16))?;
     let mut entries = Vec::new();
@@ -115,4 +118,100 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
     bytes.try_into().ok().map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// A zip archive of files: name, content, whether compressed.
+    fn zip(files: &[(&str, &[u8], bool)]) -> Vec<u8> {
+        let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+        for (name, content, is_deflated) in files {
+            let mut packed = content.to_vec();
+            if *is_deflated {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+                encoder.write_all(content).unwrap();
+                packed = encoder.finish().unwrap();
+            }
+            let method = if *is_deflated { 8_u16 } else { 0 };
+            let mut common = Vec::new();
+            common.extend([20, 0, 0, 0]);
+            common.extend(method.to_le_bytes());
+            common.extend([0; 8]);
+            common.extend(u32::try_from(packed.len()).unwrap().to_le_bytes());
+            common.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+            common.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+            common.extend([0, 0]);
+            let at = u32::try_from(bytes.len()).unwrap();
+            bytes.extend(LOCAL.to_le_bytes());
+            bytes.extend(&common);
+            bytes.extend(name.as_bytes());
+            bytes.extend(&packed);
+            directory.extend(ENTRY.to_le_bytes());
+            directory.extend([20, 0]);
+            directory.extend(&common);
+            directory.extend([0; 10]);
+            directory.extend(at.to_le_bytes());
+            directory.extend(name.as_bytes());
+        }
+        let (at, count) = (u32::try_from(bytes.len()).unwrap(), u16::try_from(files.len()).unwrap());
+        bytes.extend(&directory);
+        bytes.extend(END.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(u32::try_from(directory.len()).unwrap().to_le_bytes());
+        bytes.extend(at.to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_module_file_hashes_as_go_says() {
+        let text = b"module \"rsc.io/quote\"\n\nrequire \"rsc.io/sampler\" v1.3.0\n";
+        // rsc.io/quote v1.5.2/go.mod in the go.sum of everybody who uses it
+        assert_eq!(of_mod(text), "h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0=");
+    }
+
+    #[test]
+    fn an_archive_hashes_by_its_files_alone() {
+        let (a, b) = (("m@v1/a.go", b"package a\n".as_slice()), ("m@v1/b.go", [b'x'; 9000].as_slice()));
+        let list =
+            format!("{}  {}\n{}  {}\n", Digest::sha256(a.1).hex(), a.0, Digest::sha256(b.1).hex(), b.0);
+        let wanted = format!("h1:{}", STANDARD.encode(Digest::sha256(list.as_bytes()).bytes()));
+        assert_eq!(of_zip(&zip(&[(a.0, a.1, true), (b.0, b.1, true)])).unwrap(), wanted);
+        let other = zip(&[("m@v1/", b"", false), (b.0, b.1, false), (a.0, a.1, false)]);
+        assert_eq!(of_zip(&other).unwrap(), wanted, "order, compression and folders do not count");
+        assert_ne!(of_zip(&zip(&[(a.0, b"package b\n", true), (b.0, b.1, true)])).unwrap(), wanted);
+        assert_ne!(
+            of_zip(&zip(&[("m@v1/c.go", a.1, true), (b.0, b.1, true)])).unwrap(),
+            wanted,
+            "names count"
+        );
+    }
+
+    #[test]
+    fn what_go_would_not_have_packed_is_refused() {
+        let good = zip(&[("a", b"text", false)]);
+        let changed = |at: usize, to: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = to;
+            of_zip(&bytes).unwrap_err()
+        };
+        let entry = 30 + 1 + 4;
+        assert!(changed(entry, 0).contains("directory is broken"));
+        assert!(changed(entry + 10, 9).contains("no file that Go would have packed"), "another compression");
+        assert!(changed(0, 0).contains("a is broken"), "no local header");
+        assert!(changed(entry + 20, 200).contains("a is broken"), "longer than the file");
+        assert!(changed(entry + 10, 8).contains("a: "), "stored, and called compressed");
+        assert!(of_zip(b"no archive").unwrap_err().contains("no end"));
+        assert!(of_zip(&zip(&[("a", b"x", false), ("a", b"y", false)])).unwrap_err().contains("two files"));
+        assert!(of_zip(&zip(&[("a\nb", b"x", false)])).unwrap_err().contains("no file that Go"));
+        for cut in 0..good.len() {
+            assert!(of_zip(good.get(..cut).unwrap()).is_err(), "cut at {cut}");
+        }
+    }
 }

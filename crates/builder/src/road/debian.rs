@@ -5,7 +5,7 @@ use super::{Definition, Paved, Project, RoadError, error, is_plain};
 const SCRIPT: &str = include_str!("debian.sh");
 /// What every Debian build may take for granted, and what builds it. What `debian/control` asks for beside is resolved
 /// by `portcullis builder lock`.
-const PACKAGES: [&str; 22] = [
+const PACKAGES: [&str; 23] = [
     "base-files",
     "bash",
     "bsdutils",
@@ -16,6 +16,7 @@ const PACKAGES: [&str; 22] = [
     "debianutils",
     "diffutils",
     "dpkg",
+    "fakeroot",
     "findutils",
     "grep",
     "gzip",
@@ -30,13 +31,15 @@ const PACKAGES: [&str; 22] = [
     "xz-utils",
 ];
 /// What maintainer scripts and alternatives would have linked.
-const LINKS: [(&str, &str); 7] = [
+const LINKS: [(&str, &str); 9] = [
     ("etc/dpkg/origins/default", "debian"),
     ("usr/bin/aclocal", "aclocal-1.16"),
     ("usr/bin/automake", "automake-1.16"),
     ("usr/bin/awk", "mawk"),
     ("usr/bin/c++", "g++"),
     ("usr/bin/cc", "gcc"),
+    ("usr/bin/faked", "faked-sysv"),
+    ("usr/bin/fakeroot", "fakeroot-sysv"),
     ("usr/bin/which", "which.debianutils"),
 ];
 const FROM_REPOSITORY: &str = "cp -r /build/src /tmp/work/source";

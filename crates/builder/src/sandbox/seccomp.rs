@@ -201,6 +201,6 @@ mod tests {
         sorted.dedup();
         assert_eq!(sorted.len(), allowed.len(), "a call stands twice");
         let program = program().unwrap();
-        assert!(program.len() % 8 == 0 && program.len() / 8 < 4096, "{}", program.len() / 8);
+        assert!(program.len().is_multiple_of(8) && program.len() / 8 < 4096, "{}", program.len() / 8);
     }
 }

@@ -76,7 +76,7 @@ impl fmt::Display for Unfit {
 /// [`Unfit`], the first thing that is missing.
 pub(crate) fn check_record(record: &Record, now: Timestamp, is_demo: bool) -> Result<(), Unfit> {
     match record {
-        Record::Build(record) => {
+        Record::Build(record) | Record::Token(record) => {
             check_build(record, now)?;
             check_layers(record.provenance.isolation.as_ref(), is_demo)
         }

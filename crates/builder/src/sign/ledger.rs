@@ -5,7 +5,7 @@
 //!
 //! 1. *reserved*: this record, and no other, may be signed for this output of this build. Before it, the key was not
 //!    used. From here on every other record is refused, whether the key was used or not.
-//! 2. *signed*: the envelope, before anybody sees it. A signer that died in between signs again, the same statement;
+//! 2. *signed*: the signature, before anybody sees it. A signer that died in between signs again, the same statement;
 //!    the first signature died with it. From here on the key is not used again: the same signature is logged.
 //! 3. the log has the signature. A signer that died after that finds it there, from the position noted in step 2 on.
 //! 4. *done*: the bundle, before it is handed out. From here on the same record gives the same bytes.
@@ -13,9 +13,10 @@
 use std::fmt;
 use std::io;
 
-use attest::dsse::Dsse;
 use attest::{Digest, Json, Object};
 use tlog::Storage;
+
+use super::signature::Signature;
 
 /// What was signed, in a store that survives a power cut.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Reserved,
-    Signed { envelope: Dsse, position: u64 },
+    Signed { signature: Signature, position: u64 },
     Done { bundle: Json },
 }
 
@@ -139,8 +140,8 @@ impl Entry {
         let entry = Object::new().with("record", self.record.to_string());
         match &self.step {
             Step::Reserved => entry,
-            Step::Signed { envelope, position } => {
-                entry.with("envelope", envelope.to_json()).with("position", position.to_string())
+            Step::Signed { signature, position } => {
+                entry.with("signature", signature.to_json()).with("position", position.to_string())
             }
             Step::Done { bundle } => {
                 let digest = Digest::sha256(bundle.to_string().as_bytes()).to_string();
@@ -152,14 +153,14 @@ impl Entry {
     fn read(json: &Json) -> Option<Self> {
         let object = json.as_object().ok()?;
         let record = Digest::parse(object.string("record").ok()?).ok()?;
-        let step = match (object.get("bundle"), object.get("envelope")) {
+        let step = match (object.get("bundle"), object.get("signature")) {
             (Some(bundle), None) => {
                 let digest = Digest::sha256(bundle.to_string().as_bytes()).to_string();
                 let is_whole = object.string("digest").ok()? == digest;
                 is_whole.then(|| Step::Done { bundle: bundle.clone() })?
             }
-            (None, Some(envelope)) => Step::Signed {
-                envelope: Dsse::read(envelope.as_object().ok()?).ok()?,
+            (None, Some(signature)) => Step::Signed {
+                signature: Signature::read(signature)?,
                 position: object.string("position").ok()?.parse().ok()?,
             },
             (None, None) => Step::Reserved,

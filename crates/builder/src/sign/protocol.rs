@@ -1,6 +1,6 @@
 //! How one asks a signer: one line of JSON each way over a Unix socket.
 //!
-//! `{"kind":"build","record":{…}}`, or `test`, or `failure`; the answer is `{"bundle":{…}}` or
+//! `{"kind":"build","record":{…}}`, or `token`, `test`, `failure`; the answer is `{"bundle":{…}}` or
 //! `{"error":"…"}`.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -22,10 +22,12 @@ const MAX_RECORD: usize = 4 << 20;
 pub(crate) enum Record {
     /// An output of a build that succeeded.
     Build(Box<BuildRecord>),
+    /// The same as a token: the chapter's form.
+    Token(Box<BuildRecord>),
     /// A test's result.
     Test(Box<TestRecord>),
     /// A build that failed.
-    Failure(FailureRecord),
+    Failure(Box<FailureRecord>),
 }
 
 impl Record {
@@ -38,9 +40,10 @@ impl Record {
         let record = Json::from(object.object("record")?.clone());
         match object.string("kind")? {
             "build" => BuildRecord::read(&record).map(|r| Self::Build(Box::new(r))),
+            "token" => BuildRecord::read(&record).map(|r| Self::Token(Box::new(r))),
             "test" => TestRecord::read(&record).map(|r| Self::Test(Box::new(r))),
-            "failure" => FailureRecord::read(&record).map(Self::Failure),
-            other => return Err(ShapeError::new("kind", "build, test or failure", other)),
+            "failure" => FailureRecord::read(&record).map(|r| Self::Failure(Box::new(r))),
+            other => return Err(ShapeError::new("kind", "build, token, test or failure", other)),
         }
         .map_err(|e| e.within("record"))
     }
@@ -48,6 +51,7 @@ impl Record {
     fn to_json(&self) -> Json {
         let (kind, record) = match self {
             Self::Build(record) => ("build", record.to_json()),
+            Self::Token(record) => ("token", record.to_json()),
             Self::Test(record) => ("test", record.to_json()),
             Self::Failure(record) => ("failure", record.to_json()),
         };
@@ -66,6 +70,10 @@ impl Record {
                 invocation: record.provenance.invocation.clone().unwrap_or_default(),
                 output: Some(record.name.clone()),
             },
+            Self::Token(record) => Slot {
+                invocation: record.provenance.invocation.clone().unwrap_or_default(),
+                output: Some(format!("{}/", record.name)),
+            },
             Self::Test(record) => Slot {
                 invocation: record.invocation.clone(),
                 // no file has such a name: a test cannot take an output's place
@@ -78,7 +86,7 @@ impl Record {
     /// The statement that is signed.
     pub(crate) fn statement(&self, builder_id: &str, version: &str) -> String {
         match self {
-            Self::Build(record) => record.statement(builder_id, version),
+            Self::Build(record) | Self::Token(record) => record.statement(builder_id, version),
             Self::Test(record) => record.statement(builder_id, version),
             Self::Failure(record) => record.statement(builder_id, version),
         }
@@ -113,6 +121,15 @@ pub fn request_signature(socket: &Path, record: &BuildRecord) -> Result<Json, Si
     ask(socket, &Record::Build(Box::new(record.clone())))
 }
 
+/// Asks the signer at a socket for the same record as a token: the chapter's JWT.
+///
+/// # Errors
+/// [`SignError`] with what the signer said.
+pub fn request_token(socket: &Path, record: &BuildRecord) -> Result<String, SignError> {
+    let answer = ask(socket, &Record::Token(Box::new(record.clone())))?;
+    answer.as_str().map(str::to_owned).or(Err(SignError::Answer))
+}
+
 /// Asks the signer at a socket for the bundle of a test's result.
 ///
 /// # Errors
@@ -126,7 +143,7 @@ pub fn request_test(socket: &Path, record: &TestRecord) -> Result<Json, SignErro
 /// # Errors
 /// [`SignError`] with what the signer said.
 pub fn request_failure(socket: &Path, record: &FailureRecord) -> Result<Json, SignError> {
-    ask(socket, &Record::Failure(record.clone()))
+    ask(socket, &Record::Failure(Box::new(record.clone())))
 }
 
 fn ask(socket: &Path, record: &Record) -> Result<Json, SignError> {

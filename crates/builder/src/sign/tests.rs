@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
-use attest::bundle::Content;
+use attest::bundle::{Bundle, Content};
+use attest::dsse::Dsse;
 use attest::secret::SignError as KeyError;
-use attest::{PublicKey, Scheme, SecretKey, Statement};
+use attest::{Digest, PublicKey, Scheme, SecretKey, Statement};
 
 use super::*;
 use crate::record::{BuildRecord, FailureRecord};
+
+type Edit<'a> = &'a dyn Fn(&mut BuildRecord);
 
 const ORIGIN: &str = "builds.example/log";
 
@@ -129,7 +132,7 @@ fn build(invocation: &str, name: &str, content: &[u8]) -> Record {
 }
 
 fn failure(invocation: &str, reason: &str) -> Record {
-    Record::Failure(FailureRecord {
+    Record::Failure(Box::new(FailureRecord {
         repository: "https://github.com/acme/shop".to_owned(),
         reference: "refs/heads/main".to_owned(),
         target: "shop".to_owned(),
@@ -139,7 +142,7 @@ fn failure(invocation: &str, reason: &str) -> Record {
         started: "2026-11-22T08:00:00Z".parse().unwrap(),
         finished: "2026-11-22T08:30:00Z".parse().unwrap(),
         invocation: invocation.to_owned(),
-    })
+    }))
 }
 
 fn why(result: &Result<Json, SignError>) -> String {
@@ -168,6 +171,27 @@ fn the_same_record_gives_the_same_bytes_in_every_life_and_uses_the_key_once() {
     let dsse = check(first[0].as_ref().unwrap(), &machine.key);
     let statement = Statement::parse(&dsse.payload).unwrap();
     assert_eq!(statement.subjects[0].digests.first(), Some(Digest::sha256(b"one")));
+}
+
+#[test]
+fn a_token_is_the_same_record_signed_once_and_logged() {
+    let machine = Machine::new();
+    let record = build("run-0001", "shop", b"one");
+    let Record::Build(inner) = &record else { panic!() };
+    let token = Record::Token(inner.clone());
+    let other = match build("run-0001", "shop", b"two") {
+        Record::Build(other) => Record::Token(other),
+        _ => panic!(),
+    };
+    let first = machine.ask(&[&record, &token, &token, &other]);
+    let later = machine.ask(&[&token]);
+    let text = |r: &Result<Json, SignError>| r.as_ref().unwrap().as_str().unwrap().to_owned();
+    assert_eq!((text(&first[1]), text(&first[1])), (text(&first[2]), text(&later[0])), "in every life");
+    assert!(why(&first[3]).contains("already signed with other content"));
+    assert_eq!((machine.key.signed.borrow().len(), machine.log_size()), (2, 2), "an envelope and a token");
+    let jws = attest::jwt::Jws::parse(&text(&first[1])).unwrap();
+    assert!(jws.verify(machine.key.public()).is_some());
+    assert_eq!(jws.kind(), Some("provenance+jwt"));
 }
 
 #[test]
@@ -311,7 +335,7 @@ fn what_a_record_must_hold_to_be_signed() {
         assert!(machine.disk.files.borrow().keys().all(|k| !k.starts_with("signed/")), "nothing is noted");
         text
     };
-    let cases: [(&dyn Fn(&mut BuildRecord), &str); 19] = [
+    let cases: [(Edit<'_>, &str); 19] = [
         (&|r| r.provenance.invocation = None, "no invocation id"),
         (&|r| r.provenance.invocation = Some("short".to_owned()), "no invocation id"),
         (&|r| r.provenance.invocation = Some("with a blank".to_owned()), "no invocation id"),

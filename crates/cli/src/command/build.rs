@@ -1,7 +1,5 @@
 //! `portcullis build SOURCE`: a verifiable build of a git commit.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::claims::TestOutcome;
@@ -15,11 +13,13 @@ use crate::keys;
 use crate::output::Output;
 
 mod like;
-mod publish;
-mod signing;
+pub(crate) mod publish;
+pub(crate) mod signing;
+mod work_folder;
 
 pub(crate) use publish::Published;
 use signing::Desk;
+pub(crate) use work_folder::WorkFolder;
 
 /// Build one target of a git commit verifiably
 #[derive(Clone, Debug, clap::Args)]
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// The name of this run, that nobody can guess or use twice; made up without
     #[arg(long, value_name = "ID")]
     invocation: Option<String>,
+    /// Also write ARTIFACT.provenance.jwt, the same record as a token
+    #[arg(long)]
+    jwt: bool,
     /// Write what the command prints to this file while it runs
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -62,7 +65,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
-    desk: signing::Args,
+    desk: signing::Signing,
 }
 
 impl Args {
@@ -75,10 +78,11 @@ impl Args {
             out: out.to_owned(),
             like: None,
             invocation: None,
+            jwt: false,
             log: None,
             until_input_closes: false,
             operator: Operator::of_store(store),
-            desk: signing::Args::of_state(state),
+            desk: signing::Signing::of_state(state),
         }
     }
 }
@@ -98,6 +102,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// The service that started us holds the other end: it is closed by its death too, however it dies.
+#[allow(clippy::disallowed_methods, reason = "main is waiting for a build, which ends with this process")]
 fn end_with_input() {
     std::thread::spawn(|| {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
@@ -117,7 +122,7 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
     keys::folder(&args.out)?;
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let work = work_folder()?;
+    let work = WorkFolder::make()?;
     let operator = args.operator.prepare(&args.desk.secrets())?;
     let orchestrator = operator.orchestrator();
     if let Some(bundle) = &args.like {
@@ -140,19 +145,19 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
 }
 
 fn sign_and_publish(args: &Args, work: &Path, built: &Built) -> Result<Vec<Published>, Failure> {
-    let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len())?;
+    let tokens = if args.jwt { built.outputs.len() } else { 0 };
+    let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len() + tokens)?;
     let mut made = Vec::new();
     for (file, record) in &built.outputs {
         let bundle = desk.sign(record)?;
         let tests = built.tests.iter().filter(|t| t.artifact == record.name);
         let tests = tests.map(|t| Ok((t, desk.sign_test(t)?))).collect::<Result<Vec<_>, Failure>>()?;
-        made.push((file, record, bundle, tests));
+        let token = args.jwt.then(|| desk.sign_token(record)).transpose()?;
+        made.push((file, publish::Signed { record, bundle, token, tests }));
     }
     desk.close();
     // nothing is visible before everything is signed
-    made.into_iter()
-        .map(|(file, record, bundle, tests)| publish::publish(&args.out, file, record, &bundle, &tests))
-        .collect()
+    made.into_iter().map(|(file, signed)| publish::publish(&args.out, file, &signed)).collect()
 }
 
 fn words(step: Step) -> &'static str {
@@ -174,14 +179,6 @@ fn repository(source: &str) -> Result<String, Failure> {
         return Ok(format!("file://{}", real.display()));
     }
     Ok(source.to_owned())
-}
-
-/// A folder for one build that the sandbox's user can enter but not list.
-pub(crate) fn work_folder() -> Result<tempfile::TempDir, Failure> {
-    let failed = |e| Failure::io("make a work folder in", &std::env::temp_dir(), &e);
-    let dir = tempfile::Builder::new().prefix("portcullis-build-").tempdir().map_err(failed)?;
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).map_err(failed)?;
-    Ok(dir)
 }
 
 /// A command that failed leaves a signed record: what happened is known later, and is no provenance.

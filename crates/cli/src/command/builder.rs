@@ -14,10 +14,13 @@ use crate::output::Output;
 
 mod init;
 mod lock;
+mod snapshots;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Affected(affected::Args),
+    /// What is kept of earlier builds, and until when; and delete the rest
+    Snapshots(snapshots::Args),
     /// Write a build definition and a script for the project that is there
     Init(init::Args),
     /// Write the lock file: the exact files behind the names in a definition
@@ -46,6 +49,9 @@ pub(crate) enum Command {
         /// The store
         #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
         store: Option<PathBuf>,
+        /// Its provenance, for builds that demand it with `built-by`
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
 }
 
@@ -55,9 +61,10 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Affected(args) => affected::run(args, output),
+        Command::Snapshots(args) => snapshots::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),
-        Command::Put { file, store } => put(file, store.as_deref(), output),
+        Command::Put { file, store, bundle } => put(file, store.as_deref(), bundle.as_deref(), output),
     }
 }
 
@@ -80,14 +87,20 @@ fn canary(told: &str, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn put(file: &Path, store: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
+fn put(file: &Path, store: Option<&Path>, bundle: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
     let store = match store {
         Some(dir) => dir.to_owned(),
         None => keys::home(".cache/portcullis/store")?,
     };
-    let digest = Store::new(&store)
-        .put(file)
-        .map_err(|e| Failure::new("the file cannot be put into the store").line("found", &e.to_string()))?;
+    let store = Store::new(&store);
+    let failed = |e: builder::StoreError| {
+        Failure::new("the file cannot be put into the store").line("found", &e.to_string())
+    };
+    let digest = store.put(file).map_err(failed)?;
+    if let Some(bundle) = bundle {
+        // who takes it proves it then, under the trust root of that day
+        store.keep_bundle(&digest, &crate::input::read("bundle", bundle, 4 << 20)?).map_err(failed)?;
+    }
     output.result(&format!("{}  {}\n", digest.hex(), file.display()), || {
         Json::from(Object::new().with("sha256", digest.hex()))
     });

@@ -57,7 +57,7 @@ fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "wanted a span of time, as in 400d".to_owned())
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(from, to)| !from.is_empty() && !to.is_empty());
     pair.map(|(from, to)| (from.to_owned(), to.to_owned())).ok_or_else(|| "wanted FROM=TO".to_owned())
 }

@@ -59,14 +59,17 @@ impl Published {
     }
 }
 
+/// What is said of one output.
+pub(crate) struct Signed<'a> {
+    pub(crate) record: &'a BuildRecord,
+    pub(crate) bundle: Json,
+    pub(crate) token: Option<String>,
+    pub(crate) tests: Vec<(&'a TestRecord, Json)>,
+}
+
 /// The bundles first, then the artifact: no artifact is ever visible without its provenance.
-pub(super) fn publish(
-    out: &Path,
-    file: &Path,
-    record: &BuildRecord,
-    bundle: &Json,
-    tests: &[(&TestRecord, Json)],
-) -> Result<Published, Failure> {
+pub(crate) fn publish(out: &Path, file: &Path, signed: &Signed<'_>) -> Result<Published, Failure> {
+    let Signed { record, bundle, token, tests } = signed;
     let artifact = out.join(&record.name);
     let text = format!("{bundle}\n");
     let bundle_path = out.join(format!("{}.sigstore.json", record.name));
@@ -74,6 +77,12 @@ pub(super) fn publish(
     let failed = |e| Failure::io("write", &artifact, &e);
     let copied = fs::copy(file, &temporary).and_then(|_| fs::File::open(&temporary)?.sync_all());
     let written = copied.map_err(failed).and_then(|()| keys::write(&bundle_path, &text));
+    let written = written.and_then(|()| match token {
+        Some(token) => {
+            keys::write(&out.join(format!("{}.provenance.jwt", record.name)), &format!("{token}\n"))
+        }
+        None => Ok(()),
+    });
     let tests = written.and_then(|()| {
         tests.iter().map(|(t, bundle)| publish_test(out, t, bundle)).collect::<Result<Vec<_>, _>>()
     });
@@ -99,6 +108,13 @@ fn publish_test(out: &Path, record: &TestRecord, bundle: &Json) -> Result<Publis
         test: record.test.clone(),
         failed: record.failed.clone(),
     })
+}
+
+/// A rebuilder's provenance, beside no artifact: it is about the one that was shipped.
+pub(crate) fn publish_vote(out: &Path, name: &str, bundle: &Json) -> Result<PathBuf, Failure> {
+    let path = out.join(format!("{name}.rebuild.sigstore.json"));
+    keys::write(&path, &format!("{bundle}\n"))?;
+    Ok(path)
 }
 
 /// The record of a failure, under a name that no artifact has.

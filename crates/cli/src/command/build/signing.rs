@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 use attest::Json;
 use builder::{
     BuildRecord, FailureRecord, LOCAL_DEMO, SignError, TestRecord, request_failure, request_signature,
-    request_test,
+    request_test, request_token,
 };
 
 use crate::failure::Failure;
 use crate::keys;
 
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Signing {
     /// The socket of the signer
     #[arg(long, value_name = "SOCKET")]
     signer: Option<PathBuf>,
-    /// Sign with this key file as local-demo
-    #[arg(long, value_name = "FILE", conflicts_with = "signer")]
+    /// Sign with this key, a file or a pkcs11: URI, as local-demo
+    #[arg(long, value_name = "KEY", conflicts_with = "signer")]
     key: Option<PathBuf>,
     /// Where the local builder keeps its key and its log of signatures
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STATE")]
     state: Option<PathBuf>,
 }
 
-impl Args {
+impl Signing {
     pub(crate) fn of_state(state: &Path) -> Self {
         Self { signer: None, key: None, state: Some(state.to_owned()) }
     }
@@ -43,14 +43,14 @@ impl Args {
 }
 
 /// Where records are taken to be signed.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     socket: PathBuf,
     child: Option<Child>,
 }
 
 impl Desk {
     /// The signer that was named, or one started for so many requests.
-    pub(super) fn open(args: &Args, work: &Path, requests: usize) -> Result<Self, Failure> {
+    pub(crate) fn open(args: &Signing, work: &Path, requests: usize) -> Result<Self, Failure> {
         match &args.signer {
             Some(socket) => Ok(Self { socket: socket.clone(), child: None }),
             None => {
@@ -61,20 +61,24 @@ impl Desk {
         }
     }
 
-    pub(super) fn sign(&self, record: &BuildRecord) -> Result<Json, Failure> {
+    pub(crate) fn sign(&self, record: &BuildRecord) -> Result<Json, Failure> {
         request_signature(&self.socket, record).map_err(refused)
     }
 
-    pub(super) fn sign_test(&self, record: &TestRecord) -> Result<Json, Failure> {
+    pub(crate) fn sign_token(&self, record: &BuildRecord) -> Result<String, Failure> {
+        request_token(&self.socket, record).map_err(refused)
+    }
+
+    pub(crate) fn sign_test(&self, record: &TestRecord) -> Result<Json, Failure> {
         request_test(&self.socket, record).map_err(refused)
     }
 
-    pub(super) fn sign_failure(&self, record: &FailureRecord) -> Result<Json, Failure> {
+    pub(crate) fn sign_failure(&self, record: &FailureRecord) -> Result<Json, Failure> {
         request_failure(&self.socket, record).map_err(refused)
     }
 
     /// Lets a signer of our own end: it has done all it was started for.
-    pub(super) fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if let Some(mut child) = self.child.take() {
             child.wait().ok();
         }
@@ -96,7 +100,7 @@ fn refused(e: SignError) -> Failure {
         .line("fix", "see `portcullis builder signer --help` for what a signer needs")
 }
 
-fn start(args: &Args, socket: &Path, requests: usize) -> Result<Child, Failure> {
+fn start(args: &Signing, socket: &Path, requests: usize) -> Result<Child, Failure> {
     let state = args.state()?;
     let key = match &args.key {
         Some(key) => key.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use attest::{Json, Object};
 use builder::{BuildDefinition, DEFINITION_FILE, Input, LOCK_FILE, LockError, Locked, Resolver, Store, Web};
 
+use crate::command::operator::pair;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::{input, keys};
@@ -24,9 +25,12 @@ pub(crate) struct Args {
     /// Where the files go
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
     store: Option<PathBuf>,
-    /// Another host to fetch from
-    #[arg(long, value_name = "HOST")]
-    allow_host: Vec<String>,
+    /// Another host from which inputs may be fetched; may be given more than once
+    #[arg(long = "allow-host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Fetch URIs that begin with FROM from TO instead; may be given more than once
+    #[arg(long = "mirror", value_name = "FROM=TO", value_parser = pair)]
+    mirrors: Vec<(String, String)>,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
@@ -45,7 +49,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let resolver = Resolver {
         source: &args.dir,
         store: &Store::new(&store),
-        fetcher: &Web::new(&args.allow_host, &[]),
+        fetcher: &Web::new(&args.hosts, &args.mirrors),
         previous: &old,
         progress: &|line: &str| output.progress(line),
     };

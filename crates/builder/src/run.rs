@@ -1,0 +1,158 @@
+//! One build that runs: in its sandbox, with its canary before it and its tests after it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attest::Digest;
+use attest::provenance::{Isolation, Provenance};
+use jiff::Timestamp;
+
+use crate::chain::Chain;
+use crate::collect::{Output, collect};
+use crate::git::Resolved;
+use crate::orchestrate::{BuildError, FailedBuild, Orchestrator, Step};
+use crate::plan::{Plan, platform};
+use crate::record::{BuildRecord, TestRecord, provenance};
+use crate::sandbox::canary;
+use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation};
+use crate::stage::{Stage, check_out, stage};
+use crate::trial;
+
+/// The outputs of a build, and the record of each.
+pub(crate) type Finished = (Vec<Output>, Vec<BuildRecord>);
+
+/// One build that runs.
+pub(crate) struct Run<'a> {
+    pub(crate) orchestrator: &'a Orchestrator<'a>,
+    pub(crate) invocation: &'a str,
+    pub(crate) resolved: &'a Resolved,
+    pub(crate) plan: &'a Plan,
+    pub(crate) work: &'a Path,
+    /// Where the source is checked out.
+    pub(crate) tree: PathBuf,
+    pub(crate) variation: Variation,
+    pub(crate) user: Option<BuildUser>,
+}
+
+impl Run<'_> {
+    /// Runs the command, and takes the outputs.
+    pub(crate) fn build(
+        &mut self,
+        started: Timestamp,
+        now: &impl Fn() -> Timestamp,
+        progress: &mut impl FnMut(Step),
+        log: &Path,
+    ) -> Result<Finished, BuildError> {
+        progress(Step::Inputs);
+        let stage = self.stage(started)?;
+        progress(Step::Canary);
+        let isolation = self.canary()?;
+        progress(Step::Run);
+        let action = &self.plan.target.action;
+        let tree = self.tree.as_path();
+        check_out(self.resolved, tree, self.user.as_ref())?;
+        let environment = self.plan.environment(&action.environment);
+        let seen = self.variation.environment(&environment);
+        let sandbox = Sandbox {
+            tier: self.orchestrator.tier,
+            root: &stage.root,
+            source: tree,
+            inputs: stage.inputs.as_deref(),
+            artifacts: None,
+            command: &action.command,
+            environment: &seen,
+            limits: &action.limits,
+            user: self.user.as_ref(),
+            variation: &self.variation,
+            log,
+        };
+        sandbox.run().map_err(|e| self.failed(e, log, (started, now())))?;
+        progress(Step::Outputs);
+        let own = self.work.join("outputs");
+        let outputs = collect(&self.plan.target.outputs, tree, &own, action.limits.disk)?;
+        fs::remove_dir_all(tree).ok();
+        let times = (started, now());
+        let provenance = self.provenance(&stage, isolation, environment, times);
+        let records = records(&outputs, &provenance);
+        Ok((outputs, records))
+    }
+
+    fn stage(&mut self, now: Timestamp) -> Result<Stage, BuildError> {
+        let chain = Chain { trust: self.orchestrator.trust, now };
+        self.user = BuildUser::take();
+        stage(self.plan, self.orchestrator.store, self.orchestrator.fetcher, chain, self.work)
+    }
+
+    fn canary(&self) -> Result<Isolation, BuildError> {
+        let Orchestrator { tier, bait, store, .. } = *self.orchestrator;
+        canary::run(tier, bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
+    }
+
+    fn failed(&self, e: SandboxError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
+        let log = crate::store::hash_file(log).unwrap_or_else(|_| Digest::sha256(b""));
+        let source = self.resolved.source().clone();
+        BuildError::Sandbox(e, Box::new(FailedBuild { source, log, times }))
+    }
+
+    fn provenance(
+        &self,
+        stage: &Stage,
+        isolation: Isolation,
+        environment: Vec<(String, String)>,
+        times: (Timestamp, Timestamp),
+    ) -> Provenance {
+        let source = self.orchestrator.source(self.resolved, Some(times.1));
+        let mut provenance = provenance(source, &self.plan.name, &self.plan.target.action.command, times);
+        let platform = ("portcullis:platform".to_owned(), platform());
+        provenance.environment = environment.into_iter().chain([platform]).collect();
+        provenance.isolation = Some(isolation);
+        provenance.invocation = Some(self.invocation.to_owned());
+        provenance.dependencies = self.plan.dependencies(&stage.proven);
+        provenance
+    }
+
+    /// Every test on every output: fresh sources, the same sandbox, the artifacts read-only.
+    pub(crate) fn test(
+        &mut self,
+        outputs: &[Output],
+        records: &[BuildRecord],
+        now: &impl Fn() -> Timestamp,
+        progress: &mut impl FnMut(Step),
+    ) -> Result<Vec<TestRecord>, BuildError> {
+        if self.plan.tests.is_empty() {
+            return Ok(Vec::new());
+        }
+        progress(Step::Tests);
+        let isolation = records.first().and_then(|r| r.provenance.isolation.clone());
+        let test_work = self.work.join("tests");
+        fs::create_dir_all(&test_work).map_err(|e| BuildError::Io(test_work.clone(), e))?;
+        let chain = Chain { trust: self.orchestrator.trust, now: now() };
+        if self.user.is_none() {
+            self.user = BuildUser::take();
+        }
+        let Orchestrator { store, fetcher, tier, .. } = *self.orchestrator;
+        let stage = stage(self.plan, store, fetcher, chain, &test_work)?;
+        let bench = trial::Bench {
+            plan: self.plan,
+            resolved: self.resolved,
+            stage: &stage,
+            tier,
+            user: self.user.as_ref(),
+            work: &test_work,
+            outputs,
+            invocation: self.invocation,
+            isolation: isolation.as_ref(),
+        };
+        bench.run_all(now)
+    }
+}
+
+/// A record for each output.
+pub(crate) fn records(outputs: &[Output], provenance: &Provenance) -> Vec<BuildRecord> {
+    let record = |o: &Output| BuildRecord {
+        name: o.name.clone(),
+        digest: o.digest.clone(),
+        provenance: provenance.clone(),
+    };
+    outputs.iter().map(record).collect()
+}

@@ -1,0 +1,200 @@
+//! Paved roads: what is written for a project, and what a project that lacks something is told.
+
+use std::fs;
+
+use builder::{Base, BuildDefinition, DEFINITION_FILE, Paved, Project, Road, RoadError};
+
+/// What a road writes for a project with these files.
+fn pave(road: Road, files: &[(&str, &str)]) -> Result<Paved, RoadError> {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("shop");
+    for (path, text) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let project = Project::new(&root);
+    road.pave(&project)
+}
+
+/// Its definition, as a build will read it.
+fn definition(paved: &Paved) -> BuildDefinition {
+    let read = BuildDefinition::parse(DEFINITION_FILE, &paved.definition);
+    read.unwrap_or_else(|e| panic!("{e:?}\n{}", paved.definition))
+}
+
+fn outputs(paved: &Paved) -> Vec<String> {
+    definition(paved).targets[0].1.outputs.clone()
+}
+
+const SAMPLES: [(Road, &[(&str, &str)]); 6] = [
+    (
+        Road::Cargo,
+        &[
+            ("Cargo.toml", "[package]\nname = \"shop\"\n"),
+            ("Cargo.lock", "version = 4\n"),
+            ("src/main.rs", ""),
+        ],
+    ),
+    (Road::Npm, &[("package.json", "{\"name\": \"@acme/shop\"}"), ("package-lock.json", "{}")]),
+    (
+        Road::Python,
+        &[("pyproject.toml", "[project]\nname = \"My.Shop\"\nversion = \"1.2\"\n"), ("requirements.txt", "")],
+    ),
+    (
+        Road::Go,
+        &[
+            ("go.mod", "module acme.example/shop/v2\n\ngo 1.19\n"),
+            ("go.sum", ""),
+            ("main.go", "package main\n"),
+        ],
+    ),
+    (Road::Debian, &[("debian/control", "Source: shop\n\nPackage: shop\n\nPackage: shop-doc\n")]),
+    (Road::Make, &[("Makefile", "CC = gcc\nall: shop docs\n")]),
+];
+
+#[test]
+fn every_road_writes_a_definition_that_a_build_reads() {
+    for (road, files) in SAMPLES {
+        let paved = pave(road, files).unwrap();
+        let read = definition(&paved);
+        assert!(matches!(read.toolchain.base, Base::Debian { .. }), "{}", road.name());
+        assert_eq!(read.targets[0].1.action.command, ["sh", builder::SCRIPT_FILE]);
+        assert!(paved.script.starts_with("#!/bin/sh\n"));
+        for left in ["{PROGRAM", "{NAME}", "{UNPACK}", "{BINARIES}"] {
+            assert!(!paved.script.contains(left), "{left} in the script of {}", road.name());
+        }
+        let lock: Vec<&str> = read.lock.iter().map(|(ecosystem, _)| ecosystem.as_str()).collect();
+        let wanted: &[&str] = match road {
+            Road::Cargo => &["cargo"],
+            Road::Npm => &["npm"],
+            Road::Python => &["pip"],
+            Road::Go => &["go"],
+            Road::Debian => &["debian-source"],
+            Road::Make => &[],
+        };
+        assert_eq!(lock, wanted);
+    }
+}
+
+#[test]
+fn outputs_are_the_files_that_the_projects_make() {
+    let wanted = [
+        vec!["out/shop"],
+        vec!["out/acme-shop.tgz"],
+        vec!["out/my_shop-1.2-py3-none-any.whl"],
+        vec!["out/shop"],
+        vec!["out/shop.deb", "out/shop-doc.deb"],
+        vec!["out/shop"],
+    ];
+    for ((road, files), wanted) in SAMPLES.into_iter().zip(wanted) {
+        assert_eq!(outputs(&pave(road, files).unwrap()), wanted, "{}", road.name());
+    }
+}
+
+#[test]
+fn a_project_is_known_by_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = || Road::of(&Project::new(dir.path()));
+    assert!(found().is_empty());
+    fs::write(dir.path().join("Makefile"), "").unwrap();
+    assert_eq!(found(), [Road::Make]);
+    fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+    assert_eq!(found(), [Road::Cargo, Road::Make], "a Makefile beside it is a helper");
+    assert!(Road::ALL.into_iter().all(|road| Road::parse(road.name()) == Some(road)));
+    assert_eq!(Road::parse("bazel"), None);
+}
+
+#[test]
+fn a_workspace_gives_the_programs_of_its_members() {
+    let files = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]\n"),
+        ("Cargo.lock", "version = 4\n"),
+        ("crates/front/Cargo.toml", "[package]\nname = \"front\"\n"),
+        ("crates/front/src/main.rs", ""),
+        (
+            "crates/tools/Cargo.toml",
+            "[package]\nname = \"tools\"\n[lib]\nname = \"no\"\n[[bin]]\nname = \"renamed\"\n",
+        ),
+        ("crates/tools/src/bin/extra.rs", ""),
+        ("crates/quiet/Cargo.toml", "[package]\nname = \"quiet\"\n"),
+        ("crates/quiet/src/lib.rs", ""),
+    ];
+    let paved = pave(Road::Cargo, &files).unwrap();
+    assert_eq!(outputs(&paved), ["out/extra", "out/front", "out/renamed"]);
+    assert!(
+        paved.script.contains("cp target/release/extra target/release/front target/release/renamed out/")
+    );
+}
+
+#[test]
+fn what_a_project_lacks_is_said_with_a_way_to_mend_it() {
+    let manifest = ("Cargo.toml", "[package]\nname = \"shop\"\n");
+    for (road, files, message, fix) in [
+        (Road::Cargo, vec![manifest], "no Cargo.lock", "cargo generate-lockfile"),
+        (Road::Cargo, vec![manifest, ("Cargo.lock", ""), ("src/lib.rs", "")], "no program", "by hand"),
+        (Road::Npm, vec![("package.json", "{}")], "no package-lock.json", "--package-lock-only"),
+        (
+            Road::Npm,
+            vec![("package.json", "{}"), ("yarn.lock", "")],
+            "no package-lock.json",
+            "yarn.lock is not read",
+        ),
+        (Road::Npm, vec![("package.json", "{"), ("package-lock.json", "")], "cannot be read", "npm"),
+        (
+            Road::Go,
+            vec![("go.mod", "module x\ngo 1.99\n"), ("main.go", "package main\n")],
+            "asks for Go 1.99",
+            "archive",
+        ),
+        (Road::Go, vec![("go.mod", "module x\n"), ("x.go", "package x\n")], "no program", "by hand"),
+        (Road::Debian, vec![("debian/control", "Maintainer: x\n")], "names no source", "dpkg"),
+    ] {
+        let error = pave(road, &files).unwrap_err();
+        assert!(error.message.contains(message) && error.fix.contains(fix), "{error}");
+    }
+}
+
+#[test]
+fn a_newer_go_comes_from_backports() {
+    let of = |version: &str| {
+        let module = format!("module acme.example/shop\n\ngo {version} // why\n");
+        let files = [
+            ("go.mod", module.as_str()),
+            ("cmd/gate/main.go", "// x\npackage main\n"),
+            ("x.go", "package shop\n"),
+        ];
+        pave(Road::Go, &files).unwrap()
+    };
+    assert!(of("1.18").definition.contains("suite: bookworm\n"));
+    let newer = of("1.22.3");
+    assert_eq!(outputs(&newer), ["out/gate"]);
+    assert!(
+        newer.definition.contains("suite: bookworm-backports\n")
+            && newer.definition.contains("golang-1.23-go")
+    );
+    assert_eq!(definition(&newer).toolchain.links[0].0, "usr/bin/go");
+}
+
+#[test]
+fn a_name_cannot_smuggle_words_into_a_script() {
+    for (road, files) in [
+        (
+            Road::Cargo,
+            vec![
+                ("Cargo.toml", "[package]\nname = \"x; curl evil\"\n[[bin]]\nname = \"$(evil)\"\n"),
+                ("Cargo.lock", ""),
+                ("src/main.rs", ""),
+                ("src/bin/fine.rs", ""),
+            ],
+        ),
+        (Road::Npm, vec![("package.json", "{\"name\": \"x; curl evil\"}"), ("package-lock.json", "")]),
+        (Road::Make, vec![("Makefile", "all: $(evil)\n")]),
+        (Road::Debian, vec![("debian/control", "Source: shop\n\nPackage: shop\n\nPackage: $(evil)\n")]),
+        (Road::Python, vec![("pyproject.toml", "[project]\nname = \"x: [evil\"\n")]),
+    ] {
+        let paved = pave(road, &files).unwrap();
+        definition(&paved);
+        assert!(!paved.script.contains("evil") && !paved.definition.contains("evil"), "{}", road.name());
+    }
+}
