@@ -17,12 +17,14 @@ use crate::definition::Limits;
 
 mod bubblewrap;
 pub(crate) mod canary;
+mod clear;
 mod group;
 mod gvisor;
 mod seccomp;
 mod user;
 mod watch;
 
+pub(crate) use clear::clear;
 use group::Group;
 pub(crate) use user::BuildUser;
 use watch::Watch;
@@ -96,6 +98,8 @@ impl Default for Variation {
 pub(crate) struct Sandbox<'a> {
     /// Which kind.
     pub(crate) tier: Tier,
+    /// Where gVisor's program is.
+    pub(crate) runsc: Option<&'a Path>,
     /// The root file system.
     pub(crate) root: &'a Path,
     /// The source, writable.
@@ -133,7 +137,12 @@ pub enum SandboxError {
         output: String,
     },
     /// The command took too long and was killed.
-    TimedOut(Span),
+    TimedOut {
+        /// Longer than this.
+        time: Span,
+        /// Another limit that it ran into meanwhile.
+        reached: Option<String>,
+    },
     /// The command used more than it may and was killed; the field says of what.
     TooMuch(String),
     /// Something of the build was still running after it was killed.
@@ -153,7 +162,10 @@ impl fmt::Display for SandboxError {
             Self::Failed { status, output } => {
                 write!(f, "the build command failed with {status}; it said:\n{output}")
             }
-            Self::TimedOut(time) => write!(f, "the build command took longer than {time} and was killed"),
+            Self::TimedOut { time, reached } => {
+                write!(f, "the build command took longer than {time} and was killed")?;
+                reached.as_ref().map_or(Ok(()), |reached| write!(f, "; {reached}"))
+            }
             Self::TooMuch(what) => write!(f, "the build command was killed: {what}"),
             Self::StillRunning => {
                 f.write_str("a process of the build could not be killed; nothing is signed")
@@ -226,7 +238,7 @@ impl Sandbox<'_> {
     fn wait(&self, mut child: Child, group: Option<&Group>) -> Result<ExitStatus, SandboxError> {
         let limit = Duration::from_secs(u64::try_from(self.limits.time.as_seconds()).unwrap_or(0));
         let start = Instant::now();
-        let mut watch = Watch::new(self.source, self.limits);
+        let mut watch = Watch::new(self.source, self.limits, group);
         loop {
             if let Some(status) = child.try_wait().map_err(|e| SandboxError::Setup("wait".to_owned(), e))? {
                 // what it wrote in its last moments counts too
@@ -238,8 +250,9 @@ impl Sandbox<'_> {
                 return Err(SandboxError::TooMuch(what));
             }
             if is_late {
+                let reached = group.and_then(|g| g.reached(self.limits));
                 kill(&mut child, group)?;
-                return Err(SandboxError::TimedOut(self.limits.time));
+                return Err(SandboxError::TimedOut { time: self.limits.time, reached });
             }
             let pause = if start.elapsed() < Duration::from_millis(200) { 1 } else { 10 };
             std::thread::sleep(Duration::from_millis(pause));
@@ -276,7 +289,7 @@ impl Sandbox<'_> {
         // the build chooses these bytes: none of them may drive a terminal
         let text: String = String::from_utf8_lossy(&bytes)
             .chars()
-            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+            .map(|c| if is_steering(c) { ' ' } else { c })
             .collect();
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(15)).map(|l| format!("    {l}\n")).collect()
@@ -307,6 +320,12 @@ impl Sandbox<'_> {
         }
         command
     }
+}
+
+/// Moves the cursor, or turns the text around that is read.
+fn is_steering(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\n')
 }
 
 /// bubblewrap's first process dies with it, and with that the whole process namespace; the group is killed in any case.

@@ -13,21 +13,22 @@ use super::{Sandbox, SandboxError};
 /// A container's folder beside the log; it is deleted, and what is left of it killed, when this is dropped.
 #[derive(Debug)]
 pub(super) struct Container {
+    runsc: PathBuf,
     folder: PathBuf,
     name: String,
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let mut delete = runsc(&self.folder);
+        let mut delete = runsc(&self.runsc, &self.folder);
         delete.args(["delete", "--force", &self.name]).stdin(Stdio::null());
         delete.stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
         fs::remove_dir_all(&self.folder).ok();
     }
 }
 
-fn runsc(folder: &Path) -> Command {
-    let mut command = Command::new("runsc");
+fn runsc(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.arg("--root").arg(folder.join("state"));
     command.args(["--network=none", "--ignore-cgroups", "--platform=systrap", "--host-uds=none"]);
     command
@@ -40,12 +41,13 @@ pub(super) fn command(
     scratch: u64,
 ) -> Result<(Command, Container), SandboxError> {
     let setup = |e: io::Error| SandboxError::Setup("write its container".to_owned(), e);
+    let runsc_at = sandbox.runsc.ok_or(SandboxError::NotInstalled(super::Tier::Gvisor))?.to_owned();
     let folder = sandbox.log.with_extension("container");
     fs::create_dir_all(&folder).map_err(setup)?;
     let name = format!("portcullis-{}", std::process::id());
-    let container = Container { folder, name };
+    let container = Container { runsc: runsc_at, folder, name };
     fs::write(container.folder.join("config.json"), config(sandbox, scratch).to_string()).map_err(setup)?;
-    let words = runsc(&container.folder);
+    let words = runsc(&container.runsc, &container.folder);
     launcher.arg(words.get_program()).args(words.get_args());
     launcher.args(["run", "--bundle"]).arg(&container.folder).arg(&container.name);
     Ok((launcher, container))
