@@ -70,8 +70,9 @@ fn run_all(attacks: &[(&Attack, Ends)], sandbox: &[&str]) {
             let mut count = 0;
             while !is_over.load(Ordering::Relaxed) {
                 let again = range.build(&HONEST, sandbox);
-                assert_eq!(again.code, 0, "the honest build fails: {}", again.said);
-                assert!(again.report == honest.report, "the honest build differs");
+                if again.code != 0 || again.report != honest.report {
+                    wrong.lock().unwrap().push(format!("the honest build fails or differs: {}", again.said));
+                }
                 count += 1;
             }
             count

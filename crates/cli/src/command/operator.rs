@@ -25,6 +25,11 @@ pub(crate) struct Operator {
     /// The sandbox
     #[arg(long, value_enum, default_value = "bubblewrap", env = "PORTCULLIS_SANDBOX")]
     sandbox: Sandbox,
+    /// gVisor's program; looked for on the path without
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_RUNSC")]
+    runsc: Option<PathBuf>,
+    #[arg(long, env = "PATH", hide = true)]
+    search: Option<std::ffi::OsString>,
     /// Whom to believe about inputs that are other builds' artifacts
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
@@ -71,6 +76,7 @@ pub(crate) struct Prepared {
     protected: Vec<String>,
     retention: Span,
     tier: Tier,
+    runsc: Option<PathBuf>,
     cache: Cache,
 }
 
@@ -81,6 +87,8 @@ impl Operator {
             protected: Vec::new(),
             retention: Span::seconds(400 * 86_400),
             sandbox: Sandbox::Bubblewrap,
+            runsc: None,
+            search: None,
             trust_root: None,
             no_cache: false,
             recheck: 0,
@@ -88,6 +96,12 @@ impl Operator {
             hosts: Vec::new(),
             mirrors: Vec::new(),
         }
+    }
+
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let folders = std::env::split_paths(self.search.as_ref()?);
+        // a relative folder is that of whoever calls, and not of a builder
+        folders.filter(|f| f.is_absolute()).map(|f| f.join(program)).find(|p| p.is_file())
     }
 
     pub(crate) fn prepare(&self, secrets: &[PathBuf]) -> Result<Prepared, Failure> {
@@ -114,6 +128,7 @@ impl Operator {
                 Sandbox::Bubblewrap => Tier::Bubblewrap,
                 Sandbox::Gvisor => Tier::Gvisor,
             },
+            runsc: self.runsc.clone().or_else(|| self.find("runsc")),
             cache,
         })
     }
@@ -133,6 +148,7 @@ impl Prepared {
             store: &self.store,
             fetcher: self.fetcher.as_ref(),
             tier: self.tier,
+            runsc: self.runsc.as_deref(),
             bait: &self.bait,
             protected: &self.protected,
             retention: self.retention,

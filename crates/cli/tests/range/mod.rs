@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attest::Digest;
@@ -17,7 +18,7 @@ use attest::Digest;
 pub mod table;
 
 use table::{Attack, Ends};
-use super::tools::{code, expect, path, portcullis_command, stderr, stdout};
+use super::tools::{cache, code, expect, path, portcullis_command, stderr, stdout};
 
 pub const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile");
 const SECRET: &str = "hunter2-hostile-secret";
@@ -28,6 +29,8 @@ pub struct Range {
     dir: tempfile::TempDir,
     toolchain: String,
     number: AtomicUsize,
+    /// A signer's log is one build's at a time.
+    states: Mutex<Vec<String>>,
     _web: TcpListener,
     _sockets: [UnixListener; 2],
 }
@@ -66,7 +69,8 @@ impl Range {
         let toolchain = format!(
             "toolchain: {{ uri: toolchain:this-machine-c, sha256: {toolchain} }}\ninputs:\n  - {{ name: data/input.txt, uri: input.txt, sha256: {input} }}\n"
         );
-        let range = Self { toolchain, number: AtomicUsize::new(0), _web: web, _sockets: sockets, dir };
+        let states = Mutex::new((0..4).map(|n| at(&format!("state/{n}"))).collect());
+        let range = Self { toolchain, number: AtomicUsize::new(0), states, _web: web, _sockets: sockets, dir };
         range.write_source();
         range
     }
@@ -82,7 +86,7 @@ impl Range {
             fs::copy(entry.path(), source.join(entry.file_name())).unwrap();
         }
         let host = [
-            ("KEY", self.at("state/local-demo.key")),
+            ("KEY", self.at("state/3/local-demo.key")),
             ("STATE", self.at("state")),
             ("STORE", self.at("store")),
             ("WORK", self.at("tmp")),
@@ -153,16 +157,19 @@ impl Range {
         let source = self.source_of(attack);
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let out = self.at(&format!("out/{number}"));
+        let state = self.states.lock().unwrap().pop().unwrap();
         let mut command = portcullis_command();
         let program = command.get_program().to_owned();
         command = Command::new("sh");
         command.args(["-c", "exec 9< \"$SECRET_FILE\"; unset SECRET_FILE; exec \"$@\"", "sh"]).arg(program);
         command.args(["build", &source, "--ref", "main", "--target", attack.name, "--out", &out]);
-        command.args(["--store", &self.at("store"), "--state", &self.at("state"), "--no-cache", "--offline"]);
+        command.args(["--store", &self.at("store"), "--state", &state, "--no-cache", "--offline"]);
         command.args(more);
         command.env("TMPDIR", self.at("tmp")).env("HOSTILE_TOKEN", SECRET);
-        command.env("SECRET_FILE", self.at("secret")).current_dir("/");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", path(&cache("tools")));
+        command.env("PATH", path).env("SECRET_FILE", self.at("secret")).current_dir("/");
         let output: Output = command.output().unwrap();
+        self.states.lock().unwrap().push(state);
         let published = fs::read_dir(&out).into_iter().flatten().flatten();
         let mut published: Vec<String> =
             published.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
@@ -178,7 +185,7 @@ impl Range {
     /// The digest of every file that a later build would trust.
     pub fn trusted(&self) -> BTreeMap<PathBuf, String> {
         let mut files = BTreeMap::new();
-        for below in ["store/sha256", "store/roots", "secret", "state/local-demo.key"] {
+        for below in ["store/sha256", "store/roots", "secret", "state/3/local-demo.key"] {
             hash_all(Path::new(&self.at(below)), &mut files);
         }
         files
