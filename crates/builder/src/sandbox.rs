@@ -177,17 +177,17 @@ impl std::error::Error for SandboxError {}
 
 /// What is kept of a command's output.
 const MAX_LOG: u64 = 64 << 20;
-/// What a build without a group may keep in memory as files.
 /// Closes what whoever started us left open: a build would inherit it. Then it joins the groups itself, before anything
 /// of the build exists.
 const LAUNCH: &str = r#"keep=$1; shift
 for at in /proc/self/fd/*; do
   number=${at##*/}
-  if [ "$number" -gt 2 ] && [ "$number" != "$keep" ]; then eval "exec $number>&-"; fi
+  case " 0 1 2 $keep " in *" $number "*) ;; *) eval "exec $number>&-" ;; esac
 done
 while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done
 shift
 exec "$@""#;
+/// What a build without a group may keep in memory as files.
 const WITHOUT_GROUP: u64 = 1 << 30;
 
 impl Sandbox<'_> {
@@ -203,12 +203,14 @@ impl Sandbox<'_> {
         let (mut command, held, container) = match self.tier {
             Tier::Bubblewrap => {
                 let filter = bubblewrap::filter()?;
-                let launcher = self.launcher(group.as_ref(), &filter.as_raw_fd().to_string());
-                let command = bubblewrap::command(self, launcher, &filter, scratch);
-                (command, Some(filter), None)
+                let words = bubblewrap::words(self, &filter, scratch)?;
+                let launcher =
+                    self.launcher(group.as_ref(), &format!("{} {}", filter.as_raw_fd(), words.as_raw_fd()));
+                let command = bubblewrap::command(self, launcher, &words);
+                (command, Some((filter, words)), None)
             }
             Tier::Gvisor => {
-                let launcher = self.launcher(group.as_ref(), "none");
+                let launcher = self.launcher(group.as_ref(), "");
                 let (command, container) = gvisor::command(self, launcher, scratch)?;
                 (command, None, Some(container))
             }

@@ -1,6 +1,6 @@
 /* Tries: to change an input that provenance will name by its digest: write, truncate, remove, replace, chmod, by path
  * and through a descriptor that is opened again.
- * Stopped by: the inputs are mounted read-only, and /build is too. */
+ * Stopped by: the inputs belong to root, and they and /build are mounted read-only. */
 #include "attack.h"
 #include <sys/time.h>
 

@@ -4,6 +4,7 @@
 #include "attack.h"
 
 int main(void) {
+    report();
     struct stat root, up;
     char path[4096];
     for (int n = 0; n < 64; n++) if (chdir("..") != 0) return 1;

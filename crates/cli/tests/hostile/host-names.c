@@ -1,5 +1,6 @@
 /* Tries: to learn the names of the orchestrator's folders from the kernel, and to open them.
- * Stopped by: a name that is learnt leads nowhere: the host's folders are not in the root. */
+ * Stopped by: the sandbox is told its folders where no process sees it; the name that the kernel gives away, that of a
+ * mount, leads nowhere. */
 #include "attack.h"
 
 int main(void) {

@@ -1,5 +1,5 @@
 /* Tries: to put its own files where later builds take theirs from: the store, the unpacked toolchains, the cache.
- * Stopped by: the store is not in the sandbox, and the toolchain is mounted read-only. */
+ * Stopped by: the store is not in the sandbox; the toolchain belongs to root and is mounted read-only. */
 #include "attack.h"
 
 int main(void) {

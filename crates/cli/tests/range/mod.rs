@@ -175,7 +175,7 @@ impl Range {
             published.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         published.sort();
         let said = stdout(&output) + &stderr(&output);
-        let first = attack.outputs.rsplit('/').next().unwrap();
+        let first = attack.outputs.split(',').next().and_then(|o| o.rsplit('/').next()).unwrap();
         let report = fs::read(format!("{out}/{first}")).unwrap_or_default();
         let report = String::from_utf8_lossy(&report).into_owned();
         fs::remove_dir_all(&out).ok();
