@@ -64,7 +64,11 @@ impl fmt::Display for GitError {
                 write!(f, "the commit has a submodule at {path}, which is not fetched; vendor it")
             }
             Self::TooLarge => {
-                write!(f, "the commit has more than {MAX_FILES} files, or more than {} GiB in them", MAX_BYTES >> 30)
+                write!(
+                    f,
+                    "the commit has more than {MAX_FILES} files, or more than {} GiB in them",
+                    MAX_BYTES >> 30
+                )
             }
         }
     }

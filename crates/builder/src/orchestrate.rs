@@ -201,7 +201,9 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Git(e) => e.fmt(f),
-            Self::NoDefinition(commit) => write!(f, "{} has no {DEFINITION_FILE} that is a plain file", commit.short()),
+            Self::NoDefinition(commit) => {
+                write!(f, "{} has no {DEFINITION_FILE} that is a plain file", commit.short())
+            }
             Self::Definition(errors) => match errors.first() {
                 Some(e) => write!(f, "the build definition is wrong: {e}"),
                 None => f.write_str("the build definition is wrong"),

@@ -289,10 +289,8 @@ impl Sandbox<'_> {
             return String::new();
         }
         // the build chooses these bytes: none of them may drive a terminal
-        let text: String = String::from_utf8_lossy(&bytes)
-            .chars()
-            .map(|c| if is_steering(c) { ' ' } else { c })
-            .collect();
+        let text: String =
+            String::from_utf8_lossy(&bytes).chars().map(|c| if is_steering(c) { ' ' } else { c }).collect();
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(15)).map(|l| format!("    {l}\n")).collect()
     }
@@ -303,7 +301,10 @@ impl Sandbox<'_> {
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command.args(["--norc", "--noprofile", "-c", LAUNCH, "launcher", keep]);
         command.args(group.map(Group::doors).unwrap_or_default()).arg("--");
-        command.arg("prlimit").arg(format!("--fsize={}", self.limits.disk)).arg("--core=0");
+        command.arg("prlimit").arg("--core=0");
+        if self.tier == Tier::Bubblewrap {
+            command.arg(format!("--fsize={}", self.limits.disk));
+        }
         if group.is_none() {
             // each process by itself is what can be limited without a group
             command.arg(format!("--as={}", self.limits.memory));

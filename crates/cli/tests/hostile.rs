@@ -58,9 +58,18 @@ fn run_all(attacks: &[(&Attack, Ends)], sandbox: &[&str]) {
         loop {
             let Some((attack, ends)) = next.lock().unwrap().next() else { break };
             let begun = Instant::now();
-            let found = if attack.name == "spy" { spy(&range, attack, sandbox) } else { Ok(range.build(attack, sandbox)) };
+            let found = if attack.name == "spy" {
+                spy(&range, attack, sandbox)
+            } else {
+                Ok(range.build(attack, sandbox))
+            };
             let found = found.and_then(|ended| judge(attack, *ends, &ended));
-            eprintln!("{:>22} {:>5} ms  {}", attack.name, begun.elapsed().as_millis(), found.as_ref().map_or("WRONG", |()| "stopped"));
+            eprintln!(
+                "{:>22} {:>5} ms  {}",
+                attack.name,
+                begun.elapsed().as_millis(),
+                found.as_ref().map_or("WRONG", |()| "stopped")
+            );
             wrong.lock().unwrap().extend(found.err().map(|why| format!("{}: {why}", attack.name)));
         }
     };
@@ -115,15 +124,21 @@ fn spy(range: &Range, attack: &Attack, sandbox: &[&str]) -> Result<Ended, String
 
 /// What is wrong with the way an attack ended.
 fn judge(attack: &Attack, ends: Ends, ended: &Ended) -> Result<(), String> {
-    let all = format!("exit {}, published {:?}\nreport:\n{}\nsaid:\n{}", ended.code, ended.published, ended.report, ended.said);
+    let all = format!(
+        "exit {}, published {:?}\nreport:\n{}\nsaid:\n{}",
+        ended.code, ended.published, ended.report, ended.said
+    );
     if let Some(c) = ended.said.chars().find(|c| is_steering(*c)) {
         return Err(format!("{c:?} reaches the terminal; {all}"));
     }
     if ended.report.contains("DONE") {
         return Err(format!("it could do what it tried; {all}"));
     }
-    let has = |text: &str, wanted: &[&str]| wanted.iter().find(|w| !text.contains(**w)).map(|w| (*w).to_owned());
-    let lines = |wanted: &[&str]| wanted.iter().find(|w| !ended.report.lines().any(|l| l == **w)).map(|w| (*w).to_owned());
+    let has =
+        |text: &str, wanted: &[&str]| wanted.iter().find(|w| !text.contains(**w)).map(|w| (*w).to_owned());
+    let lines = |wanted: &[&str]| {
+        wanted.iter().find(|w| !ended.report.lines().any(|l| l == **w)).map(|w| (*w).to_owned())
+    };
     let (code, missing, published) = match ends {
         Ends::Built(wanted) => (0, lines(wanted), None),
         Ends::Either(wanted, _) if ended.code == 0 => (0, lines(wanted), None),
@@ -177,9 +192,13 @@ fn the_table_in_the_docs_names_exactly_the_attacks_that_run_and_every_file_says_
     let mut files = BTreeSet::new();
     for entry in fs::read_dir(range::ATTACKS).unwrap() {
         let path = entry.unwrap().path();
-        let (name, text) = (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap());
+        let (name, text) =
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap());
         if !["attack", "honest", "victim"].contains(&name.as_str()) {
-            assert!(text.contains("Tries: ") && text.contains("Stopped by: "), "{name} does not say what it is");
+            assert!(
+                text.contains("Tries: ") && text.contains("Stopped by: "),
+                "{name} does not say what it is"
+            );
             files.insert(name);
         }
     }

@@ -108,7 +108,8 @@ impl<'a> Watch<'a> {
 
 /// Bytes and files that the disk has room for.
 fn free(folder: &Path) -> (u64, u64) {
-    rustix::fs::statvfs(folder).map_or((u64::MAX, u64::MAX), |s| (s.f_bavail.saturating_mul(s.f_frsize), s.f_favail))
+    rustix::fs::statvfs(folder)
+        .map_or((u64::MAX, u64::MAX), |s| (s.f_bavail.saturating_mul(s.f_frsize), s.f_favail))
 }
 
 fn open(at: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Option<OwnedFd> {

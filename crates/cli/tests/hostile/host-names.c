@@ -6,11 +6,10 @@
 int main(void) {
     char line[8192], first[4096];
     FILE *mounts = fopen("/proc/self/mountinfo", "r");
-    int opened = 0, seen = 0;
+    int opened = 0;
     while (mounts && fgets(line, sizeof line, mounts)) {
         /* the fourth word is the path of a bind mount in its own file system: on the host */
         if (sscanf(line, "%*s %*s %*s %4095s", first) != 1 || first[1] == 0) continue;
-        seen++;
         if (strncmp(first, "/null", 5) && strncmp(first, "/sys", 4)) opened |= open(first, O_RDONLY | O_DIRECTORY) >= 0;
     }
     /* "full", "zero" and the other devices are no folders and do not open */
@@ -25,5 +24,5 @@ int main(void) {
         named |= holds(line, WORK);
     }
     looked_for("names in the words of a process", named);
-    return seen == 0;
+    return 0;
 }

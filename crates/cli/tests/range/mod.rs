@@ -17,8 +17,8 @@ use attest::Digest;
 
 pub mod table;
 
-use table::{Attack, Ends};
 use super::tools::{cache, code, expect, path, portcullis_command, stderr, stdout};
+use table::{Attack, Ends};
 
 pub const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile");
 const SECRET: &str = "hunter2-hostile-secret";
@@ -70,7 +70,8 @@ impl Range {
             "toolchain: {{ uri: toolchain:this-machine-c, sha256: {toolchain} }}\ninputs:\n  - {{ name: data/input.txt, uri: input.txt, sha256: {input} }}\n"
         );
         let states = Mutex::new((0..4).map(|n| at(&format!("state/{n}"))).collect());
-        let range = Self { toolchain, number: AtomicUsize::new(0), states, _web: web, _sockets: sockets, dir };
+        let range =
+            Self { toolchain, number: AtomicUsize::new(0), states, _web: web, _sockets: sockets, dir };
         range.write_source();
         range
     }

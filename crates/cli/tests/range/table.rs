@@ -55,7 +55,8 @@ impl Attack {
 
     /// Whether the source itself attacks, and not what is built from it.
     pub fn is_source(&self) -> bool {
-        self.name.starts_with("definition-") || ["git-attributes", "git-bomb", "submodule"].contains(&self.name)
+        self.name.starts_with("definition-")
+            || ["git-attributes", "git-bomb", "submodule"].contains(&self.name)
     }
 
     pub fn is_shell(&self) -> bool {
@@ -89,9 +90,11 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("host-loopback", Built(&["127.0.0.1: ECONNREFUSED", "0.0.0.0: ECONNREFUSED", "::1: nothing"])).both(),
     Attack::new("outside", Built(&[
         "192.0.2.1:443: ENETUNREACH", "10.0.0.1:22: ENETUNREACH", "multicast: ENETUNREACH", "2001:db8::1: nothing",
-    ])).both(),
-    Attack::new("cloud-metadata", Built(&["169.254.169.254: ENETUNREACH", "169.254.170.2: ENETUNREACH"])).both(),
-    Attack::new("dns", Built(&["192.0.2.53: ENETUNREACH", "8.8.8.8: ENETUNREACH"])).both(),
+    ])).gvisor(Built(&["192.0.2.1:443: EHOSTUNREACH", "10.0.0.1:22: EHOSTUNREACH", "multicast: ENETUNREACH"])),
+    Attack::new("cloud-metadata", Built(&["169.254.169.254: ENETUNREACH", "169.254.170.2: ENETUNREACH"]))
+        .gvisor(Built(&["169.254.169.254: EHOSTUNREACH", "169.254.170.2: EHOSTUNREACH"])),
+    Attack::new("dns", Built(&["192.0.2.53: ENETUNREACH", "8.8.8.8: ENETUNREACH"]))
+        .gvisor(Built(&["192.0.2.53: EHOSTUNREACH", "8.8.8.8: EHOSTUNREACH"])),
     Attack::new("abstract-socket", Built(&[
         "stream: ECONNREFUSED", "datagram: ECONNREFUSED", "its name in /proc/net/unix: nothing",
     ])).both(),
@@ -110,38 +113,46 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("host-names", Built(&[
         "a folder of the host: nothing", "work folders: ENOENT", "store: ENOENT",
         "names in the words of a process: nothing",
-    ])),
+    ])).both(),
     Attack::new("poison-store", Built(&[
         "store: ENOENT", "cache: ENOENT", "roots: ENOENT", "compiler: EACCES", "compiler renamed: EROFS",
         "header added: EROFS", "libraries preloaded: EROFS", "root: EROFS",
+    ])).gvisor(Built(&[
+        "store: ENOENT", "cache: ENOENT", "roots: ENOENT", "compiler: EACCES", "compiler renamed: EROFS",
+        "header added: EACCES", "libraries preloaded: EACCES", "root: EROFS",
     ])),
     Attack::new("change-inputs", Built(&[
         "write: EACCES", "truncate: EACCES", "remove: EROFS", "rename: EROFS", "replace: EXDEV", "chmod: EROFS",
         "touch: EROFS", "open again: EACCES", "map shared: EACCES", "add: EROFS", "beside the source: EROFS",
+        "move the source away: EROFS", "a change: nothing",
+    ])).gvisor(Built(&[
+        "write: EACCES", "truncate: EACCES", "remove: EACCES", "rename: EROFS", "replace: EXDEV", "chmod: EPERM",
+        "touch: EACCES", "open again: EACCES", "map shared: EACCES", "add: EACCES", "beside the source: EACCES",
         "move the source away: EROFS", "a change: nothing",
     ])),
     // what would outlive the build
     Attack::new("background", Built(&["made by the build"])).both(),
     Attack::new("race-output", Either(&["made by the build"], &["it is a symbolic link, or lies behind one"])).both(),
     Attack::new("keyrings", Built(&["add_key: ENOSYS", "keyctl: ENOSYS", "request_key: ENOSYS"])),
-    Attack::new("crash", Built(&["a core: nothing", "core file: ENOENT", "limit raised: EPERM"])),
+    Attack::new("crash", Built(&["a core: nothing", "core file: ENOENT", "limit raised: EPERM"])).both(),
     // more than its share
     Attack::new("fork-bomb", Stopped(&["took longer than 2s", "it wanted more than 64 processes at once"]))
-        .limits("    time: 2s\n    processes: 64\n"),
+        .limits("    time: 2s\n    processes: 64\n")
+        .gvisor(Stopped(&["it wanted more than 64 processes at once"])),
     Attack::new("thread-bomb", Stopped(&["status 2", "it wanted more than 64 processes at once"]))
-        .limits("    processes: 64\n"),
+        .limits("    processes: 64\n").both(),
     Attack::new("memory-bomb", Stopped(&["it used more memory than 256 MiB"]))
-        .limits("    memory: 256MiB\n"),
+        .limits("    memory: 256MiB\n").both(),
     Attack::new("memory-bomb-in-files", Stopped(&["it used more memory than 256 MiB"]))
-        .limits("    memory: 256MiB\n"),
+        .limits("    memory: 256MiB\n").both(),
     Attack::new("fill-disk", Stopped(&["it wrote more than 64 MiB"])).limits(SMALL).both(),
     Attack::new("fill-disk-with-many", Stopped(&["it wrote more than 64 MiB"])).limits(SMALL).both(),
-    Attack::new("fill-disk-unseen", Stopped(&["it wrote more than 64 MiB"])).limits(SMALL),
-    Attack::new("fill-disk-deep-down", Stopped(&["it made more than 128 folders in one another"])).limits(SMALL),
-    Attack::new("million-files", Stopped(&["it made more than 50000 files"])).limits("    files: 50000\n").both(),
+    Attack::new("fill-disk-unseen", Stopped(&["it wrote more than 64 MiB"])).limits(SMALL).both(),
+    Attack::new("fill-disk-deep-down", Stopped(&["it made more than 128 folders in one another"])).limits(SMALL).both(),
+    Attack::new("million-files", Stopped(&["it made more than 20000 files"])).limits("    files: 20000\n").both(),
     Attack::new("sparse-output", Built(&[
         "ftruncate: EFBIG", "fallocate: EFBIG", "write at the end: EFBIG", "limit raised: EPERM",
-    ])).outputs("report, huge").limits(SMALL),
+    ])).outputs("report, huge").limits(SMALL).both(),
     Attack::new("sparse-outputs", Refused(&["together", "64 MiB"])).outputs("one, two, three").limits(SMALL).both(),
     Attack::new("flood-log", Built(&["1 GiB was written"])).both(),
     Attack::new("terminal", Stopped(&["failed with status 7", "before", "error: no error"])).both(),
@@ -149,13 +160,14 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("close-descriptors", Built(&["built without a log"])).both(),
     Attack::new("time-bomb", Stopped(&["took longer than 2s and was killed"])).limits(SHORT).both(),
     Attack::new("stop-itself", Stopped(&["took longer than 2s and was killed"])).limits(SHORT).both(),
-    Attack::new("kill-everything", Built(&["a process of somebody else: nothing", "everything: ESRCH", "still here"])),
+    Attack::new("kill-everything", Built(&["a process of somebody else: nothing", "everything: ESRCH", "still here"]))
+        .gvisor(Stopped(&["failed with status 137"])),
     // outputs
     Attack::new("output-symlink", Refused(&["report", "it is a symbolic link, or lies behind one"])).both(),
     Attack::new("output-input-link", Refused(&["report", "it is a symbolic link, or lies behind one"])),
     Attack::new("output-folder-link", Refused(&["it is a symbolic link, or lies behind one"])).outputs("out/report"),
     Attack::new("output-proc-link", Refused(&["it is a symbolic link, or lies behind one"])).outputs("out/etc/passwd"),
-    Attack::new("output-pipe", Refused(&["it is a named pipe"])).both(),
+    Attack::new("output-pipe", Refused(&["it is a named pipe"])).gvisor(Refused(&["it is not there"])),
     Attack::new("output-folder", Refused(&["it is a folder"])),
     Attack::new("output-socket", Refused(&["it is a socket or a device"])),
     Attack::new("output-absent", Refused(&["it is not there"])),
@@ -186,8 +198,12 @@ pub const ATTACKS: &[Attack] = &[
         "tmpfs: ENOSYS", "root writable: ENOSYS", "inputs writable: ENOSYS", "bind: ENOSYS", "unmount: ENOSYS",
         "pivot_root: ENOSYS", "chroot: ENOSYS", "open_tree: ENOSYS", "move_mount: ENOSYS", "fsopen: ENOSYS",
         "fspick: ENOSYS", "mount_setattr: ENOSYS",
+    ])).gvisor(Built(&[
+        "tmpfs: EPERM", "root writable: EPERM", "inputs writable: EPERM", "bind: EPERM", "unmount: EPERM",
+        "pivot_root: EPERM", "chroot: EPERM", "open_tree: ENOSYS",
     ])),
-    Attack::new("file-handles", Built(&["open_by_handle_at: ENOSYS", "name_to_handle_at: ENOSYS"])),
+    Attack::new("file-handles", Built(&["open_by_handle_at: ENOSYS", "name_to_handle_at: ENOSYS"]))
+        .gvisor(Built(&["open_by_handle_at: EOPNOTSUPP", "name_to_handle_at: EOPNOTSUPP"])),
     Attack::new("counters", Built(&["perf_event_open: ENOSYS", "syslog: ENOSYS"])),
     Attack::new("administration", Built(&[
         "init_module: ENOSYS", "finit_module: ENOSYS", "delete_module: ENOSYS", "kexec_load: ENOSYS",
@@ -216,12 +232,18 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("other-user", Built(&[
         "root: EINVAL", "root again: EINVAL", "another build: EINVAL", "group: EINVAL", "groups: EPERM",
         "chown: EINVAL", "capabilities: EPERM",
+    ])).gvisor(Built(&[
+        "root: EPERM", "root again: EPERM", "another build: EPERM", "group: EPERM", "groups: EPERM", "chown: EPERM",
+        "capabilities: EPERM",
     ])),
     Attack::new("x32", Built(&["x32 getpid: ENOSYS", "x32 ptrace: ENOSYS", "x32 execve: ENOSYS"])),
     Attack::new("int80", Built(&["int 0x80: killed"])),
     Attack::new("climb-out", Built(&[
         "something above the root: nothing", "first process's root: ENOENT", "host's passwd: nothing",
         "something behind a descriptor of the first process: nothing", "chroot: ENOSYS",
+    ])).gvisor(Built(&[
+        "something above the root: nothing", "host's passwd: nothing", "first process's root: ENOENT",
+        "something behind a descriptor of the first process: nothing", "chroot: EPERM",
     ])),
     // the source itself
     Attack::new("git-attributes", Built(&[
