@@ -35,6 +35,9 @@ pub struct Range {
     _sockets: [UnixListener; 2],
 }
 
+/// Files with their modes and digests.
+pub type Trusted = BTreeMap<PathBuf, String>;
+
 /// How one build ended.
 pub struct Ended {
     pub code: i32,
@@ -62,7 +65,7 @@ impl Range {
         let (toolchain, input) = (put("toolchain.tar"), put("input.txt"));
         fs::remove_file(at("toolchain.tar")).unwrap();
         let web = TcpListener::bind("127.0.0.1:0").unwrap();
-        let name = SocketAddr::from_abstract_name(format!("{ABSTRACT}-{}", std::process::id())).unwrap();
+        let name = SocketAddr::from_abstract_name(at(ABSTRACT)).unwrap();
         let sockets =
             [UnixListener::bind(at("signer.sock")).unwrap(), UnixListener::bind_addr(&name).unwrap()];
         fs::set_permissions(at("signer.sock"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -93,7 +96,7 @@ impl Range {
             ("WORK", self.at("tmp")),
             ("SIGNER", self.at("signer.sock")),
             ("SECRET", SECRET.to_owned()),
-            ("ABSTRACT", format!("{ABSTRACT}-{}", std::process::id())),
+            ("ABSTRACT", self.at(ABSTRACT)),
             ("MARK", "portcullis-hostile-mark".to_owned()),
         ];
         let mut header: String =
@@ -184,7 +187,7 @@ impl Range {
     }
 
     /// The digest of every file that a later build would trust.
-    pub fn trusted(&self) -> BTreeMap<PathBuf, String> {
+    pub fn trusted(&self) -> Trusted {
         let mut files = BTreeMap::new();
         for below in ["store/sha256", "store/roots", "secret", "state/3/local-demo.key"] {
             hash_all(Path::new(&self.at(below)), &mut files);
@@ -222,7 +225,7 @@ pub fn orphaned_groups() -> Vec<String> {
     names.filter(of_the_dead).collect()
 }
 
-fn hash_all(at: &Path, files: &mut BTreeMap<PathBuf, String>) {
+fn hash_all(at: &Path, files: &mut Trusted) {
     let metadata = fs::symlink_metadata(at).unwrap();
     if metadata.is_dir() {
         for entry in fs::read_dir(at).unwrap() {
