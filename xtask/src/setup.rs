@@ -30,6 +30,7 @@ const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96
 pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
+    script("gVisor", "scripts/fetch-runsc.sh")?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");
         let at = dir.display().to_string();

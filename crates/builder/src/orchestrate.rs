@@ -45,6 +45,8 @@ pub struct Orchestrator<'a> {
     pub fetcher: &'a dyn Fetcher,
     /// Which sandbox.
     pub tier: Tier,
+    /// Where gVisor's program is, if it is anywhere.
+    pub runsc: Option<&'a Path>,
     /// What the canary looks for.
     pub bait: &'a Bait,
     /// The branches of which a commit must be part; any without.
@@ -199,7 +201,9 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Git(e) => e.fmt(f),
-            Self::NoDefinition(commit) => write!(f, "{} has no {DEFINITION_FILE}", commit.short()),
+            Self::NoDefinition(commit) => {
+                write!(f, "{} has no {DEFINITION_FILE} that is a plain file", commit.short())
+            }
             Self::Definition(errors) => match errors.first() {
                 Some(e) => write!(f, "the build definition is wrong: {e}"),
                 None => f.write_str("the build definition is wrong"),
@@ -290,7 +294,7 @@ impl Orchestrator<'_> {
     /// # Errors
     /// [`CanaryError`] where one does not, or could not be tried.
     pub fn canary(&self, work: &Path) -> Result<Isolation, CanaryError> {
-        canary::run(self.tier, self.bait, self.store, work, BuildUser::take().as_ref())
+        canary::run((self.tier, self.runsc), self.bait, self.store, work, BuildUser::take().as_ref())
     }
 
     /// What a build would be, as its provenance would say it: nothing of it is fetched or run.

@@ -14,7 +14,7 @@ use crate::orchestrate::{BuildError, FailedBuild, Orchestrator, Step};
 use crate::plan::{Plan, platform};
 use crate::record::{BuildRecord, TestRecord, provenance};
 use crate::sandbox::canary;
-use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation};
+use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation, clear};
 use crate::stage::{Stage, check_out, stage};
 use crate::trial;
 
@@ -55,6 +55,7 @@ impl Run<'_> {
         let seen = self.variation.environment(&environment);
         let sandbox = Sandbox {
             tier: self.orchestrator.tier,
+            runsc: self.orchestrator.runsc,
             root: stage.root.path(),
             source: tree,
             inputs: stage.inputs.as_deref(),
@@ -66,11 +67,14 @@ impl Run<'_> {
             variation: &self.variation,
             log,
         };
-        sandbox.run().map_err(|e| self.failed(e, log, (started, now())))?;
-        progress(Step::Outputs);
-        let own = self.work.join("outputs");
-        let outputs = collect(&self.plan.target.outputs, tree, &own, action.limits.disk)?;
-        fs::remove_dir_all(tree).ok();
+        let ran = sandbox.run().map_err(|e| self.failed(e, log, (started, now())));
+        let outputs = ran.and_then(|()| {
+            progress(Step::Outputs);
+            collect(&self.plan.target.outputs, tree, &self.work.join("outputs"), action.limits.disk)
+        });
+        // however it ended: folders that stand deep in one another would stay for ever
+        clear(tree).ok();
+        let outputs = outputs?;
         let times = (started, now());
         let provenance = self.provenance(&stage, isolation, environment, times);
         let records = records(&outputs, &provenance);
@@ -84,8 +88,8 @@ impl Run<'_> {
     }
 
     fn canary(&self) -> Result<Isolation, BuildError> {
-        let Orchestrator { tier, bait, store, .. } = *self.orchestrator;
-        canary::run(tier, bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
+        let Orchestrator { tier, runsc, bait, store, .. } = *self.orchestrator;
+        canary::run((tier, runsc), bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
     }
 
     fn failed(&self, e: SandboxError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
@@ -130,13 +134,14 @@ impl Run<'_> {
         if self.user.is_none() {
             self.user = BuildUser::take();
         }
-        let Orchestrator { store, fetcher, tier, .. } = *self.orchestrator;
+        let Orchestrator { store, fetcher, tier, runsc, .. } = *self.orchestrator;
         let stage = stage(self.plan, store, fetcher, chain, &test_work)?;
         let bench = trial::Bench {
             plan: self.plan,
             resolved: self.resolved,
             stage: &stage,
             tier,
+            runsc,
             user: self.user.as_ref(),
             work: &test_work,
             outputs,

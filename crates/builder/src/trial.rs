@@ -15,7 +15,7 @@ use crate::git::Resolved;
 use crate::orchestrate::BuildError;
 use crate::plan::Plan;
 use crate::record::TestRecord;
-use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation};
+use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation, clear};
 use crate::stage::{Stage, check_out};
 
 mod junit;
@@ -29,6 +29,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) resolved: &'a Resolved,
     pub(crate) stage: &'a Stage,
     pub(crate) tier: Tier,
+    pub(crate) runsc: Option<&'a Path>,
     pub(crate) user: Option<&'a BuildUser>,
     pub(crate) work: &'a Path,
     pub(crate) outputs: &'a [Output],
@@ -69,12 +70,12 @@ impl Bench<'_> {
 
     fn run(&self, name: &str, test: &Test, artifacts: &Path) -> Result<Verdict, BuildError> {
         let tree = self.work.join("src");
-        fs::remove_dir_all(&tree).ok();
         check_out(self.resolved, &tree, self.user)?;
         let log = self.work.join("test.log");
         let environment = self.plan.environment(&test.action.environment);
         let sandbox = Sandbox {
             tier: self.tier,
+            runsc: self.runsc,
             root: self.stage.root.path(),
             source: &tree,
             inputs: self.stage.inputs.as_deref(),
@@ -86,7 +87,10 @@ impl Bench<'_> {
             variation: &Variation::default(),
             log: &log,
         };
-        let status = match sandbox.run() {
+        let ran = sandbox.run();
+        let report = test.junit.as_ref().map(|path| read_report(&tree, path));
+        clear(&tree).ok();
+        let status = match ran {
             Ok(()) => None,
             Err(SandboxError::Setup(what, e)) => {
                 return Err(BuildError::Io(
@@ -100,7 +104,6 @@ impl Bench<'_> {
             }
             Err(e) => Some(e.to_string()),
         };
-        let report = test.junit.as_ref().map(|path| read_report(&tree, path));
         Ok(judge(name, status.as_deref(), report))
     }
 }

@@ -75,7 +75,7 @@ pub struct Bait {
 /// # Errors
 /// [`CanaryError`] where a layer is open or could not be tried.
 pub(crate) fn run(
-    tier: Tier,
+    (tier, runsc): (Tier, Option<&Path>),
     bait: &Bait,
     store: &Store,
     work: &Path,
@@ -114,6 +114,7 @@ pub(crate) fn run(
     let log = work.join("canary.log");
     let sandbox = Sandbox {
         tier,
+        runsc,
         root: root.path(),
         source: &source,
         inputs: Some(&inputs),

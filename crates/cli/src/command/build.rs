@@ -226,10 +226,11 @@ fn failed(args: &Args, request: &BuildRequest, work: &Path, error: BuildError) -
 pub(crate) fn failure(error: BuildError) -> Failure {
     match error {
         BuildError::Definition(errors) => Failure::load("build-definition-invalid", errors),
-        BuildError::NoDefinition(commit) => {
-            Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short()))
-                .line("fix", "write one: portcullis builder init; commit it, and have it reviewed")
-        }
+        BuildError::NoDefinition(commit) => Failure::new(&format!(
+            "the commit {} has no portcullis.build.yaml that is a plain file",
+            commit.short()
+        ))
+        .line("fix", "write one: portcullis builder init; commit it, and have it reviewed"),
         BuildError::Sandbox(e, _) => Failure::new(&e.to_string())
             .line("fix", "what the build needs must be declared: it sees no network and no host files"),
         BuildError::Canary(e) => {

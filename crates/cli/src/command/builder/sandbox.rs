@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::command::build::WorkFolder;
-use crate::command::operator::{Operator, Tiers};
+use crate::command::operator::{Operator, SandboxChoice};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -19,16 +19,15 @@ pub(crate) struct Args {
     /// The store
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
     store: Option<PathBuf>,
-    /// The sandbox
-    #[arg(long, value_enum, default_value = "bubblewrap", env = "PORTCULLIS_SANDBOX")]
-    sandbox: Tiers,
+    #[command(flatten)]
+    sandbox: SandboxChoice,
     /// A file that no build may see; may be given more than once
     #[arg(long = "hidden", value_name = "FILE")]
     hidden: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let operator = Operator::of_sandbox(args.store.as_deref(), args.sandbox).prepare(&args.hidden)?;
+    let operator = Operator::of_sandbox(args.store.as_deref(), &args.sandbox).prepare(&args.hidden)?;
     let work = WorkFolder::make()?;
     let isolation = operator.orchestrator().canary(work.path()).map_err(|e| match e {
         builder::CanaryError::Open { layer, what } => {
