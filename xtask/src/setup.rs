@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("openssl", "openssl"),
+    ("skopeo", "skopeo"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
 ];
