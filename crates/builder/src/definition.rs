@@ -7,8 +7,8 @@ use attest::yaml::{LoadError, Node, Problems};
 mod image;
 mod read;
 
-pub use image::{Image, ImageFile};
 pub(crate) use image::is_assembly;
+pub use image::{Image, ImageFile};
 pub(crate) use read::{bare_input, named_input};
 
 /// Where it stands in the repository. Never chosen by the requester.

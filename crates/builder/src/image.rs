@@ -17,7 +17,7 @@ mod config;
 mod layer;
 pub(crate) mod layout;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 use base::Base;
@@ -81,7 +81,8 @@ pub(crate) fn assemble(
     blobs.insert(config_digest.hex(), (length(&config), Source::Bytes(config)));
     blobs.insert(manifest_digest.hex(), (length(&manifest), Source::Bytes(manifest)));
     let layout = base.as_ref().map(|b| &b.layout);
-    write(target, &Json::from(index), &blobs, layout, seconds).map_err(|e| ImageError::Io(target.to_owned(), e))
+    write(target, &Json::from(index), &blobs, layout, seconds)
+        .map_err(|e| ImageError::Io(target.to_owned(), e))
 }
 
 /// The layout: its version, its index, its blobs, in this order.
@@ -142,8 +143,11 @@ fn check_size(image: &Image, parts: &[Part<'_>], limit: u64) -> Result<(), Image
     if size <= limit {
         return Ok(());
     }
-    let message = format!("the image would take {} MiB, more than the {} MiB allowed", size >> 20, limit >> 20);
-    Err(ImageError::Definition(LoadError::new(&image.place, &message).fix("make it of fewer or smaller files")))
+    let message =
+        format!("the image would take {} MiB, more than the {} MiB allowed", size >> 20, limit >> 20);
+    Err(ImageError::Definition(
+        LoadError::new(&image.place, &message).fix("make it of fewer or smaller files"),
+    ))
 }
 
 fn length(bytes: &[u8]) -> u64 {

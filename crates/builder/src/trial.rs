@@ -54,7 +54,8 @@ impl Unpacked {
     pub(crate) fn new(output: &Output, store: &Store) -> Result<Self, BuildError> {
         let archive = (output.digest.clone(), output.file.clone());
         let root = root::prepare(store, &[archive], &[]).map_err(BuildError::Root)?;
-        let environment = layout::environment(&output.file).map_err(|why| BuildError::Output(output.name.clone(), why))?;
+        let environment =
+            layout::environment(&output.file).map_err(|why| BuildError::Output(output.name.clone(), why))?;
         Ok(Self { root, environment })
     }
 }

@@ -64,7 +64,8 @@ impl Image {
     /// Whether an input goes into the image.
     #[must_use]
     pub fn holds(&self, input: &str) -> bool {
-        self.base.as_ref().is_some_and(|(base, _)| base == input) || self.files.iter().any(|f| f.input == input)
+        self.base.as_ref().is_some_and(|(base, _)| base == input)
+            || self.files.iter().any(|f| f.input == input)
     }
 
     /// What stands for the command in provenance: the whole section, in one order, so that the same image has the same
@@ -79,7 +80,8 @@ impl Image {
             let map: Object = pairs.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str()))).collect();
             (!map.is_empty()).then_some(map)
         };
-        let files: Object = self.files.iter().map(|f| (f.path.clone(), Json::from(f.input.as_str()))).collect();
+        let files: Object =
+            self.files.iter().map(|f| (f.path.clone(), Json::from(f.input.as_str()))).collect();
         let executable = self.files.iter().filter(|f| f.is_executable).map(|f| f.path.clone());
         let mut section = Object::new();
         section.set_some("base", self.base.as_ref().map(|(base, _)| base.as_str()));
@@ -99,12 +101,14 @@ impl Image {
 pub(crate) fn is_assembly(command: &[String]) -> bool {
     let [program, verb, section] = command else { return false };
     let section_again = attest::json::parse(section.as_bytes()).ok().filter(|json| json.as_object().is_ok());
-    [program.as_str(), verb.as_str()] == ASSEMBLER && section_again.is_some_and(|json| json.to_string() == *section)
+    [program.as_str(), verb.as_str()] == ASSEMBLER
+        && section_again.is_some_and(|json| json.to_string() == *section)
 }
 
 pub(super) fn read_image(node: &Node, inputs: &[Input], problems: &mut Problems) -> Option<Image> {
     let fields = Fields::read(node, "an image", &KEYS, problems)?;
-    let base = fields.optional("base").and_then(|n| Some((input_named(n, inputs, problems)?, n.place.clone())));
+    let base =
+        fields.optional("base").and_then(|n| Some((input_named(n, inputs, problems)?, n.place.clone())));
     let mut files =
         fields.required("files", problems).map_or_else(Vec::new, |n| read_files(n, inputs, problems));
     if let Some(node) = fields.optional("executable") {
@@ -128,7 +132,9 @@ pub(super) fn read_image(node: &Node, inputs: &[Input], problems: &mut Problems)
     let workdir = fields.optional("workdir").and_then(|n| {
         let is_absolute = |w: &str| w == "/" || w.strip_prefix('/').is_some_and(is_path_below);
         let workdir = problems.keep(n.string()).filter(|w| is_absolute(w));
-        problems.keep(workdir.ok_or_else(|| n.mismatch("a path from the root, as in /srv"))).map(str::to_owned)
+        problems
+            .keep(workdir.ok_or_else(|| n.mismatch("a path from the root, as in /srv")))
+            .map(str::to_owned)
     });
     let platform = match fields.optional("platform") {
         Some(node) => read_platform(node, problems)?,
@@ -161,16 +167,24 @@ fn read_files(node: &Node, inputs: &[Input], problems: &mut Problems) -> Vec<Ima
         let is_whiteout = path.split('/').any(|part| part.starts_with(".wh."));
         if !is_path_below(path) || is_whiteout {
             let message = format!("`{shown}` is no path in an image");
-            problems
-                .push(LoadError::new(&key.place, &message).fix("write it as in usr/bin/shop, without `..` and leading slash"));
+            problems.push(
+                LoadError::new(&key.place, &message)
+                    .fix("write it as in usr/bin/shop, without `..` and leading slash"),
+            );
         }
         let below = |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with('/'));
         if let Some(other) = files.iter().find(|f| below(&f.path, path) || below(path, &f.path)) {
-            let message = format!("`{shown}` and `{}` cannot both be there: one is a folder of the other", other.path);
+            let message =
+                format!("`{shown}` and `{}` cannot both be there: one is a folder of the other", other.path);
             problems.push(LoadError::new(&key.place, &message).fix("rename one of the two"));
         }
         let Some(input) = input_named(value, inputs, problems) else { continue };
-        files.push(ImageFile { path: path.to_owned(), input, is_executable: false, place: key.place.clone() });
+        files.push(ImageFile {
+            path: path.to_owned(),
+            input,
+            is_executable: false,
+            place: key.place.clone(),
+        });
     }
     if files.is_empty() {
         problems.push(node.mismatch("at least one file").found("none"));
@@ -186,7 +200,8 @@ fn mark_executable(node: &Node, files: &mut [ImageFile], problems: &mut Problems
             continue;
         }
         let known: Vec<&str> = files.iter().map(|f| f.path.as_str()).collect();
-        let error = LoadError::new(&place, &format!("`{}` is none of the image's files", path.escape_debug()));
+        let error =
+            LoadError::new(&place, &format!("`{}` is none of the image's files", path.escape_debug()));
         problems.push(match suggest(&path, &known) {
             Some(near) => error.fix(&format!("write `{near}`")),
             None => error.fix("list it under `files`; a file of the base keeps its mode"),
@@ -226,7 +241,8 @@ fn read_pairs(
 
 fn read_platform(node: &Node, problems: &mut Problems) -> Option<String> {
     let text = problems.keep(node.string())?;
-    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let parts: Vec<&str> = text.split('/').collect();
     let is_platform = matches!(parts.as_slice(), ["linux", rest @ ..] if matches!(rest.len(), 1 | 2));
     if !is_platform || !parts.iter().all(|p| is_word(p)) {

@@ -296,7 +296,8 @@ fn read_target(
         }
         if !makes_image && tests.iter().any(|(name, t)| *name == test && t.is_in_image) {
             let message = format!("the test `{test}` runs in an image, and this target makes none");
-            problems.push(LoadError::new(&place, &message).fix(&format!("remove `image: true` from `{test}`")));
+            problems
+                .push(LoadError::new(&place, &message).fix(&format!("remove `image: true` from `{test}`")));
         }
         named.push(test);
     }

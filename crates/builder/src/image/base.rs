@@ -43,14 +43,21 @@ impl Base {
         let mut tree = Tree::default();
         for (layer, id) in layout.layers.iter().zip(&ids) {
             if !LAYER_TYPES.contains(&layer.media_type.as_str()) {
-                return Err(format!("a layer is of a type that is not known here ({})", layer.media_type.escape_debug()));
+                return Err(format!(
+                    "a layer is of a type that is not known here ({})",
+                    layer.media_type.escape_debug()
+                ));
             }
-            let stream = decompress(layout.read(layer).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+            let stream =
+                decompress(layout.read(layer).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
             let mut stream = Hashed { stream: stream.take(MAX_LAYER), hasher: Hasher::new(&[]) };
             tree.add(&mut stream)?;
             io::copy(&mut stream, &mut io::sink()).map_err(|e| e.to_string())?;
             if stream.hasher.finish().first().as_ref() != Some(id) {
-                return Err(format!("the content of its layer {} is not what its configuration says", layer.digest));
+                return Err(format!(
+                    "the content of its layer {} is not what its configuration says",
+                    layer.digest
+                ));
             }
         }
         Ok(Self { layout, configuration, tree })
@@ -72,7 +79,11 @@ fn check_platform(configuration: &Object, platform: &str) -> Result<(), String> 
     if platform.split('/').count() > 2 {
         found = format!("{found}/{}", word("variant"));
     }
-    if found == platform { Ok(()) } else { Err(format!("it is for {}, and not for {platform}", found.escape_debug())) }
+    if found == platform {
+        Ok(())
+    } else {
+        Err(format!("it is for {}, and not for {platform}", found.escape_debug()))
+    }
 }
 
 /// A stream that is hashed on its way.

@@ -33,8 +33,7 @@ pub(super) fn configuration(
         // a history is for all layers or for none
         history = ids.iter().map(|_| Json::from(Object::new())).collect();
     }
-    let is_of_layer =
-        |h: &&Json| !h.as_object().and_then(|o| o.flag("empty_layer")).unwrap_or(false);
+    let is_of_layer = |h: &&Json| !h.as_object().and_then(|o| o.flag("empty_layer")).unwrap_or(false);
     if history.iter().filter(is_of_layer).count() != ids.len() {
         return Err("its history tells of other layers than it has".to_owned());
     }

@@ -76,7 +76,9 @@ fn add<W: Write>(
 ) -> Result<(), ImageError> {
     let Some(part) = parts.iter().find(|p| p.input.name == file.input) else {
         let message = format!("there is no input `{}`", file.input);
-        return Err(ImageError::Definition(LoadError::new(&file.place, &message).fix("declare it under `inputs`")));
+        return Err(ImageError::Definition(
+            LoadError::new(&file.place, &message).fix("declare it under `inputs`"),
+        ));
     };
     let failed = |e| ImageError::Io(part.path.clone(), e);
     let source = File::open(&part.path).map_err(failed)?;
@@ -105,7 +107,10 @@ fn folders(image: &Image, below: &Tree) -> Result<BTreeSet<String>, LoadError> {
                 Some(Kind::Folder) => {}
                 // a folder of this name would replace the link, and hide all that lies behind it
                 Some(Kind::Link) => {
-                    return refuse(format!("`{parent}` is a link in the base"), "write the path that it leads to");
+                    return refuse(
+                        format!("`{parent}` is a link in the base"),
+                        "write the path that it leads to",
+                    );
                 }
                 Some(Kind::Other) => {
                     return refuse(format!("`{parent}` is a file in the base"), "choose another path");

@@ -84,7 +84,9 @@ pub(crate) fn environment(path: &Path) -> Result<Vec<(String, String)>, String> 
     let layout = Layout::open(&file)?.ok_or_else(|| "it is no OCI image layout".to_owned())?;
     let configuration = layout.configuration()?;
     let wrong = |e: ShapeError| format!("its configuration is wrong: {e}");
-    let Some(settings) = configuration.optional_object("config").map_err(wrong)? else { return Ok(Vec::new()) };
+    let Some(settings) = configuration.optional_object("config").map_err(wrong)? else {
+        return Ok(Vec::new());
+    };
     let mut environment = Vec::new();
     for pair in settings.optional_array("Env").map_err(wrong)? {
         let (name, value) = pair.as_str().map_err(wrong)?.split_once('=').unwrap_or_default();
@@ -104,7 +106,9 @@ fn entries(file: &File) -> io::Result<Option<BTreeMap<String, (u64, u64)>>> {
         let name = entry.path()?.display().to_string();
         let name = name.trim_start_matches("./").trim_end_matches('/').to_owned();
         // a root file system has none of these names at its top; an image layout has nothing else
-        if count > MAX_ENTRIES || !(TOP.contains(&name.as_str()) || name == "blobs" || name.starts_with("blobs/")) {
+        if count > MAX_ENTRIES
+            || !(TOP.contains(&name.as_str()) || name == "blobs" || name.starts_with("blobs/"))
+        {
             return Ok(None);
         }
         found.insert(name, (entry.raw_file_position(), entry.size()));

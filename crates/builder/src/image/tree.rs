@@ -96,7 +96,10 @@ fn path(path: &Path) -> Result<String, String> {
             Component::Normal(name) => parts.push(name.to_string_lossy()),
             Component::CurDir | Component::RootDir => {}
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(format!("{}: a path that leaves the root", path.display().to_string().escape_debug()));
+                return Err(format!(
+                    "{}: a path that leaves the root",
+                    path.display().to_string().escape_debug()
+                ));
             }
         }
     }

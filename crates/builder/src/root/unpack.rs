@@ -47,7 +47,8 @@ impl Unpacker {
         if !entry.header().entry_type().is_file() {
             return Err(format!("{shown}: a whiteout that is no file"));
         }
-        let folder = match self.open_folder(if folders.is_empty() { "." } else { &folders.join("/") }) {
+        let folder = if folders.is_empty() { ".".to_owned() } else { folders.join("/") };
+        let folder = match self.open_folder(&folder) {
             // nothing of it is there any more
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(());

@@ -52,7 +52,8 @@ impl Run<'_> {
         fs::create_dir(&own).map_err(failed)?;
         fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let [path] = self.plan.target.outputs.as_slice() else {
-            let error = LoadError::new(&image.place, "an image is one output").fix("write outputs: [shop.oci.tar]");
+            let error =
+                LoadError::new(&image.place, "an image is one output").fix("write outputs: [shop.oci.tar]");
             return Err(BuildError::Definition(vec![error]));
         };
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
