@@ -43,44 +43,47 @@ fn an_image_is_read_whole_and_needs_no_toolchain() {
 
 #[test]
 fn everything_wrong_has_its_place_and_a_way_out() {
-    for (text, word, (line, column)) in [
-        (image("files: { usr/bin/shop: shpo }"), "no input `shpo`", (5, 48)),
-        (image("base: base.tar, files: { a: shop }"), "no input `base.tar`", (5, 31)),
-        (image("files: { /usr/bin/shop: shop }"), "no path in an image", (5, 34)),
-        (image("files: { ../shop: shop }"), "no path in an image", (5, 34)),
-        (image("files: { a/../../shop: shop }"), "no path in an image", (5, 34)),
-        (image("files: { a/.wh.b: shop }"), "no path in an image", (5, 34)),
-        (image("files: { a: shop, a: shop }"), "stands twice", (5, 43)),
-        (image("files: { a: shop, a/b: shop }"), "cannot both be there", (5, 43)),
-        (image("files: { a/b: shop, a: shop }"), "cannot both be there", (5, 45)),
-        (image("files: {}"), "at least one file", (5, 32)),
-        (image("entrypoint: [/a]"), "`files`", (5, 24)),
-        (image("files: { a: shop }, executable: [b]"), "none of the image's files", (5, 58)),
-        (image("files: { a: shop }, entrypoint: /a"), "a list", (5, 57)),
-        (image("files: { a: shop }, ports: [80]"), "unknown key `ports`", (5, 45)),
-        (image("files: { a: shop }, user: \"a b\""), "a user", (5, 51)),
-        (image("files: { a: shop }, workdir: srv"), "a path from the root", (5, 54)),
-        (image("files: { a: shop }, workdir: /a/../b"), "a path from the root", (5, 54)),
-        (image("files: { a: shop }, platform: windows/amd64"), "a platform", (5, 55)),
-        (image("files: { a: shop }, platform: linux"), "a platform", (5, 55)),
-        (image("files: { a: shop }, environment: { \"A B\": x }"), "name of a variable", (5, 60)),
-        (image("files: { a: shop }, environment: { API_TOKEN: x }"), "looks like a secret", (5, 71)),
-        (image("files: { a: shop }, labels: { \"a b\": x }"), "name of a label", (5, 55)),
-        (image("files: { a: shop }, cmd: [\"https://bob:pw@h.example/\"]"), "looks like a secret", (5, 51)),
-        (target("image: { files: { a: shop } }, outputs: [a, b]"), "one output", (5, 65)),
-        (target("image: { files: { a: shop } }"), "`outputs`", (5, 15)),
+    for (text, word, at) in [
+        (image("files: { usr/bin/shop: shpo }"), "no input `shpo`", "shpo"),
+        (image("base: base.tar, files: { a: shop }"), "no input `base.tar`", "base.tar"),
+        (image("files: { /usr/bin/shop: shop }"), "no path in an image", "/usr/bin/shop:"),
+        (image("files: { ../shop: shop }"), "no path in an image", "../shop"),
+        (image("files: { a/../../shop: shop }"), "no path in an image", "a/../../shop"),
+        (image("files: { a/.wh.b: shop }"), "no path in an image", "a/.wh.b"),
+        (image("files: { a: shop, a: shop }"), "stands twice", "a: shop }"),
+        (image("files: { a: shop, a/b: shop }"), "cannot both be there", "a/b"),
+        (image("files: { a/b: shop, a: shop }"), "cannot both be there", "a: shop }"),
+        (image("files: {}"), "at least one file", "{}"),
+        (image("entrypoint: [/a]"), "`files`", "{ entrypoint"),
+        (image("files: { a: shop }, executable: [b]"), "none of the image's files", "b]"),
+        (image("files: { a: shop }, entrypoint: /a"), "a list", "/a"),
+        (image("files: { a: shop }, ports: [80]"), "unknown key `ports`", "ports"),
+        (image("files: { a: shop }, user: \"a b\""), "a user", "\"a b\""),
+        (image("files: { a: shop }, workdir: srv"), "a path from the root", "srv"),
+        (image("files: { a: shop }, workdir: /a/../b"), "a path from the root", "/a/../b"),
+        (image("files: { a: shop }, platform: windows/amd64"), "a platform", "windows"),
+        (image("files: { a: shop }, platform: linux"), "a platform", "linux"),
+        (image("files: { a: shop }, environment: { \"A B\": x }"), "name of a variable", "\"A B\""),
+        (image("files: { a: shop }, environment: { API_TOKEN: x }"), "looks like a secret", "x }"),
+        (image("files: { a: shop }, labels: { \"a b\": x }"), "name of a label", "\"a b\""),
+        (image("files: { a: shop }, cmd: [\"https://bob:pw@h.example/\"]"), "looks like a secret", "\"https"),
+        (target("image: { files: { a: shop } }, outputs: [a, b]"), "one output", "[a, b]"),
+        (target("image: { files: { a: shop } }"), "`outputs`", "{ image"),
         (
             target("image: { files: { a: shop } }, command: [m], outputs: [a]"),
             "`command` is for a command",
-            (5, 55),
+            "[m]",
         ),
-        (target("image: { files: { a: shop } }, time: 5m, outputs: [a]"), "`time` is for a command", (5, 52)),
-        (target("command: [portcullis, image, \"{}\"], outputs: [a]"), "no command ran", (5, 26)),
-        (target("command: [m], outputs: [a]"), "`toolchain`", (1, 1)),
+        (target("image: { files: { a: shop } }, time: 5m, outputs: [a]"), "`time` is for a command", "5m"),
+        (target("command: [portcullis, image, \"{}\"], outputs: [a]"), "no command ran", "[portcullis"),
+        (target("command: [m], outputs: [a]"), "`toolchain`", "inputs:"),
     ] {
         let errors = BuildDefinition::parse("portcullis.build.yaml", &text).unwrap_err();
         let found = errors.iter().find(|e| format!("{e:?}").contains(word));
         let found = found.unwrap_or_else(|| panic!("{word}: {errors:?}\n{text}"));
+        let before = &text[..text.rfind(at).unwrap()];
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap().len() + 1);
         assert_eq!((found.place.line, found.place.column), (line, column), "{word}: {found}\n{text}");
         assert!(found.fix.is_some(), "{found}");
     }

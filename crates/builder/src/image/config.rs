@@ -70,8 +70,9 @@ fn settings_of(image: &Image, base: Object) -> Result<Object, ShapeError> {
         settings.set("Env", Json::Array(environment));
     }
     let mut set_words = |key: &str, words: &[String]| {
-        settings.remove(key);
-        if !words.is_empty() {
+        if words.is_empty() {
+            settings.remove(key);
+        } else {
             settings.set(key, words.to_vec());
         }
     };

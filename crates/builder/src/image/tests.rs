@@ -310,7 +310,8 @@ fn a_base_that_is_not_what_it_says_is_refused_where_the_definition_names_it() {
         let error = bench.refused("base: base, files: { bin/shop: shop }, platform: linux/amd64");
         assert!(error.message.contains(why), "{why}: {error}");
         assert!(
-            error.message.contains("the base `base`") && error.fix.as_deref().unwrap().contains("skopeo copy"),
+            error.message.contains("the base `base`")
+                && error.fix.as_deref().unwrap().contains("skopeo copy"),
             "{error}"
         );
         assert_eq!((error.place.line, error.place.column), (6, 20), "{error}");

@@ -213,7 +213,7 @@ fn remove_all(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if e.kind() != io::ErrorKind::IsADirectory {
         return Err(e);
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     empty(rustix::fs::openat(parent, name, flags, Mode::empty())?.as_fd())?;
     Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
@@ -221,7 +221,8 @@ fn remove_all(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 fn empty(folder: BorrowedFd<'_>) -> io::Result<()> {
     // the names first: a folder that is changed while it is listed may hide some
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for entry in rustix::fs::Dir::new(rustix::fs::openat(folder, ".", flags, Mode::empty())?)? {
         let name = entry?.file_name().to_str().map(str::to_owned);
         names.push(name.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?);
     }
