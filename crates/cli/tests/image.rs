@@ -20,14 +20,13 @@ int main(int count, char **words) {
 }
 "#;
 
-const SHOP: &str = "targets:\n  shop:\n    command: [gcc, -static, -o, shop, shop.c]\n    outputs: [shop]\n  conf:\n    command: [sh, -c, \"echo mode=prod > shop.conf\"]\n    outputs: [shop.conf]\n";
+const SHOP: &str = "targets:\n  shop:\n    command: [gcc, -static, -L/build/inputs, -o, shop, shop.c]\n    outputs: [shop]\n  conf:\n    command: [sh, -c, \"echo mode=prod > shop.conf\"]\n    outputs: [shop.conf]\n";
 
 const IMAGE: &str = "tests:\n  smoke:\n    image: true\n    command: [/usr/bin/shop, --version]\ntargets:\n  shop-image:\n    image:\n      files:\n        usr/bin/shop: shop\n        etc/shop.conf: shop.conf\n      executable: [usr/bin/shop]\n      entrypoint: [/usr/bin/shop]\n      cmd: [--version]\n      environment: { MODE: prod }\n      user: \"1000:1000\"\n      labels: { org.opencontainers.image.title: shop }\n      workdir: /\n      platform: linux/amd64\n    outputs: [shop.oci.tar]\n    tests: [smoke]\n";
 
 /// A repository whose commits are built, with a builder of its own.
 struct Setting {
     dir: tempfile::TempDir,
-    toolchain: String,
 }
 
 impl Setting {
@@ -41,13 +40,16 @@ impl Setting {
         let sha = said.split_whitespace().next().unwrap().to_owned();
         fs::create_dir_all(dir.path().join("store/sha256")).unwrap();
         fs::rename(&archive, dir.path().join("store/sha256").join(&sha)).unwrap();
-        let toolchain = format!("toolchain: {{ uri: \"toolchain:test\", sha256: \"{sha}\" }}\n");
-        let setting = Self { dir, toolchain };
+        let libc = Command::new("gcc").arg("-print-file-name=libc.a").output().unwrap();
+        let libc = fs::read(stdout(&libc).trim()).unwrap();
+        let library = attest::Digest::sha256(&libc).hex();
+        fs::write(dir.path().join("store/sha256").join(&library), libc).unwrap();
+        let toolchain = format!(
+            "toolchain: {{ uri: \"toolchain:test\", sha256: \"{sha}\" }}\ninputs: [{{ name: libc.a, uri: \"file:libc.a\", sha256: \"{library}\" }}]\n"
+        );
+        let setting = Self { dir };
         setting.git(&["init", "-q", "-b", "main"]);
-        setting.commit(&[
-            ("shop.c", PROGRAM),
-            ("portcullis.build.yaml", &format!("{}{SHOP}", setting.toolchain)),
-        ]);
+        setting.commit(&[("shop.c", PROGRAM), ("portcullis.build.yaml", &format!("{toolchain}{SHOP}"))]);
         setting.build(0, "shop", "out", &[]);
         setting.build(0, "conf", "out", &[]);
         setting
@@ -159,6 +161,13 @@ fn an_image_of_built_programs_is_tested_as_a_root_signed_and_built_again() {
     // for the test a sandbox was tried, and it is the image's bytes that were tested
     let bundle = "out/shop.oci.tar.smoke.test.sigstore.json";
     assert!(matches!(setting.opened(bundle), Predicate::Test(_)));
+    let (store, state, root) = (setting.at("store"), setting.at("state"), setting.trust_root().unwrap());
+    let at = setting.at("out/shop.oci.tar.sigstore.json");
+    let graph = expect(0, &["open", "--graph", path(&at), "--store", path(&store), "--trust-root", &root]);
+    assert!(
+        graph.contains("shop.oci.tar@") && graph.contains("shop@") && graph.contains("shop.conf@"),
+        "{graph}"
+    );
     // again, without the cache, and from provenance: the same bytes
     setting.build(0, "shop-image", "again", &["--no-cache"]);
     assert_eq!(
@@ -167,16 +176,9 @@ fn an_image_of_built_programs_is_tested_as_a_root_signed_and_built_again() {
     );
     let said = setting.build(0, "shop-image", "cached", &[]);
     assert!(said.contains("from the cache") && said.contains("smoke passed"), "{said}");
-    let (store, state, root) = (setting.at("store"), setting.at("state"), setting.trust_root().unwrap());
-    let at = setting.at("out/shop.oci.tar.sigstore.json");
     let base = ["rebuild", path(&at), "--trust-root", &root, "--store", path(&store)];
     let said = expect(0, &[&base[..], &["--state", path(&state), "--offline"]].concat());
     assert!(said.contains("same      shop.oci.tar") && !said.contains("DIFFERENT"), "{said}");
-    let graph = expect(0, &["open", "--graph", path(&at), "--store", path(&store), "--trust-root", &root]);
-    assert!(
-        graph.contains("shop.oci.tar@") && graph.contains("shop@") && graph.contains("shop.conf@"),
-        "{graph}"
-    );
     // another word of the section is another image
     let other = IMAGE.replace("MODE: prod", "MODE: test");
     setting.commit(&[("portcullis.build.yaml", &format!("{inputs}{other}"))]);
