@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -21,6 +21,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("busybox", "busybox-static"),
     ("faketime", "faketime"),
     ("xz", "xz-utils"),
+    ("skopeo", "skopeo"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
 ];

@@ -4,8 +4,11 @@ use attest::Digest;
 use attest::time::Span;
 use attest::yaml::{LoadError, Node, Problems};
 
+mod image;
 mod read;
 
+pub(crate) use image::is_assembly;
+pub use image::{Image, ImageFile};
 pub(crate) use read::{bare_input, named_input};
 
 /// Where it stands in the repository. Never chosen by the requester.
@@ -48,6 +51,8 @@ pub enum Base {
         /// Their names.
         packages: Vec<String>,
     },
+    /// Nothing: every target is an image, and every test runs in one.
+    Nothing,
 }
 
 /// An input: an identifier for people, a digest for the fetcher.
@@ -98,8 +103,10 @@ impl Limits {
 /// One thing that can be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// How.
+    /// How; for an image, the words that stand for its assembly.
     pub action: Action,
+    /// The image that the orchestrator assembles itself, in place of running a command.
+    pub image: Option<Image>,
     /// The files it makes, below the source.
     pub outputs: Vec<String>,
     /// The tests that run on them.
@@ -111,6 +118,8 @@ pub struct Target {
 pub struct Test {
     /// How.
     pub action: Action,
+    /// Whether it runs in the image that was built, in place of the toolchain.
+    pub is_in_image: bool,
     /// The JUnit report that it writes, below the source; without, its exit status alone counts.
     pub junit: Option<String>,
 }

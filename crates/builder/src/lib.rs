@@ -11,6 +11,7 @@ mod collect;
 mod definition;
 mod fetch;
 mod git;
+mod image;
 mod lease;
 pub mod lock;
 mod locked;
@@ -30,7 +31,7 @@ mod trial;
 pub use capture::{CaptureError, capture};
 pub use chain::ChainError;
 pub use definition::{
-    Action, Base, BuildDefinition, DEFINITION_FILE, Input, Limits, Target, Test, Toolchain,
+    Action, Base, BuildDefinition, DEFINITION_FILE, Image, ImageFile, Input, Limits, Target, Test, Toolchain,
 };
 pub use fetch::{FetchError, Fetcher, HOSTS, Offline, Web};
 pub use git::GitError;

@@ -113,7 +113,7 @@ impl Resolver<'_> {
     fn by_hand(&self, definition: &BuildDefinition) -> Result<(), LockError> {
         let archive = match &definition.toolchain.base {
             Base::Archive(archive) => Some(archive),
-            Base::Debian { .. } => None,
+            Base::Debian { .. } | Base::Nothing => None,
         };
         for input in definition.inputs.iter().chain(archive) {
             if input.built_by.is_none() && input.uri.starts_with("https://") {

@@ -62,7 +62,13 @@ impl Plan {
             wanted: name.to_owned(),
             known: definition.targets.iter().map(|(n, _)| n.clone()).collect(),
         })?;
+        let tests: Vec<(String, Test)> =
+            target.tests.iter().filter_map(|t| Some((t.clone(), definition.test(t)?.clone()))).collect();
+        let needs_root = target.image.is_none() || tests.iter().any(|(_, t)| !t.is_in_image);
         let toolchain = match &definition.toolchain.base {
+            // an image is assembled without tools
+            _ if !needs_root => Vec::new(),
+            Base::Nothing => Vec::new(),
             Base::Archive(input) => vec![input.clone()],
             Base::Debian { packages, .. } if locked.toolchain.is_empty() => {
                 return Err(BuildError::NotLocked(packages.join(", ")));
@@ -75,11 +81,10 @@ impl Plan {
         }
         let inputs: Vec<Input> = definition.inputs.iter().chain(&locked.inputs).cloned().collect();
         check_names(&inputs)?;
-        let tests = target.tests.iter().filter_map(|t| Some((t.clone(), definition.test(t)?.clone())));
         Ok(Self {
             name: name.to_owned(),
             target: target.clone(),
-            tests: tests.collect(),
+            tests,
             definition: Digest::sha256([text, "\0", lock.unwrap_or_default()].concat().as_bytes()),
             toolchain,
             links: definition.toolchain.links.clone(),
@@ -111,7 +116,12 @@ impl Plan {
             is_tool,
             provenance: proof(&input.digest),
         };
-        self.all_inputs().map(one).collect()
+        self.all_inputs().filter(|(input, is_tool)| self.goes_in(input, *is_tool)).map(one).collect()
+    }
+
+    /// A command can read every input; an image holds those that it names, and no tool has a part in it.
+    fn goes_in(&self, input: &Input, is_tool: bool) -> bool {
+        self.target.image.as_ref().is_none_or(|image| !is_tool && image.holds(&input.name))
     }
 
     /// Every input, tools first.

@@ -15,13 +15,18 @@ use crate::store::{Store, StoreError};
 
 mod archive;
 mod kept;
+#[cfg(test)]
+mod tests;
 mod unpack;
+mod whiteout;
 
+pub(crate) use archive::decompress;
 pub(crate) use kept::{Root, sweep};
 use unpack::Unpacker;
+pub(crate) use whiteout::{Whiteout, whiteout};
 
 /// Raised whenever the same inputs would be unpacked differently.
-const FORMAT: &str = "root-2";
+const FORMAT: &str = "root-3";
 /// Where every root has a folder for what the sandbox mounts.
 const MOUNTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
 /// Merged `/usr`, as every current distribution has it; packages still name both.
@@ -47,7 +52,7 @@ impl fmt::Display for RootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Archive { file, why } => {
-                write!(f, "the toolchain's {} cannot be unpacked: {why}", file.display())
+                write!(f, "the root's {} cannot be unpacked: {why}", file.display())
             }
             Self::Io(path, e) => write!(f, "{}: {e}", path.display()),
             Self::Store(e) => e.fmt(f),
@@ -93,7 +98,13 @@ fn fill(root: &Path, archives: &[(Digest, PathBuf)], links: &[(String, String)])
         unpacker.link(path, to).map_err(|why| RootError::Archive { file: path.into(), why })?;
     }
     for mount in MOUNTS {
-        fs::create_dir_all(root.join(mount)).map_err(failed)?;
+        let place = root.join(mount);
+        // a link would be followed on this machine, and not in the root
+        if place.is_symlink() || place.is_file() {
+            let why = format!("its /{mount} is no folder, and the sandbox needs one");
+            return Err(RootError::Archive { file: place, why });
+        }
+        fs::create_dir_all(place).map_err(failed)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use attest::Digest;
 use attest::provenance::{Isolation, Provenance};
 use jiff::Timestamp;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Proven};
 use crate::collect::{Output, collect};
 use crate::git::Resolved;
 use crate::orchestrate::{BuildError, FailedBuild, Orchestrator, Step};
@@ -16,7 +16,9 @@ use crate::record::{BuildRecord, TestRecord, provenance};
 use crate::sandbox::canary;
 use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation, clear};
 use crate::stage::{Stage, check_out, stage};
-use crate::trial;
+use crate::trial::{self, Unpacked};
+
+mod assemble;
 
 /// The outputs of a build, and the record of each.
 pub(crate) type Finished = (Vec<Output>, Vec<BuildRecord>);
@@ -43,6 +45,9 @@ impl Run<'_> {
         progress: &mut impl FnMut(Step),
         log: &Path,
     ) -> Result<Finished, BuildError> {
+        if let Some(image) = &self.plan.target.image {
+            return self.assemble(image, started, now, progress, log);
+        }
         progress(Step::Inputs);
         let stage = self.stage(started)?;
         progress(Step::Canary);
@@ -76,7 +81,7 @@ impl Run<'_> {
         clear(tree).ok();
         let outputs = outputs?;
         let times = (started, now());
-        let provenance = self.provenance(&stage, isolation, environment, times);
+        let provenance = self.provenance(&stage.proven, Some(isolation), environment, times);
         let records = records(&outputs, &provenance);
         Ok((outputs, records))
     }
@@ -100,8 +105,8 @@ impl Run<'_> {
 
     fn provenance(
         &self,
-        stage: &Stage,
-        isolation: Isolation,
+        proven: &[Proven],
+        isolation: Option<Isolation>,
         environment: Vec<(String, String)>,
         times: (Timestamp, Timestamp),
     ) -> Provenance {
@@ -109,9 +114,9 @@ impl Run<'_> {
         let mut provenance = provenance(source, &self.plan.name, &self.plan.target.action.command, times);
         let platform = ("portcullis:platform".to_owned(), platform());
         provenance.environment = environment.into_iter().chain([platform]).collect();
-        provenance.isolation = Some(isolation);
+        provenance.isolation = isolation;
         provenance.invocation = Some(self.invocation.to_owned());
-        provenance.dependencies = self.plan.dependencies(&stage.proven);
+        provenance.dependencies = self.plan.dependencies(proven);
         provenance
     }
 
@@ -127,15 +132,20 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         progress(Step::Tests);
-        let isolation = records.first().and_then(|r| r.provenance.isolation.clone());
         let test_work = self.work.join("tests");
         fs::create_dir_all(&test_work).map_err(|e| BuildError::Io(test_work.clone(), e))?;
         let chain = Chain { trust: self.orchestrator.trust, now: now() };
         if self.user.is_none() {
             self.user = BuildUser::take();
         }
+        // what an earlier build's canary found says nothing of today; and nothing ran for an image
+        let fresh = records.first().filter(|r| r.provenance.cached_from.is_none());
+        let isolation =
+            fresh.and_then(|r| r.provenance.isolation.clone()).map_or_else(|| self.canary(), Ok)?;
         let Orchestrator { store, fetcher, tier, runsc, .. } = *self.orchestrator;
         let stage = stage(self.plan, store, fetcher, chain, &test_work)?;
+        let is_in_image = self.plan.tests.iter().any(|(_, t)| t.is_in_image);
+        let image = outputs.first().filter(|_| is_in_image).map(|o| Unpacked::new(o, store)).transpose()?;
         let bench = trial::Bench {
             plan: self.plan,
             resolved: self.resolved,
@@ -146,7 +156,8 @@ impl Run<'_> {
             work: &test_work,
             outputs,
             invocation: self.invocation,
-            isolation: isolation.as_ref(),
+            isolation: Some(&isolation),
+            image: image.as_ref(),
         };
         bench.run_all(now)
     }

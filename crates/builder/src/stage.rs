@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::chain::{Chain, Proven};
+use crate::definition::Input;
 use crate::fetch::Fetcher;
 use crate::git::Resolved;
 use crate::orchestrate::BuildError;
@@ -40,14 +41,24 @@ pub(crate) fn stage(
     let mut proven = Vec::new();
     let folder = work.join("inputs");
     for input in &plan.inputs {
-        let file = store.fetch(input, fetcher).map_err(BuildError::Input)?;
-        if let Some(builder) = &input.built_by {
-            proven.push(chain.prove(input, builder, store)?);
-        }
+        let (file, proof) = obtain(input, store, fetcher, chain)?;
+        proven.extend(proof);
         lay(&file, &folder.join(&input.name)).map_err(|e| BuildError::Io(folder.clone(), e))?;
     }
     let inputs = (!plan.inputs.is_empty()).then_some(folder);
     Ok(Stage { root, inputs, proven })
+}
+
+/// The file of an input, with what proved that it is another build's artifact.
+pub(crate) fn obtain(
+    input: &Input,
+    store: &Store,
+    fetcher: &dyn Fetcher,
+    chain: Chain<'_>,
+) -> Result<(PathBuf, Option<Proven>), BuildError> {
+    let file = store.fetch(input, fetcher).map_err(BuildError::Input)?;
+    let proof = input.built_by.as_ref().map(|builder| chain.prove(input, builder, store)).transpose()?;
+    Ok((file, proof))
 }
 
 /// A copy that shares its blocks where the file system can, and never a hard link: a link's count and owner would show

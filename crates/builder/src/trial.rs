@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use attest::claims::TestOutcome;
 use attest::provenance::Isolation;
@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use crate::collect::{self, Output};
 use crate::definition::Test;
 use crate::git::Resolved;
+use crate::image::layout;
 use crate::orchestrate::BuildError;
 use crate::plan::Plan;
 use crate::record::TestRecord;
+use crate::root;
 use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation, clear};
 use crate::stage::{Stage, check_out};
+use crate::store::Store;
 
 mod junit;
 
@@ -35,6 +38,27 @@ pub(crate) struct Bench<'a> {
     pub(crate) outputs: &'a [Output],
     pub(crate) invocation: &'a str,
     pub(crate) isolation: Option<&'a Isolation>,
+    /// The image that was built, where a test runs in it.
+    pub(crate) image: Option<&'a Unpacked>,
+}
+
+/// An image as a root file system.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pub(crate) root: root::Root,
+    /// What it gives its process.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Unpacked {
+    /// The image as a root, read back as anybody would who runs it.
+    pub(crate) fn new(output: &Output, store: &Store) -> Result<Self, BuildError> {
+        let archive = (output.digest.clone(), output.file.clone());
+        let root = root::prepare(store, &[archive], &[]).map_err(BuildError::Root)?;
+        let environment =
+            layout::environment(&output.file).map_err(|why| BuildError::Output(output.name.clone(), why))?;
+        Ok(Self { root, environment })
+    }
 }
 
 impl Bench<'_> {
@@ -72,11 +96,16 @@ impl Bench<'_> {
         let tree = self.work.join("src");
         check_out(self.resolved, &tree, self.user)?;
         let log = self.work.join("test.log");
-        let environment = self.plan.environment(&test.action.environment);
+        let image = self.image.filter(|_| test.is_in_image);
+        let own = &test.action.environment;
+        let environment = image.map_or_else(
+            || self.plan.environment(own),
+            |image| overlaid(self.plan.environment(&[]), image.environment.iter().chain(own)),
+        );
         let sandbox = Sandbox {
             tier: self.tier,
             runsc: self.runsc,
-            root: self.stage.root.path(),
+            root: image.map_or(self.stage.root.path(), |i| i.root.path()),
             source: &tree,
             inputs: self.stage.inputs.as_deref(),
             artifacts: Some(artifacts),
@@ -106,6 +135,16 @@ impl Bench<'_> {
         };
         Ok(judge(name, status.as_deref(), report))
     }
+}
+
+/// Each variable once, as it was said last.
+fn overlaid<'a>(
+    fixed: Vec<(String, String)>,
+    more: impl Iterator<Item = &'a (String, String)>,
+) -> Vec<(String, String)> {
+    let mut all: std::collections::BTreeMap<String, String> = fixed.into_iter().collect();
+    all.extend(more.cloned());
+    all.into_iter().collect()
 }
 
 /// What a test gave.

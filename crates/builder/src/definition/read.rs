@@ -5,6 +5,7 @@ use attest::time::Span;
 use attest::yaml::{Fields, LoadError, Node, Problems, suggest};
 use attest::{Algorithm, Digest};
 
+use super::image::{ASSEMBLER, read_image};
 use super::{Action, Base, BuildDefinition, Input, Limits, Target, Test, Toolchain, is_path_below};
 
 const FIXED: [&str; 6] = ["PATH", "HOME", "LC_ALL", "TZ", "SOURCE_DATE_EPOCH", "PWD"];
@@ -14,7 +15,7 @@ const ACTION: [&str; 7] = ["command", "environment", "time", "memory", "processe
 pub(super) fn definition(node: &Node, problems: &mut Problems) -> Option<BuildDefinition> {
     let known = ["toolchain", "inputs", "lock", "targets", "tests"];
     let fields = Fields::read(node, "a build definition", &known, problems)?;
-    let toolchain = fields.required("toolchain", problems).and_then(|n| read_toolchain(n, problems));
+    let toolchain = fields.optional("toolchain").map(|n| read_toolchain(n, problems));
     let mut inputs: Vec<Input> = Vec::new();
     for item in fields.optional("inputs").and_then(|n| problems.keep(n.list())).unwrap_or_default() {
         let Some(input) = named_input(item, problems) else { continue };
@@ -36,9 +37,21 @@ pub(super) fn definition(node: &Node, problems: &mut Problems) -> Option<BuildDe
     let mut targets = Vec::new();
     for (name, key, value) in problems.keep(node.entries())? {
         check_name(name, key, problems);
-        targets.extend(read_target(value, &tests, problems).map(|t| (name.to_owned(), t)));
+        targets.extend(read_target(value, &inputs, &tests, problems).map(|t| (name.to_owned(), t)));
     }
-    Some(BuildDefinition { toolchain: toolchain?, inputs, lock, targets, tests })
+    let toolchain = match toolchain {
+        Some(toolchain) => toolchain?,
+        None => {
+            // what nothing runs in need not be declared
+            let needs_none =
+                targets.iter().all(|(_, t)| t.image.is_some()) && tests.iter().all(|(_, t)| t.is_in_image);
+            if !needs_none {
+                fields.required("toolchain", problems);
+            }
+            Toolchain { base: Base::Nothing, links: Vec::new() }
+        }
+    };
+    Some(BuildDefinition { toolchain, inputs, lock, targets, tests })
 }
 
 /// Names become file names and words of a message.
@@ -194,6 +207,10 @@ fn read_action(fields: &Fields<'_>, problems: &mut Problems) -> Option<Action> {
         problems.push(node.mismatch("the words of a command"));
         return None;
     }
+    if words.iter().take(2).eq(&ASSEMBLER) {
+        let message = "`portcullis image` in provenance says that no command ran";
+        problems.push(LoadError::new(&node.place, message).fix("write `image:` in place of `command:`"));
+    }
     Some(Action { command: words, environment, limits })
 }
 
@@ -233,7 +250,7 @@ fn read_environment(node: &Node, problems: &mut Problems) -> Vec<(String, String
 }
 
 /// A definition is public, and so is the provenance that repeats it.
-fn refuse_secret(node: &Node, name: &str, value: &str, problems: &mut Problems) {
+pub(super) fn refuse_secret(node: &Node, name: &str, value: &str, problems: &mut Problems) {
     if is_secret(name, value) {
         problems.push(
             LoadError::new(&node.place, "this looks like a secret, and provenance would publish it")
@@ -243,10 +260,28 @@ fn refuse_secret(node: &Node, name: &str, value: &str, problems: &mut Problems) 
     }
 }
 
-fn read_target(node: &Node, tests: &[(String, Test)], problems: &mut Problems) -> Option<Target> {
-    let known: Vec<&str> = ACTION.iter().copied().chain(["outputs", "tests"]).collect();
+fn read_target(
+    node: &Node,
+    inputs: &[Input],
+    tests: &[(String, Test)],
+    problems: &mut Problems,
+) -> Option<Target> {
+    let known: Vec<&str> = ACTION.iter().copied().chain(["image", "outputs", "tests"]).collect();
     let fields = Fields::read(node, "a target", &known, problems)?;
-    let action = read_action(&fields, problems);
+    let (action, image) = match fields.optional("image") {
+        Some(node) => {
+            refuse_action(&fields, problems);
+            let image = read_image(node, inputs, problems);
+            let action = image.as_ref().map(|i| Action {
+                command: i.command(),
+                environment: Vec::new(),
+                limits: Limits::DEFAULT,
+            });
+            (action, image)
+        }
+        None => (read_action(&fields, problems), None),
+    };
+    let makes_image = fields.optional("image").is_some();
     let outputs = fields.required("outputs", problems);
     let mut named = Vec::new();
     for (test, place) in fields.optional("tests").and_then(|n| problems.keep(n.strings())).unwrap_or_default()
@@ -259,12 +294,33 @@ fn read_target(node: &Node, tests: &[(String, Test)], problems: &mut Problems) -
                 None => error.fix(&format!("define `{test}` under `tests`")),
             });
         }
+        if !makes_image && tests.iter().any(|(name, t)| *name == test && t.is_in_image) {
+            let message = format!("the test `{test}` runs in an image, and this target makes none");
+            problems
+                .push(LoadError::new(&place, &message).fix(&format!("remove `image: true` from `{test}`")));
+        }
         named.push(test);
     }
-    let outputs = problems.keep(outputs?.strings())?;
+    let node = outputs?;
+    let outputs = problems.keep(node.strings())?;
     check_outputs(&outputs, problems);
+    if makes_image && outputs.len() != 1 {
+        problems.push(node.mismatch("one output, the image, as in [shop.oci.tar]"));
+    }
     let outputs = outputs.into_iter().map(|(o, _)| o).collect();
-    Some(Target { action: action?, outputs, tests: named })
+    Some(Target { action: action?, image, outputs, tests: named })
+}
+
+/// Nothing runs for an image: what a command has would be read by nobody.
+fn refuse_action(fields: &Fields<'_>, problems: &mut Problems) {
+    for key in ACTION {
+        if let Some(node) = fields.optional(key) {
+            let message = format!("`{key}` is for a command, and an image is assembled without one");
+            problems.push(LoadError::new(&node.place, &message).fix(&format!(
+                "remove `{key}`, or `image`; what the image's own process gets stands below `image`"
+            )));
+        }
+    }
 }
 
 fn check_outputs(outputs: &[(String, attest::yaml::Place)], problems: &mut Problems) {
@@ -285,7 +341,7 @@ fn check_outputs(outputs: &[(String, attest::yaml::Place)], problems: &mut Probl
 }
 
 fn read_test(node: &Node, problems: &mut Problems) -> Option<Test> {
-    let known: Vec<&str> = ACTION.iter().copied().chain(["junit"]).collect();
+    let known: Vec<&str> = ACTION.iter().copied().chain(["image", "junit"]).collect();
     let fields = Fields::read(node, "a test", &known, problems)?;
     let action = read_action(&fields, problems);
     let junit = match fields.optional("junit") {
@@ -298,5 +354,6 @@ fn read_test(node: &Node, problems: &mut Problems) -> Option<Test> {
         }
         None => None,
     };
-    Some(Test { action: action?, junit })
+    let is_in_image = fields.optional("image").and_then(|n| problems.keep(n.boolean())).unwrap_or(false);
+    Some(Test { action: action?, is_in_image, junit })
 }

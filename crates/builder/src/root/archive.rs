@@ -4,13 +4,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
-use attest::{Digest, Json};
-
 use super::unpack::Unpacker;
 use super::{RootError, beginning};
-
-/// An image's index or manifest is a page.
-const MAX_DOCUMENT: u64 = 4 << 20;
+use crate::image::layout::Layout;
 
 pub(super) fn is_package(path: &Path) -> io::Result<bool> {
     Ok(&beginning::<8>(&mut File::open(path)?)? == b"!<arch>\n")
@@ -28,15 +24,8 @@ pub(super) fn unpack(path: &Path, unpacker: &mut Unpacker) -> Result<(), RootErr
     if magic.starts_with(&[0x1f, 0x8b]) || magic.starts_with(b"\xfd7zXZ\0") {
         return tar(decompress(file).map_err(failed)?, unpacker).map_err(bad);
     }
-    match image_layers(&file) {
-        Ok(Some(layers)) => {
-            for (offset, size) in layers {
-                file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-                let layer = file.try_clone().map_err(failed)?.take(size);
-                tar(decompress(layer).map_err(failed)?, unpacker).map_err(bad)?;
-            }
-            Ok(())
-        }
+    match Layout::open(&file) {
+        Ok(Some(layout)) => layers(&layout, unpacker).map_err(bad),
         Ok(None) => {
             file.rewind().map_err(failed)?;
             tar(Box::new(file), unpacker).map_err(bad)
@@ -45,8 +34,23 @@ pub(super) fn unpack(path: &Path, unpacker: &mut Unpacker) -> Result<(), RootErr
     }
 }
 
+/// The layers of an image, the lowest first. What a layer takes away is taken from those below it and never from
+/// itself, wherever in it that stands; so each is gone through twice.
+fn layers(layout: &Layout, unpacker: &mut Unpacker) -> Result<(), String> {
+    for layer in &layout.layers {
+        let stream = || layout.read(layer).and_then(decompress).map_err(|e| e.to_string());
+        unpacker.begin_layer();
+        let mut archive = tar::Archive::new(stream()?);
+        for entry in archive.entries().map_err(|e| e.to_string())? {
+            unpacker.take_away(&entry.map_err(|e| e.to_string())?)?;
+        }
+        tar(stream()?, unpacker)?;
+    }
+    Ok(())
+}
+
 /// A stream without its compression.
-fn decompress(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+pub(crate) fn decompress(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut magic = [0; 6];
     let mut filled = 0;
     while let Some(rest) = magic.get_mut(filled..).filter(|r| !r.is_empty()) {
@@ -61,6 +65,8 @@ fn decompress(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
         Box::new(flate2::bufread::MultiGzDecoder::new(whole))
     } else if magic.starts_with(b"\xfd7zXZ\0") {
         Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(whole))
+    } else if magic.starts_with(b"\x28\xb5\x2f\xfd") {
+        return Err(io::Error::other("it is compressed with zstd, which is not known here; use gzip or xz"));
     } else {
         Box::new(whole)
     })
@@ -100,64 +106,4 @@ fn beginning_here(file: &mut File) -> Result<[u8; 60], String> {
     let mut header = [0; 60];
     file.read_exact(&mut header).map_err(|_| "it has no data.tar".to_owned())?;
     Ok(header)
-}
-
-/// Where the layers of an OCI image layout stand in a tar; nothing where it is another tar. Each blob's bytes are
-/// checked against the digest that names it.
-fn image_layers(file: &File) -> Result<Option<Vec<(u64, u64)>>, String> {
-    let text = |e: io::Error| e.to_string();
-    let mut blobs = std::collections::BTreeMap::new();
-    let mut archive = tar::Archive::new(file.try_clone().map_err(text)?);
-    for (count, entry) in archive.entries_with_seek().map_err(text)?.enumerate() {
-        let entry = entry.map_err(text)?;
-        let name = entry.path().map_err(text)?.display().to_string();
-        let name = name.trim_start_matches("./").to_owned();
-        // a root file system has none of these names at its top; an image layout has nothing else
-        if count > 10_000
-            || !(matches!(name.as_str(), "oci-layout" | "index.json" | "") || name.starts_with("blobs"))
-        {
-            return Ok(None);
-        }
-        blobs.insert(name, (entry.raw_file_position(), entry.size()));
-    }
-    let Some(index) = blobs.get("index.json") else { return Ok(None) };
-    let index = document(file, *index)?;
-    let wrong = |e: attest::json::ShapeError| format!("its image index is wrong: {e}");
-    let manifests = index.as_object().and_then(|o| o.array("manifests")).map_err(wrong)?;
-    let [manifest] = manifests else { return Err("its image index names more than one image".to_owned()) };
-    let blob = |descriptor: &Json| {
-        let digest = descriptor.as_object().and_then(|o| o.string("digest")).map_err(wrong)?;
-        let digest = Digest::parse(digest).map_err(|e| e.to_string())?;
-        let at = blobs.get(&format!("blobs/sha256/{}", digest.hex())).copied();
-        let at = at.ok_or_else(|| format!("it has no blob {digest}"))?;
-        if hash(file, at)? == digest { Ok(at) } else { Err(format!("its blob {digest} has another digest")) }
-    };
-    let manifest = document(file, blob(manifest)?)?;
-    let layers = manifest.as_object().and_then(|o| o.array("layers")).map_err(wrong)?;
-    layers.iter().map(blob).collect::<Result<_, _>>().map(Some)
-}
-
-fn part(file: &File, (offset, size): (u64, u64)) -> Result<impl Read, String> {
-    let mut file = file.try_clone().map_err(|e| e.to_string())?;
-    file.seek(SeekFrom::Start(offset)).map_err(|e| e.to_string())?;
-    Ok(file.take(size))
-}
-
-fn document(file: &File, at: (u64, u64)) -> Result<Json, String> {
-    let mut bytes = Vec::new();
-    part(file, at)?.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    attest::json::parse(&bytes).map_err(|e| e.to_string())
-}
-
-fn hash(file: &File, at: (u64, u64)) -> Result<Digest, String> {
-    let mut stream = part(file, at)?;
-    let mut hasher = attest::digest::Hasher::new(&[]);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match stream.read(&mut buffer).map_err(|e| e.to_string())? {
-            0 => break,
-            n => hasher.update(buffer.get(..n).unwrap_or_default()),
-        }
-    }
-    hasher.finish().first().ok_or_else(|| "it cannot be hashed".to_owned())
 }

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
+use super::whiteout::{Whiteout, whiteout};
+
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 
 /// What a toolchain may hold.
@@ -19,13 +21,45 @@ pub(super) struct Unpacker {
     root: OwnedFd,
     entries: u64,
     bytes: u64,
+    /// Whether the entries are an image's layer: it says what it takes away, and what it brings replaces what was there.
+    is_layer: bool,
 }
 
 impl Unpacker {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
-        Ok(Self { root, entries: 0, bytes: 0 })
+        Ok(Self { root, entries: 0, bytes: 0, is_layer: false })
+    }
+
+    /// What follows is one layer of an image.
+    pub(super) fn begin_layer(&mut self) {
+        self.is_layer = true;
+    }
+
+    /// Takes away what an entry of a layer says is gone from the layers below; any other entry is left alone.
+    pub(super) fn take_away<R: Read>(&self, entry: &tar::Entry<'_, R>) -> Result<(), String> {
+        let path = entry.path().map_err(|e| e.to_string())?.into_owned();
+        let shown = path.display().to_string().escape_debug().to_string();
+        let parts = parts(&path).ok_or_else(|| format!("{shown}: a path that leaves the root"))?;
+        let Some((name, folders)) = parts.split_last() else { return Ok(()) };
+        let Some(what) = whiteout(name)? else { return Ok(()) };
+        if !entry.header().entry_type().is_file() {
+            return Err(format!("{shown}: a whiteout that is no file"));
+        }
+        let folder = if folders.is_empty() { ".".to_owned() } else { folders.join("/") };
+        let folder = match self.open_folder(&folder) {
+            // nothing of it is there any more
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            other => other.map_err(|e| format!("{shown}: {e}"))?,
+        };
+        let taken = match what {
+            Whiteout::One(name) => remove_all(folder.as_fd(), name),
+            Whiteout::All => empty(folder.as_fd()),
+        };
+        taken.map_err(|e| format!("{shown}: {e}"))
     }
 
     pub(super) fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), String> {
@@ -39,14 +73,17 @@ impl Unpacker {
         }
         let parts = parts(&path).ok_or_else(|| format!("{shown}: a path that leaves the root"))?;
         let Some((name, folders)) = parts.split_last() else { return Ok(()) };
+        if self.is_layer && whiteout(name)?.is_some() {
+            return Ok(());
+        }
         let parent = self.folders(folders).map_err(failed)?;
         let kind = entry.header().entry_type();
         // no set-user-id, no set-group-id, no sticky bit, and readable for whatever user the build runs as
         let mode = entry.header().mode().map_err(failed)? & 0o755 | 0o444;
         match kind {
-            tar::EntryType::Directory => make_folder(parent.as_fd(), name).map_err(failed),
+            tar::EntryType::Directory => self.make_folder(parent.as_fd(), name).map_err(failed),
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                remove(parent.as_fd(), name).map_err(failed)?;
+                self.clear(parent.as_fd(), name).map_err(failed)?;
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(&parent, *name, flags, Mode::from_raw_mode(mode))
@@ -57,7 +94,7 @@ impl Unpacker {
             }
             tar::EntryType::Symlink => {
                 let target = entry.link_name().map_err(failed)?.unwrap_or_default().into_owned();
-                remove(parent.as_fd(), name).map_err(failed)?;
+                self.clear(parent.as_fd(), name).map_err(failed)?;
                 rustix::fs::symlinkat(&target, &parent, *name).map_err(|e| failed(e.into()))
             }
             tar::EntryType::Link => {
@@ -76,8 +113,20 @@ impl Unpacker {
         let parts = parts(target).ok_or_else(outside)?;
         let (from, folders) = parts.split_last().ok_or_else(outside)?;
         let folder = self.folders(folders)?;
-        remove(parent, name)?;
+        self.clear(parent, name)?;
         Ok(rustix::fs::linkat(&folder, *from, parent, name, AtFlags::empty())?)
+    }
+
+    /// Makes room for an entry.
+    fn clear(&self, parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        if self.is_layer { remove_all(parent, name) } else { remove(parent, name) }
+    }
+
+    fn make_folder(&self, parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        if self.is_layer && is_link(parent, name) {
+            remove(parent, name)?;
+        }
+        make_folder(parent, name)
     }
 
     /// A link that the definition asks for.
@@ -152,4 +201,31 @@ fn remove(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         Err(rustix::io::Errno::ISDIR) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
         Err(e) => Err(e.into()),
     }
+}
+
+fn is_link(parent: BorrowedFd<'_>, name: &str) -> bool {
+    rustix::fs::readlinkat(parent, name, Vec::new()).is_ok()
+}
+
+/// Removes whatever is there, folders with all that they hold. No link is followed.
+fn remove_all(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let Err(e) = remove(parent, name) else { return Ok(()) };
+    if e.kind() != io::ErrorKind::IsADirectory {
+        return Err(e);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    empty(rustix::fs::openat(parent, name, flags, Mode::empty())?.as_fd())?;
+    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+fn empty(folder: BorrowedFd<'_>) -> io::Result<()> {
+    // the names first: a folder that is changed while it is listed may hide some
+    let mut names = Vec::new();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for entry in rustix::fs::Dir::new(rustix::fs::openat(folder, ".", flags, Mode::empty())?)? {
+        let name = entry?.file_name().to_str().map(str::to_owned);
+        names.push(name.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?);
+    }
+    names.retain(|name| !matches!(name.as_str(), "." | ".."));
+    names.iter().try_for_each(|name| remove_all(folder, name))
 }

@@ -381,6 +381,24 @@ fn what_a_record_must_hold_to_be_signed() {
 }
 
 #[test]
+fn an_image_that_nothing_ran_for_claims_no_sandbox() {
+    let Record::Build(mut record) = build("run-0001", "shop.oci.tar", b"one") else { panic!() };
+    let held = record.provenance.isolation.take();
+    let sign =
+        |record: &BuildRecord| Machine::new().ask(&[&Record::Build(Box::new(record.clone()))]).remove(0);
+    for almost in [["portcullis", "image", "{ }"], ["portcullis", "images", "{}"], ["sh", "image", "{}"]] {
+        record.provenance.command = Some(almost.map(str::to_owned).to_vec());
+        assert!(why(&sign(&record)).contains("`descriptors` is missing"), "{almost:?}");
+    }
+    record.provenance.command = Some(["portcullis", "image", "{}"].map(str::to_owned).to_vec());
+    assert!(sign(&record).is_ok());
+    // a sandbox that is claimed must have held, whatever is said to have run in it
+    record.provenance.isolation = held;
+    record.provenance.isolation.as_mut().unwrap().held.clear();
+    assert!(why(&sign(&record)).contains("`descriptors` is missing"));
+}
+
+#[test]
 fn a_failure_is_signed_as_one_and_only_with_one_line_of_reason() {
     let machine = Machine::new();
     let bundle = machine.ask(&[&failure("run-0001", "exit status 2")]).remove(0).unwrap();

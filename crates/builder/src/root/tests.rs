@@ -1,0 +1,103 @@
+//! Images as roots: layers upon layers, and what they take away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attest::Digest;
+
+use super::*;
+use crate::image::tests::{Bench, foreign, layer, unchanged};
+
+fn unpack(dir: &Path, bytes: &[u8]) -> Result<PathBuf, RootError> {
+    let file = dir.join("image.tar");
+    fs::write(&file, bytes).unwrap();
+    prepare(&Store::new(&dir.join("store")), &[(Digest::sha256(bytes), file)], &[])
+        .map(|root| root.path().to_owned())
+}
+
+fn names(root: &Path, folder: &str) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root.join(folder))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| !MOUNTS.contains(&n.as_str()))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn layers_take_away_from_those_below_and_never_from_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = [
+        layer(&[
+            "a/", "a/one", "a/two", "b/", "b/deep/", "b/deep/x", "c/", "c/old", "d/", "d/x", "keep", "l -> a",
+        ]),
+        // the whiteout stands after what the same layer brings
+        layer(&[
+            "a/two",
+            "a/.wh.one",
+            "c/new",
+            "c/.wh..wh..opq",
+            ".wh.b",
+            "e/.wh.nothing",
+            "d",
+            "l/",
+            "l/in",
+        ]),
+    ];
+    let root = unpack(dir.path(), &foreign(&layers, &unchanged)).unwrap();
+    assert_eq!(names(&root, ""), ["a", "c", "d", "keep", "l"]);
+    assert_eq!(names(&root, "a"), ["two"]);
+    assert_eq!(names(&root, "c"), ["new"], "opaque hides what lies below, wherever in the layer it stands");
+    assert!(root.join("d").is_file(), "a file in place of a folder");
+    assert!(!root.join("l").is_symlink() && names(&root, "l") == ["in"], "a folder in place of a link");
+}
+
+#[test]
+fn a_whiteout_leaves_nothing_outside_of_the_root_and_an_odd_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious"), "x").unwrap();
+    let link = format!("out -> {}", outside.display());
+    let layers = [
+        layer(&[&link, "f/", "f/x", "f/y -> /outside"]),
+        layer(&["out/.wh.precious", "out/.wh..wh..opq", ".wh.f"]),
+    ];
+    let root = unpack(dir.path(), &foreign(&layers, &unchanged)).unwrap();
+    assert!(outside.join("precious").exists());
+    assert_eq!(names(&root, ""), ["out"]);
+    for (entry, why) in [
+        ("a/.wh.", "a whiteout of nothing"),
+        ("a/.wh...", "a whiteout of nothing"),
+        (".wh..", "a whiteout of nothing"),
+        (".wh..wh.plnk", "of a kind that is not known here"),
+        ("a/.wh.x/", "a whiteout that is no file"),
+        (".wh.x -> y", "a whiteout that is no file"),
+    ] {
+        let layers = [layer(&["a/", "a/x"]), layer(&[entry])];
+        let error = unpack(dir.path(), &foreign(&layers, &unchanged)).unwrap_err().to_string();
+        assert!(error.contains(why), "{entry}: {error}");
+    }
+}
+
+#[test]
+fn in_a_tar_that_is_no_image_a_name_is_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpack(dir.path(), &layer(&["a/", "a/x", "a/.wh.x"])).unwrap();
+    assert_eq!(names(&root, "a"), [".wh.x", "x"]);
+    // a place that the sandbox mounts over must not lead elsewhere
+    let error = unpack(dir.path(), &layer(&["tmp -> /var"])).unwrap_err().to_string();
+    assert!(error.contains("its /tmp is no folder"), "{error}");
+}
+
+#[test]
+fn an_image_that_was_assembled_here_is_read_back() {
+    let bench = Bench::new(&[("shop", b"program"), ("conf", b"mode=prod\n")]);
+    let section = "files: { usr/bin/shop: shop, etc/shop.conf: conf }, executable: [usr/bin/shop]";
+    let bytes = bench.assemble(section, "image.tar");
+    let root = unpack(bench.dir.path(), &bytes).unwrap();
+    assert_eq!(fs::read(root.join("usr/bin/shop")).unwrap(), b"program");
+    let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("usr/bin/shop"), mode("etc/shop.conf")), (0o755, 0o644));
+}
