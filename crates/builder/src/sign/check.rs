@@ -146,6 +146,10 @@ fn check_test(record: &TestRecord, now: Timestamp) -> Result<(), Unfit> {
     require(is_file_name(&record.artifact) && !record.test.is_empty(), Unfit::Name)?;
     require(record.digest.algorithm() == Algorithm::Sha256, Unfit::Digest)?;
     require(!record.command.is_empty(), Unfit::Command)?;
+    require(
+        !record.repository.is_empty() && record.commit.algorithm() == Algorithm::GitCommit,
+        Unfit::Source,
+    )?;
     check_times(Some(record.times.0), Some(record.times.1), now)
 }
 
