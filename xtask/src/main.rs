@@ -23,7 +23,7 @@ cargo xtask COMMAND
   floors    crates import downwards only, and files keep their sizes
   docs      write the generated reference; --check only compares
   threats   THREATS.md names tests that exist
-  soak      the long counts; see docs/measurements
+  soak      the long counts: differential, kills, fuzz, or the one named; see docs/measurements
   bench     the benchmarks, with floors measured in the same run";
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Some("floors") => floors::check(&root()),
         Some("docs") => docs::run(&root(), rest.iter().any(|a| a == "--check")),
         Some("threats") => threats::check(&root()),
-        Some("soak") => soak::run(&root()),
+        Some("soak") => soak::run(&root(), rest.first().map(String::as_str)),
         Some("bench") => run("cargo", &["bench", "--workspace", "--benches"]),
         _ => {
             println!("{HELP}");

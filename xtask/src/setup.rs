@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -17,6 +17,10 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
     ("openssl", "openssl"),
+    ("bash", "bash"),
+    ("busybox", "busybox-static"),
+    ("faketime", "faketime"),
+    ("xz", "xz-utils"),
     ("skopeo", "skopeo"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
@@ -27,6 +31,7 @@ const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96
 pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
+    script("gVisor", "scripts/fetch-runsc.sh")?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");
         let at = dir.display().to_string();

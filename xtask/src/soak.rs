@@ -5,20 +5,61 @@ use std::process::Command;
 
 use crate::Outcome;
 
-pub(crate) fn run(root: &Path) -> Outcome {
-    let cases = std::env::var("PORTCULLIS_CASES").unwrap_or_else(|_| "100000".to_owned());
-    let seed = std::env::var("PORTCULLIS_SEED").unwrap_or_else(|_| "1".to_owned());
-    println!("differential: {cases} cases, seed {seed}");
-    let status = Command::new("cargo")
-        .args(["test", "--release", "--package", "policy", "--test", "differential", "--", "--nocapture"])
-        .env("PORTCULLIS_CASES", cases)
-        .env("PORTCULLIS_SEED", seed)
-        .current_dir(root)
-        .status()
-        .map_err(|e| e.to_string())?;
-    if !status.success() {
-        return Err("the differential soak failed".to_owned());
+/// One long count: its name, the test that it is, and the settings that make it long.
+struct Soak {
+    name: &'static str,
+    package: &'static str,
+    test: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+}
+
+const SOAKS: [Soak; 2] = [
+    Soak {
+        name: "differential",
+        package: "policy",
+        test: "differential",
+        settings: &[("PORTCULLIS_CASES", "100000"), ("PORTCULLIS_SEED", "1")],
+    },
+    Soak {
+        name: "kills",
+        package: "portcullis",
+        test: "kill_service",
+        settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
+    },
+];
+
+/// All of them, or the one that is named.
+pub(crate) fn run(root: &Path, only: Option<&str>) -> Outcome {
+    for soak in SOAKS.iter().filter(|s| only.is_none_or(|name| name == s.name)) {
+        soak.run(root)?;
     }
-    let seconds = std::env::var("PORTCULLIS_FUZZ_SECONDS").unwrap_or_else(|_| "60".to_owned());
-    crate::run("bash", &["fuzz/smoke.sh", &seconds])
+    if only.is_none_or(|name| name == "fuzz") {
+        let seconds = std::env::var("PORTCULLIS_FUZZ_SECONDS").unwrap_or_else(|_| "60".to_owned());
+        crate::run("bash", &["fuzz/smoke.sh", &seconds])?;
+    }
+    Ok(())
+}
+
+impl Soak {
+    fn run(&self, root: &Path) -> Outcome {
+        let mut command = Command::new("cargo");
+        command.args([
+            "test",
+            "--release",
+            "--package",
+            self.package,
+            "--test",
+            self.test,
+            "--",
+            "--nocapture",
+        ]);
+        command.current_dir(root);
+        for (name, default) in self.settings {
+            let value = std::env::var(name).unwrap_or_else(|_| (*default).to_owned());
+            println!("{}: {name}={value}", self.name);
+            command.env(name, value);
+        }
+        let status = command.status().map_err(|e| e.to_string())?;
+        if status.success() { Ok(()) } else { Err(format!("the soak {} failed", self.name)) }
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Output {
 }
 
 /// Copies every output below `tree` into `own` while it is hashed: what is published is what was hashed. Plain files
-/// only, reached through plain folders, no larger than `limit`.
+/// only, reached through plain folders, together no longer than `limit`: what is sparse in the build is not in a copy.
 pub(crate) fn collect(
     outputs: &[String],
     tree: &Path,
@@ -34,15 +34,16 @@ pub(crate) fn collect(
     fs::create_dir(own).map_err(|e| BuildError::Io(own.to_owned(), e))?;
     fs::set_permissions(own, fs::Permissions::from_mode(0o700))
         .map_err(|e| BuildError::Io(own.to_owned(), e))?;
-    let mut taken = Vec::new();
+    let (mut taken, mut together) = (Vec::new(), 0_u64);
     for output in outputs {
         let refuse = |why: String| BuildError::Output(output.clone(), why);
         let mut source = open(tree, output).map_err(refuse)?;
         let length = source.metadata().map_err(|e| refuse(e.to_string()))?.len();
-        if length > limit {
+        together = together.saturating_add(length);
+        if together > limit {
             return Err(refuse(format!(
-                "it is {} MiB long, more than the {} MiB allowed",
-                length >> 20,
+                "the outputs up to it are together {} MiB long, more than the {} MiB allowed",
+                together >> 20,
                 limit >> 20
             )));
         }

@@ -1,7 +1,7 @@
 //! The source, fetched by the orchestrator itself: a ref is resolved here, and never taken from the requester.
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,6 +13,10 @@ use jiff::Timestamp;
 const HISTORY: usize = 64;
 /// A repository that is larger is refused.
 const MAX_PACK: u64 = 8 << 30;
+/// A commit with more files, or with longer ones, is refused before any of it is written: folders that name one another
+/// make ten thousand million files of a few hundred bytes.
+const MAX_FILES: usize = 1_000_000;
+const MAX_BYTES: u64 = 32 << 30;
 /// A fetch that takes longer has lost its way.
 const TIMEOUT_SECONDS: &str = "600";
 
@@ -41,6 +45,8 @@ pub enum GitError {
     },
     /// The commit has submodules, which are not fetched.
     Submodule(String),
+    /// The commit is too large to be checked out.
+    TooLarge,
 }
 
 impl fmt::Display for GitError {
@@ -56,6 +62,13 @@ impl fmt::Display for GitError {
             ),
             Self::Submodule(path) => {
                 write!(f, "the commit has a submodule at {path}, which is not fetched; vendor it")
+            }
+            Self::TooLarge => {
+                write!(
+                    f,
+                    "the commit has more than {MAX_FILES} files, or more than {} GiB in them",
+                    MAX_BYTES >> 30
+                )
             }
         }
     }
@@ -373,7 +386,7 @@ impl Git {
 
     /// Everything that provenance says of a commit.
     fn read(self, repository: &str, reference: Option<String>, commit: &str) -> Result<Resolved, GitError> {
-        self.refuse_submodules(commit)?;
+        self.survey(commit)?;
         let shown = self.line("tree", &["show", "-s", "--format=%T %ct", commit])?;
         let (tree, epoch) = shown.split_once(' ').ok_or(GitError::Output("tree"))?;
         let epoch: i64 = epoch.parse().or(Err(GitError::Output("time")))?;
@@ -391,14 +404,16 @@ impl Git {
         Ok(Resolved { git: self, source, epoch })
     }
 
-    fn refuse_submodules(&self, commit: &str) -> Result<(), GitError> {
-        let listing = self.run("list the files", &["ls-tree", "-r", "-z", commit])?;
-        let mut entries = listing.split(|b| *b == 0);
-        if let Some(entry) = entries.find(|e| e.starts_with(b"160000 ")) {
-            let path = entry.split(|b| *b == b'\t').nth(1).unwrap_or_default();
-            return Err(GitError::Submodule(String::from_utf8_lossy(path).into_owned()));
-        }
-        Ok(())
+    /// Looks at every file that a check-out would write, while git lists them: a list may have no end.
+    fn survey(&self, commit: &str) -> Result<(), GitError> {
+        let mut command = self.command(&["ls-tree", "-r", "-t", "-z", "--long", commit]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(GitError::Start)?;
+        let listed = child.stdout.take().map_or(Ok(()), |listing| count(BufReader::new(listing)));
+        // where the list was not read to its end, its pipe is closed now, and git ends with it
+        let status = child.wait().map_err(GitError::Start)?;
+        listed?;
+        if status.success() { Ok(()) } else { Err(GitError::Output("list of the commit's files")) }
     }
 
     /// The latest commits with everybody who wrote them: author, committer and co-authors. Fields end with NUL, which
@@ -431,6 +446,26 @@ impl Git {
         }
         Ok(history)
     }
+}
+
+/// One entry: mode, type, object and size, a tab, and the path.
+fn count(listing: impl BufRead) -> Result<(), GitError> {
+    let (mut files, mut bytes) = (0, 0_u64);
+    for entry in listing.split(0) {
+        let entry = entry.map_err(GitError::Start)?;
+        let entry = String::from_utf8_lossy(&entry);
+        let (about, path) = entry.split_once('\t').unwrap_or((&entry, ""));
+        if about.starts_with("160000 ") {
+            return Err(GitError::Submodule(path.to_owned()));
+        }
+        let size = about.rsplit(' ').next().and_then(|s| s.parse::<u64>().ok()).unwrap_or(0);
+        files += 1;
+        bytes = bytes.saturating_add(size);
+        if files > MAX_FILES || bytes > MAX_BYTES {
+            return Err(GitError::TooLarge);
+        }
+    }
+    Ok(())
 }
 
 /// The address in `Name <address>`, or the whole text.

@@ -165,9 +165,7 @@ pub fn sweep(store: &Store, now: Timestamp, grace: Span, is_dry: bool) -> Result
         remove(&path, is_dry)?;
     }
     // roots are made of inputs, and made again where somebody needs them
-    for path in list(&store.folder("roots"))?.into_iter().filter(|p| is_old(p)) {
-        remove(&path, is_dry)?;
-    }
+    crate::root::sweep(store, &is_old, is_dry).map_err(|e| StoreError::Io(store.roots(), e))?;
     sweep_sources(store, &commits, &is_old, is_dry, &mut swept)?;
     if !is_dry {
         for lease in over {

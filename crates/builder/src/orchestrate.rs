@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attest::provenance::{Dependency, Source};
+use attest::provenance::{Dependency, Isolation, Source};
 use attest::time::Span;
 use attest::{Algorithm, Digest, LoadError, TrustRoot};
 use jiff::Timestamp;
@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::record::{BuildRecord, TestRecord};
 use crate::root::RootError;
 use crate::run::{Finished, Run, records};
-use crate::sandbox::canary::{Bait, CanaryError};
-use crate::sandbox::{SandboxError, Tier, Variation};
+use crate::sandbox::canary::{self, Bait, CanaryError};
+use crate::sandbox::{BuildUser, SandboxError, Tier, Variation};
 use crate::store::{Store, StoreError};
 
 /// What a requester may say: where, which, what. Everything else is in the source.
@@ -45,6 +45,8 @@ pub struct Orchestrator<'a> {
     pub fetcher: &'a dyn Fetcher,
     /// Which sandbox.
     pub tier: Tier,
+    /// Where gVisor's program is, if it is anywhere.
+    pub runsc: Option<&'a Path>,
     /// What the canary looks for.
     pub bait: &'a Bait,
     /// The branches of which a commit must be part; any without.
@@ -199,7 +201,9 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Git(e) => e.fmt(f),
-            Self::NoDefinition(commit) => write!(f, "{} has no {DEFINITION_FILE}", commit.short()),
+            Self::NoDefinition(commit) => {
+                write!(f, "{} has no {DEFINITION_FILE} that is a plain file", commit.short())
+            }
             Self::Definition(errors) => match errors.first() {
                 Some(e) => write!(f, "the build definition is wrong: {e}"),
                 None => f.write_str("the build definition is wrong"),
@@ -283,6 +287,14 @@ impl Orchestrator<'_> {
         let tests = run.test(&outputs, &records, &now, &mut progress)?;
         let outputs = outputs.into_iter().map(|o| o.file).zip(records).collect();
         Ok(Built { outputs, tests, key })
+    }
+
+    /// Tries the sandbox from inside, and says which layers hold.
+    ///
+    /// # Errors
+    /// [`CanaryError`] where one does not, or could not be tried.
+    pub fn canary(&self, work: &Path) -> Result<Isolation, CanaryError> {
+        canary::run((self.tier, self.runsc), self.bait, self.store, work, BuildUser::take().as_ref())
     }
 
     /// What a build would be, as its provenance would say it: nothing of it is fetched or run.

@@ -14,12 +14,14 @@ use attest::Digest;
 use crate::store::{Store, StoreError};
 
 mod archive;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod unpack;
 mod whiteout;
 
 pub(crate) use archive::decompress;
+pub(crate) use kept::{Root, sweep};
 use unpack::Unpacker;
 pub(crate) use whiteout::{Whiteout, whiteout};
 
@@ -65,30 +67,9 @@ pub(crate) fn prepare(
     store: &Store,
     archives: &[(Digest, PathBuf)],
     links: &[(String, String)],
-) -> Result<PathBuf, RootError> {
-    let roots = store.folder("roots");
-    let target = roots.join(name(archives, links));
-    let failed = |e| RootError::Io(roots.clone(), e);
-    if target.is_dir() {
-        crate::store::touch(&target).map_err(failed)?;
-        return Ok(target);
-    }
-    fs::create_dir_all(&roots).map_err(failed)?;
-    let work = roots.join(format!(".{}-{:?}", std::process::id(), std::thread::current().id()));
-    fs::remove_dir_all(&work).or_else(gone_is_fine).map_err(failed)?;
-    fs::create_dir(&work).map_err(failed)?;
-    let made = fill(&work, archives, links);
-    let moved = made.and_then(|()| match fs::rename(&work, &target) {
-        // another build was faster; what it made is the same
-        Err(_) if target.is_dir() => Ok(()),
-        other => other.map_err(failed),
-    });
-    fs::remove_dir_all(&work).or_else(gone_is_fine).ok();
-    moved.map(|()| target)
-}
-
-fn gone_is_fine(e: io::Error) -> io::Result<()> {
-    if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }
+) -> Result<Root, RootError> {
+    let failed = |e| RootError::Io(store.roots(), e);
+    Root::open(store, &name(archives, links), failed, |folder| fill(folder, archives, links))
 }
 
 fn name(archives: &[(Digest, PathBuf)], links: &[(String, String)]) -> String {

@@ -14,7 +14,7 @@ use crate::orchestrate::{BuildError, FailedBuild, Orchestrator, Step};
 use crate::plan::{Plan, platform};
 use crate::record::{BuildRecord, TestRecord, provenance};
 use crate::sandbox::canary;
-use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation};
+use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation, clear};
 use crate::stage::{Stage, check_out, stage};
 use crate::trial::{self, Unpacked};
 
@@ -60,7 +60,8 @@ impl Run<'_> {
         let seen = self.variation.environment(&environment);
         let sandbox = Sandbox {
             tier: self.orchestrator.tier,
-            root: &stage.root,
+            runsc: self.orchestrator.runsc,
+            root: stage.root.path(),
             source: tree,
             inputs: stage.inputs.as_deref(),
             artifacts: None,
@@ -71,11 +72,14 @@ impl Run<'_> {
             variation: &self.variation,
             log,
         };
-        sandbox.run().map_err(|e| self.failed(e, log, (started, now())))?;
-        progress(Step::Outputs);
-        let own = self.work.join("outputs");
-        let outputs = collect(&self.plan.target.outputs, tree, &own, action.limits.disk)?;
-        fs::remove_dir_all(tree).ok();
+        let ran = sandbox.run().map_err(|e| self.failed(e, log, (started, now())));
+        let outputs = ran.and_then(|()| {
+            progress(Step::Outputs);
+            collect(&self.plan.target.outputs, tree, &self.work.join("outputs"), action.limits.disk)
+        });
+        // however it ended: folders that stand deep in one another would stay for ever
+        clear(tree).ok();
+        let outputs = outputs?;
         let times = (started, now());
         let provenance = self.provenance(&stage.proven, Some(isolation), environment, times);
         let records = records(&outputs, &provenance);
@@ -89,8 +93,8 @@ impl Run<'_> {
     }
 
     fn canary(&self) -> Result<Isolation, BuildError> {
-        let Orchestrator { tier, bait, store, .. } = *self.orchestrator;
-        canary::run(tier, bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
+        let Orchestrator { tier, runsc, bait, store, .. } = *self.orchestrator;
+        canary::run((tier, runsc), bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
     }
 
     fn failed(&self, e: SandboxError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
@@ -134,10 +138,11 @@ impl Run<'_> {
         if self.user.is_none() {
             self.user = BuildUser::take();
         }
-        // nothing ran for an image: its tests are the first that the sandbox has to hold
-        let isolation = records.first().and_then(|r| r.provenance.isolation.clone());
-        let isolation = isolation.map_or_else(|| self.canary(), Ok)?;
-        let Orchestrator { store, fetcher, tier, .. } = *self.orchestrator;
+        // what an earlier build's canary found says nothing of today; and nothing ran for an image
+        let fresh = records.first().filter(|r| r.provenance.cached_from.is_none());
+        let isolation =
+            fresh.and_then(|r| r.provenance.isolation.clone()).map_or_else(|| self.canary(), Ok)?;
+        let Orchestrator { store, fetcher, tier, runsc, .. } = *self.orchestrator;
         let stage = stage(self.plan, store, fetcher, chain, &test_work)?;
         let is_in_image = self.plan.tests.iter().any(|(_, t)| t.is_in_image);
         let image = outputs.first().filter(|_| is_in_image).map(|o| Unpacked::new(o, store)).transpose()?;
@@ -146,6 +151,7 @@ impl Run<'_> {
             resolved: self.resolved,
             stage: &stage,
             tier,
+            runsc,
             user: self.user.as_ref(),
             work: &test_work,
             outputs,

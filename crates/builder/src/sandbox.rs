@@ -17,12 +17,14 @@ use crate::definition::Limits;
 
 mod bubblewrap;
 pub(crate) mod canary;
+mod clear;
 mod group;
 mod gvisor;
 mod seccomp;
 mod user;
 mod watch;
 
+pub(crate) use clear::clear;
 use group::Group;
 pub(crate) use user::BuildUser;
 use watch::Watch;
@@ -96,6 +98,8 @@ impl Default for Variation {
 pub(crate) struct Sandbox<'a> {
     /// Which kind.
     pub(crate) tier: Tier,
+    /// Where gVisor's program is.
+    pub(crate) runsc: Option<&'a Path>,
     /// The root file system.
     pub(crate) root: &'a Path,
     /// The source, writable.
@@ -133,7 +137,12 @@ pub enum SandboxError {
         output: String,
     },
     /// The command took too long and was killed.
-    TimedOut(Span),
+    TimedOut {
+        /// Longer than this.
+        time: Span,
+        /// Another limit that it ran into meanwhile.
+        reached: Option<String>,
+    },
     /// The command used more than it may and was killed; the field says of what.
     TooMuch(String),
     /// Something of the build was still running after it was killed.
@@ -153,7 +162,10 @@ impl fmt::Display for SandboxError {
             Self::Failed { status, output } => {
                 write!(f, "the build command failed with {status}; it said:\n{output}")
             }
-            Self::TimedOut(time) => write!(f, "the build command took longer than {time} and was killed"),
+            Self::TimedOut { time, reached } => {
+                write!(f, "the build command took longer than {time} and was killed")?;
+                reached.as_ref().map_or(Ok(()), |reached| write!(f, "; {reached}"))
+            }
             Self::TooMuch(what) => write!(f, "the build command was killed: {what}"),
             Self::StillRunning => {
                 f.write_str("a process of the build could not be killed; nothing is signed")
@@ -165,17 +177,17 @@ impl std::error::Error for SandboxError {}
 
 /// What is kept of a command's output.
 const MAX_LOG: u64 = 64 << 20;
-/// What a build without a group may keep in memory as files.
 /// Closes what whoever started us left open: a build would inherit it. Then it joins the groups itself, before anything
 /// of the build exists.
 const LAUNCH: &str = r#"keep=$1; shift
 for at in /proc/self/fd/*; do
   number=${at##*/}
-  if [ "$number" -gt 2 ] && [ "$number" != "$keep" ]; then eval "exec $number>&-"; fi
+  case " 0 1 2 $keep " in *" $number "*) ;; *) eval "exec $number>&-" ;; esac
 done
 while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done
 shift
 exec "$@""#;
+/// What a build without a group may keep in memory as files.
 const WITHOUT_GROUP: u64 = 1 << 30;
 
 impl Sandbox<'_> {
@@ -191,12 +203,14 @@ impl Sandbox<'_> {
         let (mut command, held, container) = match self.tier {
             Tier::Bubblewrap => {
                 let filter = bubblewrap::filter()?;
-                let launcher = self.launcher(group.as_ref(), &filter.as_raw_fd().to_string());
-                let command = bubblewrap::command(self, launcher, &filter, scratch);
-                (command, Some(filter), None)
+                let words = bubblewrap::words(self, &filter, scratch)?;
+                let launcher =
+                    self.launcher(group.as_ref(), &format!("{} {}", filter.as_raw_fd(), words.as_raw_fd()));
+                let command = bubblewrap::command(self, launcher, &words);
+                (command, Some((filter, words)), None)
             }
             Tier::Gvisor => {
-                let launcher = self.launcher(group.as_ref(), "none");
+                let launcher = self.launcher(group.as_ref(), "");
                 let (command, container) = gvisor::command(self, launcher, scratch)?;
                 (command, None, Some(container))
             }
@@ -226,7 +240,7 @@ impl Sandbox<'_> {
     fn wait(&self, mut child: Child, group: Option<&Group>) -> Result<ExitStatus, SandboxError> {
         let limit = Duration::from_secs(u64::try_from(self.limits.time.as_seconds()).unwrap_or(0));
         let start = Instant::now();
-        let mut watch = Watch::new(self.source, self.limits);
+        let mut watch = Watch::new(self.source, self.limits, group);
         loop {
             if let Some(status) = child.try_wait().map_err(|e| SandboxError::Setup("wait".to_owned(), e))? {
                 // what it wrote in its last moments counts too
@@ -238,8 +252,9 @@ impl Sandbox<'_> {
                 return Err(SandboxError::TooMuch(what));
             }
             if is_late {
+                let reached = group.and_then(|g| g.reached(self.limits));
                 kill(&mut child, group)?;
-                return Err(SandboxError::TimedOut(self.limits.time));
+                return Err(SandboxError::TimedOut { time: self.limits.time, reached });
             }
             let pause = if start.elapsed() < Duration::from_millis(200) { 1 } else { 10 };
             std::thread::sleep(Duration::from_millis(pause));
@@ -274,10 +289,8 @@ impl Sandbox<'_> {
             return String::new();
         }
         // the build chooses these bytes: none of them may drive a terminal
-        let text: String = String::from_utf8_lossy(&bytes)
-            .chars()
-            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-            .collect();
+        let text: String =
+            String::from_utf8_lossy(&bytes).chars().map(|c| if is_steering(c) { ' ' } else { c }).collect();
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(15)).map(|l| format!("    {l}\n")).collect()
     }
@@ -288,7 +301,10 @@ impl Sandbox<'_> {
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command.args(["--norc", "--noprofile", "-c", LAUNCH, "launcher", keep]);
         command.args(group.map(Group::doors).unwrap_or_default()).arg("--");
-        command.arg("prlimit").arg(format!("--fsize={}", self.limits.disk)).arg("--core=0");
+        command.arg("prlimit").arg("--core=0");
+        if self.tier == Tier::Bubblewrap {
+            command.arg(format!("--fsize={}", self.limits.disk));
+        }
         if group.is_none() {
             // each process by itself is what can be limited without a group
             command.arg(format!("--as={}", self.limits.memory));
@@ -307,6 +323,12 @@ impl Sandbox<'_> {
         }
         command
     }
+}
+
+/// Moves the cursor, or turns the text around that is read.
+fn is_steering(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\n')
 }
 
 /// bubblewrap's first process dies with it, and with that the whole process namespace; the group is killed in any case.

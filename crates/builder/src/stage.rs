@@ -18,7 +18,7 @@ use crate::store::Store;
 /// The inputs of one build, fetched, checked and laid out.
 pub(crate) struct Stage {
     /// The root file system.
-    pub(crate) root: PathBuf,
+    pub(crate) root: root::Root,
     /// The folder that is `/build/inputs`.
     pub(crate) inputs: Option<PathBuf>,
     /// Which inputs are other builds' artifacts, and what proved it.

@@ -13,6 +13,7 @@ use crate::fetch::{FetchError, Fetcher};
 
 /// An input that is larger is no input but a disk.
 const MAX_INPUT: u64 = 8 << 30;
+const SHARED_ROOTS: &str = "/var/cache/portcullis/roots";
 
 /// A directory of files by SHA-256, and what the orchestrator made of them.
 #[derive(Clone, Debug)]
@@ -70,6 +71,14 @@ impl Store {
     #[must_use]
     pub fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// Where unpacked roots are. Builds that root starts run as another user, who could not get through to a store in
+    /// root's home; roots hold nothing but public packages, under names that stand for their content.
+    pub(crate) fn roots(&self) -> PathBuf {
+        let shared = Path::new(SHARED_ROOTS);
+        let is_shared = rustix::process::geteuid().is_root() && fs::create_dir_all(shared).is_ok();
+        if is_shared { shared.to_owned() } else { self.folder("roots") }
     }
 
     /// Where the file of a digest is, if it is there.

@@ -17,7 +17,7 @@ use crate::orchestrate::BuildError;
 use crate::plan::Plan;
 use crate::record::TestRecord;
 use crate::root;
-use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation};
+use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation, clear};
 use crate::stage::{Stage, check_out};
 use crate::store::Store;
 
@@ -32,6 +32,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) resolved: &'a Resolved,
     pub(crate) stage: &'a Stage,
     pub(crate) tier: Tier,
+    pub(crate) runsc: Option<&'a Path>,
     pub(crate) user: Option<&'a BuildUser>,
     pub(crate) work: &'a Path,
     pub(crate) outputs: &'a [Output],
@@ -44,7 +45,7 @@ pub(crate) struct Bench<'a> {
 /// An image as a root file system.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    pub(crate) root: PathBuf,
+    pub(crate) root: root::Root,
     /// What it gives its process.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -93,7 +94,6 @@ impl Bench<'_> {
 
     fn run(&self, name: &str, test: &Test, artifacts: &Path) -> Result<Verdict, BuildError> {
         let tree = self.work.join("src");
-        fs::remove_dir_all(&tree).ok();
         check_out(self.resolved, &tree, self.user)?;
         let log = self.work.join("test.log");
         let image = self.image.filter(|_| test.is_in_image);
@@ -104,7 +104,8 @@ impl Bench<'_> {
         );
         let sandbox = Sandbox {
             tier: self.tier,
-            root: image.map_or(&self.stage.root, |i| &i.root),
+            runsc: self.runsc,
+            root: image.map_or(self.stage.root.path(), |i| i.root.path()),
             source: &tree,
             inputs: self.stage.inputs.as_deref(),
             artifacts: Some(artifacts),
@@ -115,7 +116,10 @@ impl Bench<'_> {
             variation: &Variation::default(),
             log: &log,
         };
-        let status = match sandbox.run() {
+        let ran = sandbox.run();
+        let report = test.junit.as_ref().map(|path| read_report(&tree, path));
+        clear(&tree).ok();
+        let status = match ran {
             Ok(()) => None,
             Err(SandboxError::Setup(what, e)) => {
                 return Err(BuildError::Io(
@@ -129,7 +133,6 @@ impl Bench<'_> {
             }
             Err(e) => Some(e.to_string()),
         };
-        let report = test.junit.as_ref().map(|path| read_report(&tree, path));
         Ok(judge(name, status.as_deref(), report))
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Package {
 /// apt on a folder of its own.
 pub(crate) struct Apt {
     folder: PathBuf,
+    /// Its state is shared by everybody who uses the store: one at a time.
+    _lock: fs::File,
 }
 
 impl Apt {
@@ -36,9 +38,11 @@ impl Apt {
         for name in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(name)).map_err(failed)?;
         }
+        let lock = fs::File::create(folder.join("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
         fs::write(folder.join("status"), "").map_err(failed)?;
         fs::write(folder.join("sources.list"), sources(suite, has_sources)?).map_err(failed)?;
-        let apt = Self { folder: fs::canonicalize(folder).map_err(failed)? };
+        let apt = Self { folder: fs::canonicalize(folder).map_err(failed)?, _lock: lock };
         apt.run("fetch the lists of Debian's archive", &["update", "--error-on=any"], Path::new("/"))?;
         Ok(apt)
     }

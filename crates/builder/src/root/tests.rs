@@ -12,6 +12,7 @@ fn unpack(dir: &Path, bytes: &[u8]) -> Result<PathBuf, RootError> {
     let file = dir.join("image.tar");
     fs::write(&file, bytes).unwrap();
     prepare(&Store::new(&dir.join("store")), &[(Digest::sha256(bytes), file)], &[])
+        .map(|root| root.path().to_owned())
 }
 
 fn names(root: &Path, folder: &str) -> Vec<String> {

@@ -19,6 +19,7 @@ use attest::{Digest, Json, Object};
 use super::group::Group;
 use super::{BuildUser, Sandbox, SandboxError, Tier, Variation};
 use crate::definition::Limits;
+use crate::root::Root;
 use crate::store::Store;
 
 mod probe;
@@ -74,7 +75,7 @@ pub struct Bait {
 /// # Errors
 /// [`CanaryError`] where a layer is open or could not be tried.
 pub(crate) fn run(
-    tier: Tier,
+    (tier, runsc): (Tier, Option<&Path>),
     bait: &Bait,
     store: &Store,
     work: &Path,
@@ -113,7 +114,8 @@ pub(crate) fn run(
     let log = work.join("canary.log");
     let sandbox = Sandbox {
         tier,
-        root: &root,
+        runsc,
+        root: root.path(),
         source: &source,
         inputs: Some(&inputs),
         artifacts: None,
@@ -152,29 +154,23 @@ fn judge(tier: Tier, said: &str) -> Result<Isolation, CanaryError> {
 }
 
 /// A root with this program and the libraries that it loads, and nothing else.
-fn root(program: &Path, store: &Store) -> io::Result<PathBuf> {
+fn root(program: &Path, store: &Store) -> io::Result<Root> {
     let metadata = fs::metadata(program)?;
     let name =
         format!("{} {} {}", program.display(), metadata.size(), metadata.mtime_nsec() + metadata.mtime());
-    let target = store.folder("roots").join(format!("canary-{}", Digest::sha256(name.as_bytes()).hex()));
-    if target.is_dir() {
-        return Ok(target);
-    }
-    let work = target.with_extension(std::process::id().to_string());
-    let made = (|| {
-        for folder in ["proc", "dev", "tmp", "build"] {
-            fs::create_dir_all(work.join(folder))?;
+    let name = format!("canary-{}", Digest::sha256(name.as_bytes()).hex());
+    Root::open(store, &name, std::convert::identity, |folder| {
+        for name in ["proc", "dev", "tmp", "build"] {
+            fs::create_dir_all(folder.join(name))?;
         }
-        fs::copy(program, work.join("canary"))?;
+        fs::copy(program, folder.join("canary"))?;
         for library in crate::capture::loaded_libraries(program) {
-            let place = work.join(library.strip_prefix("/").unwrap_or(&library));
-            fs::create_dir_all(place.parent().unwrap_or(&work))?;
+            let place = folder.join(library.strip_prefix("/").unwrap_or(&library));
+            fs::create_dir_all(place.parent().unwrap_or(folder))?;
             fs::copy(&library, place)?;
         }
-        fs::rename(&work, &target).or_else(|e| if target.is_dir() { Ok(()) } else { Err(e) })
-    })();
-    fs::remove_dir_all(&work).ok();
-    made.map(|()| target)
+        Ok(())
+    })
 }
 
 #[cfg(test)]

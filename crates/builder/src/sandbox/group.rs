@@ -64,6 +64,12 @@ impl Group {
         self.folders().iter().map(|f| f.join("cgroup.procs").display().to_string()).collect()
     }
 
+    /// The processes in it, as far as they can be listed.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let listed = fs::read_to_string(self.processes.join("cgroup.procs")).unwrap_or_default();
+        listed.lines().filter_map(|l| l.parse().ok()).collect()
+    }
+
     /// Which limit was reached, in words.
     pub(super) fn reached(&self, limits: &Limits) -> Option<String> {
         let count = |path: PathBuf, key: &str| {

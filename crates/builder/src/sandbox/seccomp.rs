@@ -6,7 +6,8 @@
 //! `kcmp`, `pidfd_getfd` (other processes); `bpf`, `perf_event_open`, `userfaultfd`, `io_uring_*`, `keyctl` and its
 //! kin (large attack surface, and keyrings and rings outlive a process); `fanotify_*`, `quotactl`, `swapon`, module,
 //! reboot and clock calls; `AF_VSOCK`, `AF_ALG`, `AF_PACKET` and every other family that no network namespace covers;
-//! file modes with set-user-id or set-group-id (such a file would be live on the host's disk).
+//! file modes with set-user-id or set-group-id, whether a file is changed or made (it would be live on the host's
+//! disk), and with them `openat2`, whose mode no filter can see.
 
 use std::collections::BTreeMap;
 
@@ -62,6 +63,11 @@ fn conditional() -> Result<Vec<(c_long, Vec<SeccompRule>)>, FilterError> {
         values.iter().map(rule).collect()
     };
     let special = u64::from(libc::S_ISUID | libc::S_ISGID);
+    // a mode counts only where a file is made; elsewhere its register holds anything
+    let making = u64::from((libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).unsigned_abs());
+    let opening = |flags: u8, mode: u8| -> Result<Vec<SeccompRule>, FilterError> {
+        Ok([without(flags, making)?, without(mode, special)?].concat())
+    };
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].map(|f| u64::from(f.unsigned_abs()));
     // Linux, 32-bit Linux on a 64-bit kernel, either without address randomisation, and the question "which?"
     let personalities = [0x0000, 0x0008, 0x0004_0000, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
@@ -71,12 +77,20 @@ fn conditional() -> Result<Vec<(c_long, Vec<SeccompRule>)>, FilterError> {
         (libc::SYS_clone, without(0, u64::from(namespaces.unsigned_abs()))?),
         (libc::SYS_fchmod, without(1, special)?),
         (libc::SYS_fchmodat, without(2, special)?),
+        (libc::SYS_openat, opening(2, 3)?),
+        (libc::SYS_mknodat, without(2, special)?),
         (libc::SYS_socket, only(0, &families)?),
         (libc::SYS_socketpair, only(0, &families)?),
         (libc::SYS_personality, only(0, &personalities)?),
         (libc::SYS_ioctl, vec![SeccompRule::new(vec![not_injecting, not_console])?]),
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_chmod, without(1, special)?),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, opening(1, 2)?),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_creat, without(1, special)?),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, without(1, special)?),
     ];
     Ok(all)
 }
@@ -84,11 +98,11 @@ fn conditional() -> Result<Vec<(c_long, Vec<SeccompRule>)>, FilterError> {
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const OLDER: &[c_long] = &[
-    libc::SYS_open, libc::SYS_creat, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_pipe,
+    libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_pipe,
     libc::SYS_dup2, libc::SYS_fork, libc::SYS_vfork, libc::SYS_getpgrp, libc::SYS_rename, libc::SYS_mkdir,
     libc::SYS_rmdir, libc::SYS_link, libc::SYS_unlink, libc::SYS_symlink, libc::SYS_readlink, libc::SYS_chown,
     libc::SYS_lchown, libc::SYS_poll, libc::SYS_select, libc::SYS_getdents, libc::SYS_utime, libc::SYS_utimes,
-    libc::SYS_futimesat, libc::SYS_mknod, libc::SYS_alarm, libc::SYS_pause, libc::SYS_time, libc::SYS_ustat,
+    libc::SYS_futimesat, libc::SYS_alarm, libc::SYS_pause, libc::SYS_time, libc::SYS_ustat,
     libc::SYS_arch_prctl, libc::SYS_epoll_create, libc::SYS_epoll_wait, libc::SYS_signalfd, libc::SYS_eventfd,
     libc::SYS_inotify_init, libc::SYS_getrlimit, libc::SYS_sysfs,
 ];
@@ -102,12 +116,12 @@ fn calls() -> impl Iterator<Item = c_long> {
 #[rustfmt::skip]
 const FILES: &[c_long] = &[
     libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64,
-    libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_preadv2, libc::SYS_pwritev2, libc::SYS_openat, libc::SYS_openat2,
+    libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_preadv2, libc::SYS_pwritev2,
     libc::SYS_close, libc::SYS_close_range, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_lseek,
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_pipe2, libc::SYS_dup, libc::SYS_dup3, libc::SYS_fcntl,
     libc::SYS_flock, libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync, libc::SYS_syncfs, libc::SYS_sync_file_range,
     libc::SYS_truncate, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_readahead,
-    libc::SYS_getdents64, libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_mkdirat, libc::SYS_mknodat,
+    libc::SYS_getdents64, libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_mkdirat,
     libc::SYS_unlinkat, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_readlinkat, libc::SYS_renameat,
     libc::SYS_renameat2, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_umask, libc::SYS_statfs,
     libc::SYS_fstatfs, libc::SYS_sendfile, libc::SYS_splice, libc::SYS_tee, libc::SYS_vmsplice,
@@ -188,6 +202,7 @@ mod tests {
             libc::SYS_add_key,
             libc::SYS_request_key,
             libc::SYS_open_by_handle_at,
+            libc::SYS_openat2,
             libc::SYS_init_module,
             libc::SYS_kexec_load,
             libc::SYS_setxattr,

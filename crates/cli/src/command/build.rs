@@ -14,6 +14,7 @@ use crate::output::Output;
 
 mod like;
 pub(crate) mod publish;
+mod remote;
 pub(crate) mod signing;
 mod work_folder;
 
@@ -66,6 +67,8 @@ pub(crate) struct Args {
     operator: Operator,
     #[command(flatten)]
     desk: signing::Signing,
+    #[command(flatten)]
+    remote: remote::Remote,
 }
 
 impl Args {
@@ -83,15 +86,27 @@ impl Args {
             until_input_closes: false,
             operator: Operator::of_store(store),
             desk: signing::Signing::of_state(state),
+            remote: remote::Remote::default(),
         }
     }
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if args.until_input_closes {
+    if args.remote.is_wanted() {
+        let wish = remote::Wish {
+            repository: &args.source,
+            reference: &args.reference,
+            target: &args.target,
+            out: &args.out,
+        };
+        return remote::run(&args.remote, wish, output);
+    }
+    let is_served = args.until_input_closes;
+    if is_served {
         end_with_input();
     }
-    let made = make(args, |line| output.progress(line))?;
+    // a service takes the result as JSON, and shows progress to people
+    let made = make(args, |line| if is_served { eprintln!("{line}") } else { output.progress(line) })?;
     let human: String = made.iter().map(Published::to_text).collect();
     output.result(&human, || {
         let outputs = made.iter().map(Published::to_json).collect();
@@ -106,8 +121,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 fn end_with_input() {
     std::thread::spawn(|| {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
-        // the sandbox's first process dies with this one, and everything of the build with that
-        std::process::exit(i32::from(u8::MAX));
+        // the sandbox's first process dies with this one, and everything of the build with that; git and whatever else
+        // the orchestrator started is in the group that the service made for it
+        rustix::process::kill_current_process_group(rustix::process::Signal::KILL).ok();
     });
 }
 
@@ -210,10 +226,11 @@ fn failed(args: &Args, request: &BuildRequest, work: &Path, error: BuildError) -
 pub(crate) fn failure(error: BuildError) -> Failure {
     match error {
         BuildError::Definition(errors) => Failure::load("build-definition-invalid", errors),
-        BuildError::NoDefinition(commit) => {
-            Failure::new(&format!("the commit {} has no portcullis.build.yaml", commit.short()))
-                .line("fix", "write one: portcullis builder init; commit it, and have it reviewed")
-        }
+        BuildError::NoDefinition(commit) => Failure::new(&format!(
+            "the commit {} has no portcullis.build.yaml that is a plain file",
+            commit.short()
+        ))
+        .line("fix", "write one: portcullis builder init; commit it, and have it reviewed"),
         BuildError::Sandbox(e, _) => Failure::new(&e.to_string())
             .line("fix", "what the build needs must be declared: it sees no network and no host files"),
         BuildError::Canary(e) => {

@@ -14,17 +14,22 @@ use crate::output::Output;
 
 mod init;
 mod lock;
+mod sandbox;
+mod serve;
 mod snapshots;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Affected(affected::Args),
+    /// Try whether the sandbox holds on this machine, layer by layer
+    Sandbox(sandbox::Args),
     /// What is kept of earlier builds, and until when; and delete the rest
     Snapshots(snapshots::Args),
     /// Write a build definition and a script for the project that is there
     Init(init::Args),
     /// Write the lock file: the exact files behind the names in a definition
     Lock(lock::Args),
+    Serve(serve::Args),
     /// Hold a builder's key, and sign provenance for builds that ask over a socket
     ///
     /// For any builder id but the demo's, it must run as a user of its own (not root, not the one that asks), with
@@ -59,8 +64,10 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::run(args, output),
         Command::Lock(args) => lock::run(args, output),
+        Command::Serve(args) => serve::run(args, output),
         Command::Signer(args) => signer::run(args),
         Command::Affected(args) => affected::run(args, output),
+        Command::Sandbox(args) => sandbox::run(args, output),
         Command::Snapshots(args) => snapshots::run(args, output),
         Command::Toolchain { out } => toolchain(out, output),
         Command::Canary { told } => canary(told, output),

@@ -22,9 +22,8 @@ pub(crate) struct Operator {
     /// How long the source and all inputs are kept
     #[arg(long, value_name = "SPAN", default_value = "400d", value_parser = span)]
     retention: Span,
-    /// The sandbox
-    #[arg(long, value_enum, default_value = "bubblewrap", env = "PORTCULLIS_SANDBOX")]
-    sandbox: Sandbox,
+    #[command(flatten)]
+    sandbox: SandboxChoice,
     /// Whom to believe about inputs that are other builds' artifacts
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
@@ -45,8 +44,34 @@ pub(crate) struct Operator {
     mirrors: Vec<(String, String)>,
 }
 
+/// Which sandbox, and where its program is.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct SandboxChoice {
+    /// The sandbox
+    #[arg(long, value_enum, default_value = "bubblewrap", env = "PORTCULLIS_SANDBOX")]
+    sandbox: Tiers,
+    /// gVisor's program; looked for on the path without
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_RUNSC")]
+    runsc: Option<PathBuf>,
+    #[arg(long, env = "PATH", hide = true)]
+    search: Option<std::ffi::OsString>,
+}
+
+impl SandboxChoice {
+    fn runsc(&self) -> Option<PathBuf> {
+        self.runsc.clone().or_else(|| self.find("runsc"))
+    }
+
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let folders = std::env::split_paths(self.search.as_ref()?);
+        // a relative folder is that of whoever calls, and not of a builder
+        folders.filter(|f| f.is_absolute()).map(|f| f.join(program)).find(|p| p.is_file())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sandbox {
+pub(crate) enum Tiers {
     /// Namespaces of this kernel, and a system call filter
     Bubblewrap,
     /// gVisor's own kernel in user space: stronger, slower
@@ -71,6 +96,7 @@ pub(crate) struct Prepared {
     protected: Vec<String>,
     retention: Span,
     tier: Tier,
+    runsc: Option<PathBuf>,
     cache: Cache,
 }
 
@@ -80,7 +106,7 @@ impl Operator {
             store: Some(store.to_owned()),
             protected: Vec::new(),
             retention: Span::seconds(400 * 86_400),
-            sandbox: Sandbox::Bubblewrap,
+            sandbox: SandboxChoice { sandbox: Tiers::Bubblewrap, runsc: None, search: None },
             trust_root: None,
             no_cache: false,
             recheck: 0,
@@ -88,6 +114,11 @@ impl Operator {
             hosts: Vec::new(),
             mirrors: Vec::new(),
         }
+    }
+
+    pub(crate) fn of_sandbox(store: Option<&Path>, sandbox: &SandboxChoice) -> Self {
+        let base = Self::of_store(Path::new(""));
+        Self { store: store.map(Path::to_owned), sandbox: sandbox.clone(), ..base }
     }
 
     pub(crate) fn prepare(&self, secrets: &[PathBuf]) -> Result<Prepared, Failure> {
@@ -110,10 +141,11 @@ impl Operator {
             trust: self.trust_root.as_deref().map(input::trust_root).transpose()?,
             protected: self.protected.clone(),
             retention: self.retention,
-            tier: match self.sandbox {
-                Sandbox::Bubblewrap => Tier::Bubblewrap,
-                Sandbox::Gvisor => Tier::Gvisor,
+            tier: match self.sandbox.sandbox {
+                Tiers::Bubblewrap => Tier::Bubblewrap,
+                Tiers::Gvisor => Tier::Gvisor,
             },
+            runsc: self.sandbox.runsc(),
             cache,
         })
     }
@@ -133,6 +165,7 @@ impl Prepared {
             store: &self.store,
             fetcher: self.fetcher.as_ref(),
             tier: self.tier,
+            runsc: self.runsc.as_deref(),
             bait: &self.bait,
             protected: &self.protected,
             retention: self.retention,

@@ -1,0 +1,68 @@
+//! Roots on the disk: made once, used by many builds at a time, and swept only while nobody uses them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::{Store, touch};
+
+/// A root that stays where it is as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Root {
+    path: PathBuf,
+    _used: File,
+}
+
+impl Root {
+    /// The root of a name, which stands for everything that decides its content; `make` fills a new folder with it
+    /// where it is not there yet.
+    pub(crate) fn open<E>(
+        store: &Store,
+        name: &str,
+        failed: impl Fn(io::Error) -> E,
+        make: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let roots = store.roots();
+        fs::create_dir_all(&roots).map_err(&failed)?;
+        let used = File::create(roots.join(format!("{name}.lock"))).map_err(&failed)?;
+        used.lock_shared().map_err(&failed)?;
+        let path = roots.join(name);
+        if path.is_dir() {
+            touch(&path).map_err(&failed)?;
+            return Ok(Self { path, _used: used });
+        }
+        let work = roots.join(format!(".{}-{:?}", std::process::id(), std::thread::current().id()));
+        remove(&work).map_err(&failed)?;
+        fs::create_dir(&work).map_err(&failed)?;
+        let moved = make(&work).and_then(|()| match fs::rename(&work, &path) {
+            // another build was faster; what it made is the same
+            Err(_) if path.is_dir() => Ok(()),
+            other => other.map_err(&failed),
+        });
+        remove(&work).ok();
+        moved.map(|()| Self { path, _used: used })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Removes what is old and not in use now. It is made again where somebody needs it.
+pub(crate) fn sweep(store: &Store, is_old: &dyn Fn(&Path) -> bool, is_dry: bool) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(store.roots()) else { return Ok(()) };
+    for path in entries.flatten().map(|e| e.path()).filter(|p| p.is_dir() && is_old(p)) {
+        let used = File::create(path.with_added_extension("lock"))?;
+        if !is_dry && used.try_lock().is_ok() {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,15 @@
+/* Tries: to take memory where no process holds it: files in /tmp, /dev/shm and memory files.
+ * Stopped by: such files count as the build's memory. */
+#include "attack.h"
+
+int main(void) {
+    static char block[1 << 20];
+    memset(block, 1, sizeof block);
+    int files[3] = {open("/tmp/x", O_CREAT | O_WRONLY, 0600), open("/dev/shm/x", O_CREAT | O_WRONLY, 0600),
+                    memfd_create("x", 0)};
+    for (int n = 0; n < 1200; n++) {
+        if (write(files[n % 3], block, sizeof block) < 0) break;
+    }
+    fprintf(report(), "memory: DONE\n");
+    return 0;
+}

@@ -1,0 +1,27 @@
+//! Everything that listens: the build service.
+//!
+//! Floor 3. It takes requests from people it knows, keeps a queue that survives being killed, and starts each build as
+//! a process of its own. It decides nothing about what is true of a build: the orchestrator observes, the signer
+//! signs, and neither can be spoken to by a request.
+
+mod certificate;
+mod child;
+mod client;
+mod config;
+mod event;
+mod folders;
+mod http;
+mod identity;
+mod job;
+mod listen;
+mod queue;
+mod ready;
+mod run;
+mod service;
+mod tls;
+mod token;
+
+pub use client::{Answer, Client, ClientError, ClientTls};
+pub use config::{Config, EXAMPLE};
+pub use http::openapi;
+pub use service::{Clock, ServiceError, serve};

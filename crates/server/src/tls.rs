@@ -1,0 +1,104 @@
+//! Keys and certificates from files, for both ends of a connection. One provider of cryptography: aws-lc-rs.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::client::ClientTls;
+use crate::config::Config;
+
+/// Where this kind of system keeps the authorities that it trusts.
+const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A key or a certificate cannot be used.
+#[derive(Debug)]
+pub struct TlsError {
+    /// The file, or what was made of files.
+    pub file: PathBuf,
+    /// Why not. Never shows what is in a key.
+    pub why: String,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be used for TLS: {}", self.file.display(), self.why)
+    }
+}
+impl std::error::Error for TlsError {}
+
+/// The service's end. A client without a certificate gets as far as being told that it needs one, or a token.
+pub(crate) fn server(config: &Config) -> Result<ServerConfig, TlsError> {
+    let failed = |file: &Path| {
+        let file = file.to_owned();
+        move |e: &dyn fmt::Display| TlsError { file: file.clone(), why: e.to_string() }
+    };
+    let at = failed(&config.tls.certificate);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| at(&e))?;
+    let builder = match &config.certificates {
+        None => builder.with_no_client_auth(),
+        Some(certificates) => {
+            let at = failed(&certificates.ca);
+            let roots = Arc::new(roots(&certificates.ca)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.allow_unauthenticated().build().map_err(|e| at(&e))?)
+        }
+    };
+    let (chain, key) = key_pair(&config.tls.certificate, &config.tls.key)?;
+    let mut server = builder.with_single_cert(chain, key).map_err(|e| at(&e))?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // a resumed session would not look at the client's certificate again
+    server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
+    Ok(server)
+}
+
+/// A client's end.
+pub(crate) fn client(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
+    let ca = tls.ca.clone().unwrap_or_else(|| PathBuf::from(SYSTEM));
+    let at = |e: &dyn fmt::Display| TlsError { file: ca.clone(), why: e.to_string() };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| at(&e))?;
+    let builder = builder.with_root_certificates(roots(&ca)?);
+    let mut client = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let (chain, key) = key_pair(certificate, key)?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| at(&e))?
+        }
+    };
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(client)
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(file)?);
+    if roots.is_empty() {
+        return Err(TlsError {
+            file: file.to_owned(),
+            why: "it has no certificate of an authority".to_owned(),
+        });
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |e: rustls::pki_types::pem::Error| TlsError { file: file.to_owned(), why: e.to_string() };
+    CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
+}
+
+type KeyPair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn key_pair(certificate: &Path, key: &Path) -> Result<KeyPair, TlsError> {
+    let chain = certificates(certificate)?;
+    let failed = |e: rustls::pki_types::pem::Error| TlsError { file: key.to_owned(), why: e.to_string() };
+    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(failed)?))
+}
