@@ -224,6 +224,9 @@ fn check_name(name: &str) -> Result<(), GitError> {
     if has_user {
         return Err(GitError::Name("a URL with a user in it".to_owned()));
     }
+    if attest::redact::is_secret("", name) || name.contains('?') {
+        return Err(GitError::Name("a URL with a secret or a query in it".to_owned()));
+    }
     if name.is_empty() || name.starts_with('-') || name.contains(char::is_control) {
         return Err(GitError::Name(name.escape_debug().to_string()));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attest::provenance::{Dependency, Isolation, Source};
+use attest::provenance::{Isolation, Source};
 use attest::time::Span;
 use attest::{Algorithm, Digest, LoadError, TrustRoot};
 use jiff::Timestamp;
@@ -130,15 +130,6 @@ impl Built {
     }
 }
 
-/// What a build would be.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    /// The command.
-    pub command: Vec<String>,
-    /// Every input, tools first.
-    pub dependencies: Vec<Dependency>,
-}
-
 /// Why there is no artifact.
 #[derive(Debug)]
 pub enum BuildError {
@@ -169,6 +160,8 @@ pub enum BuildError {
     Sandbox(SandboxError, Box<FailedBuild>),
     /// The command succeeded, and an output is not one; the second field is why.
     Output(String, String),
+    /// The command ran, and what came of it cannot be used.
+    Unusable(Box<BuildError>, Box<FailedBuild>),
     /// A file changed between being hashed and being stored.
     Changed(String),
     /// The same inputs gave another output than before.
@@ -220,6 +213,7 @@ impl fmt::Display for BuildError {
             Self::Root(e) => e.fmt(f),
             Self::Canary(e) => e.fmt(f),
             Self::Sandbox(e, _) => e.fmt(f),
+            Self::Unusable(e, _) => e.fmt(f),
             Self::Output(path, why) => {
                 write!(f, "the build did not make the file {path}, which its definition promises: {why}")
             }
@@ -295,17 +289,6 @@ impl Orchestrator<'_> {
     /// [`CanaryError`] where one does not, or could not be tried.
     pub fn canary(&self, work: &Path) -> Result<Isolation, CanaryError> {
         canary::run((self.tier, self.runsc), self.bait, self.store, work, BuildUser::take().as_ref())
-    }
-
-    /// What a build would be, as its provenance would say it: nothing of it is fetched or run.
-    ///
-    /// # Errors
-    /// [`BuildError`] where the source or its definition cannot be had.
-    pub fn plan(&self, request: &BuildRequest) -> Result<Planned, BuildError> {
-        let sources = Sources { folder: self.store.folder("source"), protected: self.protected };
-        let resolved = sources.resolve(&request.repository, &request.reference).map_err(BuildError::Git)?;
-        let plan = Plan::read(&resolved, &request.target)?;
-        Ok(Planned { command: plan.target.action.command.clone(), dependencies: plan.dependencies(&[]) })
     }
 
     fn key(&self, plan: &Plan, resolved: &Resolved) -> Result<Digest, BuildError> {

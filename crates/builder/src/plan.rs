@@ -162,15 +162,28 @@ pub(crate) fn platform() -> String {
 
 /// One name, one file; and no file that is also a folder of others.
 fn check_names(inputs: &[Input]) -> Result<(), BuildError> {
-    let mut names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-    names.sort_unstable();
-    for pair in names.windows(2) {
-        let [a, b] = pair else { continue };
-        if a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('/')) {
-            let place = attest::yaml::Place { file: LOCK_FILE.into(), line: 1, column: 1 };
-            let error = LoadError::new(&place, &format!("two inputs want the name `{b}`"))
-                .fix("rename the one that portcullis.build.yaml declares by hand");
-            return Err(BuildError::Definition(vec![error]));
+    let mut names = std::collections::BTreeSet::new();
+    let refuse = |name: &str| {
+        let place = attest::yaml::Place { file: LOCK_FILE.into(), line: 1, column: 1 };
+        let error = LoadError::new(
+            &place,
+            &format!("two inputs want the name `{name}`, or one is a folder of the other"),
+        )
+        .fix("rename the one that portcullis.build.yaml declares by hand");
+        Err(BuildError::Definition(vec![error]))
+    };
+    for input in inputs {
+        if !names.insert(input.name.as_str()) {
+            return refuse(&input.name);
+        }
+    }
+    for input in inputs {
+        let mut folder = input.name.as_str();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            if names.contains(parent) {
+                return refuse(parent);
+            }
+            folder = parent;
         }
     }
     Ok(())

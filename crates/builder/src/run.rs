@@ -76,6 +76,7 @@ impl Run<'_> {
         let outputs = ran.and_then(|()| {
             progress(Step::Outputs);
             collect(&self.plan.target.outputs, tree, &self.work.join("outputs"), action.limits.disk)
+                .map_err(|e| self.unusable(e, log, (started, now())))
         });
         // however it ended: folders that stand deep in one another would stay for ever
         clear(tree).ok();
@@ -97,10 +98,17 @@ impl Run<'_> {
         canary::run((tier, runsc), bait, store, self.work, self.user.as_ref()).map_err(BuildError::Canary)
     }
 
+    fn unusable(&self, e: BuildError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
+        BuildError::Unusable(Box::new(e), Box::new(self.failed_build(log, times)))
+    }
+
     fn failed(&self, e: SandboxError, log: &Path, times: (Timestamp, Timestamp)) -> BuildError {
+        BuildError::Sandbox(e, Box::new(self.failed_build(log, times)))
+    }
+
+    fn failed_build(&self, log: &Path, times: (Timestamp, Timestamp)) -> FailedBuild {
         let log = crate::store::hash_file(log).unwrap_or_else(|_| Digest::sha256(b""));
-        let source = self.resolved.source().clone();
-        BuildError::Sandbox(e, Box::new(FailedBuild { source, log, times }))
+        FailedBuild { source: self.resolved.source().clone(), log, times }
     }
 
     fn provenance(
@@ -113,7 +121,9 @@ impl Run<'_> {
         let source = self.orchestrator.source(self.resolved, Some(times.1));
         let mut provenance = provenance(source, &self.plan.name, &self.plan.target.action.command, times);
         let platform = ("portcullis:platform".to_owned(), platform());
-        provenance.environment = environment.into_iter().chain([platform]).collect();
+        let links: Vec<String> = self.plan.links.iter().map(|(path, to)| format!("{path}={to}")).collect();
+        let links = (!links.is_empty()).then(|| ("portcullis:links".to_owned(), links.join(" ")));
+        provenance.environment = environment.into_iter().chain([platform]).chain(links).collect();
         provenance.isolation = isolation;
         provenance.invocation = Some(self.invocation.to_owned());
         provenance.dependencies = self.plan.dependencies(proven);

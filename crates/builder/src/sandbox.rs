@@ -149,6 +149,17 @@ pub enum SandboxError {
     StillRunning,
 }
 
+impl SandboxError {
+    /// Why, in one line, without what the build said.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Failed { status, .. } => format!("the build command failed with {status}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

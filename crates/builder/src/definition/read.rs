@@ -237,7 +237,8 @@ fn read_environment(node: &Node, problems: &mut Problems) -> Vec<(String, String
     let mut environment = Vec::new();
     let Some(entries) = problems.keep(node.entries()) else { return environment };
     for (name, key, value) in entries {
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if FIXED.contains(&name) || name.starts_with("LD_") {
             problems.push(
                 LoadError::new(&key.place, &format!("`{name}` is fixed in every build")).fix("remove it"),

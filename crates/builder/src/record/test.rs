@@ -122,7 +122,8 @@ impl TestRecord {
             .with("invocation", self.invocation.as_str())
             .with("started", self.times.0.to_string())
             .with("finished", self.times.1.to_string());
-        predicate.set("portcullis_run", run);
+        let isolation = self.isolation.as_ref().map(Isolation::to_json);
+        predicate.set("portcullis_run", isolation.into_iter().fold(run, |run, i| run.with("isolation", i)));
         Statement::write(&self.artifact, &DigestSet::from(self.digest.clone()), TEST_RESULT, predicate)
     }
 }

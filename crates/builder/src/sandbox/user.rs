@@ -9,7 +9,7 @@ const FIRST: u32 = 65_100;
 const COUNT: u32 = 64;
 /// Nobody: where the pool cannot be used.
 const NOBODY: u32 = 65_534;
-const LOCKS: &str = "/run/portcullis/users";
+const LOCKS: &str = "/run/portcullis-users";
 
 /// A user that no other build has, until it is dropped.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::protocol::Record;
 use attest::provenance::{Isolation, Provenance};
+use attest::redact::is_secret;
 
 use crate::definition::is_assembly;
 use crate::record::{BuildRecord, FailureRecord, MAX_REASON, TestRecord, one_line};
@@ -39,6 +40,8 @@ pub(crate) enum Unfit {
     Times,
     /// It ended after the signer's own clock.
     Future(Timestamp),
+    /// Something that looks like a secret, which the signature would publish; where it stands.
+    Secret(String),
     /// A layer of the sandbox did not hold, or was not tried.
     Layer(&'static str),
     /// A reason that is no line.
@@ -60,6 +63,7 @@ impl fmt::Display for Unfit {
             Self::Input(uri) => write!(f, "the input {uri} has no digest"),
             Self::Times => f.write_str("the record does not say when the build began and, after that, ended"),
             Self::Future(ended) => write!(f, "the build ended at {ended}, which is in the future: check the clocks"),
+            Self::Secret(place) => write!(f, "{place} looks like a secret, and provenance would publish it"),
             Self::Layer(layer) => write!(
                 f,
                 "the record does not say that the sandbox held: `{layer}` is missing; a canary build tries every layer before a build"
@@ -105,9 +109,24 @@ fn check_build(record: &BuildRecord, now: Timestamp) -> Result<(), Unfit> {
     require(provenance.target.as_deref().is_some_and(|t| !t.is_empty()), Unfit::Target)?;
     require(provenance.command.as_ref().is_some_and(|c| !c.is_empty()), Unfit::Command)?;
     require(provenance.hermetic, Unfit::Hermetic)?;
+    check_secrets(provenance)?;
     let bare = provenance.dependencies.iter().find(|d| d.digests.is_empty());
     bare.map_or(Ok(()), |d| Err(Unfit::Input(d.uri.clone())))?;
     check_times(provenance.started, provenance.finished, now)
+}
+
+/// What a definition's reader refuses is refused here again: the orchestrator is another process.
+fn check_secrets(provenance: &Provenance) -> Result<(), Unfit> {
+    let environment = provenance.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let words = provenance.command.iter().flatten().map(|word| ("", word.as_str()));
+    let inputs = provenance.dependencies.iter().map(|d| ("", d.uri.as_str()));
+    let repository = provenance.source.iter().map(|s| ("", s.repository.as_str()));
+    let mut all = environment.chain(words).chain(inputs).chain(repository);
+    match all.find(|(name, value)| is_secret(name, value)) {
+        None => Ok(()),
+        Some(("", _)) => Err(Unfit::Secret("a word of the record".to_owned())),
+        Some((name, _)) => Err(Unfit::Secret(format!("the variable {name}"))),
+    }
 }
 
 /// Every layer that keeps a build from lying was tried and held. Limits are the machine's and not the provenance's

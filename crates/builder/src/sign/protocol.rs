@@ -155,6 +155,8 @@ fn ask(socket: &Path, record: &Record) -> Result<Json, SignError> {
     let json = attest::json::parse(line.trim_end().as_bytes()).or(Err(SignError::Answer))?;
     let object = json.as_object().or(Err(SignError::Answer))?;
     if let Ok(Some(why)) = object.optional_string("error") {
+        // it says itself that it refused
+        let why = why.strip_prefix("the signer refused: ").unwrap_or(why);
         return Err(SignError::Refused(why.to_owned()));
     }
     object.get("bundle").cloned().ok_or(SignError::Answer)

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use attest::claims::TestOutcome;
 use attest::{Json, Object};
-use builder::{BuildError, BuildRequest, Built, Step};
+use builder::{BuildError, BuildRequest, Built, SandboxError, Step};
 
 use crate::clock;
-use crate::command::operator::Operator;
+use crate::command::operator::{Operator, Prepared};
 use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
@@ -141,9 +141,6 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
     let work = WorkFolder::make()?;
     let operator = args.operator.prepare(&args.desk.secrets())?;
     let orchestrator = operator.orchestrator();
-    if let Some(bundle) = &args.like {
-        like::check(bundle, &request, &orchestrator, &operator)?;
-    }
     let progress = |step| say(words(step));
     let log = args.log.clone().unwrap_or_else(|| work.path().join("build.log"));
     let built = orchestrator.build(&request, (work.path(), &log), now, progress);
@@ -151,16 +148,23 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
         Ok(built) => built,
         Err(e) => return Err(failed(args, &request, work.path(), e)),
     };
+    if let Some(bundle) = &args.like {
+        like::check(bundle, &built, &operator)?;
+    }
     say("  signing the provenance");
-    let made = sign_and_publish(args, work.path(), &built)?;
+    let made = sign_and_publish(args, work.path(), &built, &operator)?;
     if let Some(first) = made.first() {
         built.remember(operator.store(), first.digest.clone()).map_err(failure)?;
-        operator.promise(&built, first)?;
     }
     Ok(made)
 }
 
-fn sign_and_publish(args: &Args, work: &Path, built: &Built) -> Result<Vec<Published>, Failure> {
+fn sign_and_publish(
+    args: &Args,
+    work: &Path,
+    built: &Built,
+    operator: &Prepared,
+) -> Result<Vec<Published>, Failure> {
     let tokens = if args.jwt { built.outputs.len() } else { 0 };
     let desk = Desk::open(&args.desk, work, built.outputs.len() + built.tests.len() + tokens)?;
     let mut made = Vec::new();
@@ -172,7 +176,10 @@ fn sign_and_publish(args: &Args, work: &Path, built: &Built) -> Result<Vec<Publi
         made.push((file, publish::Signed { record, bundle, token, tests }));
     }
     desk.close();
-    // nothing is visible before everything is signed
+    // nothing is visible before everything is signed, and what the provenance promises is written down
+    for (_, signed) in &made {
+        operator.promise(signed.record, signed.text().as_bytes())?;
+    }
     made.into_iter().map(|(file, signed)| publish::publish(&args.out, file, &signed)).collect()
 }
 
@@ -199,13 +206,17 @@ fn repository(source: &str) -> Result<String, Failure> {
 
 /// A command that failed leaves a signed record: what happened is known later, and is no provenance.
 fn failed(args: &Args, request: &BuildRequest, work: &Path, error: BuildError) -> Failure {
-    let BuildError::Sandbox(why, build) = &error else { return failure(error) };
+    let (why, build) = match &error {
+        BuildError::Sandbox(why, build) => (why.reason(), build),
+        BuildError::Unusable(why, build) => (why.to_string(), build),
+        _ => return failure(error),
+    };
     let record = builder::FailureRecord {
         repository: build.source.repository.clone(),
         reference: build.source.reference.clone().unwrap_or_default(),
         target: request.target.clone(),
         commit: build.source.commit().unwrap_or_else(|| attest::Digest::sha256(b"")),
-        reason: builder::one_line(why.to_string().lines().next().unwrap_or_default()),
+        reason: builder::one_line(&why),
         log: build.log.clone(),
         started: build.times.0,
         finished: build.times.1,
@@ -231,8 +242,17 @@ pub(crate) fn failure(error: BuildError) -> Failure {
             commit.short()
         ))
         .line("fix", "write one: portcullis builder init; commit it, and have it reviewed"),
-        BuildError::Sandbox(e, _) => Failure::new(&e.to_string())
-            .line("fix", "what the build needs must be declared: it sees no network and no host files"),
+        BuildError::Sandbox(e, _) => {
+            let fix = match &e {
+                SandboxError::TimedOut { .. } => "raise `time` in portcullis.build.yaml, or make it faster",
+                SandboxError::TooMuch(_) => {
+                    "raise the limit in portcullis.build.yaml (memory, processes, disk, files), or use less"
+                }
+                SandboxError::NotInstalled(_) => "install it, or choose another with --sandbox",
+                _ => "what the build needs must be declared: it sees no network and no host files",
+            };
+            Failure::new(&e.to_string()).line("fix", fix)
+        }
         BuildError::Canary(e) => {
             Failure::new("nothing is built, for nothing could be signed").line("found", &e.to_string()).line(
                 "fix",

@@ -3,6 +3,8 @@
 mod diff;
 mod graph;
 
+pub(crate) use diff::changed;
+
 use std::path::{Path, PathBuf};
 
 use attest::digest::DigestSet;

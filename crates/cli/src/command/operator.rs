@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use attest::TrustRoot;
 use attest::time::Span;
-use builder::{Bait, Built, Cache, Fetcher, Lease, Offline, Orchestrator, Store, Tier, Web};
+use builder::{Bait, BuildRecord, Cache, Fetcher, Lease, Offline, Orchestrator, Store, Tier, Web};
 use clap::ValueEnum;
 
-use crate::command::build::Published;
 use crate::failure::Failure;
 use crate::{input, keys};
 
@@ -174,22 +173,14 @@ impl Prepared {
         }
     }
 
-    /// Writes down what the provenance promises to keep, and the bundle under its artifact's name.
-    pub(crate) fn promise(&self, built: &Built, published: &Published) -> Result<(), Failure> {
+    /// Writes down what a provenance promises to keep, and its bundle under its artifact's digest.
+    pub(crate) fn promise(&self, record: &BuildRecord, bundle: &[u8]) -> Result<(), Failure> {
         let failed = |e: builder::StoreError| {
-            Failure::new("the build is published, and the store cannot keep its inputs")
+            Failure::new("the store cannot keep what the provenance promises; nothing was published")
                 .line("found", &e.to_string())
-                .line(
-                    "fix",
-                    "make room in the store, and build again: the promise in the provenance needs it",
-                )
+                .line("fix", "make room in the store, and build again")
         };
-        for (_, record) in &built.outputs {
-            let bytes = input::read("bundle", &published.bundle, 4 << 20)?;
-            self.store.keep_bundle(&record.digest, &bytes).map_err(failed)?;
-            let lease = Lease::of(record, &published.digest);
-            lease.write(&self.store).map_err(failed)?;
-        }
-        Ok(())
+        let digest = self.store.keep_bundle(&record.digest, bundle).map_err(failed)?;
+        Lease::of(record, &digest).write(&self.store).map_err(failed)
     }
 }

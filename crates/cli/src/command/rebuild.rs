@@ -29,7 +29,7 @@ With --out, the bundle of a rebuild that agrees is signed and written there: a r
 
 Examples:
   portcullis rebuild shop.sigstore.json --trust-root trust-root.yaml
-  portcullis rebuild shop.sigstore.json --key ci.pub --once --out vote --signer /run/rebuilder.sock")]
+  portcullis rebuild shop.sigstore.json --public-key ci.pub --once --out vote --signer /run/rebuilder.sock")]
 pub(crate) struct Args {
     /// The provenance
     bundle: PathBuf,
@@ -72,6 +72,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let mut attempts =
         vec![attempt(args, &operator, &proven, &Variations::default(), first_work.path(), output)?];
     if !args.once {
+        if !Path::new(FAKETIME).is_file() {
+            output.progress(
+                "the clock is not made different: libfaketime is missing (Debian: apt-get install faketime)",
+            );
+        }
         let variations = variations(shared.as_ref().map(tempfile::TempDir::path));
         attempts.push(attempt(args, &operator, &proven, &variations, second_work.path(), output)?);
     }
@@ -192,6 +197,10 @@ fn vote(args: &Args, out: &Path, attempts: &[Attempt], work: &Path) -> Result<Pa
     keys::folder(out)?;
     let mut record = first.rebuilt.record.clone();
     record.provenance.invocation = Some(keys::invocation()?);
+    // a rebuilder keeps nothing for others
+    if let Some(source) = &mut record.provenance.source {
+        source.kept_until = None;
+    }
     let desk = signing::Desk::open(&args.desk, work, 1)?;
     let bundle = desk.sign(&record)?;
     desk.close();

@@ -2,62 +2,37 @@
 
 use std::path::Path;
 
-use attest::provenance::{Dependency, Provenance};
+use attest::provenance::Provenance;
+use attest::provenance::difference::{Bearing, compare};
 use attest::{Envelope, Predicate, Role};
-use builder::{BuildRequest, Orchestrator};
+use builder::Built;
 
 use crate::clock;
+use crate::command::open::changed;
 use crate::command::operator::Prepared;
 use crate::failure::Failure;
 use crate::input;
 
-/// Refuses unless what would be built differs from a shipped build in its source alone.
-pub(super) fn check(
-    bundle: &Path,
-    request: &BuildRequest,
-    orchestrator: &Orchestrator<'_>,
-    operator: &Prepared,
-) -> Result<(), Failure> {
+/// Refuses, before anything is signed, what differs from a shipped build in more than its source.
+pub(super) fn check(bundle: &Path, built: &Built, operator: &Prepared) -> Result<(), Failure> {
     let shipped = shipped(bundle, operator)?;
-    let planned = orchestrator.plan(request).map_err(super::failure)?;
-    let mut different = Vec::new();
-    let mut compare = |what: &str, was: String, is: String| {
-        if was != is {
-            different.push(format!("{what}: {was} then, {is} now"));
+    for (_, record) in &built.outputs {
+        let mut own = record.provenance.clone();
+        // who signs is not known yet: the signer says so
+        own.builder_id.clone_from(&shipped.builder_id);
+        own.builder_version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        let difference = compare(&shipped, &own);
+        if difference.is_only_source() {
+            continue;
         }
-    };
-    let source = shipped.source.clone().unwrap_or_default();
-    compare("repository", source.repository, request.repository.clone());
-    compare("target", shipped.target.clone().unwrap_or_default(), request.target.clone());
-    compare("command", shipped.command.clone().unwrap_or_default().join(" "), planned.command.join(" "));
-    for (was, is) in pairs(&shipped.dependencies, &planned.dependencies) {
-        let digest = |d: Option<&Dependency>| {
-            d.and_then(|d| d.digests.first()).map_or_else(|| "none".to_owned(), |d| d.short())
-        };
-        let name = was.or(is).map(|d| d.name.clone().unwrap_or_else(|| d.uri.clone())).unwrap_or_default();
-        compare(&format!("input {name}"), digest(was), digest(is));
+        let failure =
+            Failure::new("more than the source would change since the shipped build; nothing is signed");
+        let rows = difference.changed(Bearing::Build).take(20);
+        let failure = rows.fold(failure, |failure, row| failure.line("found", &changed(row)));
+        let fix = "take portcullis.build.yaml and portcullis.build.lock of the shipped commit into the fix's branch";
+        return Err(failure.line("fix", fix).found());
     }
-    if different.is_empty() {
-        return Ok(());
-    }
-    let failure = Failure::new("more than the source would change since the shipped build; nothing is built");
-    let failure = different.iter().take(20).fold(failure, |f, line| f.line("found", line));
-    Err(failure.line("fix", "take portcullis.build.yaml and portcullis.build.lock of the shipped commit into the fix's branch").found())
-}
-
-/// Every input of either side with its counterpart, by name or else by URI.
-fn pairs<'a>(
-    was: &'a [Dependency],
-    is: &'a [Dependency],
-) -> Vec<(Option<&'a Dependency>, Option<&'a Dependency>)> {
-    let same = |a: &Dependency, b: &Dependency| match (&a.name, &b.name) {
-        (Some(a), Some(b)) => a == b,
-        (None, None) => a.uri == b.uri,
-        _ => false,
-    };
-    let mut pairs: Vec<_> = was.iter().map(|w| (Some(w), is.iter().find(|i| same(w, i)))).collect();
-    pairs.extend(is.iter().filter(|i| !was.iter().any(|w| same(w, i))).map(|i| (None, Some(i))));
-    pairs
+    Ok(())
 }
 
 fn shipped(path: &Path, operator: &Prepared) -> Result<Provenance, Failure> {

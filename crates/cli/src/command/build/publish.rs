@@ -67,11 +67,18 @@ pub(crate) struct Signed<'a> {
     pub(crate) tests: Vec<(&'a TestRecord, Json)>,
 }
 
+impl Signed<'_> {
+    /// The bundle as it is written.
+    pub(crate) fn text(&self) -> String {
+        format!("{}\n", self.bundle)
+    }
+}
+
 /// The bundles first, then the artifact: no artifact is ever visible without its provenance.
 pub(crate) fn publish(out: &Path, file: &Path, signed: &Signed<'_>) -> Result<Published, Failure> {
-    let Signed { record, bundle, token, tests } = signed;
+    let Signed { record, token, tests, .. } = signed;
     let artifact = out.join(&record.name);
-    let text = format!("{bundle}\n");
+    let text = signed.text();
     let bundle_path = out.join(format!("{}.sigstore.json", record.name));
     let temporary = out.join(format!(".{}.{}.tmp", record.name, std::process::id()));
     let failed = |e| Failure::io("write", &artifact, &e);

@@ -96,13 +96,8 @@ fn notes(before: &Proven, after: &Proven) -> Vec<String> {
 
 fn table(difference: &Difference) -> String {
     let (changed, same): (Vec<&Row>, Vec<&Row>) = difference.rows().iter().partition(|row| !row.is_same());
-    let mut lines: Vec<[String; 3]> = changed
-        .iter()
-        .map(|row| {
-            let values = format!("{} → {}", shown(row.before.as_ref()), shown(row.after.as_ref()));
-            ["changed".to_owned(), label(row), values]
-        })
-        .collect();
+    let mut lines: Vec<[String; 3]> =
+        changed.iter().map(|row| ["changed".to_owned(), label(row), change(row)]).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &same {
         *counts.entry(row.part.kind()).or_default() += 1;
@@ -120,6 +115,15 @@ fn table(difference: &Difference) -> String {
     }
     let wide = lines.iter().map(|[_, label, _]| label.chars().count()).max().unwrap_or_default();
     lines.iter().map(|[word, label, value]| format!("  {word:<8} {label:<wide$}  {value}\n")).collect()
+}
+
+/// What a row changed, in one line.
+pub(crate) fn changed(row: &Row) -> String {
+    format!("{}: {}", label(row), change(row))
+}
+
+fn change(row: &Row) -> String {
+    format!("{} → {}", shown(row.before.as_ref()), shown(row.after.as_ref()))
 }
 
 fn label(row: &Row) -> String {
