@@ -45,16 +45,19 @@ pub(super) fn definition(node: &Node, problems: &mut Problems) -> Option<BuildDe
     let toolchain = match toolchain {
         Some(toolchain) => toolchain?,
         None => {
-            // what nothing runs in need not be declared
-            let needs_none =
-                targets.iter().all(|(_, t)| t.image.is_some()) && tests.iter().all(|(_, t)| t.is_in_image);
-            if !needs_none {
+            let has_any = node.entries().is_ok_and(|mut all| all.next().is_some());
+            if !has_any || needs_toolchain(&targets, &tests) {
                 fields.required("toolchain", problems);
             }
             Toolchain { base: Base::Nothing, links: Vec::new() }
         }
     };
     Some(BuildDefinition { toolchain, inputs, lock, targets, tests })
+}
+
+/// What nothing runs in need not be declared.
+fn needs_toolchain(targets: &[(String, Target)], tests: &[(String, Test)]) -> bool {
+    targets.iter().any(|(_, t)| t.image.is_none()) || tests.iter().any(|(_, t)| !t.is_in_image)
 }
 
 /// Names become file names and words of a message.
