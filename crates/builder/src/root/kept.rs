@@ -56,7 +56,10 @@ pub(crate) fn sweep(store: &Store, is_old: &dyn Fn(&Path) -> bool, is_dry: bool)
         let Some(name) = path.file_name().and_then(|n| n.to_str()?.split('.').next()) else { continue };
         let used = File::create(store.roots().join(format!("{name}.lock")))?;
         if !is_dry && used.try_lock().is_ok() {
-            remove(&path)?;
+            // under another name first: half a root must never stand under the name of a whole one
+            let doomed = store.roots().join(format!("{name}.swept-{}", std::process::id()));
+            fs::rename(&path, &doomed)?;
+            remove(&doomed)?;
         }
     }
     Ok(())
