@@ -1,7 +1,7 @@
 //! One bare repository, and git's words for it.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use attest::provenance::{Commit, Source};
