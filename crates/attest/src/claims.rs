@@ -28,6 +28,18 @@ pub struct TestResult {
     pub result: TestOutcome,
     /// The tests that failed.
     pub failed: Vec<String>,
+    /// Which build's artifact it was, for a test that a builder ran itself: the same bytes from elsewhere are
+    /// another's.
+    pub of: Option<TestedBuild>,
+}
+
+/// The build whose artifact was tested, where the builder that ran the test says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestedBuild {
+    /// The repository.
+    pub repository: String,
+    /// The commit.
+    pub commit: Digest,
 }
 
 /// The three results that in-toto knows.
@@ -192,6 +204,16 @@ fn optional_time(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeE
     if object.get(key).is_some() { time(object, key).map(Some) } else { Ok(None) }
 }
 
+impl TestedBuild {
+    fn read(run: &Object) -> Result<Option<Self>, ShapeError> {
+        let Some(source) = run.optional_object("source")? else { return Ok(None) };
+        let commit = source.string("commit")?;
+        let commit =
+            Digest::parse(commit).map_err(|e| ShapeError::new("commit", "a digest", &e.to_string()))?;
+        Ok(Some(Self { repository: source.string("repository")?.to_owned(), commit }))
+    }
+}
+
 impl TestResult {
     pub(crate) fn read(predicate: &Object) -> Result<Self, ShapeError> {
         let names = each("configuration", predicate.array("configuration")?, |item| {
@@ -206,7 +228,11 @@ impl TestResult {
             "FAILED" => TestOutcome::Fail,
             other => return Err(ShapeError::new("result", "PASSED, WARNED or FAILED", other)),
         };
-        Ok(Self { names, result, failed: strings(predicate, "failedTests")? })
+        let of = match predicate.optional_object("portcullis_run")? {
+            Some(run) => TestedBuild::read(run).map_err(|e| e.within("portcullis_run"))?,
+            None => None,
+        };
+        Ok(Self { names, result, failed: strings(predicate, "failedTests")?, of })
     }
 
     /// The predicate.

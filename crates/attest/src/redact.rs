@@ -118,25 +118,41 @@ const TOKENS: [&str; 14] = [
 /// provenance, where a false alarm costs a rename and a miss costs a key.
 #[must_use]
 pub fn is_secret(name: &str, value: &str) -> bool {
+    (is_named_secret(name) && !value.is_empty()) || has_secret_shape(value)
+}
+
+/// Whether a secret stands among the words of a command: by itself, or after an option that says so.
+#[must_use]
+pub fn has_secret(words: &[String]) -> bool {
+    let is_told = |pair: &[String]| match pair {
+        [option, value] => option.starts_with("--") && !option.contains('=') && is_secret(option, value),
+        _ => false,
+    };
+    words.iter().any(|word| is_secret("", word)) || words.windows(2).any(is_told)
+}
+
+fn is_named_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let words: Vec<&str> = name.split(['_', '-', '.']).collect();
     let pair = words.windows(2).any(|w| matches!(w, ["api" | "access" | "private", "key"]));
     let secret =
         ["password", "passwd", "passphrase", "secret", "token", "apikey", "credential", "credentials", "pwd"];
-    let is_named = pair || words.last().is_some_and(|word| secret.contains(word));
-    (is_named && !value.is_empty()) || has_secret_shape(value)
+    pair || words.last().is_some_and(|word| secret.contains(word))
 }
 
 fn has_secret_shape(value: &str) -> bool {
     let mut redacted = value.to_owned();
     redact_text(&mut redacted);
-    let words =
-        || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | '/' | ':'));
+    let mut pairs = value.split(['?', '&', ' ', ';', ',']).filter_map(|pair| pair.split_once('='));
+    if redacted != value || pairs.any(|(name, value)| is_named_secret(name) && !value.is_empty()) {
+        return true;
+    }
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | '/' | ':');
     let is_token = |word: &str| {
-        let is_long = |prefix: &&str| word.strip_prefix(*prefix).is_some_and(|rest| rest.len() >= 16);
+        let is_long = |prefix: &&str| word.split_once(*prefix).is_some_and(|(_, rest)| rest.len() >= 16);
         TOKENS.iter().any(is_long) || is_aws_key(word) || is_jwt(word)
     };
-    redacted != value || words().any(is_token)
+    value.split(is_end).any(is_token)
 }
 
 fn is_aws_key(word: &str) -> bool {
@@ -164,6 +180,9 @@ mod tests {
             ("", "curl -H 'X: glpat-0123456789abcdefghij'"),
             ("", "AKIAIOSFODNN7EXAMPLE"),
             ("", "-----BEGIN EC PRIVATE KEY-----"),
+            ("", "https://h.example/x?private_token=hunter2"),
+            ("", "DB_PASSWORD=hunter2"),
+            ("", "x-ghp_0123456789abcdefghij"),
         ] {
             assert!(is_secret(name, value), "{name}={value}");
         }
@@ -178,6 +197,13 @@ mod tests {
         ] {
             assert!(!is_secret(name, value), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn an_option_that_says_what_follows_is_believed() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(has_secret(&words("curl --password hunter2")) && has_secret(&words("make DB_PASSWORD=x")));
+        assert!(!has_secret(&words("make --jobs 2")) && !has_secret(&words("--token")));
     }
 
     #[test]

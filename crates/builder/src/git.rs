@@ -106,7 +106,7 @@ impl Sources<'_> {
         }
         let commit = git.line("commit", &["rev-parse", "--verify", &format!("{id}^{{commit}}")])?;
         self.check_protected(&git, &listed, repository, &commit)?;
-        git.keep(&commit)?;
+        git.keep(&commit, &full)?;
         git.read(repository, Some(full), &commit)
     }
 
@@ -115,11 +115,20 @@ impl Sources<'_> {
         check_name(&source.repository)?;
         let commit = source.commit().ok_or(GitError::Output("commit in the provenance"))?.hex();
         let (git, _lock) = self.open(&source.repository)?;
-        if !git.has_snapshot(&commit) {
-            let reference = source.reference.as_deref().unwrap_or("HEAD");
-            check_name(reference)?;
-            git.fetch(&source.repository, reference, "")?;
-            git.keep(&commit)?;
+        let reference = source.reference.as_deref().ok_or(GitError::Output("ref in the provenance"))?;
+        check_name(reference)?;
+        // what somebody else's provenance says of a ref is believed where this orchestrator saw it itself
+        if !git.saw(&commit, reference) || !self.protected.is_empty() {
+            let listed = git.list(&source.repository)?;
+            let (full, id) = listed.full_ref(reference)?;
+            if !git.has_snapshot(&id) {
+                git.fetch(&source.repository, &full, &id)?;
+            }
+            if !git.contains(&id, &commit) {
+                return Err(GitError::NotProtected { commit: short(&commit), branches: full });
+            }
+            self.check_protected(&git, &listed, &source.repository, &commit)?;
+            git.keep(&commit, &full)?;
         }
         git.read(&source.repository, source.reference.clone(), &commit)
     }
@@ -152,18 +161,13 @@ impl Sources<'_> {
             if id != commit && !git.has_snapshot(&id) {
                 git.fetch(repository, &full, &id)?;
             }
-            if id == commit
-                || git.run("compare commits", &["merge-base", "--is-ancestor", commit, &id]).is_ok()
-            {
+            if git.contains(&id, commit) {
                 return Ok(());
             }
         }
         match self.protected {
             [] => Ok(()),
-            branches => Err(GitError::NotProtected {
-                commit: commit.get(..12).unwrap_or(commit).to_owned(),
-                branches: branches.join(", "),
-            }),
+            branches => Err(GitError::NotProtected { commit: short(commit), branches: branches.join(", ") }),
         }
     }
 }
@@ -213,6 +217,10 @@ impl Resolved {
     fn commit(&self) -> String {
         self.source.commit().map(|c| c.hex()).unwrap_or_default()
     }
+}
+
+fn short(commit: &str) -> String {
+    commit.get(..12).unwrap_or(commit).to_owned()
 }
 
 /// Nothing that git would take for an option, a helper or several lines, and no credentials: a URL is published with
@@ -378,13 +386,28 @@ impl Git {
     }
 
     /// Gives a commit a ref of its own.
-    fn keep(&self, commit: &str) -> Result<(), GitError> {
+    fn keep(&self, commit: &str, reference: &str) -> Result<(), GitError> {
         let name = format!("{SNAPSHOTS}{commit}");
         self.run("keep the commit", &["update-ref", &name, commit])?;
         let used = self.dir.join("portcullis-used");
-        std::fs::create_dir_all(&used)
-            .and_then(|()| std::fs::write(used.join(commit), ""))
-            .map_err(GitError::Start)
+        std::fs::create_dir_all(&used).map_err(GitError::Start)?;
+        let mut seen = std::fs::read_to_string(used.join(commit)).unwrap_or_default();
+        if !self.saw(commit, reference) {
+            seen.push_str(&format!("{reference}\n"));
+        }
+        // written in any case: when it was touched says when it was last used
+        std::fs::write(used.join(commit), seen).map_err(GitError::Start)
+    }
+
+    /// Whether this orchestrator found the commit at this ref before.
+    fn saw(&self, commit: &str, reference: &str) -> bool {
+        let seen = std::fs::read_to_string(self.dir.join("portcullis-used").join(commit)).unwrap_or_default();
+        self.has_snapshot(commit) && seen.lines().any(|line| line == reference)
+    }
+
+    /// Whether a ref's object is a commit or one of its descendants.
+    fn contains(&self, id: &str, commit: &str) -> bool {
+        id == commit || self.run("compare commits", &["merge-base", "--is-ancestor", commit, id]).is_ok()
     }
 
     /// Everything that provenance says of a commit.

@@ -26,7 +26,7 @@ use unpack::Unpacker;
 pub(crate) use whiteout::{Whiteout, whiteout};
 
 /// Raised whenever the same inputs would be unpacked differently.
-const FORMAT: &str = "root-3";
+const FORMAT: &str = "root-4";
 /// Where every root has a folder for what the sandbox mounts.
 const MOUNTS: [&str; 4] = ["proc", "dev", "tmp", "build"];
 /// Merged `/usr`, as every current distribution has it; packages still name both.

@@ -144,9 +144,9 @@ impl<S: Storage> Desk<'_, S> {
         config: &SignerConfig,
         now: &dyn Fn() -> Timestamp,
     ) -> Result<Json, SignError> {
-        // the request is read whole before anything is answered: who is refused early could not read why
-        let line = protocol::read_request(stream).map_err(SignError::Io)?;
+        // first of all: a stranger who says nothing would hold up everybody else
         config.check_peer(stream)?;
+        let line = protocol::read_request(stream).map_err(SignError::Io)?;
         let request = attest::json::parse(line.trim_end().as_bytes()).map_err(|e| refused(&e))?;
         let record = Record::read(&request).map_err(|e| refused(&e))?;
         self.sign(&record, now())

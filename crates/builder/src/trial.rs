@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::collect::{self, Output};
 use crate::definition::Test;
-use crate::git::Resolved;
+use crate::git::{GitError, Resolved};
 use crate::image::layout;
 use crate::orchestrate::BuildError;
 use crate::plan::Plan;
@@ -71,6 +71,8 @@ impl Bench<'_> {
             fs::copy(&output.file, artifacts.join(&output.name)).map_err(failed)?;
         }
         let mut records = Vec::new();
+        let source = self.resolved.source();
+        let commit = source.commit().ok_or(BuildError::Git(GitError::Output("commit")))?;
         for (name, test) in &self.plan.tests {
             let started = now();
             let verdict = self.run(name, test, &artifacts)?;
@@ -79,6 +81,9 @@ impl Bench<'_> {
                 artifact: output.name.clone(),
                 digest: output.digest.clone(),
                 definition: self.plan.definition.clone(),
+                repository: source.repository.clone(),
+                commit: commit.clone(),
+                target: self.plan.name.clone(),
                 command: test.action.command.clone(),
                 outcome: verdict.outcome,
                 passed: verdict.passed,

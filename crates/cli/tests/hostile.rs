@@ -185,7 +185,6 @@ fn nothing_is_left(range: &Range) {
     // a killed process takes a moment to be gone
     for _ in 0..50 {
         left = range.left_over();
-        left.extend(range::orphaned_groups());
         if left.is_empty() {
             return;
         }

@@ -27,6 +27,7 @@ const IMAGE: &str = "tests:\n  smoke:\n    image: true\n    command: [/usr/bin/s
 /// A repository whose commits are built, with a builder of its own.
 struct Setting {
     dir: tempfile::TempDir,
+    toolchain: String,
 }
 
 impl Setting {
@@ -44,12 +45,14 @@ impl Setting {
         let libc = fs::read(stdout(&libc).trim()).unwrap();
         let library = attest::Digest::sha256(&libc).hex();
         fs::write(dir.path().join("store/sha256").join(&library), libc).unwrap();
-        let toolchain = format!(
-            "toolchain: {{ uri: \"toolchain:test\", sha256: \"{sha}\" }}\ninputs: [{{ name: libc.a, uri: \"file:libc.a\", sha256: \"{library}\" }}]\n"
-        );
-        let setting = Self { dir };
+        let toolchain = format!("toolchain: {{ uri: \"toolchain:test\", sha256: \"{sha}\" }}\n");
+        let libc = format!("inputs: [{{ name: libc.a, uri: \"file:libc.a\", sha256: \"{library}\" }}]\n");
+        let setting = Self { dir, toolchain };
         setting.git(&["init", "-q", "-b", "main"]);
-        setting.commit(&[("shop.c", PROGRAM), ("portcullis.build.yaml", &format!("{toolchain}{SHOP}"))]);
+        setting.commit(&[
+            ("shop.c", PROGRAM),
+            ("portcullis.build.yaml", &format!("{}{libc}{SHOP}", setting.toolchain)),
+        ]);
         setting.build(0, "shop", "out", &[]);
         setting.build(0, "conf", "out", &[]);
         setting
@@ -237,12 +240,22 @@ fn skopeo_reads_what_we_write_and_we_build_upon_what_skopeo_writes() {
             "      base: base.oci.tar\n      files: { srv/more.conf: shop.conf }\n",
         )
         .replace("      executable: [usr/bin/shop]\n", "");
-    setting.commit(&[("portcullis.build.yaml", &format!("{inputs}{upon}"))]);
+    // and a test that runs in the toolchain, on the tar
+    let upon = upon.replace("tests: [smoke]", "tests: [smoke, unit]").replacen(
+        "tests:\n",
+        "tests:\n  unit: { command: [sh, -c, \"test -s /build/artifacts/shop.oci.tar && ! test -e /srv/more.conf\"] }\n",
+        1,
+    );
+    let toolchain = &setting.toolchain;
+    setting.commit(&[("portcullis.build.yaml", &format!("{toolchain}{inputs}{upon}"))]);
     let said = setting.build(0, "shop-image", "upon", &[]);
+    assert!(said.contains("unit passed"), "{said}");
     assert!(said.contains("smoke passed"), "the program of the base, in the image upon it: {said}");
     let image = archive(&setting.at("upon/shop.oci.tar"));
     let seen = json(&skopeo(&["inspect", &image]));
     assert_eq!(seen.array("Layers").unwrap().len(), 2);
+    let provenance = setting.provenance("upon/shop.oci.tar.sigstore.json");
+    assert!(provenance.dependencies.iter().all(|d| !d.is_tool), "the toolchain is the test's alone");
     skopeo(&["copy", "-q", &image, &format!("dir:{}", path(&setting.at("dir-upon")))]);
     skopeo(&["copy", "-q", "--format", "v2s2", &image, &format!("dir:{}", path(&setting.at("docker-upon")))]);
 }

@@ -261,6 +261,59 @@ fn tests_are_builds_and_the_orchestrator_derives_their_result() {
     );
 }
 
+/// Two repositories give the same bytes, and only one of them says that its tests passed.
+#[test]
+fn a_test_of_another_build_of_the_same_bytes_counts_for_nothing() {
+    let definition = |test: &str| {
+        format!(
+            "targets:\n  hello:\n    command: [gcc, -o, hello, hello.c]\n    outputs: [hello]\n    tests: [unit]\ntests:\n  unit:\n    command: [{test}]\n"
+        )
+    };
+    let victim = Setting::new(&definition("\"false\""));
+    let said = victim.build(1, "hello", "out", &[]);
+    assert!(said.contains("unit FAILED"), "{said}");
+    let neighbour = Setting::new(&definition("\"true\""));
+    let state = victim.at("state");
+    neighbour.build(0, "hello", "out", &["--key", path(&state.join("local-demo.key"))]);
+    assert_eq!(fs::read(victim.at("out/hello")).unwrap(), fs::read(neighbour.at("out/hello")).unwrap());
+    let root = fs::read_to_string(victim.trust_root()).unwrap();
+    let keys = root.split_once("    keys:\n").unwrap().1;
+    fs::write(victim.at("trust-root.yaml"), format!("{root}testers:\n  local:\n    keys:\n{keys}")).unwrap();
+    fs::create_dir_all(victim.at("book")).unwrap();
+    fs::write(
+        victim.at("book/hello.yaml"),
+        "environment: prod/hello\nartifact: hello\nrequire:\n  built-by: [local]\n  tests: [unit]\n",
+    )
+    .unwrap();
+    let verify = |exit: i32, tests: &Path| {
+        let (artifact, bundle) = (victim.at("out/hello"), victim.at("out/hello.sigstore.json"));
+        expect(
+            exit,
+            &[
+                "verify",
+                path(&artifact),
+                "--as",
+                "hello",
+                "--environment",
+                "prod/hello",
+                "--bundle",
+                path(&bundle),
+                "--bundle",
+                path(tests),
+                "--book",
+                path(&victim.at("book")),
+                "--trust-root",
+                path(&victim.at("trust-root.yaml")),
+            ],
+        )
+    };
+    let own = victim.at("out/hello.unit.test.sigstore.json");
+    assert!(verify(1, &own).contains("the tests unit did not pass"));
+    let foreign = neighbour.at("out/hello.unit.test.sigstore.json");
+    let said = verify(1, &foreign);
+    assert!(said.contains("is of another build that gave the same bytes"), "{said}");
+}
+
 #[test]
 fn another_builds_artifact_is_taken_with_its_provenance_alone() {
     let setting = Setting::new(PLAIN);

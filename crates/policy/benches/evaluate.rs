@@ -59,7 +59,8 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
         reviewers: vec!["b@x".into()],
         reviewed: at,
     };
-    let test = TestResult { names: vec!["unit".into()], result: TestOutcome::Pass, failed: Vec::new() };
+    let test =
+        TestResult { names: vec!["unit".into()], result: TestOutcome::Pass, failed: Vec::new(), of: None };
     let scan =
         Scan { scanner: "s".into(), finished: at, database_updated: None, vulnerabilities: Vec::new() };
     let facts: [(&str, DigestSet, Object); 4] = [

@@ -22,6 +22,8 @@ use crate::identity::Identity;
 const LEEWAY: i64 = 30;
 /// An unknown key is looked for again, and not more often than this: tokens with made-up keys cost nothing.
 const REFRESH: i64 = 30;
+/// Keys are asked for again after so many seconds.
+const OLDEST: i64 = 600;
 const MAX_TOKEN: usize = 16 << 10;
 const MAX_KEYS: u64 = 1 << 20;
 
@@ -145,7 +147,10 @@ impl Source {
             (Arc::clone(&set.keys), set.fetched)
         };
         let is_known = |keys: &[(Option<String>, DecodingKey)]| candidates(keys, key_id).next().is_some();
-        if !is_known(&keys) && fetched.is_none_or(|at| now.saturating_sub(at) >= REFRESH) {
+        let age = fetched.map(|at| now.saturating_sub(at));
+        // a key that the issuer withdrew counts no longer than this
+        let is_stale = age.is_none_or(|age| age >= OLDEST);
+        if is_stale || (!is_known(&keys) && age.is_none_or(|age| age >= REFRESH)) {
             keys = self.refresh(now).await?;
         }
         let signed_by = |key: &DecodingKey| {

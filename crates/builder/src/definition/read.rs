@@ -35,6 +35,9 @@ pub(super) fn definition(node: &Node, problems: &mut Problems) -> Option<BuildDe
     }
     let node = fields.required("targets", problems)?;
     let mut targets = Vec::new();
+    if problems.keep(node.entries())?.next().is_none() {
+        problems.push(node.mismatch("at least one target").found("none"));
+    }
     for (name, key, value) in problems.keep(node.entries())? {
         check_name(name, key, problems);
         targets.extend(read_target(value, &inputs, &tests, problems).map(|t| (name.to_owned(), t)));
@@ -42,16 +45,19 @@ pub(super) fn definition(node: &Node, problems: &mut Problems) -> Option<BuildDe
     let toolchain = match toolchain {
         Some(toolchain) => toolchain?,
         None => {
-            // what nothing runs in need not be declared
-            let needs_none =
-                targets.iter().all(|(_, t)| t.image.is_some()) && tests.iter().all(|(_, t)| t.is_in_image);
-            if !needs_none {
+            let has_any = node.entries().is_ok_and(|mut all| all.next().is_some());
+            if !has_any || needs_toolchain(&targets, &tests) {
                 fields.required("toolchain", problems);
             }
             Toolchain { base: Base::Nothing, links: Vec::new() }
         }
     };
     Some(BuildDefinition { toolchain, inputs, lock, targets, tests })
+}
+
+/// What nothing runs in need not be declared.
+fn needs_toolchain(targets: &[(String, Target)], tests: &[(String, Test)]) -> bool {
+    targets.iter().any(|(_, t)| t.image.is_none()) || tests.iter().any(|(_, t)| !t.is_in_image)
 }
 
 /// Names become file names and words of a message.
@@ -203,6 +209,9 @@ fn read_action(fields: &Fields<'_>, problems: &mut Problems) -> Option<Action> {
         refuse_secret(word, "", text, problems);
         words.push(text.to_owned());
     }
+    if attest::redact::has_secret(&words) && !words.iter().any(|word| is_secret("", word)) {
+        problems.push(secret(node));
+    }
     if words.is_empty() {
         problems.push(node.mismatch("the words of a command"));
         return None;
@@ -253,12 +262,14 @@ fn read_environment(node: &Node, problems: &mut Problems) -> Vec<(String, String
 /// A definition is public, and so is the provenance that repeats it.
 pub(super) fn refuse_secret(node: &Node, name: &str, value: &str, problems: &mut Problems) {
     if is_secret(name, value) {
-        problems.push(
-            LoadError::new(&node.place, "this looks like a secret, and provenance would publish it")
-                .fix("take it out of the definition, and change it wherever it is used: it stands in the history")
-                .fix("a build needs no secret: it has no network; sign or publish after it"),
-        );
+        problems.push(secret(node));
     }
+}
+
+fn secret(node: &Node) -> LoadError {
+    LoadError::new(&node.place, "this looks like a secret, and provenance would publish it")
+        .fix("take it out of the definition, and change it wherever it is used: it stands in the history")
+        .fix("a build needs no secret: it has no network; sign or publish after it")
 }
 
 fn read_target(

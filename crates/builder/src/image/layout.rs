@@ -90,7 +90,9 @@ pub(crate) fn environment(path: &Path) -> Result<Vec<(String, String)>, String> 
     let mut environment = Vec::new();
     for pair in settings.optional_array("Env").map_err(wrong)? {
         let (name, value) = pair.as_str().map_err(wrong)?.split_once('=').unwrap_or_default();
-        environment.push((name.to_owned(), value.to_owned()));
+        if !name.is_empty() {
+            environment.push((name.to_owned(), value.to_owned()));
+        }
     }
     Ok(environment)
 }

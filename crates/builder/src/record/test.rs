@@ -7,11 +7,14 @@ use attest::time::parse_time;
 use attest::{Digest, DigestSet, Json, Object, Statement};
 use jiff::Timestamp;
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 15] = [
     "test",
     "artifact",
     "digest",
     "definition",
+    "repository",
+    "commit",
+    "target",
     "command",
     "outcome",
     "passed",
@@ -31,6 +34,12 @@ pub struct TestRecord {
     pub artifact: String,
     /// Its digest.
     pub digest: Digest,
+    /// The repository whose build it is.
+    pub repository: String,
+    /// The commit.
+    pub commit: Digest,
+    /// The target.
+    pub target: String,
     /// The digest of the definition and lock file that say what the test is.
     pub definition: Digest,
     /// The command.
@@ -58,6 +67,9 @@ impl TestRecord {
             .with("artifact", self.artifact.as_str())
             .with("digest", self.digest.to_string())
             .with("definition", self.definition.to_string())
+            .with("repository", self.repository.as_str())
+            .with("commit", self.commit.to_string())
+            .with("target", self.target.as_str())
             .with("command", self.command.clone())
             .with("outcome", if self.outcome == TestOutcome::Pass { "passed" } else { "failed" })
             .with("passed", i64::try_from(self.passed).unwrap_or(i64::MAX))
@@ -98,6 +110,9 @@ impl TestRecord {
             artifact: text("artifact")?,
             digest: digest("digest")?,
             definition: digest("definition")?,
+            repository: text("repository")?,
+            commit: digest("commit")?,
+            target: text("target")?,
             command: words("command")?,
             outcome,
             passed: u64::try_from(object.int("passed")?).unwrap_or(0),
@@ -111,11 +126,22 @@ impl TestRecord {
     /// The statement that a signer of this id and version signs: in-toto's test result, with what was tested, how, and
     /// by which definition.
     pub(crate) fn statement(&self, builder_id: &str, version: &str) -> String {
-        let result =
-            TestResult { names: vec![self.test.clone()], result: self.outcome, failed: self.failed.clone() };
+        let result = TestResult {
+            names: vec![self.test.clone()],
+            result: self.outcome,
+            failed: self.failed.clone(),
+            of: None,
+        };
         let mut predicate = result.to_json();
         let run = Object::new()
             .with("builder", Object::new().with("id", builder_id).with("version", version))
+            .with(
+                "source",
+                Object::new()
+                    .with("repository", self.repository.as_str())
+                    .with("commit", self.commit.to_string()),
+            )
+            .with("target", self.target.as_str())
             .with("definition", self.definition.to_string())
             .with("command", self.command.clone())
             .with("passed", i64::try_from(self.passed).unwrap_or(i64::MAX))

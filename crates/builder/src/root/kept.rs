@@ -31,7 +31,7 @@ impl Root {
             touch(&path).map_err(&failed)?;
             return Ok(Self { path, _used: used });
         }
-        let work = roots.join(format!(".{}-{:?}", std::process::id(), std::thread::current().id()));
+        let work = roots.join(format!("{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
         remove(&work).map_err(&failed)?;
         fs::create_dir(&work).map_err(&failed)?;
         let moved = make(&work).and_then(|()| match fs::rename(&work, &path) {
@@ -52,9 +52,14 @@ impl Root {
 pub(crate) fn sweep(store: &Store, is_old: &dyn Fn(&Path) -> bool, is_dry: bool) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(store.roots()) else { return Ok(()) };
     for path in entries.flatten().map(|e| e.path()).filter(|p| p.is_dir() && is_old(p)) {
-        let used = File::create(path.with_added_extension("lock"))?;
+        // a root that is being made is in use as the one that it becomes
+        let Some(name) = path.file_name().and_then(|n| n.to_str()?.split('.').next()) else { continue };
+        let used = File::create(store.roots().join(format!("{name}.lock")))?;
         if !is_dry && used.try_lock().is_ok() {
-            remove(&path)?;
+            // under another name first: half a root must never stand under the name of a whole one
+            let doomed = store.roots().join(format!("{name}.swept-{}", std::process::id()));
+            fs::rename(&path, &doomed)?;
+            remove(&doomed)?;
         }
     }
     Ok(())

@@ -101,3 +101,26 @@ fn an_image_that_was_assembled_here_is_read_back() {
     let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("usr/bin/shop"), mode("etc/shop.conf")), (0o755, 0o644));
 }
+
+#[test]
+fn a_root_that_is_being_made_is_not_swept_away_half_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(&dir.path().join("store"));
+    let name = format!("test-{}", Digest::sha256(dir.path().as_os_str().as_encoded_bytes()).hex());
+    // the folder is shared with other builds of this machine: theirs are left alone
+    let is_ours = |path: &Path| path.join(&name).exists();
+    let failed = |e| RootError::Io(PathBuf::new(), e);
+    let root = Root::open(&store, &name, failed, |folder| {
+        fs::write(folder.join(&name), "x").unwrap();
+        sweep(&store, &is_ours, false).unwrap();
+        assert!(folder.join(&name).exists(), "half of it would be taken for the whole");
+        Ok(())
+    })
+    .unwrap();
+    sweep(&store, &is_ours, false).unwrap();
+    let path = root.path().to_owned();
+    assert!(path.join(&name).exists(), "nor is one that is in use");
+    drop(root);
+    sweep(&store, &is_ours, false).unwrap();
+    assert!(!path.exists());
+}

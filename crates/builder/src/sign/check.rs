@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::protocol::Record;
 use attest::provenance::{Isolation, Provenance};
-use attest::redact::is_secret;
+use attest::redact::{has_secret, is_secret};
 
 use crate::definition::is_assembly;
 use crate::record::{BuildRecord, FailureRecord, MAX_REASON, TestRecord, one_line};
@@ -118,10 +118,13 @@ fn check_build(record: &BuildRecord, now: Timestamp) -> Result<(), Unfit> {
 /// What a definition's reader refuses is refused here again: the orchestrator is another process.
 fn check_secrets(provenance: &Provenance) -> Result<(), Unfit> {
     let environment = provenance.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let words = provenance.command.iter().flatten().map(|word| ("", word.as_str()));
+    require(
+        !has_secret(provenance.command.as_deref().unwrap_or_default()),
+        Unfit::Secret("the command".to_owned()),
+    )?;
     let inputs = provenance.dependencies.iter().map(|d| ("", d.uri.as_str()));
     let repository = provenance.source.iter().map(|s| ("", s.repository.as_str()));
-    let mut all = environment.chain(words).chain(inputs).chain(repository);
+    let mut all = environment.chain(inputs).chain(repository);
     match all.find(|(name, value)| is_secret(name, value)) {
         None => Ok(()),
         Some(("", _)) => Err(Unfit::Secret("a word of the record".to_owned())),
@@ -143,6 +146,10 @@ fn check_test(record: &TestRecord, now: Timestamp) -> Result<(), Unfit> {
     require(is_file_name(&record.artifact) && !record.test.is_empty(), Unfit::Name)?;
     require(record.digest.algorithm() == Algorithm::Sha256, Unfit::Digest)?;
     require(!record.command.is_empty(), Unfit::Command)?;
+    require(
+        !record.repository.is_empty() && record.commit.algorithm() == Algorithm::GitCommit,
+        Unfit::Source,
+    )?;
     check_times(Some(record.times.0), Some(record.times.1), now)
 }
 

@@ -30,11 +30,15 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
                 let name = tag.local_name();
                 match name.as_ref() {
                     "testsuites" | "testsuite" => is_suite = true,
+                    "testcase" if case.is_some() => return Err("a test case inside of another".to_owned()),
                     "testcase" => {
                         let started = Case { name: case_name(tag)?, outcome: Outcome::Passed };
                         if is_open { case = Some(started) } else { report.add(started)? }
                     }
-                    "failure" | "error" => case.iter_mut().for_each(|c| c.outcome = Outcome::Failed),
+                    "failure" | "error" => match &mut case {
+                        Some(case) => case.outcome = Outcome::Failed,
+                        None => report.failed.push("the suite itself".to_owned()),
+                    },
                     "skipped" => case.iter_mut().for_each(Case::skip),
                     _ => {}
                 }
@@ -123,6 +127,12 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_the_suite_is_a_failure() {
+        let text = "<testsuite><testcase name='x'/><error>set-up</error></testsuite>";
+        assert_eq!(parse(text).unwrap(), Report { passed: 1, failed: vec!["the suite itself".to_owned()] });
+    }
+
+    #[test]
     fn what_is_no_whole_report_is_an_error() {
         for bad in [
             "",
@@ -130,6 +140,7 @@ mod tests {
             "<html></html>",
             "<testsuite>",
             "<testsuite><testcase name='x'></testsuite>",
+            "<testsuite><testcase name='x'><failure/><testcase name='y'/></testcase></testsuite>",
             "<!DOCTYPE x [<!ENTITY a 'b'>]><testsuite/>",
             &format!("<testsuite>{}", "<a>".repeat(40)),
         ] {

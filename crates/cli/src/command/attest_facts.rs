@@ -141,7 +141,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
                 TestWord::Warned => TestOutcome::Warn,
                 TestWord::Failed => TestOutcome::Fail,
             };
-            let test = TestResult { names: names.clone(), result, failed: failed.clone() };
+            let test = TestResult { names: names.clone(), result, failed: failed.clone(), of: None };
             ("test", TEST_RESULT, test.to_json(), common)
         }
         Command::Scan { scanner, database, vulnerabilities, common } => {

@@ -5,7 +5,7 @@
 int main(void) {
     tried("store", open(STORE "/sha256/evil", O_CREAT | O_WRONLY, 0644));
     tried("cache", open(STORE "/cache/evil", O_CREAT | O_WRONLY, 0644));
-    tried("roots", mkdir(STORE "/roots/evil", 0755));
+    tried("roots", mkdir(ROOTS "/evil", 0755));
     tried("compiler", open("/usr/bin/gcc", O_WRONLY));
     tried("compiler renamed", rename("/usr/bin/gcc", "/usr/bin/gcc.old"));
     tried("header added", open("/usr/include/evil.h", O_CREAT | O_WRONLY, 0644));

@@ -9,7 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +21,8 @@ use super::tools::{cache, code, expect, path, portcullis_command, stderr, stdout
 use table::{Attack, Ends};
 
 pub const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile");
+/// Where builds that root starts have their toolchains.
+const ROOTS: &str = "/var/cache/portcullis/roots";
 const SECRET: &str = "hunter2-hostile-secret";
 const ABSTRACT: &str = "portcullis-hostile-abstract";
 
@@ -31,6 +33,8 @@ pub struct Range {
     number: AtomicUsize,
     /// A signer's log is one build's at a time.
     states: Mutex<Vec<String>>,
+    /// The builds' process numbers: their control groups are called after them.
+    orchestrators: Mutex<Vec<u32>>,
     _web: TcpListener,
     _sockets: [UnixListener; 2],
 }
@@ -69,12 +73,20 @@ impl Range {
         let sockets =
             [UnixListener::bind(at("signer.sock")).unwrap(), UnixListener::bind_addr(&name).unwrap()];
         fs::set_permissions(at("signer.sock"), fs::Permissions::from_mode(0o777)).unwrap();
+        let mark = mark(dir.path());
         let toolchain = format!(
-            "toolchain: {{ uri: toolchain:this-machine-c, sha256: {toolchain} }}\ninputs:\n  - {{ name: data/input.txt, uri: input.txt, sha256: {input} }}\n"
+            "toolchain: {{ uri: toolchain:this-machine-c, sha256: {toolchain}, links: {{ {mark}: usr }} }}\ninputs:\n  - {{ name: data/input.txt, uri: input.txt, sha256: {input} }}\n"
         );
         let states = Mutex::new((0..4).map(|n| at(&format!("state/{n}"))).collect());
-        let range =
-            Self { toolchain, number: AtomicUsize::new(0), states, _web: web, _sockets: sockets, dir };
+        let range = Self {
+            toolchain,
+            number: AtomicUsize::new(0),
+            states,
+            orchestrators: Mutex::default(),
+            _web: web,
+            _sockets: sockets,
+            dir,
+        };
         range.write_source();
         range
     }
@@ -93,6 +105,7 @@ impl Range {
             ("KEY", self.at("state/3/local-demo.key")),
             ("STATE", self.at("state")),
             ("STORE", self.at("store")),
+            ("ROOTS", ROOTS.to_owned()),
             ("WORK", self.at("tmp")),
             ("SIGNER", self.at("signer.sock")),
             ("SECRET", SECRET.to_owned()),
@@ -172,7 +185,10 @@ impl Range {
         command.env("TMPDIR", self.at("tmp")).env("HOSTILE_TOKEN", SECRET);
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", path(&cache("tools")));
         command.env("PATH", path).env("SECRET_FILE", self.at("secret")).current_dir("/");
-        let output: Output = command.output().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.orchestrators.lock().unwrap().push(child.id());
+        let output = child.wait_with_output().unwrap();
         self.states.lock().unwrap().push(state);
         let published = fs::read_dir(&out).into_iter().flatten().flatten();
         let mut published: Vec<String> =
@@ -189,10 +205,17 @@ impl Range {
     /// The digest of every file that a later build would trust.
     pub fn trusted(&self) -> Trusted {
         let mut files = BTreeMap::new();
-        for below in ["store/sha256", "store/roots", "secret", "state/3/local-demo.key"] {
+        for below in ["store/sha256", "secret", "state/3/local-demo.key"] {
             hash_all(Path::new(&self.at(below)), &mut files);
         }
+        hash_all(&self.root(), &mut files);
         files
+    }
+
+    /// The toolchain as it is unpacked, beside those of other builds on this machine: known by a link of its own.
+    fn root(&self) -> PathBuf {
+        let roots = fs::read_dir(ROOTS).unwrap().flatten().map(|e| e.path());
+        roots.into_iter().find(|root| root.join(mark(self.dir.path())).is_symlink()).unwrap()
     }
 
     /// What is left of any build: processes, folders, control groups.
@@ -208,21 +231,36 @@ impl Range {
                 left.push(format!("process {}", process.path().display()));
             }
         }
+        left.extend(self.groups());
         left
+    }
+
+    /// The control groups of our own builds; others may run beside this test.
+    fn groups(&self) -> Vec<String> {
+        let mount = Path::new("/sys/fs/cgroup");
+        let places = [mount.to_owned(), mount.join("memory"), mount.join("pids")];
+        let names = places.iter().filter_map(|p| fs::read_dir(p).ok()).flatten().flatten();
+        let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
+        let own: Vec<String> =
+            self.orchestrators.lock().unwrap().iter().map(|p| format!("portcullis-{p}-")).collect();
+        names.filter(|name| own.iter().any(|own| name.starts_with(own))).collect()
     }
 }
 
-/// Whether a control group of a build is there whose orchestrator is not.
-pub fn orphaned_groups() -> Vec<String> {
-    let mount = Path::new("/sys/fs/cgroup");
-    let places = [mount.to_owned(), mount.join("memory"), mount.join("pids")];
-    let names = places.iter().filter_map(|p| fs::read_dir(p).ok()).flatten().flatten();
-    let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
-    let of_the_dead = |name: &String| {
-        let process = name.strip_prefix("portcullis-").and_then(|n| n.split('-').next()?.parse::<u32>().ok());
-        process.is_some_and(|p| !Path::new(&format!("/proc/{p}")).exists())
-    };
-    names.filter(of_the_dead).collect()
+/// The root is nobody else's: it goes with the range.
+impl Drop for Range {
+    fn drop(&mut self) {
+        let roots = fs::read_dir(ROOTS).into_iter().flatten().flatten().map(|e| e.path());
+        for root in roots.filter(|root| root.join(mark(self.dir.path())).is_symlink()) {
+            fs::remove_dir_all(&root).ok();
+            fs::remove_file(root.with_added_extension("lock")).ok();
+        }
+    }
+}
+
+/// A name that no other range has.
+fn mark(dir: &Path) -> String {
+    format!("range-{}", dir.file_name().unwrap().to_str().unwrap().trim_start_matches('.'))
 }
 
 fn hash_all(at: &Path, files: &mut Trusted) {

@@ -1,6 +1,6 @@
 //! The tests that the policy lists ran and passed.
 
-use attest::claims::{TestOutcome, TestResult};
+use attest::claims::{TestOutcome, TestResult, TestedBuild};
 use attest::yaml::{Fields, Node, Problems, Value};
 use attest::{Evidence, Place, Predicate, Role};
 
@@ -17,7 +17,8 @@ pub(crate) const RULE: Rule = Rule {
     summary: "these tests ran and passed",
     docs: "Met where, for every listed name, a test result about the artifact or its source carries that name, is signed \
            by somebody who holds the role tester (and stands in `by`, where that is given), and says PASSED. WARNED \
-           is not passed. Where such a result says WARNED or FAILED, it refuses even beside a PASSED one by another tester. What \
+           is not passed. A result of a test that a builder ran itself names the build, and counts for the artifact of that \
+           build alone: the same repository and commit as the judged provenance, even where another build gave the same bytes. Where such a result says WARNED or FAILED, it refuses even beside a PASSED one by another tester. What \
            nobody submits cannot refuse: the rule asks for a pass, not for the absence of failures.",
     example: "tests: [unit, integration]",
     threats: &["T1"],
@@ -68,7 +69,9 @@ impl Tests {
         };
         let all: Vec<(&Evidence, TestResult)> = facts.all().filter_map(|e| Some((e, named(e)?))).collect();
         let counts = |e: &Evidence| e.signers_with(Role::Tester).any(|s| is_listed(&self.by, &s.name));
-        let counted: Vec<&(&Evidence, TestResult)> = all.iter().filter(|(e, _)| counts(e)).collect();
+        let is_ours = |t: &TestResult| t.of.as_ref().is_none_or(|of| is_of_judged(of, facts));
+        let counted: Vec<&(&Evidence, TestResult)> =
+            all.iter().filter(|(e, t)| counts(e) && is_ours(t)).collect();
         let finding = |message: String, found: String, fix: String| {
             Finding::new(RULE.name, &message, &fix)
                 .wanted(&format!("{name}: PASSED{}", self.by_text()), place)
@@ -88,6 +91,15 @@ impl Tests {
         let fix = format!(
             "run them and submit the result: portcullis attest test ARTIFACT --name {name} --result passed --key TESTER.key"
         );
+        let foreign = all.iter().find(|(e, t)| counts(e) && !is_ours(t));
+        if let Some((evidence, TestResult { of: Some(of), .. })) = foreign {
+            let message =
+                format!("the result of the tests {name} is of another build that gave the same bytes");
+            let fix =
+                "submit the result that the build of this artifact gave, from the same source".to_owned();
+            let found = format!("{} of {}", of.commit.short(), of.repository);
+            return Some(finding(message, found, fix).within(&describe(evidence)));
+        }
         Some(match all.first() {
             Some((evidence, _)) => {
                 let message =
@@ -114,4 +126,10 @@ impl Tests {
             format!(", signed by {}", or_list(&names_of(&self.by)))
         }
     }
+}
+
+/// Whether a tested build is the one whose provenance is judged. Without judged provenance nothing says so.
+fn is_of_judged(of: &TestedBuild, facts: &Facts<'_>) -> bool {
+    let source = facts.provenance().and_then(|judged| judged.provenance.source.as_ref());
+    source.is_some_and(|s| s.repository == of.repository && s.commit().as_ref() == Some(&of.commit))
 }

@@ -228,7 +228,7 @@ fn claim(envelope: &Envelope) -> Claim {
         Says::Provenance(p) => (SLSA_V1, provenance(p).to_slsa_v1()),
         Says::Test(names, result) => {
             let result = [TestOutcome::Pass, TestOutcome::Warn, TestOutcome::Fail][usize::from(*result)];
-            (TEST_RESULT, TestResult { names: names.clone(), result, failed: Vec::new() }.to_json())
+            (TEST_RESULT, TestResult { names: names.clone(), result, failed: Vec::new(), of: None }.to_json())
         }
         Says::Scan(finished, database, found) => {
             let vulnerability =

@@ -125,7 +125,7 @@ logs:
     /// What the tests said about the head of main.
     pub(super) fn test_result(&self, name: &str) -> Result<PathBuf, Failure> {
         let names = vec!["smoke".to_owned()];
-        let result = TestResult { names, result: TestOutcome::Pass, failed: Vec::new() };
+        let result = TestResult { names, result: TestOutcome::Pass, failed: Vec::new(), of: None };
         self.state(name, &self.commit()?, TEST_RESULT, result.to_json(), &self.tester)
     }
 
