@@ -36,7 +36,7 @@ pub(crate) fn take(store: &Store, entry: &Entry, own: &Path) -> Result<Option<Ve
     let mut outputs = Vec::new();
     for (name, digest) in &entry.outputs {
         let file = own.join(name);
-        if fs::copy(store.path(digest), &file).is_err() {
+        if fs::copy(store.output(digest), &file).is_err() {
             return Ok(None);
         }
         if hash_file(&file).map_err(BuildError::Input)? != *digest {
@@ -61,6 +61,14 @@ pub(crate) fn write(store: &Store, key: &Digest, entry: &Entry) -> Result<(), Bu
     let failed = |e| BuildError::Io(path.clone(), e);
     fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(failed)?;
     tlog::write_durably(&path, Json::from(object).to_string().as_bytes()).map_err(failed)
+}
+
+/// Takes an entry away that another build contradicts, for somebody to look at: no request is answered from it again.
+pub(crate) fn quarantine(store: &Store, key: &Digest) -> Result<(), BuildError> {
+    let (entry, folder) = (path(store, key), store.folder("cache").join("quarantine"));
+    let moved = fs::create_dir_all(&folder)
+        .and_then(|()| fs::rename(&entry, folder.join(format!("{}.json", key.hex()))));
+    moved.map_err(|e| BuildError::Io(entry.clone(), e))
 }
 
 fn path(store: &Store, key: &Digest) -> PathBuf {

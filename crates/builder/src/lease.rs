@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::git;
 use crate::record::BuildRecord;
-use crate::store::{Store, StoreError};
+use crate::store::{INPUTS, OUTPUTS, Store, StoreError};
 
 /// One promise: about one output of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,14 +155,8 @@ pub fn sweep(store: &Store, now: Timestamp, grace: Span, is_dry: bool) -> Result
             .and_then(|t| Timestamp::try_from(t).ok());
         age.is_some_and(|t| Span::between(t, now) > grace)
     };
-    for path in list(&store.folder("sha256"))? {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if digests.contains(&name) || !is_old(&path) {
-            continue;
-        }
-        swept.bytes += fs::metadata(&path).map(|m| m.len()).unwrap_or(0);
-        swept.files.extend(Digest::from_hex(attest::Algorithm::Sha256, &name));
-        remove(&path, is_dry)?;
+    for folder in [INPUTS, OUTPUTS] {
+        sweep_files(&store.folder(folder), &digests, &is_old, is_dry, &mut swept)?;
     }
     // roots are made of inputs, and made again where somebody needs them
     crate::root::sweep(store, &is_old, is_dry).map_err(|e| StoreError::Io(store.roots(), e))?;
@@ -173,6 +167,31 @@ pub fn sweep(store: &Store, now: Timestamp, grace: Span, is_dry: bool) -> Result
         }
     }
     Ok(swept)
+}
+
+fn sweep_files(
+    folder: &Path,
+    kept: &BTreeSet<String>,
+    is_old: &dyn Fn(&Path) -> bool,
+    is_dry: bool,
+    swept: &mut Swept,
+) -> Result<(), StoreError> {
+    for path in list(folder)? {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        // where a file came from is told as long as the file is there
+        let is_of_another = path.extension().is_some_and(|e| e == "from") && path.with_extension("").exists();
+        if kept.contains(&name) || is_of_another || !is_old(&path) {
+            continue;
+        }
+        swept.bytes += fs::metadata(&path).map(|m| m.len()).unwrap_or(0);
+        swept.files.extend(Digest::from_hex(attest::Algorithm::Sha256, &name));
+        remove(&path, is_dry)?;
+        let origin = path.with_added_extension("from");
+        if origin.exists() {
+            remove(&origin, is_dry)?;
+        }
+    }
+    Ok(())
 }
 
 fn sweep_sources(

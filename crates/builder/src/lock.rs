@@ -181,7 +181,8 @@ impl Resolver<'_> {
         let kept = known.and_then(|digest| {
             let bytes = fs::read(self.store.path(digest)).ok()?;
             let is_good = Digest::sha256(&bytes) == *digest && file.check.refuse(&bytes).is_none();
-            is_good.then(|| digest.clone())
+            // a lock file may claim any digest for any URI
+            (is_good && self.store.is_from(digest, &file.uri)).then(|| digest.clone())
         });
         if let Some(digest) = kept {
             return Ok(digest);
@@ -190,7 +191,7 @@ impl Resolver<'_> {
         if let Some(why) = file.check.refuse(&bytes) {
             return Err(LockError::Content { uri: file.uri.clone(), why, place: file.place.clone() });
         }
-        self.store.put_bytes(&bytes).map_err(LockError::Store)
+        self.store.put_bytes(&file.uri, &bytes).map_err(LockError::Store)
     }
 
     fn debian(&self, definition: &BuildDefinition) -> Result<Debian, LockError> {

@@ -10,7 +10,7 @@ use attest::{Algorithm, Digest, LoadError, TrustRoot};
 use jiff::Timestamp;
 
 use crate::cache::{self, Entry};
-use crate::chain::ChainError;
+use crate::chain::{Chain, ChainError};
 use crate::collect::Output;
 use crate::definition::DEFINITION_FILE;
 use crate::fetch::Fetcher;
@@ -117,7 +117,7 @@ impl Built {
     pub fn remember(&self, store: &Store, bundle: Digest) -> Result<(), BuildError> {
         let Some((_, first)) = self.outputs.first() else { return Ok(()) };
         for (file, record) in &self.outputs {
-            let put = store.put(file).map_err(BuildError::Input)?;
+            let put = store.put_output(file).map_err(BuildError::Input)?;
             if put != record.digest {
                 return Err(BuildError::Changed(record.name.clone()));
             }
@@ -254,7 +254,7 @@ impl Orchestrator<'_> {
         let resolved = sources.resolve(&request.repository, &request.reference).map_err(BuildError::Git)?;
         let plan = Plan::read(&resolved, &request.target)?;
         let key = self.key(&plan, &resolved)?;
-        let cached = self.cached(&key, &resolved, request, work)?;
+        let cached = self.cached(&key, (&resolved, &plan), request, (work, started))?;
         let mut run = Run {
             orchestrator: self,
             invocation: &request.invocation,
@@ -273,7 +273,7 @@ impl Orchestrator<'_> {
             (cached, _) => {
                 let (outputs, records) = run.build(started, &now, &mut progress, log)?;
                 if let Some((before, _)) = cached {
-                    compare(&before, &outputs)?;
+                    compare(&before, &outputs).inspect_err(|_| self.distrust(&key))?;
                 }
                 (outputs, records)
             }
@@ -288,7 +288,8 @@ impl Orchestrator<'_> {
     /// # Errors
     /// [`CanaryError`] where one does not, or could not be tried.
     pub fn canary(&self, work: &Path) -> Result<Isolation, CanaryError> {
-        canary::run((self.tier, self.runsc), self.bait, self.store, work, BuildUser::take().as_ref())
+        let user = BuildUser::take().map_err(CanaryError::NotRun)?;
+        canary::run((self.tier, self.runsc), self.bait, self.store, work, user.as_ref())
     }
 
     fn key(&self, plan: &Plan, resolved: &Resolved) -> Result<Digest, BuildError> {
@@ -302,9 +303,9 @@ impl Orchestrator<'_> {
     fn cached(
         &self,
         key: &Digest,
-        resolved: &Resolved,
+        (resolved, plan): (&Resolved, &Plan),
         request: &BuildRequest,
-        work: &Path,
+        (work, now): (&Path, Timestamp),
     ) -> Result<Option<Finished>, BuildError> {
         if self.cache == Cache::Off {
             return Ok(None);
@@ -312,6 +313,9 @@ impl Orchestrator<'_> {
         let Some(entry) = cache::find(self.store, key).filter(|e| !self.is_recalled(e)) else {
             return Ok(None);
         };
+        if !self.is_proven(plan, now) {
+            return Ok(None);
+        }
         let Some(outputs) = cache::take(self.store, &entry, &work.join("cached"))? else { return Ok(None) };
         let mut provenance = entry.provenance;
         provenance.source = Some(self.source(resolved, provenance.finished));
@@ -319,6 +323,23 @@ impl Orchestrator<'_> {
         provenance.invocation = Some(request.invocation.clone());
         let records = records(&outputs, &provenance);
         Ok(Some((outputs, records)))
+    }
+
+    /// Whether every input that is another build's artifact is still proven to be: a key that is trusted no more made
+    /// what came of it too. The build that follows says what is wrong.
+    fn is_proven(&self, plan: &Plan, now: Timestamp) -> bool {
+        let chain = Chain { trust: self.trust, now };
+        let image = plan.target.image.as_ref();
+        let mut used = plan.inputs.iter().filter(|i| image.is_none_or(|image| image.holds(&i.name)));
+        used.all(|input| {
+            input.built_by.as_ref().is_none_or(|builder| chain.prove(input, builder, self.store).is_ok())
+        })
+    }
+
+    /// Neither of two builds that contradict each other is an answer. That the entry cannot be moved says less than
+    /// that they differ, and that is what the caller tells.
+    fn distrust(&self, key: &Digest) {
+        cache::quarantine(self.store, key).ok();
     }
 
     /// Whether a builder's recall, as the trust root has it now, covers a build: then it is no answer any more.

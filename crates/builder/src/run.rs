@@ -13,7 +13,7 @@ use crate::git::Resolved;
 use crate::orchestrate::{BuildError, FailedBuild, Orchestrator, Step};
 use crate::plan::{Plan, platform};
 use crate::record::{BuildRecord, TestRecord, provenance};
-use crate::sandbox::canary;
+use crate::sandbox::canary::{self, CanaryError};
 use crate::sandbox::{BuildUser, Sandbox, SandboxError, Variation, clear};
 use crate::stage::{Stage, check_out, stage};
 use crate::trial::{self, Unpacked};
@@ -89,7 +89,7 @@ impl Run<'_> {
 
     fn stage(&mut self, now: Timestamp) -> Result<Stage, BuildError> {
         let chain = Chain { trust: self.orchestrator.trust, now };
-        self.user = BuildUser::take();
+        self.user = BuildUser::take().map_err(|e| BuildError::Canary(CanaryError::NotRun(e)))?;
         stage(self.plan, self.orchestrator.store, self.orchestrator.fetcher, chain, self.work)
     }
 
@@ -146,7 +146,7 @@ impl Run<'_> {
         fs::create_dir_all(&test_work).map_err(|e| BuildError::Io(test_work.clone(), e))?;
         let chain = Chain { trust: self.orchestrator.trust, now: now() };
         if self.user.is_none() {
-            self.user = BuildUser::take();
+            self.user = BuildUser::take().map_err(|e| BuildError::Canary(CanaryError::NotRun(e)))?;
         }
         // what an earlier build's canary found says nothing of today; and nothing ran for an image
         let fresh = records.first().filter(|r| r.provenance.cached_from.is_none());

@@ -1,8 +1,9 @@
 //! Content-addressed files: what a digest names, and nothing else. Only the orchestrator writes here.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::Digest;
@@ -11,8 +12,14 @@ use attest::digest::Hasher;
 use crate::definition::Input;
 use crate::fetch::{FetchError, Fetcher};
 
+mod origin;
+
 /// An input that is larger is no input but a disk.
 const MAX_INPUT: u64 = 8 << 30;
+/// What came from outside: fetched by its digest, or put by the operator.
+pub(crate) const INPUTS: &str = "sha256";
+/// What finished builds made, and their bundles.
+pub(crate) const OUTPUTS: &str = "outputs";
 const SHARED_ROOTS: &str = "/var/cache/portcullis/roots";
 
 /// A directory of files by SHA-256, and what the orchestrator made of them.
@@ -37,6 +44,8 @@ pub enum StoreError {
     },
     /// Nobody has put it there, and it cannot be fetched.
     Missing(String, Digest, Option<FetchError>),
+    /// The store has it from somewhere else, and where it is declared to come from does not give it now.
+    Origin(String, Digest, FetchError),
 }
 
 impl fmt::Display for StoreError {
@@ -55,6 +64,10 @@ impl fmt::Display for StoreError {
                     "; put it there with `portcullis builder put FILE`, or name its store with --store DIR",
                 )
             }
+            Self::Origin(uri, digest, why) => write!(
+                f,
+                "the store has {digest}, but not from {uri}, and {why}; let it be fetched from there once, or vouch for the file with `portcullis builder put FILE`"
+            ),
         }
     }
 }
@@ -65,6 +78,14 @@ impl Store {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// A store below `root`, which only its owner may look into where it is made here. Where it cannot be made, the
+    /// first write says so.
+    #[must_use]
+    pub fn private(root: &Path) -> Self {
+        make_private(root).ok();
+        Self::new(root)
     }
 
     /// Where the orchestrator keeps something else of its own: `provenance`, `cache`, `roots`, `source`, `leases`.
@@ -81,86 +102,142 @@ impl Store {
         if is_shared { shared.to_owned() } else { self.folder("roots") }
     }
 
-    /// Where the file of a digest is, if it is there.
+    /// Where the file of an input's digest is, if it is there.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("sha256").join(digest.hex())
+        self.root.join(INPUTS).join(digest.hex())
     }
 
-    /// Keeps the bundle that proves an artifact, under the artifact's digest.
+    /// Where the output of a finished build is, if it is there. Whoever may build decides what stands here: it is
+    /// nobody's input, unless its provenance proves what it is.
+    pub(crate) fn output(&self, digest: &Digest) -> PathBuf {
+        self.root.join(OUTPUTS).join(digest.hex())
+    }
+
+    /// Keeps a bundle that proves an artifact, under the artifact's digest. Builds of the same bytes have a bundle
+    /// each, and none takes another's place.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn keep_bundle(&self, artifact: &Digest, bundle: &[u8]) -> Result<Digest, StoreError> {
-        let path = crate::chain::bundle_path(self, artifact);
-        let failed = |e| StoreError::Io(path.clone(), e);
-        fs::create_dir_all(path.parent().unwrap_or(&self.root)).map_err(failed)?;
-        tlog::write_durably(&path, bundle).map_err(failed)?;
-        self.put_bytes(bundle)
+        make_private(&self.root).map_err(|e| StoreError::Io(self.root.clone(), e))?;
+        let first = crate::chain::bundle_path(self, artifact);
+        let own = crate::chain::bundle_folder(self, artifact)
+            .join(format!("{}.sigstore.json", Digest::sha256(bundle).hex()));
+        // the first keeps its place, and stands there alone
+        let is_first = fs::read(&first).map_or(true, |known| known == bundle);
+        let path = if is_first { first } else { own };
+        if !path.is_file() {
+            tlog::write_durably(&path, bundle).map_err(|e| StoreError::Io(path.clone(), e))?;
+        }
+        self.receive(OUTPUTS, |file| write_all(file, bundle), |_| Ok(()))
     }
 
-    /// Copies a file in, and gives its digest.
+    /// Copies a file in by the operator's own hand, and gives its digest.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, file: &Path) -> Result<Digest, StoreError> {
-        let failed = |e| StoreError::Io(file.to_owned(), e);
-        self.receive(|temporary| {
-            let mut source = File::open(file).map_err(failed)?;
-            io::copy(&mut source, temporary).map_err(failed).map(drop)
-        })
+        self.receive(INPUTS, |temporary| copy(file, temporary), |digest| self.remember(digest, origin::PUT))
     }
 
-    /// Writes bytes in, and gives their digest.
+    /// Copies the output of a finished build in, and gives its digest.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        self.receive(|temporary| temporary.write_all(bytes).map_err(|e| StoreError::Io(self.root.clone(), e)))
+    pub(crate) fn put_output(&self, file: &Path) -> Result<Digest, StoreError> {
+        self.receive(OUTPUTS, |temporary| copy(file, temporary), |_| Ok(()))
     }
 
-    /// The bytes are hashed as they stand in the store, not as they were offered: no reader sees anything else.
-    fn receive(&self, write: impl FnOnce(&mut File) -> Result<(), StoreError>) -> Result<Digest, StoreError> {
-        let folder = self.root.join("sha256");
+    /// Writes in what a URI gave, and gives its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put_bytes(&self, uri: &str, bytes: &[u8]) -> Result<Digest, StoreError> {
+        self.receive(INPUTS, |file| write_all(file, bytes), |digest| self.remember(digest, uri))
+    }
+
+    /// The bytes are hashed as they stand in the store, not as they were offered: no reader sees anything else. What
+    /// `accept` does not want never gets a name.
+    fn receive(
+        &self,
+        folder: &str,
+        write: impl FnOnce(&mut File) -> Result<(), StoreError>,
+        accept: impl FnOnce(&Digest) -> Result<(), StoreError>,
+    ) -> Result<Digest, StoreError> {
+        let folder = self.root.join(folder);
         let failed = |e| StoreError::Io(folder.clone(), e);
-        fs::create_dir_all(&folder).map_err(failed)?;
+        make_private(&self.root).and_then(|()| fs::create_dir_all(&folder)).map_err(failed)?;
         let temporary = Temporary::create(&folder).map_err(failed)?;
         let mut file = temporary.file.try_clone().map_err(failed)?;
         write(&mut file)?;
         let digest = hash_file(&temporary.path)?;
-        temporary.settle(&self.path(&digest)).map_err(failed)?;
+        accept(&digest)?;
+        temporary.settle(&folder.join(digest.hex())).map_err(failed)?;
         Ok(digest)
     }
 
     /// The file of an input: from the store, else fetched from its URI into the store. The bytes are hashed each time;
     /// what has another digest never reaches a build. A `file:` URI is not followed: a build definition could name the
-    /// orchestrator's own files.
+    /// orchestrator's own files. What the store has from elsewhere is fetched all the same, so that no provenance names
+    /// a URI that never gave the file.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn fetch(&self, input: &Input, fetcher: &dyn Fetcher) -> Result<PathBuf, StoreError> {
+        // the caller has its provenance proven
+        let output = input.built_by.as_ref().map(|_| self.output(&input.digest));
+        if let Some(output) = output.filter(|o| o.is_file()) {
+            return checked(input, output);
+        }
         let path = self.path(&input.digest);
-        if !path.is_file() {
-            let download = |file: &mut File| {
-                fetcher
-                    .fetch(&input.uri, MAX_INPUT, file)
-                    .map_err(|e| StoreError::Missing(input.uri.clone(), input.digest.clone(), Some(e)))
-            };
-            let found = self.receive(download)?;
-            if found != input.digest {
-                // what nobody declared is not kept
-                fs::remove_file(self.path(&found)).ok();
-                return Err(mismatch(input, found));
+        let is_there = path.is_file();
+        if is_there && self.is_from(&input.digest, &input.uri) {
+            return checked(input, path);
+        }
+        let download = |file: &mut File| {
+            fetcher.fetch(&input.uri, MAX_INPUT, file).map_err(|e| {
+                let (uri, digest) = (input.uri.clone(), input.digest.clone());
+                if is_there {
+                    StoreError::Origin(uri, digest, e)
+                } else {
+                    StoreError::Missing(uri, digest, Some(e))
+                }
+            })
+        };
+        // what nobody declared is not kept, and what has its name already is somebody else's
+        self.receive(INPUTS, download, |found| {
+            if *found == input.digest {
+                self.remember(found, &input.uri)
+            } else {
+                Err(mismatch(input, found.clone()))
             }
-            return Ok(path);
-        }
-        let found = hash_file(&path)?;
-        if found != input.digest {
-            return Err(mismatch(input, found));
-        }
-        touch(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
+        })?;
         Ok(path)
     }
+}
+
+fn checked(input: &Input, path: PathBuf) -> Result<PathBuf, StoreError> {
+    let found = hash_file(&path)?;
+    if found != input.digest {
+        return Err(mismatch(input, found));
+    }
+    touch(&path).map_err(|e| StoreError::Io(path.clone(), e))?;
+    Ok(path)
+}
+
+fn copy(file: &Path, into: &mut File) -> Result<(), StoreError> {
+    let mut source = File::open(file).map_err(|e| StoreError::Io(file.to_owned(), e))?;
+    io::copy(&mut source, into).map_err(|e| StoreError::Io(file.to_owned(), e)).map(drop)
+}
+
+fn write_all(file: &mut File, bytes: &[u8]) -> Result<(), StoreError> {
+    file.write_all(bytes).map_err(|e| StoreError::Io(PathBuf::from("the store"), e))
+}
+
+/// A store holds what nobody else has a right to read: sources, inputs, what the operator was shown.
+fn make_private(root: &Path) -> io::Result<()> {
+    if root.is_dir() { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o700).create(root) }
 }
 
 /// Marks as used now: a sweeper leaves alone what was used lately.

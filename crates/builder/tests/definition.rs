@@ -229,3 +229,68 @@ fn an_input_with_another_digest_never_reaches_a_build() {
         Err(StoreError::Digest { .. })
     ));
 }
+
+#[test]
+fn a_wrong_digest_takes_nothing_from_another_project() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let input = |bytes: &[u8]| Input {
+        uri: "https://h.example/x".to_owned(),
+        digest: attest::Digest::sha256(bytes),
+        name: "x".to_owned(),
+        built_by: None,
+    };
+    let theirs = store.fetch(&input(b"theirs"), &Same(b"theirs")).unwrap();
+    let refused = store.fetch(&input(b"declared"), &Same(b"theirs")).unwrap_err();
+    assert!(matches!(refused, StoreError::Digest { .. }), "{refused}");
+    assert!(theirs.exists(), "an input that another project declared is still there");
+}
+
+#[test]
+fn a_uri_that_never_gave_a_file_is_asked_before_provenance_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let input = |uri: &str| Input {
+        uri: uri.to_owned(),
+        digest: attest::Digest::sha256(b"bytes"),
+        name: "x".to_owned(),
+        built_by: None,
+    };
+    let (mine, claimed) = (input("https://evil.example/x"), input("https://trusted.example/x"));
+    store.fetch(&mine, &Same(b"bytes")).unwrap();
+    let refused = store.fetch(&claimed, &Offline).unwrap_err();
+    assert!(matches!(refused, StoreError::Origin(..)), "{refused}");
+    assert!(refused.to_string().contains("but not from https://trusted.example/x"), "{refused}");
+    assert!(matches!(store.fetch(&claimed, &Same(b"other")), Err(StoreError::Digest { .. })));
+    assert!(store.fetch(&mine, &Offline).is_ok(), "the one who fetched it keeps it");
+    store.fetch(&claimed, &Same(b"bytes")).unwrap();
+    assert!(store.fetch(&claimed, &Offline).is_ok(), "and now it gave it");
+    // the operator vouches for it, whatever anybody calls it
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"bytes").unwrap();
+    store.put(&file).unwrap();
+    assert!(store.fetch(&input("put"), &Offline).is_ok());
+}
+
+#[test]
+fn every_bundle_of_the_same_bytes_is_kept_and_none_is_anybodys_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let artifact = attest::Digest::sha256(b"artifact");
+    let first = store.keep_bundle(&artifact, b"first").unwrap();
+    let second = store.keep_bundle(&artifact, b"second").unwrap();
+    let folder = store.folder("provenance");
+    let read = |name: String| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(read(format!("{}.sigstore.json", artifact.hex())), "first", "the first is never replaced");
+    assert_eq!(read(format!("{}/{}.sigstore.json", artifact.hex(), second.hex())), "second");
+    store.keep_bundle(&artifact, b"first").unwrap();
+    assert!(!folder.join(artifact.hex()).join(format!("{}.sigstore.json", first.hex())).exists(), "once");
+    let input =
+        Input { uri: "https://h.example/x".to_owned(), digest: second, name: "x".to_owned(), built_by: None };
+    assert!(matches!(store.fetch(&input, &Offline), Err(StoreError::Missing(..))));
+    let proven = Input { built_by: Some("local".to_owned()), ..input };
+    assert!(
+        store.fetch(&proven, &Offline).is_ok(),
+        "only an input whose provenance is asked for sees outputs"
+    );
+}

@@ -175,7 +175,7 @@ fn only_outputs_are_added(before: &Trusted, after: &Trusted) {
     }
     for (path, digest) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let is_content = path.parent().unwrap().ends_with("store/sha256") && digest.ends_with(name);
+        let is_content = path.parent().unwrap().ends_with("store/outputs") && digest.ends_with(name);
         assert!(is_content, "{} was added: {digest}", path.display());
     }
 }

@@ -182,7 +182,7 @@ fn a_finished_build_stands_for_one_with_the_same_inputs_and_says_so() {
     assert!(!said.contains("from the cache"), "{said}");
     // a damaged cache costs a build, and nothing else
     let digest = attest::Digest::sha256(&fs::read(setting.at("three/hello")).unwrap());
-    fs::write(setting.at("store/sha256").join(digest.hex()), "poison").unwrap();
+    fs::write(setting.at("store/outputs").join(digest.hex()), "poison").unwrap();
     let said = setting.build(0, "hello", "four", &[]);
     assert!(!said.contains("from the cache"), "{said}");
     assert_eq!(fs::read(setting.at("three/hello")).unwrap(), fs::read(setting.at("four/hello")).unwrap());
@@ -472,4 +472,79 @@ fn what_was_promised_is_kept_and_the_rest_is_swept() {
         portcullis(&["builder", "snapshots", "--store", path(&store), "--sweep", "--at", &in_days(900)]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("nothing was deleted") && store.join("sha256").join(again).exists());
+}
+
+#[test]
+fn a_build_that_another_contradicts_is_no_answer_any_more() {
+    let definition =
+        "targets:\n  now:\n    command: [sh, -c, \"head -c 16 /dev/urandom > now\"]\n    outputs: [now]\n";
+    let setting = Setting::new(definition);
+    setting.build(0, "now", "one", &[]);
+    let mut args = setting.args("now", "two", &[]);
+    args.retain(|a| a != "--recheck" && a != "0");
+    args.extend(["--recheck", "100"].map(str::to_owned));
+    expect(2, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let quarantine = setting.at("store/cache/quarantine");
+    assert_eq!(fs::read_dir(quarantine).unwrap().count(), 1, "somebody can look at it");
+    let said = setting.build(0, "now", "three", &[]);
+    assert!(!said.contains("from the cache"), "{said}");
+    assert_ne!(fs::read(setting.at("one/now")).unwrap(), fs::read(setting.at("three/now")).unwrap());
+}
+
+#[test]
+fn what_a_build_made_is_no_input_without_proof_and_a_cached_build_is_proven_again() {
+    let setting = Setting::new(PLAIN);
+    setting.build(0, "hello", "out", &[]);
+    let sha = attest::Digest::sha256(&fs::read(setting.at("out/hello")).unwrap()).hex();
+    assert!(setting.at("store/outputs").join(&sha).exists() && !setting.at("store/sha256").join(&sha).exists());
+    let chained = |built_by: &str| {
+        setting.definition(&format!(
+            "inputs:\n  - name: hello\n    uri: \"https://trusted.example/hello\"\n    sha256: \"{sha}\"\n{built_by}targets:\n  second:\n    command: [sh, -c, \"cp /build/inputs/hello second\"]\n    outputs: [second]\n"
+        ))
+    };
+    setting.commit(&[("portcullis.build.yaml", &chained(""))]);
+    let said = setting.build(2, "second", "out", &[]);
+    assert!(said.contains("is not in the store"), "a URI that never gave it is in no provenance: {said}");
+    setting.commit(&[("portcullis.build.yaml", &chained("    built-by: local\n"))]);
+    let root = setting.trust_root();
+    setting.build(0, "second", "out", &["--trust-root", &root]);
+    let said = setting.build(0, "second", "out", &["--trust-root", &root]);
+    assert!(said.contains("from the cache"), "{said}");
+    // the key is trusted for another builder now: what came of its artifact is no answer
+    let renamed = setting.at("renamed.yaml");
+    fs::write(&renamed, fs::read_to_string(&root).unwrap().replace("  local:\n", "  other:\n")).unwrap();
+    let said = setting.build(2, "second", "out", &["--trust-root", path(&renamed)]);
+    assert!(said.contains("is not proven to be built by local"), "{said}");
+}
+
+#[test]
+fn other_provenance_of_the_same_bytes_neither_hides_nor_replaces_the_proof() {
+    let setting = Setting::new(PLAIN);
+    setting.build(0, "hello", "out", &[]);
+    let sha = attest::Digest::sha256(&fs::read(setting.at("out/hello")).unwrap()).hex();
+    let root = setting.trust_root();
+    // somebody else's provenance came first
+    let first = setting.at("store/provenance").join(format!("{sha}.sigstore.json"));
+    fs::write(&first, "{}").unwrap();
+    setting.build(0, "hello", "again", &["--no-cache"]);
+    assert_eq!(fs::read_to_string(&first).unwrap(), "{}", "the first stays");
+    let chained = format!(
+        "inputs:\n  - name: hello\n    uri: \"build:hello\"\n    sha256: \"{sha}\"\n    built-by: local\ntargets:\n  second:\n    command: [sh, -c, \"cp /build/inputs/hello second\"]\n    outputs: [second]\n"
+    );
+    setting.commit(&[("portcullis.build.yaml", &setting.definition(&chained))]);
+    setting.build(0, "second", "out", &["--trust-root", &root]);
+    let bundle = setting.provenance("out/second.sigstore.json").dependencies[1].provenance.clone().unwrap();
+    let again = attest::Digest::sha256(&fs::read(setting.at("again/hello.sigstore.json")).unwrap());
+    assert_eq!(bundle, again, "the newest that verifies");
+    // no lease keeps them for ever: outputs are swept like inputs, and the word of where they came from with them
+    let store = setting.at("store");
+    let input = setting.at("input");
+    fs::write(&input, "input").unwrap();
+    expect(0, &["builder", "put", path(&input), "--store", path(&store)]);
+    let count = |folder: &str| fs::read_dir(store.join(folder)).unwrap().count();
+    assert_eq!(count("sha256"), 3, "the toolchain, a file, and where it came from");
+    #[allow(clippy::disallowed_methods, reason = "the builds of this test are of today")]
+    let later = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 900 * 86_400).unwrap();
+    expect(0, &["builder", "snapshots", "--store", path(&store), "--sweep", "--at", &later.to_string()]);
+    assert_eq!((count("sha256"), count("outputs")), (0, 0));
 }

@@ -134,7 +134,7 @@ impl Operator {
             (false, false) => Cache::On,
         };
         Ok(Prepared {
-            store: Store::new(&store),
+            store: Store::private(&store),
             fetcher,
             bait: Bait { program, hidden },
             trust: self.trust_root.as_deref().map(input::trust_root).transpose()?,
