@@ -501,7 +501,9 @@ fn what_a_build_made_is_no_input_without_proof_and_a_cached_build_is_proven_agai
     let setting = Setting::new(PLAIN);
     setting.build(0, "hello", "out", &[]);
     let sha = attest::Digest::sha256(&fs::read(setting.at("out/hello")).unwrap()).hex();
-    assert!(setting.at("store/outputs").join(&sha).exists() && !setting.at("store/sha256").join(&sha).exists());
+    assert!(
+        setting.at("store/outputs").join(&sha).exists() && !setting.at("store/sha256").join(&sha).exists()
+    );
     let chained = |built_by: &str| {
         setting.definition(&format!(
             "inputs:\n  - name: hello\n    uri: \"https://trusted.example/hello\"\n    sha256: \"{sha}\"\n{built_by}targets:\n  second:\n    command: [sh, -c, \"cp /build/inputs/hello second\"]\n    outputs: [second]\n"
@@ -552,6 +554,7 @@ fn other_provenance_of_the_same_bytes_neither_hides_nor_replaces_the_proof() {
     let later = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 900 * 86_400).unwrap();
     expect(0, &["builder", "snapshots", "--store", path(&store), "--sweep", "--at", &later.to_string()]);
     assert_eq!((count("sha256"), count("outputs")), (0, 0));
+}
 
 /// Starts a build that sleeps, and waits until it does.
 fn sleeping(setting: &Setting, word: &str) -> std::process::Child {
