@@ -142,13 +142,19 @@ fn judge(attack: &Attack, ends: Ends, ended: &Ended) -> Result<(), String> {
     let lines = |wanted: &[&str]| {
         wanted.iter().find(|w| !ended.report.lines().any(|l| l == **w)).map(|w| (*w).to_owned())
     };
+    let record = format!("{}.failed.sigstore.json", attack.name);
     let (code, missing, published) = match ends {
         Ends::Built(wanted) => (0, lines(wanted), None),
         Ends::Either(wanted, _) if ended.code == 0 => (0, lines(wanted), None),
-        Ends::Either(_, wanted) | Ends::Refused(wanted) => (2, has(&ended.said, wanted), Some(Vec::new())),
-        Ends::Stopped(wanted) => {
-            (2, has(&ended.said, wanted), Some(vec![format!("{}.failed.sigstore.json", attack.name)]))
+        Ends::Either(_, wanted) | Ends::Refused(wanted) => {
+            // a command that ran and whose outputs are refused leaves the record of that, and nothing else
+            (
+                2,
+                has(&ended.said, wanted),
+                Some(ended.published.iter().filter(|p| **p == record).cloned().collect()),
+            )
         }
+        Ends::Stopped(wanted) => (2, has(&ended.said, wanted), Some(vec![record.clone()])),
     };
     if ended.code != code {
         return Err(format!("wanted exit {code}; {all}"));

@@ -18,7 +18,7 @@ pub enum Ends {
     Built(&'static [&'static str]),
     /// The command fails or is killed for this reason. A record says so, signed, and nothing else is published.
     Stopped(&'static [&'static str]),
-    /// The orchestrator refuses, and the message says all of this. Nothing is published.
+    /// The orchestrator refuses, and the message says all of this. Nothing is published but, at most, the record of it.
     Refused(&'static [&'static str]),
     /// A race: it is built with these lines, or refused with these words.
     Either(&'static [&'static str], &'static [&'static str]),
