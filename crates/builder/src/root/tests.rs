@@ -156,7 +156,7 @@ fn records_before_an_entry_never_fill_the_memory() {
     for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader] {
         let bomb = with_record(kind, 1 << 20);
         // as it is, and as the layer of an image
-        for bytes in [bomb.clone(), foreign(&[bomb.clone()], &unchanged)] {
+        for bytes in [bomb.clone(), foreign(std::slice::from_ref(&bomb), &unchanged)] {
             let refused = unpack(dir.path(), &bytes).unwrap_err().to_string();
             assert!(refused.contains(why), "{kind:?}: {refused}");
         }
