@@ -37,7 +37,7 @@ pub use fetch::{FetchError, Fetcher, HOSTS, Offline, Web};
 pub use git::GitError;
 pub use lease::{Lease, Swept, sweep};
 pub use lock::{LockError, Resolver};
-pub use locked::{LOCK_FILE, Locked, MAX_INPUTS};
+pub use locked::{LOCK_FILE, Locked, MAX_INPUTS, MadeFor};
 pub use orchestrate::{BuildError, BuildRequest, Built, Cache, FailedBuild, Orchestrator, Step};
 pub use rebuild::{Difference, Rebuilt, Variations, explain};
 pub use record::{BUILD_FAILURE, BuildRecord, FailureRecord, TestRecord, one_line};

@@ -14,7 +14,7 @@ use attest::yaml::{LoadError, Place};
 
 use crate::definition::{Base, BuildDefinition, Input};
 use crate::fetch::Fetcher;
-use crate::locked::{LOCK_FILE, Locked, MAX_INPUTS};
+use crate::locked::{LOCK_FILE, Locked, MAX_INPUTS, MadeFor};
 use crate::store::Store;
 
 pub mod cargo;
@@ -103,6 +103,7 @@ impl Resolver<'_> {
             locked.inputs.push(Input { uri: file.uri, digest, name: file.name, built_by: None });
         }
         locked.inputs.sort_by(|a, b| a.name.cmp(&b.name));
+        locked.made_for = Some(MadeFor::new(definition, self.files(definition)?));
         check_names(definition, &locked)?;
         // a build reads it strictly: what it would refuse is not written
         Locked::parse(LOCK_FILE, &locked.to_text()).map_err(LockError::Files)
@@ -122,6 +123,14 @@ impl Resolver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The files that the definition's `lock` names, as they are now.
+    fn files(&self, definition: &BuildDefinition) -> Result<Vec<(String, Digest)>, LockError> {
+        let is_file =
+            |ecosystem: &str, from: &str| ecosystem != "debian-source" || from.ends_with("debian/control");
+        let named = definition.lock.iter().filter(|(ecosystem, from)| is_file(ecosystem, from));
+        named.map(|(_, from)| Ok((from.clone(), Digest::sha256(self.read(from)?.as_bytes())))).collect()
     }
 
     fn count(&self, number: usize, total: usize, uri: &str) {

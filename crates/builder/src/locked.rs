@@ -7,6 +7,10 @@ use attest::yaml::{Fields, LoadError, Node, Place, Problems};
 
 use crate::definition::{Input, bare_input, named_input};
 
+mod made_for;
+
+pub use made_for::MadeFor;
+
 /// Where it stands, beside the definition.
 pub const LOCK_FILE: &str = "portcullis.build.lock";
 
@@ -20,6 +24,8 @@ pub struct Locked {
     pub toolchain: Vec<Input>,
     /// Files below `/build/inputs`.
     pub inputs: Vec<Input>,
+    /// What it was resolved from; older lock files do not say it.
+    pub made_for: Option<MadeFor>,
 }
 
 impl Locked {
@@ -38,6 +44,7 @@ impl Locked {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = "# Written by `portcullis builder lock`; review it like code.\n".to_owned();
+        text.push_str(&self.made_for.as_ref().map(MadeFor::to_text).unwrap_or_default());
         list(&mut text, "toolchain", &self.toolchain);
         list(&mut text, "inputs", &self.inputs);
         text
@@ -71,7 +78,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Locked> {
-    let fields = Fields::read(node, "a lock file", &["toolchain", "inputs"], problems)?;
+    let fields = Fields::read(node, "a lock file", &["made-for", "toolchain", "inputs"], problems)?;
+    let made_for = fields.optional("made-for").and_then(|node| MadeFor::read(node, problems));
     let toolchain = items(&fields, "toolchain", problems);
     let inputs = items(&fields, "inputs", problems);
     let count = toolchain.len() + inputs.len();
@@ -83,7 +91,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Locked> {
         );
         return None;
     }
-    let mut locked = Locked::default();
+    let mut locked = Locked { made_for, ..Locked::default() };
     let mut uris = BTreeMap::new();
     for item in toolchain {
         let Some(package) = bare_input(item, problems) else { continue };

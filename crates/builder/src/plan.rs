@@ -48,6 +48,12 @@ impl Plan {
             Some(text) => Locked::parse(LOCK_FILE, text).map_err(BuildError::Definition)?,
             None => Locked::default(),
         };
+        if let Some(made_for) = &locked.made_for {
+            let stale = made_for.check(&definition, |file| resolved.file(file, MAX_LOCK));
+            if let Some(error) = stale.map_err(BuildError::Git)? {
+                return Err(BuildError::Definition(vec![error]));
+            }
+        }
         Self::new(&definition, &locked, target, (&text, lock.as_deref()), resolved.epoch())
     }
 

@@ -158,6 +158,14 @@ impl SandboxError {
             other => other.to_string(),
         }
     }
+
+    /// The same of a test's command.
+    pub(crate) fn of_test(&self) -> String {
+        match self {
+            Self::Failed { status, .. } => format!("the test failed with {status}"),
+            other => other.to_string().replacen("the build command", "the test", 1),
+        }
+    }
 }
 
 impl fmt::Display for SandboxError {

@@ -88,6 +88,7 @@ impl Bench<'_> {
                 outcome: verdict.outcome,
                 passed: verdict.passed,
                 failed: verdict.failed.clone(),
+                output: verdict.output.clone(),
                 isolation: self.isolation.cloned(),
                 invocation: self.invocation.to_owned(),
                 times: (started, now()),
@@ -136,9 +137,13 @@ impl Bench<'_> {
             Err(e @ (SandboxError::NotInstalled(_) | SandboxError::StillRunning)) => {
                 return Err(BuildError::Io(self.work.to_owned(), std::io::Error::other(e.to_string())));
             }
-            Err(e) => Some(e.to_string()),
+            Err(e) => Some(e),
         };
-        Ok(judge(name, status.as_deref(), report))
+        let mut verdict = judge(name, status.as_ref().map(SandboxError::of_test).as_deref(), report);
+        if let Some(SandboxError::Failed { output, .. }) = status {
+            verdict.output = output;
+        }
+        Ok(verdict)
     }
 }
 
@@ -158,6 +163,8 @@ struct Verdict {
     outcome: TestOutcome,
     passed: u64,
     failed: Vec<String>,
+    /// The last lines that it printed, for people; not recorded.
+    output: String,
 }
 
 fn read_report(tree: &Path, path: &str) -> Result<junit::Report, String> {
@@ -171,7 +178,7 @@ fn read_report(tree: &Path, path: &str) -> Result<junit::Report, String> {
 fn judge(name: &str, status: Option<&str>, report: Option<Result<junit::Report, String>>) -> Verdict {
     let mut failed = Vec::new();
     if let Some(status) = status {
-        failed.push(format!("{name}: {}", status.lines().next().unwrap_or_default()));
+        failed.push(format!("{name}: {status}"));
     }
     let mut passed = u64::from(status.is_none() && report.is_none());
     match report {
@@ -187,7 +194,7 @@ fn judge(name: &str, status: Option<&str>, report: Option<Result<junit::Report, 
     }
     let outcome = if failed.is_empty() { TestOutcome::Pass } else { TestOutcome::Fail };
     failed.truncate(100);
-    Verdict { outcome, passed, failed }
+    Verdict { outcome, passed, failed, output: String::new() }
 }
 
 #[cfg(test)]
@@ -202,7 +209,7 @@ mod tests {
         assert_eq!(judge("unit", None, None).outcome, TestOutcome::Pass);
         assert_eq!(
             judge("unit", None, report(3, &[])),
-            Verdict { outcome: TestOutcome::Pass, passed: 3, failed: Vec::new() }
+            Verdict { outcome: TestOutcome::Pass, passed: 3, failed: Vec::new(), output: String::new() }
         );
         for (status, report, why) in [
             (Some("status 1"), None, "status 1"),

@@ -359,6 +359,12 @@ fn a_lock_file_survives_the_way_to_the_disk_and_back() {
     let locked = Locked::parse(LOCK_FILE, &text).unwrap();
     assert_eq!((locked.toolchain.len(), locked.inputs.len()), (1, 1));
     assert_eq!(Locked::parse(LOCK_FILE, &locked.to_text()).unwrap(), locked);
+    let made_for = format!(
+        "made-for:\n  definition: \"{SHA}\"\n  files:\n    - name: \"Cargo.lock\"\n      sha256: \"{SHA}\"\n{text}"
+    );
+    let newer = Locked::parse(LOCK_FILE, &made_for).unwrap();
+    assert!(newer != locked && newer.to_text().contains("Cargo.lock"));
+    assert_eq!(Locked::parse(LOCK_FILE, &newer.to_text()).unwrap(), newer);
     let empty = Locked::default();
     assert_eq!(Locked::parse(LOCK_FILE, &empty.to_text()).unwrap(), empty);
 }
@@ -378,6 +384,7 @@ fn everything_wrong_in_a_lock_file_is_told() {
         (format!("toolchain:\n{package}{package}inputs: []\n"), 3, "stands here again"),
         ("toolchain: []\n".to_owned(), 1, "`inputs`"),
         ("toolchain: []\ninputs: []\nextra: []\n".to_owned(), 3, "unknown key"),
+        ("made-for: { definition: abc }\ntoolchain: []\ninputs: []\n".to_owned(), 1, "SHA-256"),
         (format!("toolchain: []\ninputs:\n{}", "  - a\n".repeat(20_001)), 1, "too many entries"),
     ] {
         let errors = Locked::parse(LOCK_FILE, &text).unwrap_err();

@@ -228,7 +228,7 @@ fn a_build_that_fails_leaves_a_signed_record_that_is_no_provenance() {
 
 #[test]
 fn tests_are_builds_and_the_orchestrator_derives_their_result() {
-    let definition = "targets:\n  hello:\n    command: [gcc, -o, hello, hello.c]\n    outputs: [hello]\n    tests: [unit, report]\ntests:\n  unit:\n    command: [sh, -c, \"test \\\"$(/build/artifacts/hello)\\\" = hello\"]\n  report:\n    command: [sh, -c, \"cp junit.xml out.xml\"]\n    junit: out.xml\n";
+    let definition = "targets:\n  hello:\n    command: [gcc, -o, hello, hello.c]\n    outputs: [hello]\n    tests: [unit, report]\ntests:\n  unit:\n    command: [sh, -c, \"test \\\"$(/build/artifacts/hello)\\\" = hello || { echo nothing was said; exit 1; }\"]\n  report:\n    command: [sh, -c, \"cp junit.xml out.xml\"]\n    junit: out.xml\n";
     let setting = Setting::new(definition);
     let report = |inner: &str| {
         format!("<testsuite><testcase name=\"a\"/><testcase name=\"b\">{inner}</testcase></testsuite>")
@@ -246,6 +246,11 @@ fn tests_are_builds_and_the_orchestrator_derives_their_result() {
     setting.commit(&[("junit.xml", &report("<failure/>"))]);
     let said = setting.build(1, "hello", "out", &[]);
     assert!(said.contains("report FAILED") && said.contains("    b\n"), "{said}");
+    // what failed is said of the test, and what it printed is shown
+    setting.commit(&[("junit.xml", &report("")), ("hello.c", "int main(void) { return 3; }\n")]);
+    let said = setting.build(1, "hello", "out", &[]);
+    assert!(said.contains("unit: the test failed with status 1\n"), "{said}");
+    assert!(said.contains("its last lines:\n    nothing was said"), "{said}");
     // a report that is missing is no report of success
     setting.git(&["rm", "-q", "junit.xml"]);
     setting.commit(&[("hello.c", "int main(void) { return 0; }\n")]);
@@ -496,7 +501,9 @@ fn what_a_build_made_is_no_input_without_proof_and_a_cached_build_is_proven_agai
     let setting = Setting::new(PLAIN);
     setting.build(0, "hello", "out", &[]);
     let sha = attest::Digest::sha256(&fs::read(setting.at("out/hello")).unwrap()).hex();
-    assert!(setting.at("store/outputs").join(&sha).exists() && !setting.at("store/sha256").join(&sha).exists());
+    assert!(
+        setting.at("store/outputs").join(&sha).exists() && !setting.at("store/sha256").join(&sha).exists()
+    );
     let chained = |built_by: &str| {
         setting.definition(&format!(
             "inputs:\n  - name: hello\n    uri: \"https://trusted.example/hello\"\n    sha256: \"{sha}\"\n{built_by}targets:\n  second:\n    command: [sh, -c, \"cp /build/inputs/hello second\"]\n    outputs: [second]\n"
@@ -547,4 +554,97 @@ fn other_provenance_of_the_same_bytes_neither_hides_nor_replaces_the_proof() {
     let later = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 900 * 86_400).unwrap();
     expect(0, &["builder", "snapshots", "--store", path(&store), "--sweep", "--at", &later.to_string()]);
     assert_eq!((count("sha256"), count("outputs")), (0, 0));
+}
+
+/// Starts a build that sleeps, and waits until it does.
+fn sleeping(setting: &Setting, word: &str) -> std::process::Child {
+    let log = setting.at(&format!("{word}.log"));
+    let args = setting.args("sleeps", "out", &["--log", path(&log)]);
+    fs::create_dir_all(setting.at("tmp")).unwrap();
+    let child = tools::portcullis_command()
+        .args(args)
+        .env("TMPDIR", setting.at("tmp"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..600 {
+        if fs::read_to_string(&log).is_ok_and(|text| text.contains("asleep")) {
+            return child;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the build does not come to its sleep");
+}
+
+fn signal(child: &std::process::Child, name: &str) {
+    Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+}
+
+fn is_asleep(word: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok()).any(|line| {
+        let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
+        words.len() == 3 && words[0].ends_with(b"sleep") && words[1] == word.as_bytes()
+    })
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing_and_signs_nothing() {
+    let word = format!("301.{}", std::process::id());
+    let definition = format!(
+        "targets:\n  sleeps:\n    command: [sh, -c, \"mkdir closed; chmod 500 closed; echo asleep; sleep {word}; true\"]\n    outputs: [x]\n"
+    );
+    let setting = Setting::new(&definition);
+    let folders = || fs::read_dir(setting.at("tmp")).unwrap().count();
+    for name in ["-INT", "-TERM"] {
+        let child = sleeping(&setting, name);
+        assert!(folders() > 0 && is_asleep(&word));
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), 130, "{}", stderr(&output));
+        assert!(stderr(&output).ends_with("error: interrupted; nothing was signed\n"), "{}", stderr(&output));
+        assert_eq!(folders(), 0);
+        assert!(!is_asleep(&word), "the sandbox is dead");
+        assert_eq!(fs::read_dir(setting.at("out")).unwrap().count(), 0);
+    }
+    // nobody can clean up after a kill but the next build
+    let mut child = sleeping(&setting, "-KILL");
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    assert_eq!(folders(), 1);
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let child = sleeping(&setting, "after");
+    assert_eq!(folders(), 1, "its own");
+    signal(&child, "-TERM");
+    child.wait_with_output().unwrap();
+    assert_eq!(folders(), 0);
+}
+
+#[test]
+fn a_lock_file_that_was_made_for_something_else_is_refused() {
+    let setting = Setting::new(&format!("lock: {{ cargo: Cargo.lock }}\n{PLAIN}"));
+    let cargo =
+        |version: &str| format!("version = 4\n\n[[package]]\nname = \"shop\"\nversion = \"{version}\"\n");
+    setting.commit(&[("Cargo.lock", &cargo("0.1.0"))]);
+    let (repository, store) = (setting.at("repository"), setting.at("store"));
+    let lock = ["builder", "lock", path(&repository), "--store", path(&store)];
+    expect(0, &lock);
+    setting.commit(&[]);
+    setting.build(0, "hello", "out", &[]);
+    setting.commit(&[("Cargo.lock", &cargo("0.2.0"))]);
+    let said = setting.build(2, "hello", "two", &[]);
+    assert!(said.contains("portcullis.build.lock was made for another Cargo.lock"), "{said}");
+    assert!(said.contains("run `portcullis builder lock`, and commit it"), "{said}");
+    expect(1, &[lock.as_slice(), &["--check"]].concat());
+    expect(0, &lock);
+    setting.commit(&[]);
+    setting.build(0, "hello", "two", &[]);
+    // what the lock file does not depend on may change
+    let definition = setting.definition(&format!("lock: {{ cargo: Cargo.lock }}\n{PLAIN}    time: 9m\n"));
+    setting.commit(&[("portcullis.build.yaml", &definition)]);
+    setting.build(0, "hello", "two", &[]);
+    let definition = definition.replace("cargo: Cargo.lock", "cargo: ./Cargo.lock");
+    setting.commit(&[("portcullis.build.yaml", &definition)]);
+    let said = setting.build(2, "hello", "three", &[]);
+    assert!(said.contains("made for another definition") || said.contains("./Cargo.lock"), "{said}");
 }

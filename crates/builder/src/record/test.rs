@@ -50,6 +50,8 @@ pub struct TestRecord {
     pub passed: u64,
     /// Which failed.
     pub failed: Vec<String>,
+    /// The last lines that it printed, for people: they are not signed.
+    pub output: String,
     /// What held of the sandbox.
     pub isolation: Option<Isolation>,
     /// The run.
@@ -117,6 +119,7 @@ impl TestRecord {
             outcome,
             passed: u64::try_from(object.int("passed")?).unwrap_or(0),
             failed: words("failed")?,
+            output: String::new(),
             isolation: Isolation::read(object.optional_object("isolation")?)?,
             invocation: text("invocation")?,
             times: (time("started")?, time("finished")?),

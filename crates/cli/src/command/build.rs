@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
 
+pub(crate) mod interrupt;
 mod like;
 pub(crate) mod publish;
 mod remote;
@@ -146,12 +147,16 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
     let built = orchestrator.build(&request, (work.path(), &log), now, progress);
     let built = match built {
         Ok(built) => built,
-        Err(e) => return Err(failed(args, &request, work.path(), e)),
+        Err(e) => {
+            interrupt::hold_failed();
+            return Err(failed(args, &request, work.path(), e));
+        }
     };
     if let Some(bundle) = &args.like {
         like::check(bundle, &built, &operator)?;
     }
     say("  signing the provenance");
+    interrupt::signing();
     let made = sign_and_publish(args, work.path(), &built, &operator)?;
     if let Some(first) = made.first() {
         built.remember(operator.store(), first.digest.clone()).map_err(failure)?;

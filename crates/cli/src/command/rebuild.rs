@@ -8,7 +8,7 @@ use attest::{Algorithm, Digest, Json, Object};
 use builder::{BuildError, Difference, Rebuilt, Step, Variations, explain};
 
 use crate::clock;
-use crate::command::build::{WorkFolder, failure, publish, signing};
+use crate::command::build::{WorkFolder, failure, interrupt, publish, signing};
 use crate::command::operator::{Operator, Prepared};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -69,6 +69,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let first_work = WorkFolder::make()?;
     let second_work = WorkFolder::make()?;
     let shared = tempfile::tempdir_in("/dev/shm").ok();
+    shared.iter().for_each(|folder| interrupt::removes(folder.path()));
     let mut attempts =
         vec![attempt(args, &operator, &proven, &Variations::default(), first_work.path(), output)?];
     if !args.once {
@@ -153,6 +154,9 @@ fn attempt(
     let now = || clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let log = work.join("build.log");
     let built = operator.orchestrator().rebuild(&proven.provenance, variations, (work, &log), now, progress);
+    if built.is_err() {
+        interrupt::hold_failed();
+    }
     let rebuilt = built.map_err(|e| match e {
         BuildError::NotAsRecorded(what) => what
             .iter()

@@ -31,6 +31,7 @@ pub(crate) struct PublishedTest {
     pub(crate) outcome: TestOutcome,
     test: String,
     failed: Vec<String>,
+    output: String,
 }
 
 impl Published {
@@ -40,6 +41,9 @@ impl Published {
             let word = if test.outcome == TestOutcome::Pass { "passed" } else { "FAILED" };
             text.push_str(&format!("{}  {} {word}\n", test.bundle.display(), test.test));
             test.failed.iter().for_each(|f| text.push_str(&format!("    {f}\n")));
+            if !test.output.is_empty() {
+                text.push_str(&format!("    its last lines:\n{}", test.output));
+            }
         }
         text
     }
@@ -48,7 +52,9 @@ impl Published {
         let test = |t: &PublishedTest| {
             let word = if t.outcome == TestOutcome::Pass { "passed" } else { "failed" };
             let object = Object::new().with("test", t.test.as_str()).with("result", word);
-            Json::from(object.with("failed", t.failed.clone()).with("bundle", t.bundle.display().to_string()))
+            let mut object = object.with("failed", t.failed.clone());
+            object.set_some("output", Some(t.output.as_str()).filter(|output| !output.is_empty()));
+            Json::from(object.with("bundle", t.bundle.display().to_string()))
         };
         Object::new()
             .with("artifact", self.artifact.display().to_string())
@@ -114,6 +120,7 @@ fn publish_test(out: &Path, record: &TestRecord, bundle: &Json) -> Result<Publis
         outcome: record.outcome,
         test: record.test.clone(),
         failed: record.failed.clone(),
+        output: record.output.clone(),
     })
 }
 

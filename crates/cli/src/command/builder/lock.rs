@@ -64,7 +64,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn report(args: &Args, file: &Path, (old, new): (&Locked, &Locked), is_same: bool, output: &Output) {
-    let changes = changes(old, new);
+    let mut changes = changes(old, new);
+    if old.made_for != new.made_for && old.made_for.is_some() {
+        changes
+            .insert(0, "it was made for another definition, or another lock file that it names".to_owned());
+    }
     let shown = file.display();
     let counts = format!("{} packages in the toolchain, {} inputs", new.toolchain.len(), new.inputs.len());
     let mut human = match (is_same, args.check) {

@@ -14,7 +14,7 @@ descriptors and privileges, and for system calls that are not on the list, and i
 do the same before they run, and nothing is signed where a layer is missing. Exit code 0: every layer holds; 1: one does not.
 
 Example:
-  portcullis builder sandbox --sandbox gvisor --hidden /run/portcullis/signer.sock")]
+  portcullis builder sandbox --sandbox gvisor --hidden /run/portcullis-signer/signer.sock")]
 pub(crate) struct Args {
     /// The store
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_STORE")]
