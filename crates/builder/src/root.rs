@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use attest::Digest;
 
@@ -15,6 +16,7 @@ use crate::store::{Store, StoreError};
 
 mod archive;
 mod kept;
+mod meter;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -22,6 +24,7 @@ mod whiteout;
 
 pub(crate) use archive::decompress;
 pub(crate) use kept::{Root, sweep};
+pub(crate) use meter::{Meter, PATIENCE};
 use unpack::Unpacker;
 pub(crate) use whiteout::{Whiteout, whiteout};
 
@@ -69,7 +72,9 @@ pub(crate) fn prepare(
     links: &[(String, String)],
 ) -> Result<Root, RootError> {
     let failed = |e| RootError::Io(store.roots(), e);
-    Root::open(store, &name(archives, links), failed, |folder| fill(folder, archives, links))
+    Root::open(store, &name(archives, links), failed, |folder| {
+        fill(folder, archives, links, Instant::now() + PATIENCE)
+    })
 }
 
 fn name(archives: &[(Digest, PathBuf)], links: &[(String, String)]) -> String {
@@ -79,7 +84,12 @@ fn name(archives: &[(Digest, PathBuf)], links: &[(String, String)]) -> String {
     Digest::sha256(text.as_bytes()).hex()
 }
 
-fn fill(root: &Path, archives: &[(Digest, PathBuf)], links: &[(String, String)]) -> Result<(), RootError> {
+fn fill(
+    root: &Path,
+    archives: &[(Digest, PathBuf)],
+    links: &[(String, String)],
+    deadline: Instant,
+) -> Result<(), RootError> {
     let failed = |e| RootError::Io(root.to_owned(), e);
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).map_err(failed)?;
     // one archive is a root as somebody made it; packages are put together here
@@ -90,7 +100,7 @@ fn fill(root: &Path, archives: &[(Digest, PathBuf)], links: &[(String, String)])
             symlink(format!("usr/{name}"), root.join(name)).map_err(failed)?;
         }
     }
-    let mut unpacker = Unpacker::new(root).map_err(failed)?;
+    let mut unpacker = Unpacker::new(root, deadline).map_err(failed)?;
     for (_, path) in archives {
         archive::unpack(path, &mut unpacker)?;
     }

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Take};
 use std::path::Path;
+use std::time::Instant;
 
 use attest::digest::Hasher;
 use attest::json::ShapeError;
 use attest::{Digest, Json, Object};
 
+use crate::root::{Meter, PATIENCE};
+
 /// An image's index, manifest or configuration is a page.
 const MAX_DOCUMENT: u64 = 4 << 20;
 /// A layout has a blob for each layer and a handful more.
 const MAX_ENTRIES: usize = 10_000;
+/// Other programs take fewer.
+const MAX_LAYERS: usize = 256;
 /// What stands at the top of a layout; the last two are for programs older than it.
 const TOP: [&str; 5] = ["", "oci-layout", "index.json", "manifest.json", "repositories"];
 
@@ -54,7 +59,8 @@ impl Layout {
         let [manifest] = manifests else {
             return Err(format!("it holds {} images, and one is wanted", manifests.len()));
         };
-        let blob = |descriptor: &Json| blob(&file, &entries, descriptor);
+        let mut known = BTreeMap::new();
+        let mut blob = |descriptor: &Json| blob(&file, &entries, &mut known, descriptor);
         let manifest = blob(manifest)?;
         if manifest.media_type.ends_with("index.v1+json") || manifest.media_type.ends_with("list.v2+json") {
             return Err("it is for several platforms, and one is wanted".to_owned());
@@ -63,7 +69,11 @@ impl Layout {
         let wrong = |e: ShapeError| format!("its manifest is wrong: {e}");
         let config = manifest.get("config").ok_or_else(|| "its manifest names no config".to_owned())?;
         let config = blob(config)?;
-        let layers = manifest.array("layers").map_err(wrong)?.iter().map(blob).collect::<Result<_, _>>()?;
+        let layers = manifest.array("layers").map_err(wrong)?;
+        if layers.len() > MAX_LAYERS {
+            return Err(format!("it has {} layers, and {MAX_LAYERS} are allowed", layers.len()));
+        }
+        let layers = layers.iter().map(blob).collect::<Result<_, _>>()?;
         Ok(Some(Self { file, config, layers }))
     }
 
@@ -102,8 +112,12 @@ fn entries(file: &File) -> io::Result<Option<BTreeMap<String, (u64, u64)>>> {
     let mut file = file.try_clone()?;
     file.rewind()?;
     let mut found = BTreeMap::new();
-    let mut archive = tar::Archive::new(file);
-    for (count, entry) in archive.entries_with_seek()?.enumerate() {
+    let meter = Meter::until(Instant::now() + PATIENCE);
+    let mut archive = tar::Archive::new(meter.reader(file));
+    let mut entries = archive.entries_with_seek()?;
+    for count in 0.. {
+        meter.seek_entry()?;
+        let Some(entry) = entries.next() else { break };
         let entry = entry?;
         let name = entry.path()?.display().to_string();
         let name = name.trim_start_matches("./").trim_end_matches('/').to_owned();
@@ -118,13 +132,24 @@ fn entries(file: &File) -> io::Result<Option<BTreeMap<String, (u64, u64)>>> {
     Ok(Some(found))
 }
 
-fn blob(file: &File, entries: &BTreeMap<String, (u64, u64)>, descriptor: &Json) -> Result<Blob, String> {
+/// A blob that was hashed is `known`, however often it is named.
+fn blob(
+    file: &File,
+    entries: &BTreeMap<String, (u64, u64)>,
+    known: &mut BTreeMap<String, Digest>,
+    descriptor: &Json,
+) -> Result<Blob, String> {
     let wrong = |e: ShapeError| format!("a descriptor is wrong: {e}");
     let descriptor = descriptor.as_object().map_err(wrong)?;
     let digest = Digest::parse(descriptor.string("digest").map_err(wrong)?).map_err(|e| e.to_string())?;
     let at = entries.get(&format!("blobs/sha256/{}", digest.hex())).copied();
     let (offset, size) = at.ok_or_else(|| format!("it has no blob {digest}"))?;
-    if hash(file, (offset, size)).map_err(|e| e.to_string())? != digest {
+    let found = match known.get(&digest.hex()) {
+        Some(found) => found.clone(),
+        None => hash(file, (offset, size)).map_err(|e| e.to_string())?,
+    };
+    known.insert(digest.hex(), found.clone());
+    if found != digest {
         return Err(format!("its blob {digest} has another digest"));
     }
     if descriptor.int("size").ok().and_then(|s| u64::try_from(s).ok()) != Some(size) {
@@ -159,4 +184,29 @@ fn hash(file: &File, at: (u64, u64)) -> io::Result<Digest> {
         }
     }
     hasher.finish().first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_is_hashed_once_however_often_it_is_named() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"blob").unwrap();
+        let digest = Digest::sha256(b"blob");
+        let entries = BTreeMap::from([(format!("blobs/sha256/{}", digest.hex()), (0, 4))]);
+        let descriptor = Json::from(Object::new().with("digest", digest.to_string()).with("size", 4));
+        let mut known = BTreeMap::new();
+        let mut again = || blob(&file, &entries, &mut known, &descriptor);
+        again().unwrap();
+        (&file).rewind().unwrap();
+        (&file).write_all(b"BLOB").unwrap();
+        again().unwrap();
+        known.clear();
+        let refused = blob(&file, &entries, &mut known, &descriptor).unwrap_err();
+        assert!(refused.contains("has another digest"), "{refused}");
+    }
 }

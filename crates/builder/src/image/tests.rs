@@ -70,7 +70,7 @@ impl Bench {
         fs::read(self.try_assemble(section, target, LIMIT).unwrap()).unwrap()
     }
 
-    fn refused(&self, section: &str) -> LoadError {
+    pub(crate) fn refused(&self, section: &str) -> LoadError {
         let target = format!("refused-{}", fs::read_dir(self.dir.path()).unwrap().count());
         match self.try_assemble(section, &target, LIMIT).unwrap_err() {
             ImageError::Definition(e) => e,

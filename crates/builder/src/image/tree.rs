@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path};
+use std::time::Instant;
 
-use crate::root::{Whiteout, whiteout};
+use crate::root::{Meter, PATIENCE, Whiteout, whiteout};
 
 /// What a base may hold.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -29,9 +30,8 @@ impl Tree {
     /// Puts a layer upon those that are there: first what it takes away from them, then what it brings.
     pub(super) fn add(&mut self, layer: impl Read) -> Result<(), String> {
         let mut brings = Vec::new();
-        let mut archive = tar::Archive::new(layer);
-        for entry in archive.entries().map_err(|e| e.to_string())? {
-            let entry = entry.map_err(|e| e.to_string())?;
+        let meter = Meter::until(Instant::now() + PATIENCE);
+        meter.each(layer, |entry| {
             let path = path(&entry.path().map_err(|e| e.to_string())?)?;
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
             match whiteout(name)? {
@@ -43,7 +43,7 @@ impl Tree {
                     let kind = match entry.header().entry_type() {
                         tar::EntryType::Directory => Kind::Folder,
                         tar::EntryType::Symlink => Kind::Link,
-                        tar::EntryType::XGlobalHeader => continue,
+                        tar::EntryType::XGlobalHeader => return Ok(()),
                         _ => Kind::Other,
                     };
                     brings.push((path, kind));
@@ -52,7 +52,8 @@ impl Tree {
             if brings.len() + self.0.len() > MAX_ENTRIES {
                 return Err(format!("it holds more than {MAX_ENTRIES} entries"));
             }
-        }
+            Ok(())
+        })?;
         for (path, kind) in brings {
             self.put(path, kind);
         }

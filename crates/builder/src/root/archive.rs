@@ -4,9 +4,14 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
+use liblzma::stream::{CONCATENATED, Stream};
+
 use super::unpack::Unpacker;
 use super::{RootError, beginning};
 use crate::image::layout::Layout;
+
+/// `xz -9` wants 65 MiB.
+const MAX_XZ_MEMORY: u64 = 256 << 20;
 
 pub(super) fn is_package(path: &Path) -> io::Result<bool> {
     Ok(&beginning::<8>(&mut File::open(path)?)? == b"!<arch>\n")
@@ -40,10 +45,7 @@ fn layers(layout: &Layout, unpacker: &mut Unpacker) -> Result<(), String> {
     for layer in &layout.layers {
         let stream = || layout.read(layer).and_then(decompress).map_err(|e| e.to_string());
         unpacker.begin_layer();
-        let mut archive = tar::Archive::new(stream()?);
-        for entry in archive.entries().map_err(|e| e.to_string())? {
-            unpacker.take_away(&entry.map_err(|e| e.to_string())?)?;
-        }
+        unpacker.looking().each(stream()?, |entry| unpacker.take_away(entry))?;
         tar(stream()?, unpacker)?;
     }
     Ok(())
@@ -64,7 +66,9 @@ pub(crate) fn decompress(mut stream: impl Read + 'static) -> io::Result<Box<dyn 
     Ok(if magic.starts_with(&[0x1f, 0x8b]) {
         Box::new(flate2::bufread::MultiGzDecoder::new(whole))
     } else if magic.starts_with(b"\xfd7zXZ\0") {
-        Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(whole))
+        // its first bytes say how much memory it wants
+        let decoder = Stream::new_stream_decoder(MAX_XZ_MEMORY, CONCATENATED).map_err(io::Error::other)?;
+        Box::new(liblzma::bufread::XzDecoder::new_stream(whole, decoder))
     } else if magic.starts_with(b"\x28\xb5\x2f\xfd") {
         return Err(io::Error::other("it is compressed with zstd, which is not known here; use gzip or xz"));
     } else {
@@ -73,18 +77,15 @@ pub(crate) fn decompress(mut stream: impl Read + 'static) -> io::Result<Box<dyn 
 }
 
 fn tar(stream: Box<dyn Read>, unpacker: &mut Unpacker) -> Result<(), String> {
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, stream));
-    let entries = archive.entries().map_err(|e| e.to_string())?;
-    for entry in entries {
-        unpacker.entry(entry.map_err(|e| e.to_string())?)?;
-    }
-    Ok(())
+    let stream = BufReader::with_capacity(1 << 16, stream);
+    unpacker.meter().each(stream, |entry| unpacker.entry(entry))
 }
 
 /// A Debian package is an `ar` archive: `debian-binary`, `control.tar.*`, `data.tar.*`. Only the last is unpacked.
 fn package(mut file: File, unpacker: &mut Unpacker) -> Result<(), String> {
     let mut at = 8;
     loop {
+        unpacker.meter().check_time().map_err(|e| e.to_string())?;
         file.seek(SeekFrom::Start(at)).map_err(|e| e.to_string())?;
         let header = beginning_here(&mut file)?;
         let name = header.get(..16).and_then(|n| std::str::from_utf8(n).ok()).unwrap_or_default();

@@ -34,10 +34,14 @@ impl Root {
         let work = roots.join(format!("{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
         remove(&work).map_err(&failed)?;
         fs::create_dir(&work).map_err(&failed)?;
-        let moved = make(&work).and_then(|()| match fs::rename(&work, &path) {
-            // another build was faster; what it made is the same
-            Err(_) if path.is_dir() => Ok(()),
-            other => other.map_err(&failed),
+        let moved = make(&work).and_then(|()| {
+            // a machine that goes down must not leave empty files under the name of a whole root
+            File::open(&work).and_then(|f| Ok(rustix::fs::syncfs(f)?)).map_err(&failed)?;
+            match fs::rename(&work, &path) {
+                // another build was faster; what it made is the same
+                Err(_) if path.is_dir() => Ok(()),
+                other => other.map_err(&failed),
+            }
         });
         remove(&work).ok();
         moved.map(|()| Self { path, _used: used })

@@ -124,3 +124,88 @@ fn a_root_that_is_being_made_is_not_swept_away_half_made() {
     sweep(&store, &is_ours, false).unwrap();
     assert!(!path.exists());
 }
+
+/// A tar whose one entry has a record of this type and size before it.
+fn with_record(kind: tar::EntryType, size: usize) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    // a name that goes on in nothing, or a comment of an extended header
+    let mut record = vec![b'a'; size];
+    if kind == tar::EntryType::XHeader {
+        let head = format!("{size} comment=");
+        record[..head.len()].copy_from_slice(head.as_bytes());
+        record[size - 1] = b'\n';
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size.try_into().unwrap());
+    header.set_cksum();
+    archive.append(&header, record.as_slice()).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("x").unwrap();
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    archive.append(&header, io::empty()).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn records_before_an_entry_never_fill_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = "the records before an entry are longer than 64 KiB";
+    for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader] {
+        let bomb = with_record(kind, 1 << 20);
+        // as it is, and as the layer of an image
+        for bytes in [bomb.clone(), foreign(std::slice::from_ref(&bomb), &unchanged)] {
+            let refused = unpack(dir.path(), &bytes).unwrap_err().to_string();
+            assert!(refused.contains(why), "{kind:?}: {refused}");
+        }
+        let mut bench = Bench::new(&[("shop", b"program")]);
+        bench.put("base", &foreign(&[bomb], &unchanged));
+        let refused = bench.refused("base: base, files: { bin/shop: shop }, platform: linux/amd64");
+        assert!(refused.message.contains(why), "{kind:?}: {refused}");
+    }
+    let root = unpack(dir.path(), &with_record(tar::EntryType::XHeader, 60 << 10)).unwrap();
+    assert_eq!(names(&root, ""), ["x"]);
+    // what is skipped of an entry is no record
+    let global = with_record(tar::EntryType::XGlobalHeader, 1 << 20);
+    assert_eq!(names(&unpack(dir.path(), &global).unwrap(), ""), ["x"]);
+}
+
+#[test]
+fn an_archive_costs_no_more_entries_bytes_and_time_than_allowed() {
+    let later = Instant::now() + PATIENCE;
+    let bytes = layer(&["a", "b", "c"]);
+    let each = |meter: &Meter| meter.each(bytes.as_slice(), |_| Ok(()));
+    let refused = |meter: Meter, why: &str| {
+        let error = each(&meter).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    };
+    each(&Meter::new(later, 4, 1 << 20)).unwrap();
+    refused(Meter::new(later, 2, 1 << 20), "entries");
+    refused(Meter::new(later, 9, 2000), "GiB");
+    refused(Meter::until(Instant::now()), "longer than 30 minutes");
+    // several archives share what is allowed
+    let shared = Meter::new(later, 6, 1 << 20);
+    each(&shared).unwrap();
+    assert!(each(&shared).is_err());
+    // the hole of a sparse file is read from nowhere
+    let hole = Meter::new(later, 9, 1 << 20).copy(&mut io::repeat(0).take(2 << 20), &mut io::sink());
+    assert!(hole.unwrap_err().to_string().contains("GiB"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("root.tar");
+    fs::write(&file, &bytes).unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let late = fill(&root, &[(Digest::sha256(&bytes), file)], &[], Instant::now()).unwrap_err();
+    assert!(late.to_string().contains("longer than 30 minutes"), "{late}");
+}
+
+#[test]
+fn an_image_of_more_layers_than_any_has_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = |count| foreign(&vec![layer(&["a"]); count], &unchanged);
+    assert!(unpack(dir.path(), &layers(256)).is_ok());
+    let refused = unpack(dir.path(), &layers(257)).unwrap_err().to_string();
+    assert!(refused.contains("it has 257 layers, and 256 are allowed"), "{refused}");
+}

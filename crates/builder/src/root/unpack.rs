@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
+use std::time::Instant;
 
+use super::meter::Meter;
 use super::whiteout::{Whiteout, whiteout};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 
-/// What a toolchain may hold.
-const MAX_ENTRIES: u64 = 2_000_000;
-const MAX_BYTES: u64 = 32 << 30;
 /// How deep a path may be.
 const MAX_DEPTH: usize = 64;
 
@@ -19,17 +18,28 @@ const MAX_DEPTH: usize = 64;
 /// an archive can lead nowhere else.
 pub(super) struct Unpacker {
     root: OwnedFd,
-    entries: u64,
-    bytes: u64,
+    meter: Meter,
+    looking: Meter,
     /// Whether the entries are an image's layer: it says what it takes away, and what it brings replaces what was there.
     is_layer: bool,
 }
 
 impl Unpacker {
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
+    pub(super) fn new(root: &Path, deadline: Instant) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
-        Ok(Self { root, entries: 0, bytes: 0, is_layer: false })
+        let (meter, looking) = (Meter::until(deadline), Meter::until(deadline));
+        Ok(Self { root, meter, looking, is_layer: false })
+    }
+
+    /// What unpacking may cost.
+    pub(super) fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// What looking through layers for what they take away may cost.
+    pub(super) fn looking(&self) -> Meter {
+        self.looking.clone()
     }
 
     /// What follows is one layer of an image.
@@ -62,15 +72,10 @@ impl Unpacker {
         taken.map_err(|e| format!("{shown}: {e}"))
     }
 
-    pub(super) fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), String> {
+    pub(super) fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), String> {
         let path = entry.path().map_err(|e| e.to_string())?.into_owned();
         let shown = path.display().to_string().escape_debug().to_string();
         let failed = |e: io::Error| format!("{shown}: {e}");
-        self.entries += 1;
-        self.bytes = self.bytes.saturating_add(entry.size());
-        if self.entries > MAX_ENTRIES || self.bytes > MAX_BYTES {
-            return Err(format!("it holds more than {MAX_ENTRIES} entries or {} GiB", MAX_BYTES >> 30));
-        }
         let parts = parts(&path).ok_or_else(|| format!("{shown}: a path that leaves the root"))?;
         let Some((name, folders)) = parts.split_last() else { return Ok(()) };
         if self.is_layer && whiteout(name)?.is_some() {
@@ -89,7 +94,7 @@ impl Unpacker {
                 let file = rustix::fs::openat(&parent, *name, flags, Mode::from_raw_mode(mode))
                     .map_err(|e| failed(e.into()))?;
                 let mut file = File::from(file);
-                io::copy(&mut entry, &mut file).map_err(failed)?;
+                self.meter.copy(entry, &mut file).map_err(failed)?;
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))
             }
             tar::EntryType::Symlink => {
