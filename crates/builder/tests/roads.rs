@@ -198,3 +198,39 @@ fn a_name_cannot_smuggle_words_into_a_script() {
         assert!(!paved.script.contains("evil") && !paved.definition.contains("evil"), "{}", road.name());
     }
 }
+
+#[test]
+fn the_first_target_of_a_makefile_is_what_make_makes() {
+    for (makefile, wanted) in [
+        ("CC := gcc\n.PHONY: clean\ngate: gate.c\n\tcc -o gate gate.c\nclean:\n", "out/gate"),
+        ("gate.o: gate.c\nall: tool\n", "out/tool"),
+        ("$(NAME): gate.c\n", "out/shop"),
+        ("one two: gate.c\n", "out/shop"),
+    ] {
+        assert_eq!(outputs(&pave(Road::Make, &[("Makefile", makefile)]).unwrap()), [wanted], "{makefile}");
+    }
+}
+
+/// Runs the script outside a sandbox, with a `pip` that only says what it sees.
+#[test]
+fn a_python_project_is_built_without_what_is_not_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (project, bin) = (dir.path().join("project"), dir.path().join("bin"));
+    for folder in [&project.join("plural"), &project.join("portcullis"), &bin] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(project.join("pyproject.toml"), "").unwrap();
+    fs::write(project.join(".hidden"), "").unwrap();
+    fs::write(bin.join("python3"), "#!/bin/sh\nfor last; do :; done\nls -A \"$last\"\n").unwrap();
+    std::process::Command::new("chmod").arg("755").arg(bin.join("python3")).status().unwrap();
+    let paved = pave(Road::Python, &[("pyproject.toml", "[project]\nname = \"plural\"\n")]).unwrap();
+    let script = paved.script.replace("/tmp/", &format!("{}/tmp/", dir.path().display()));
+    let done = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(&project)
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(String::from_utf8_lossy(&done.stdout), ".hidden\nplural\npyproject.toml\n");
+}

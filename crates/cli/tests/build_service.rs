@@ -412,7 +412,11 @@ fn the_configuration_says_what_is_wrong_where() {
         portcullis(&["builder", "serve", "--check", "--config", path(&file)])
     };
     let good = check(&example);
-    assert_eq!(code(&good), 0, "{}", stderr(&good));
+    assert_eq!(code(&good), 1, "{}", stderr(&good));
+    assert!(
+        stderr(&good).contains("well formed")
+            && stderr(&good).contains("missing: the certificate: there is no")
+    );
     for (from, to, words) in [
         ("0.0.0.0:8443", "localhost", "an address and a port"),
         ("algorithm: RS256", "algorithm: HS256", "one of RS256"),
@@ -609,19 +613,27 @@ async fn a_log_is_heard_while_the_build_runs() {
 
 #[tokio::test]
 async fn it_is_ready_only_with_a_signer_and_a_canary_that_passed() {
-    let place = Place::new("builds: { canary: [/bin/false] }\n");
+    let canary = "[sh, -c, \"echo no bubblewrap here; exit 1\"]";
+    let place = Place::new(&format!("builds: {{ canary: {canary} }}\n"));
     let mut running = place.start();
     let stranger = place.client(&running.url, "");
     let (status, body) = ask(&stranger, "GET", "/readyz", "").await;
     assert_eq!((status, field(&body, "canary").as_str()), (503, "not passed"), "{body}");
-    assert!(running.event("\"canary-failed\"").contains("exit status: 1"));
+    let event = running.event("\"canary-failed\"");
+    assert!(event.contains("exit status: 1") && event.contains("it said: no bubblewrap here"), "{event}");
     let client = place.client(&running.url, "ci");
     let id = submit(&client, "app").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (_, job) = ask(&client, "GET", &format!("/v1/builds/{id}"), "").await;
     assert_eq!(field(&job, "state"), "queued", "nothing is built before the canary passes");
+    let args = remote(&place, &running.url, "other", &["--wait-at-most", "3s"]);
+    let waited = portcullis(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code(&waited), 2, "{}", stderr(&waited));
+    for word in ["it waits in the queue; 1 before it", "its canary did not pass", "is not over after 3s"] {
+        assert!(stderr(&waited).contains(word), "{}", stderr(&waited));
+    }
     running.kill();
-    let config = fs::read_to_string(place.at("service.yaml")).unwrap().replace("/bin/false", "/bin/true");
+    let config = fs::read_to_string(place.at("service.yaml")).unwrap().replace(canary, "[/bin/true]");
     fs::write(place.at("service.yaml"), config).unwrap();
     fs::remove_file(place.at("signer.sock")).unwrap();
     let running = place.start();

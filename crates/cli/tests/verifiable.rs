@@ -438,8 +438,13 @@ fn a_rebuild_compares_bit_for_bit_and_says_where_it_differs() {
         vote.source.unwrap().digests,
         setting.provenance("out/hello.sigstore.json").source.unwrap().digests
     );
-    let said = rebuild(1, "out/stamp.sigstore.json", &["--once"]);
+    let kept = setting.at("kept");
+    let said = rebuild(1, "out/stamp.sigstore.json", &["--once", "--keep", path(&kept)]);
     assert!(said.contains("DIFFERENT stamp") && said.contains("line 1"), "{said}");
+    assert!(
+        said.contains(path(&kept.join("stamp.rebuilt-1"))) && kept.join("stamp.rebuilt-1").exists(),
+        "{said}"
+    );
     let said = rebuild(1, "out/stamp.sigstore.json", &["--once", "--format", "json"]);
     let json = attest::json::parse(said.as_bytes()).unwrap();
     let Json::Array(attempts) = json.as_object().unwrap().get("attempts").unwrap() else { panic!() };

@@ -69,6 +69,11 @@ pub(crate) struct Job {
 impl Job {
     /// The form in which the API shows it.
     pub(crate) fn to_json(&self) -> Json {
+        self.to_object().into()
+    }
+
+    /// The same, to which something may be added.
+    pub(crate) fn to_object(&self) -> Object {
         let mut object = Object::new()
             .with("id", self.id.as_str())
             .with("repository", self.wish.repository.as_str())
@@ -83,7 +88,7 @@ impl Job {
         object.set_some("finished_at", self.finished_at.map(time));
         object.set_some("reason", self.reason.clone());
         object.set_some("outputs", self.outputs.clone());
-        object.into()
+        object
     }
 }
 

@@ -22,6 +22,6 @@ mod tls;
 mod token;
 
 pub use client::{Answer, Client, ClientError, ClientTls};
-pub use config::{Config, EXAMPLE};
+pub use config::{Config, EXAMPLE, Keys};
 pub use http::openapi;
 pub use service::{Clock, ServiceError, serve};

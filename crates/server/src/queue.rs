@@ -191,6 +191,18 @@ impl Queue {
         rows.iter().map(read).collect()
     }
 
+    /// How many jobs wait that come before one.
+    pub(crate) async fn ahead(&self, id: &str) -> Result<i64, QueueError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM jobs WHERE state = 'queued'
+                AND (submitted_at, id) < (SELECT submitted_at, id FROM jobs WHERE id = $1)",
+        )
+        .bind(id)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+
     /// The next job, which is running from now on.
     pub(crate) async fn claim(&self, now: i64) -> Result<Option<Job>, QueueError> {
         // all rows are read, so that the statement runs to its end and an error of its commit is seen

@@ -70,11 +70,22 @@ async fn canary(service: &Service) -> Option<String> {
     let (program, arguments) = service.config.builds.canary.split_first()?;
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-    match tokio::time::timeout(CANARY, command.status()).await {
-        Ok(Ok(status)) if status.success() => None,
-        Ok(Ok(status)) => Some(format!("the canary ended with {status}")),
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(CANARY, command.output()).await {
+        Ok(Ok(done)) if done.status.success() => None,
+        Ok(Ok(done)) => {
+            let said = last_line(&done.stderr).or_else(|| last_line(&done.stdout));
+            let said = said.map(|line| format!("; it said: {line}")).unwrap_or_default();
+            Some(format!("the canary ended with {}{said}", done.status))
+        }
         Ok(Err(e)) => Some(format!("the canary cannot be started: {e}")),
         Err(_) => Some("the canary took too long".to_owned()),
     }
+}
+
+/// The last line that says something.
+fn last_line(said: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(said);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.chars().filter(|c| !c.is_control()).take(300).collect())
 }

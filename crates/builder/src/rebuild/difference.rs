@@ -1,6 +1,8 @@
 //! Why two builds of one thing differ: which place, and what usually makes it so. A hint for people; it decides nothing.
 
 use std::fmt;
+use std::io::Read as _;
+use std::ops::Range;
 
 /// Where two files differ first, and the likely reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,28 +30,100 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares two files; nothing where they are the same.
+/// What is unpacked for being compared.
+const MAX_UNPACKED: u64 = 256 << 20;
+const BUILD_ID: &str = ".note.gnu.build-id";
+
+/// Compares two files; nothing where they are the same. What gzip packed is compared unpacked.
 #[must_use]
 pub fn explain(wanted: &[u8], found: &[u8]) -> Option<Difference> {
     if wanted == found {
         return None;
     }
-    let pairs = || wanted.iter().zip(found);
+    let Some((one, other)) = unpack(wanted).zip(unpack(found)) else { return Some(first(wanted, found)) };
+    if one == other {
+        let mut packing = first(wanted, found);
+        if !packing.part.contains("time") {
+            packing.cause =
+                "the packing alone, for what is inside is the same: pack with one gzip, and with -n";
+        }
+        return Some(packing);
+    }
+    let mut inside = first(&one, &other);
+    inside.part = format!("{} of what gzip packed", inside.part);
+    Some(inside)
+}
+
+/// What gzip packed; nothing where it did not, or where that is too much.
+fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.starts_with(b"\x1f\x8b") {
+        return None;
+    }
+    let mut inside = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut inside).ok()?;
+    u64::try_from(inside.len()).is_ok_and(|size| size <= MAX_UNPACKED).then_some(inside)
+}
+
+/// The first difference of two files that are not the same.
+fn first(wanted: &[u8], found: &[u8]) -> Difference {
     let shorter = wanted.len().min(found.len());
-    let offset = pairs().position(|(a, b)| a != b).unwrap_or(shorter);
-    let count = pairs().filter(|(a, b)| a != b).count() + wanted.len().abs_diff(found.len());
-    let part = part(wanted, offset);
-    let around = (text_around(wanted, offset), text_around(found, offset));
-    let cause = cause(&part, &around, wanted.len() == found.len());
-    Some(Difference {
-        wanted_size: wanted.len(),
-        found_size: found.len(),
-        offset,
-        count,
-        part,
-        around,
-        cause,
-    })
+    let at = wanted.iter().zip(found).position(|(a, b)| a != b).unwrap_or(shorter);
+    let count = wanted.iter().zip(found).filter(|(a, b)| a != b).count() + wanted.len().abs_diff(found.len());
+    let (mut part, mut offset, mut other) = (part(wanted, at), at, at);
+    // the build id is computed from everything else: where that differs too, it says nothing
+    let sections = sections_that_differ(wanted, found);
+    if let Some(section) = sections.first() {
+        (offset, other) = section.1;
+        let names: Vec<&str> = sections.iter().take(3).map(|(name, _)| name.as_str()).collect();
+        let more = if sections.len() > 3 { " and others" } else { "" };
+        let word = if names.len() == 1 { "section" } else { "sections" };
+        part = format!("the ELF {word} {}{more}", names.join(", "));
+    }
+    let around = (context(wanted, offset), context(found, other));
+    let cause = match by_shape(wanted.get(offset..), found.get(other..), (wanted, offset)) {
+        Some(cause) if !part.contains("the archive's") && !part.contains("header") => cause,
+        _ => cause(&part, &around, wanted.len() == found.len()),
+    };
+    Difference { wanted_size: wanted.len(), found_size: found.len(), offset, count, part, around, cause }
+}
+
+/// The sections, beside the build id, that are in both files and not the same, with where in each they differ first.
+fn sections_that_differ(wanted: &[u8], found: &[u8]) -> Vec<(String, (usize, usize))> {
+    let (Some(all), Some(others)) = (sections(wanted), sections(found)) else { return Vec::new() };
+    let mut differ = Vec::new();
+    for (name, range) in all {
+        let Some((_, other)) = others.iter().find(|(n, _)| *n == name && name != BUILD_ID) else { continue };
+        let (Some(one), Some(two)) = (wanted.get(range.clone()), found.get(other.clone())) else { continue };
+        if one == two {
+            continue;
+        }
+        let at = one.iter().zip(two).position(|(a, b)| a != b).unwrap_or(one.len().min(two.len()));
+        differ.push((name, (range.start + at, other.start + at)));
+    }
+    differ
+}
+
+/// What differs where: digits are mostly a time, and what looks like dice is mostly that.
+fn by_shape(one: Option<&[u8]>, two: Option<&[u8]>, (all, offset): (&[u8], usize)) -> Option<&'static str> {
+    const RANDOM: &str = "a random number: a key, an id or a seed that is made anew in each build";
+    let (one, two) = (one?, two?);
+    let before = all.get(..offset)?.iter().rev();
+    let run = |test: fn(&u8) -> bool| {
+        let ahead = one.iter().zip(two).take_while(|(a, b)| test(a) && test(b)).count();
+        (ahead, ahead + before.clone().take_while(|b| test(b)).count())
+    };
+    let (ahead, digits) = run(u8::is_ascii_digit);
+    let (hex_ahead, hex) = run(|b| b.is_ascii_hexdigit() || *b == b'-');
+    let differing = |length: usize| one.iter().zip(two).take(length).filter(|(a, b)| a != b).count();
+    if hex >= 16 && hex_ahead >= 8 && hex > digits && differing(hex_ahead) * 2 > hex_ahead {
+        return Some(RANDOM);
+    }
+    if ahead > 0 && digits >= 6 {
+        return Some("a time: use SOURCE_DATE_EPOCH instead of the clock");
+    }
+    let is_binary = |bytes: &[u8]| bytes.iter().take(16).filter(|b| !b.is_ascii_graphic()).count() >= 4;
+    let is_random = one.len() >= 16 && is_binary(one) && is_binary(two) && differing(16) >= 15;
+    is_random.then_some(RANDOM)
 }
 
 fn part(bytes: &[u8], offset: usize) -> String {
@@ -80,22 +154,30 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
 
 /// The section of a 64-bit little-endian ELF file.
 fn section(bytes: &[u8], offset: usize) -> Option<String> {
+    sections(bytes)?.into_iter().find(|(_, range)| range.contains(&offset)).map(|(name, _)| name)
+}
+
+/// Every section that has bytes in the file, and where.
+fn sections(bytes: &[u8]) -> Option<Vec<(String, Range<usize>)>> {
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
     let (table, size, count) = (number(bytes, 40, 8)?, number(bytes, 58, 2)?, number(bytes, 60, 2)?);
     let header = |index: usize| table.checked_add(index.checked_mul(size)?);
     let names = number(bytes, header(number(bytes, 62, 2)?)?.checked_add(24)?, 8)?;
+    let mut found = Vec::new();
     for index in 1..count.min(1000) {
         let at = header(index)?;
         let kind = number(bytes, at.checked_add(4)?, 4)?;
         let (start, length) =
             (number(bytes, at.checked_add(24)?, 8)?, number(bytes, at.checked_add(32)?, 8)?);
         // a section without bytes in the file (.bss) covers nothing
-        if kind != 8 && (start..start.checked_add(length)?).contains(&offset) {
+        if kind != 8 {
             let name = bytes.get(names.checked_add(number(bytes, at, 4)?)?..)?;
-            let name = name.split(|b| *b == 0).next()?;
-            return Some(printable(name));
+            found.push((printable(name.split(|b| *b == 0).next()?), start..start.checked_add(length)?));
         }
     }
-    None
+    Some(found)
 }
 
 fn member_of_ar(bytes: &[u8], offset: usize) -> Option<String> {
@@ -161,6 +243,17 @@ fn member_of_zip(bytes: &[u8], offset: usize) -> Option<String> {
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes).into_owned();
     text.trim().trim_end_matches('/').chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// The text around a place, or its bytes where it is none.
+fn context(bytes: &[u8], offset: usize) -> String {
+    let text = text_around(bytes, offset);
+    let is_text = bytes.get(offset).is_none_or(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+    if text.len() >= 4 && is_text {
+        return text;
+    }
+    let hex = bytes.iter().skip(offset).take(16).map(|b| format!(" {b:02x}"));
+    format!("hex{}", hex.collect::<String>())
 }
 
 /// The printable characters around a place, cut where they end.
@@ -247,6 +340,49 @@ mod tests {
             let other = [start, &[0xfe; 100]].concat();
             assert!(explain(&one, &other).is_some());
         }
+    }
+
+    #[test]
+    fn what_is_packed_is_compared_unpacked() {
+        let pack = |level: u32, bytes: &[u8]| {
+            let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::new(level));
+            std::io::Write::write_all(&mut encoder, bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let inside = |time| tar_of("a.txt", time, b"hello hello hello hello");
+        let difference = explain(&pack(6, &inside(1)), &pack(6, &inside(2))).unwrap();
+        assert_eq!(difference.part, "the archive's time of a.txt of what gzip packed");
+        let data: Vec<u8> = (0..20_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        assert!(explain(&pack(1, &data), &pack(9, &data)).unwrap().cause.contains("the packing alone"));
+    }
+
+    #[test]
+    fn times_and_dice_are_told_from_an_order() {
+        let cause = |one: &[u8], other: &[u8]| explain(one, other).unwrap().cause;
+        assert!(cause(b"made 1763842000 x", b"made 1798402001 x").starts_with("a time"));
+        assert!(cause(b"id 3f2a9c01-77de-4b5c", b"id 90bb1d5e-01f4-4e2a").starts_with("a random number"));
+        assert!(cause(b"one two three", b"two one three").starts_with("an order"));
+        let (one, other) = ([0x81_u8; 20], [0x13_u8; 20]);
+        let difference = explain(&one, &other).unwrap();
+        assert!(difference.cause.starts_with("a random number"));
+        assert!(difference.around.0.starts_with("hex 81 81"), "{:?}", difference.around);
+    }
+
+    #[test]
+    fn the_build_id_is_not_named_where_something_else_differs() {
+        let one = std::fs::read("/proc/self/exe").unwrap();
+        let all = sections(&one).unwrap();
+        let at = |name: &str| all.iter().find(|(n, _)| n == name).unwrap().1.clone();
+        let mut other = one.clone();
+        let (id, constants) = (at(BUILD_ID), at(".rodata"));
+        other[id.end - 1] ^= 1;
+        assert!(explain(&one, &other).unwrap().cause.starts_with("a consequence"));
+        other[constants.start + 5] ^= 1;
+        let difference = explain(&one, &other).unwrap();
+        assert_eq!(
+            (difference.part.as_str(), difference.offset),
+            ("the ELF section .rodata", constants.start + 5)
+        );
     }
 
     #[test]

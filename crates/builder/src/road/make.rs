@@ -40,9 +40,14 @@ pub(super) fn pave(project: &Project) -> Result<Paved, RoadError> {
     Ok(Paved { definition: definition.to_text(), script: SCRIPT.replace("{PROGRAM}", &program), notes })
 }
 
-/// The first thing that the rule `all` needs.
+/// The first thing that the rule `all` needs; without that rule, what `make` makes: the first target.
 fn program(makefile: &str) -> Option<String> {
-    let rule = makefile.lines().find_map(|row| row.strip_prefix("all:"))?;
-    let first = rule.split_ascii_whitespace().next()?;
-    super::is_plain(first).then(|| first.to_owned())
+    let plain = |word: &str| super::is_plain(word).then(|| word.to_owned());
+    if let Some(rule) = makefile.lines().find_map(|row| row.strip_prefix("all:")) {
+        return plain(rule.split_ascii_whitespace().next()?);
+    }
+    // a recipe begins with a tab, a variable is set with `:=`, and `.PHONY` is no file
+    let is_rule = |row: &&str| !row.starts_with(['\t', ' ', '#', '.']) && !row.contains('=');
+    let (target, _) = makefile.lines().filter(is_rule).find_map(|row| row.split_once(':'))?;
+    plain(target.trim())
 }

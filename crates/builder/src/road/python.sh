@@ -8,4 +8,10 @@ if [ -d /build/inputs/python ]; then
     python3 -m pip install --require-hashes --no-deps --no-build-isolation --no-compile --target=/tmp/tools \
         --requirement=requirements.txt
 fi
-PYTHONPATH=/tmp/tools python3 -m pip wheel --no-deps --no-build-isolation --wheel-dir=out .
+# a copy without what is not the project's: setuptools takes every folder beside a package for another package
+mkdir /tmp/project
+for entry in * .[!.]*; do
+    case $entry in out | portcullis | .git) continue ;; esac
+    if [ -e "$entry" ]; then cp -a "$entry" /tmp/project/; fi
+done
+PYTHONPATH=/tmp/tools python3 -m pip wheel --no-deps --no-build-isolation --wheel-dir=out /tmp/project

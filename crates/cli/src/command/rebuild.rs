@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Where the rebuilder's own bundle goes
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Keep what was rebuilt and differs in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// The public key that must have signed
     #[arg(long = "public-key", value_name = "FILE", conflicts_with = "trust_root")]
     public_key: Option<PathBuf>,
@@ -60,6 +63,19 @@ struct Attempt {
     rebuilt: Rebuilt,
     difference: Option<Difference>,
     is_same: bool,
+    /// Where what differs is kept.
+    kept: Option<PathBuf>,
+}
+
+/// What differs is worth a look with other tools.
+fn keep(folder: &Path, attempts: &mut [Attempt]) -> Result<(), Failure> {
+    keys::folder(folder)?;
+    for (number, attempt) in (1..).zip(attempts).filter(|(_, a)| !a.is_same) {
+        let to = folder.join(format!("{}.rebuilt-{number}", attempt.rebuilt.record.name));
+        fs::copy(&attempt.rebuilt.file, &to).map_err(|e| Failure::io("write", &to, &e))?;
+        attempt.kept = Some(to);
+    }
+    Ok(())
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
@@ -86,6 +102,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         (Some(out), true) => Some(vote(args, out, &attempts, first_work.path())?),
         _ => None,
     };
+    if let Some(folder) = &args.keep {
+        keep(folder, &mut attempts)?;
+    }
     tell(&name, &wanted, &attempts, vote.as_deref(), output);
     if !is_same {
         diffoscope(args, &attempts, output);
@@ -173,7 +192,7 @@ fn attempt(
     let one = one.ok_or_else(|| Failure::new(&format!("the build makes no {name}")).found())?;
     let is_same = one.record.digest == wanted;
     let difference = if is_same { None } else { difference(args, &name, &wanted, &one) };
-    Ok(Attempt { variations: words, rebuilt: one, difference, is_same })
+    Ok(Attempt { variations: words, rebuilt: one, difference, is_same, kept: None })
 }
 
 /// Where the two differ, if the shipped one is at hand and is the one that the bundle is about.
@@ -231,6 +250,9 @@ fn tell(name: &str, wanted: &Digest, attempts: &[Attempt], vote: Option<&Path>, 
         } else {
             human.push_str("  where     give the shipped file with --artifact to see where they differ\n");
         }
+        if let Some(kept) = &attempt.kept {
+            human.push_str(&format!("  kept      {}\n", kept.display()));
+        }
     }
     if let Some(path) = vote {
         human.push_str(&format!("signed    {}\n", path.display()));
@@ -251,6 +273,7 @@ impl Attempt {
             .with("variations", words)
             .with("same", self.is_same)
             .with("found", self.rebuilt.record.digest.to_string());
+        object.set_some("kept", self.kept.as_ref().map(|path| path.display().to_string()));
         object.set_some(
             "difference",
             self.difference.as_ref().map(|d| {

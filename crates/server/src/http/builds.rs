@@ -198,7 +198,11 @@ pub(super) async fn show(
 ) -> Answer {
     let who = who(&service, &headers, &peer).await?;
     let job = job(&service, &id, &who, Permission::Read).await?;
-    Ok(json(StatusCode::OK, &job.to_json()))
+    let mut body = job.to_object();
+    if job.state == JobState::Queued {
+        body.set("ahead", service.queue.ahead(&id).await?);
+    }
+    Ok(json(StatusCode::OK, &body.into()))
 }
 
 /// `POST /v1/builds/{id}/cancel`

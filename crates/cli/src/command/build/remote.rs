@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attest::digest::Hasher;
+use attest::time::Span;
 use attest::{Json, Object};
 use server::{Answer, Client, ClientError, ClientTls};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -46,6 +48,13 @@ pub(crate) struct Remote {
     /// Submit no second build where one with this key was submitted
     #[arg(long, value_name = "KEY", requires = "service")]
     idempotency_key: Option<String>,
+    /// Give up waiting after this; the build goes on there
+    #[arg(long, value_name = "SPAN", value_parser = span, requires = "service", conflicts_with = "no_wait")]
+    wait_at_most: Option<Span>,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "wanted a span of time, as in 30m".to_owned())
 }
 
 /// What is asked for.
@@ -85,11 +94,37 @@ pub(crate) fn run(args: &Remote, wish: Wish<'_>, output: &Output) -> Result<Exit
             return Ok(Exit::Clean);
         }
         output.progress(&format!("  build {id}, on {url}"));
+        let terminate = async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut terminate) => drop(terminate.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             done = service.finish(&id, wish.out) => done,
             _ = tokio::signal::ctrl_c() => service.cancel(&id).await,
+            () = terminate => service.cancel(&id).await,
+            () = patience(args.wait_at_most) => Err(waited(&id, args.wait_at_most)),
         }
     })
+}
+
+/// Ends when nobody wants to wait any longer.
+async fn patience(most: Option<Span>) {
+    match most.and_then(|span| u64::try_from(span.as_seconds()).ok()) {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn waited(id: &str, most: Option<Span>) -> Failure {
+    let most = most.map(|span| span.to_string()).unwrap_or_default();
+    Failure::new(&format!("the build {id} is not over after {most}"))
+        .line("found", "it goes on at the service")
+        .line(
+            "fix",
+            "wait longer, or ask for it there: GET /v1/builds/ID; the same --idempotency-key finds it again",
+        )
 }
 
 struct Service<'a> {
@@ -133,12 +168,19 @@ impl Service<'_> {
     /// Shows the log until the build is over. A service that is away comes back, and knows the build.
     async fn follow(&self, id: &str) -> Result<Json, Failure> {
         let (mut at, mut away) = (0, 0);
+        let mut queue = Waiting::default();
         loop {
-            let read = self.read_log(id, &mut at).await;
+            let read = match queue.is_over {
+                true => self.read_log(id, &mut at).await,
+                false => Ok(()),
+            };
             let state = match read {
                 Ok(()) => self.try_ask("GET", &format!("/v1/builds/{id}"), &[], Vec::new()).await,
                 Err(e) => Err(e),
             };
+            if let Ok(Ok(job)) = &state {
+                self.wait_in_queue(&mut queue, job).await;
+            }
             match state {
                 Ok(Ok(job)) if matches!(text(&job, "state").as_str(), "done" | "failed" | "cancelled") => {
                     return Ok(job);
@@ -159,6 +201,41 @@ impl Service<'_> {
         }
     }
 
+    /// Says where the build stands, when that changes, and each minute that it still waits.
+    async fn wait_in_queue(&self, queue: &mut Waiting, job: &Json) {
+        let state = text(job, "state");
+        if state != "queued" {
+            if !queue.is_over && queue.told.is_some() && state == "running" {
+                self.output.progress("  it runs");
+            }
+            queue.is_over = true;
+            return;
+        }
+        queue.is_over = false;
+        let ahead = job.as_object().ok().and_then(|o| o.int("ahead").ok()).unwrap_or(0);
+        if queue.told != Some(ahead) {
+            self.output.progress(&format!("  it waits in the queue; {ahead} before it"));
+            queue.told = Some(ahead);
+            queue.seconds = 0;
+        } else if queue.seconds >= 60 {
+            self.output.progress(&format!("  it still waits; {ahead} before it"));
+            queue.seconds = 0;
+        }
+        if queue.seconds == 0 && !self.has_good_canary().await {
+            self.output
+                .progress("  the service builds nothing now: its canary did not pass; its log says why");
+        }
+        queue.seconds += 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    /// Whether the service would build. Where it does not say, it is taken to.
+    async fn has_good_canary(&self) -> bool {
+        let Ok(answer) = self.client.send("GET", "/readyz", &[], Vec::new()).await else { return true };
+        let body = answer.all(MAX_ANSWER).await.unwrap_or_default();
+        attest::json::parse(&body).map_or(true, |parts| text(&parts, "canary") != "not passed")
+    }
+
     async fn read_log(&self, id: &str, at: &mut usize) -> Result<(), ClientError> {
         let path = format!("/v1/builds/{id}/log?follow=true&from={at}");
         let mut answer = self.client.send("GET", &path, &[], Vec::new()).await?;
@@ -168,7 +245,7 @@ impl Service<'_> {
             let Some(piece) = piece? else { break };
             *at += piece.len();
             if !self.output.is_json() {
-                std::io::stderr().write_all(&piece).ok();
+                std::io::stderr().write_all(harmless(&piece).as_bytes()).ok();
             }
         }
         Ok(())
@@ -271,6 +348,26 @@ impl Service<'_> {
     }
 }
 
+/// What is known of a build in the queue.
+#[derive(Default)]
+struct Waiting {
+    /// How many were said to be before it.
+    told: Option<i64>,
+    /// Since something was said.
+    seconds: u32,
+    /// Whether it runs, or is over.
+    is_over: bool,
+}
+
+/// A build chooses what its log says: none of it may drive a terminal.
+fn harmless(piece: &[u8]) -> String {
+    let is_shown = |c: char| matches!(c, '\n' | '\t') || !c.is_control();
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let text = String::from_utf8_lossy(piece);
+    text.chars().map(|c| if is_shown(c) && !turns(c) { c } else { ' ' }).collect()
+}
+
 fn reason(job: &Json) -> Option<&Object> {
     job.as_object().ok()?.get("reason")?.as_object().ok()
 }
@@ -333,4 +430,14 @@ fn lost(url: &str, error: &ClientError) -> Failure {
 fn escape(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_log_cannot_drive_the_terminal() {
+        assert_eq!(harmless(b"one\x1b[2J\ttwo\r\n\xff\xe2\x80\xae"), "one [2J\ttwo \n\u{fffd} ");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use server::{Config, EXAMPLE};
+use server::{Config, EXAMPLE, Keys};
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE", required_unless_present = "example")]
     config: Option<PathBuf>,
-    /// Only read the configuration, and say what is wrong with it
+    /// Only read the configuration, and say what is wrong with it; 1 where a file that it names is missing
     #[arg(long)]
     check: bool,
     /// Print an example of a configuration
@@ -52,6 +52,26 @@ fn own_canary(program: &Path, config: &Config) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
+/// What is named and is not there. The signer's socket is there once the signer runs; folders are made.
+fn missing(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut named =
+        vec![("the certificate", config.tls.certificate.as_path()), ("its key", config.tls.key.as_path())];
+    named.extend(config.certificates.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
+    named.extend(config.builds.trust_root.iter().map(|file| ("the trust root", file.as_path())));
+    let canary = config.builds.canary.first().map(Path::new).filter(|program| program.is_absolute());
+    named.extend(canary.map(|program| ("the canary", program)));
+    for issuer in &config.issuers {
+        match &issuer.keys {
+            Keys::File(file) => named.push(("an issuer's keys", file)),
+            Keys::Url { ca, .. } => {
+                named.extend(ca.iter().map(|ca| ("the authorities of an issuer", ca.as_path())))
+            }
+        }
+    }
+    named.retain(|(_, file)| !file.exists());
+    named
+}
+
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let Some(file) = &args.config else {
         output.script(EXAMPLE);
@@ -62,7 +82,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         .map_err(|errors| Failure::load("service-configuration-invalid", errors))?;
     if args.check {
         output.progress("the configuration is well formed");
-        return Ok(Exit::Clean);
+        let missing = missing(&config);
+        for (what, file) in &missing {
+            output.progress(&format!("missing: {what}: there is no {}", file.display()));
+        }
+        return Ok(if missing.is_empty() { Exit::Clean } else { Exit::Found });
     }
     let program = match &args.build_program {
         Some(program) => program.clone(),
