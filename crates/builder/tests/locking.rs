@@ -392,3 +392,44 @@ fn everything_wrong_in_a_lock_file_is_told() {
         assert!(found.is_some_and(|e| e.place.line == line), "{why} at {line}: {:?}", errors.first());
     }
 }
+
+/// Gives the same bytes for whatever URI, once.
+struct Once(std::cell::Cell<u32>);
+impl builder::Fetcher for Once {
+    fn fetch(&self, _: &str, _: u64, out: &mut dyn std::io::Write) -> Result<(), builder::FetchError> {
+        self.0.set(self.0.get() + 1);
+        out.write_all(b"bytes").unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_lock_file_cannot_claim_that_a_uri_gave_what_is_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = builder::Store::new(&dir.path().join("store"));
+    let digest = store.put_bytes("https://evil.example/x.tgz", b"bytes").unwrap();
+    let uri = "https://registry.npmjs.org/x/-/x-1.0.0.tgz";
+    let lock = format!(
+        "{{\"name\": \"shop\", \"lockfileVersion\": 3, \"packages\": {{\"\": {{}}, \"node_modules/x\": {{\"version\": \"1.0.0\", \"resolved\": \"{uri}\", \"integrity\": \"sha512-rYerwe+0LgMgfzqYuPQR2tCVOqI9TTGaQkiAznBaEhke4sc3DCJOLYpoG4dctq+kYb25moaTst23SyXfAAINTQ==\"}}}}}}"
+    );
+    std::fs::write(dir.path().join("package-lock.json"), lock).unwrap();
+    let text = format!(
+        "toolchain: {{ uri: \"toolchain:test\", sha256: \"{SHA}\" }}\nlock: {{ npm: package-lock.json }}\ntargets:\n  t:\n    command: [m]\n    outputs: [a]\n"
+    );
+    let definition = builder::BuildDefinition::parse("portcullis.build.yaml", &text).unwrap();
+    let input = builder::Input { uri: uri.to_owned(), digest, name: "x".to_owned(), built_by: None };
+    let mut previous = Locked::default();
+    previous.inputs.push(input);
+    let fetcher = Once(std::cell::Cell::new(0));
+    let resolver = builder::Resolver {
+        source: dir.path(),
+        store: &store,
+        fetcher: &fetcher,
+        previous: &previous,
+        progress: &|_| {},
+    };
+    resolver.resolve(&definition).unwrap();
+    assert_eq!(fetcher.0.get(), 1, "it is asked, whatever the lock file says");
+    resolver.resolve(&definition).unwrap();
+    assert_eq!(fetcher.0.get(), 1, "and then the store knows");
+}
