@@ -30,6 +30,7 @@ impl From<Exit> for ExitCode {
 /// What went wrong, and how to mend it.
 #[derive(Debug)]
 pub(crate) struct Failure {
+    code: &'static str,
     message: String,
     lines: Vec<(&'static str, String)>,
     files: Vec<(&'static str, LoadError)>,
@@ -38,7 +39,19 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(message: &str) -> Self {
-        Self { message: message.to_owned(), lines: Vec::new(), files: Vec::new(), exit: Exit::Failed }
+        Self {
+            code: "failed",
+            message: message.to_owned(),
+            lines: Vec::new(),
+            files: Vec::new(),
+            exit: Exit::Failed,
+        }
+    }
+
+    /// A word for programs, which stays where the message is worded anew.
+    pub(crate) fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
     }
 
     /// Another line of the message.
@@ -67,13 +80,14 @@ impl Failure {
             _ => "see the system's message above",
         };
         Self::new(&format!("cannot {what} {}", path.display()))
+            .code("file-error")
             .line("found", &error.to_string())
             .line("fix", fix)
     }
 
     /// Files that a person wrote do not load.
     pub(crate) fn load(code: &'static str, errors: Vec<LoadError>) -> Self {
-        let mut failure = Self::new("");
+        let mut failure = Self::new("").code(code);
         failure.files = errors.into_iter().map(|e| (code, e)).collect();
         failure
     }
@@ -114,6 +128,7 @@ impl Failure {
         let files = self.files.iter().map(|(code, e)| Diagnostic::load_error_json(code, e)).collect();
         let message = if self.message.is_empty() { "the files have errors" } else { &self.message };
         Object::new()
+            .with("code", self.code)
             .with("error", message)
             .with("lines", Json::Array(self.lines.iter().map(line).collect()))
             .with("files", Json::Array(files))

@@ -104,7 +104,7 @@ fn what_a_revoked_key_signed_is_affected_and_what_an_old_key_signed_is_not_judge
     // a key that ended says nothing of its builds: not clean, and not affected
     builds.trust("", "        until: 2026-06-01T00:00:00Z\n");
     let text = affected(&builds, 2, &[&builds.at("")]);
-    assert!(text.contains("no build is affected") && text.contains("not judged: 4"), "{text}");
+    assert!(text.starts_with("nothing could be judged\n") && text.contains("not judged: 4"), "{text}");
     // and a recall covers them still
     builds.trust(
         "    recalled: [{ version: \"<2.0.0\", reason: the compiler lied }]\n",

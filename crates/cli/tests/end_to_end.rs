@@ -345,10 +345,9 @@ fn build_errors_say_what_to_do_and_publish_nothing() {
         text
     };
     assert!(build(&source, "nowhere", "tree").contains("no branch or tag `nowhere`; branches: main"));
-    assert!(
-        build(&source, "main", "teer")
-            .contains("there is no target `teer`; portcullis.build.yaml has tree, smoke")
-    );
+    let said = build(&source, "main", "teer");
+    assert!(said.contains("error: there is no target `teer`\n"), "{said}");
+    assert!(said.contains("portcullis.build.yaml of the commit has tree, smoke"), "{said}");
     assert!(build(&at("not-there"), "main", "tree").contains("git could not"));
     assert!(build(&source, "--upload-pack=evil", "tree").contains("error"));
     let bad = work.path().join("bad");

@@ -653,3 +653,22 @@ fn a_lock_file_that_was_made_for_something_else_is_refused() {
     let said = setting.build(2, "hello", "three", &[]);
     assert!(said.contains("made for another definition") || said.contains("./Cargo.lock"), "{said}");
 }
+
+#[test]
+fn what_is_not_built_is_said_and_errors_begin_with_their_cause() {
+    let setting = Setting::new(PLAIN);
+    let commit = setting.git(&["rev-parse", "HEAD"]);
+    fs::write(setting.at("repository/hello.c"), "int main(void) { return 1; }\n").unwrap();
+    fs::write(setting.at("repository/new.c"), "").unwrap();
+    let said = setting.build(0, "hello", "out", &[]);
+    let note = format!("note: 2 changed files are not in commit {} and are not built", &commit[..12]);
+    assert!(said.contains(&note) && said.contains(&format!("the commit {}", &commit[..12])), "{said}");
+    let said = setting.build(2, "helo", "out", &[]);
+    assert!(said.contains("error: there is no target `helo`\n") && said.contains("has hello\n"), "{said}");
+    let said = setting.build(2, "hello", "out", &["--ref", &commit]);
+    assert!(said.contains("wanted    a branch or tag"), "{said}");
+    let said = setting.build(2, "helo", "out", &["--format", "json"]);
+    assert!(said.contains("\"code\": \"no-such-target\""), "{said}");
+    let said = expect(2, &["build", "--format", "json"]);
+    assert!(said.contains("\"code\": \"usage\""), "{said}");
+}

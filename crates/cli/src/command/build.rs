@@ -17,6 +17,7 @@ mod like;
 pub(crate) mod publish;
 mod remote;
 pub(crate) mod signing;
+mod uncommitted;
 mod work_folder;
 
 pub(crate) use publish::Published;
@@ -140,6 +141,7 @@ pub(crate) fn make(args: &Args, mut say: impl FnMut(&str)) -> Result<Vec<Publish
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let work = WorkFolder::make()?;
+    uncommitted::tell(Path::new(&args.source), &args.reference, &mut say);
     let operator = args.operator.prepare(&args.desk.secrets())?;
     let orchestrator = operator.orchestrator();
     let progress = |step| say(words(step));
@@ -214,6 +216,13 @@ fn failed(args: &Args, request: &BuildRequest, work: &Path, error: BuildError) -
     let (why, build) = match &error {
         BuildError::Sandbox(why, build) => (why.reason(), build),
         BuildError::Unusable(why, build) => (why.to_string(), build),
+        BuildError::Git(_) if is_commit(&request.reference) => {
+            return Failure::new(&format!("there is no branch or tag `{}`", request.reference))
+                .code("no-such-ref")
+                .line("wanted", "a branch or tag, which is what provenance says of a build")
+                .line("found", "what looks like the id of a commit")
+                .line("fix", "tag the commit, or name the branch that ends with it");
+        }
         _ => return failure(error),
     };
     let record = builder::FailureRecord {
@@ -246,24 +255,48 @@ pub(crate) fn failure(error: BuildError) -> Failure {
             "the commit {} has no portcullis.build.yaml that is a plain file",
             commit.short()
         ))
+        .code("no-build-definition")
         .line("fix", "write one: portcullis builder init; commit it, and have it reviewed"),
         BuildError::Sandbox(e, _) => {
-            let fix = match &e {
-                SandboxError::TimedOut { .. } => "raise `time` in portcullis.build.yaml, or make it faster",
-                SandboxError::TooMuch(_) => {
-                    "raise the limit in portcullis.build.yaml (memory, processes, disk, files), or use less"
+            let (code, fix) = match &e {
+                SandboxError::TimedOut { .. } => {
+                    ("timed-out", "raise `time` in portcullis.build.yaml, or make it faster")
                 }
-                SandboxError::NotInstalled(_) => "install it, or choose another with --sandbox",
-                _ => "what the build needs must be declared: it sees no network and no host files",
+                SandboxError::TooMuch(_) => (
+                    "limit-exceeded",
+                    "raise the limit in portcullis.build.yaml (memory, processes, disk, files), or use less",
+                ),
+                SandboxError::NotInstalled(_) => {
+                    ("sandbox-not-installed", "install it, or choose another with --sandbox")
+                }
+                SandboxError::Failed { .. } => ("command-failed", NOT_DECLARED),
+                _ => ("sandbox-failed", NOT_DECLARED),
             };
-            Failure::new(&e.to_string()).line("fix", fix)
+            Failure::new(&e.to_string()).code(code).line("fix", fix)
         }
-        BuildError::Canary(e) => {
-            Failure::new("nothing is built, for nothing could be signed").line("found", &e.to_string()).line(
+        BuildError::Canary(e) => Failure::new("nothing is built, for nothing could be signed")
+            .code("canary-failed")
+            .line("found", &e.to_string())
+            .line(
                 "fix",
                 "run the builder where namespaces and seccomp are allowed, as root or with user namespaces",
-            )
+            ),
+        BuildError::Target { wanted, known } => Failure::new(&format!("there is no target `{wanted}`"))
+            .code("no-such-target")
+            .line("found", &format!("portcullis.build.yaml of the commit has {}", known.join(", ")))
+            .line("fix", "give one of these with --target"),
+        BuildError::NotLocked(what) => {
+            Failure::new(&format!("the digests of {what} are not in portcullis.build.lock"))
+                .code("not-locked")
+                .line("fix", "run `portcullis builder lock`, and commit what it writes")
         }
-        e => Failure::new("the build cannot be done").line("found", &e.to_string()),
+        e => Failure::new(&e.to_string()).code("build-impossible"),
     }
+}
+
+const NOT_DECLARED: &str = "what the build needs must be declared: it sees no network and no host files";
+
+/// Whether a word looks like the id of a commit.
+fn is_commit(word: &str) -> bool {
+    (7..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -75,6 +75,7 @@ fn text(survey: &Survey) -> String {
     let affected: Vec<(&Build, &Why)> = survey.affected().collect();
     let (all, many) = (survey.builds.len(), affected.len());
     let mut out = match many {
+        0 if all == 0 && !survey.unjudged.is_empty() => "nothing could be judged\n".to_owned(),
         0 => format!("no build is affected, of {all} that were judged\n"),
         _ => format!("affected: {many} of the {all} builds that were judged\n"),
     };

@@ -9,6 +9,8 @@ use crate::input;
 
 /// What the name of a bundle ends with.
 const SUFFIX: &str = ".sigstore.json";
+/// The record of a build that failed is about no artifact.
+const FAILED: &str = ".failed.sigstore.json";
 /// Folders nested deeper hold no bundles of ours.
 const MAX_DEPTH: usize = 16;
 
@@ -43,7 +45,8 @@ fn folder(
     paths.sort();
     for path in paths {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        let is_bundle = path.to_string_lossy().ends_with(SUFFIX);
+        let name = path.to_string_lossy();
+        let is_bundle = name.ends_with(SUFFIX) && !name.ends_with(FAILED);
         if metadata.is_dir() {
             folder(&path, depth + 1, judge)?;
         } else if metadata.is_symlink() && path.is_dir() {
