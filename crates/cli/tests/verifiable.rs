@@ -562,6 +562,10 @@ fn other_provenance_of_the_same_bytes_neither_hides_nor_replaces_the_proof() {
 }
 
 /// Starts a build that sleeps, and waits until it does.
+#[allow(
+    clippy::zombie_processes,
+    reason = "each caller waits for it; a test that fails ends with its process"
+)]
 fn sleeping(setting: &Setting, word: &str) -> std::process::Child {
     let log = setting.at(&format!("{word}.log"));
     let args = setting.args("sleeps", "out", &["--log", path(&log)]);

@@ -205,7 +205,7 @@ impl Range {
     /// The digest of every file that a later build would trust.
     pub fn trusted(&self) -> Trusted {
         let mut files = BTreeMap::new();
-        for below in ["store/sha256", "secret", "state/3/local-demo.key"] {
+        for below in ["store/sha256", "store/outputs", "secret", "state/3/local-demo.key"] {
             hash_all(Path::new(&self.at(below)), &mut files);
         }
         hash_all(&self.root(), &mut files);
