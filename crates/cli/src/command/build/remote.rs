@@ -170,7 +170,8 @@ impl Service<'_> {
         let (mut at, mut away) = (0, 0);
         let mut queue = Waiting::default();
         loop {
-            let read = match queue.is_over {
+            let followed = queue.is_over;
+            let read = match followed {
                 true => self.read_log(id, &mut at).await,
                 false => Ok(()),
             };
@@ -183,6 +184,10 @@ impl Service<'_> {
             }
             match state {
                 Ok(Ok(job)) if matches!(text(&job, "state").as_str(), "done" | "failed" | "cancelled") => {
+                    if !followed {
+                        // it was over before we asked: what it said is still to be told
+                        self.read_log(id, &mut at).await.ok();
+                    }
                     return Ok(job);
                 }
                 Ok(Ok(_)) => away = 0,
