@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: whatever was started dies, what it left is removed, and nothing is said of it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
@@ -91,7 +92,8 @@ fn end() {
     for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         remove(folder);
     }
-    eprintln!("error: {message}");
+    // whoever read this may be gone too, and that must not keep us
+    writeln!(std::io::stderr(), "error: {message}").ok();
     std::process::exit(EXIT);
 }
 

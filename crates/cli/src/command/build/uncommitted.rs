@@ -29,7 +29,9 @@ pub(super) fn tell(folder: &Path, reference: &str, say: &mut impl FnMut(&str)) {
 }
 
 fn git(folder: &Path, words: &[&str]) -> Option<String> {
-    let mut command = Command::new("git");
+    // a note is worth three seconds and a gigabyte: a hostile commit can make a list of any length
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=1", "3", "prlimit", "--as=1073741824", "--", "git"]);
     // looking at files must start no program that the repository names
     command.args(["-c", "core.fsmonitor=false", "-C"]).arg(folder).args(words);
     let done = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
