@@ -313,7 +313,9 @@ impl Orchestrator<'_> {
         let Some(entry) = cache::find(self.store, key).filter(|e| !self.is_recalled(e)) else {
             return Ok(None);
         };
-        if !self.is_proven(plan, now) {
+        // an entry that lists other outputs, or none, is no finished build of this target
+        let names = plan.target.outputs.iter().map(|o| o.rsplit('/').next().unwrap_or(o));
+        if !names.eq(entry.outputs.iter().map(|(name, _)| name.as_str())) || !self.is_proven(plan, now) {
             return Ok(None);
         }
         let Some(outputs) = cache::take(self.store, &entry, &work.join("cached"))? else { return Ok(None) };
