@@ -13,7 +13,7 @@ use crate::orchestrate::BuildError;
 use crate::plan::Plan;
 use crate::root;
 use crate::sandbox::BuildUser;
-use crate::store::Store;
+use crate::store::{Store, hash_file};
 
 /// The inputs of one build, fetched, checked and laid out.
 pub(crate) struct Stage {
@@ -43,7 +43,12 @@ pub(crate) fn stage(
     for input in &plan.inputs {
         let (file, proof) = obtain(input, store, fetcher, chain)?;
         proven.extend(proof);
-        lay(&file, &folder.join(&input.name)).map_err(|e| BuildError::Io(folder.clone(), e))?;
+        let place = folder.join(&input.name);
+        lay(&file, &place).map_err(|e| BuildError::Io(folder.clone(), e))?;
+        // the copy is what the build reads: it is what must have the declared digest
+        if hash_file(&place).map_err(BuildError::Input)? != input.digest {
+            return Err(BuildError::Changed(input.name.clone()));
+        }
     }
     let inputs = (!plan.inputs.is_empty()).then_some(folder);
     Ok(Stage { root, inputs, proven })
