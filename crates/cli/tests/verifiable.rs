@@ -561,13 +561,13 @@ fn other_provenance_of_the_same_bytes_neither_hides_nor_replaces_the_proof() {
     assert_eq!((count("sha256"), count("outputs")), (0, 0));
 }
 
-/// Starts a build that sleeps, and waits until it does.
+/// Starts a build that sleeps, and waits until its sleep is a process: what it says before is no sign of that.
 #[allow(
     clippy::zombie_processes,
     reason = "each caller waits for it; a test that fails ends with its process"
 )]
-fn sleeping(setting: &Setting, word: &str) -> std::process::Child {
-    let log = setting.at(&format!("{word}.log"));
+fn sleeping(setting: &Setting, name: &str, word: &str) -> std::process::Child {
+    let log = setting.at(&format!("{name}.log"));
     let args = setting.args("sleeps", "out", &["--log", path(&log)]);
     fs::create_dir_all(setting.at("tmp")).unwrap();
     let child = tools::portcullis_command()
@@ -577,7 +577,7 @@ fn sleeping(setting: &Setting, word: &str) -> std::process::Child {
         .spawn()
         .unwrap();
     for _ in 0..600 {
-        if fs::read_to_string(&log).is_ok_and(|text| text.contains("asleep")) {
+        if fs::read_to_string(&log).is_ok_and(|text| text.contains("asleep")) && is_asleep(word) {
             return child;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -606,8 +606,8 @@ fn an_interrupted_build_leaves_nothing_and_signs_nothing() {
     let setting = Setting::new(&definition);
     let folders = || fs::read_dir(setting.at("tmp")).unwrap().count();
     for name in ["-INT", "-TERM"] {
-        let child = sleeping(&setting, name);
-        assert!(folders() > 0 && is_asleep(&word));
+        let child = sleeping(&setting, name, &word);
+        assert!(folders() > 0);
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
         assert_eq!(code(&output), 130, "{}", stderr(&output));
@@ -617,12 +617,12 @@ fn an_interrupted_build_leaves_nothing_and_signs_nothing() {
         assert_eq!(fs::read_dir(setting.at("out")).unwrap().count(), 0);
     }
     // nobody can clean up after a kill but the next build
-    let mut child = sleeping(&setting, "-KILL");
+    let mut child = sleeping(&setting, "-KILL", &word);
     signal(&child, "-KILL");
     child.wait().unwrap();
     assert_eq!(folders(), 1);
     std::thread::sleep(std::time::Duration::from_secs(6));
-    let child = sleeping(&setting, "after");
+    let child = sleeping(&setting, "after", &word);
     assert_eq!(folders(), 1, "its own");
     signal(&child, "-TERM");
     child.wait_with_output().unwrap();
