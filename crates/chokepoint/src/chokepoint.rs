@@ -123,8 +123,8 @@ impl<S: Storage + Clone> Chokepoint<S> {
     /// Keeps every part of the case by its digest, before the record that names them.
     fn keep(&self, case: &Case, decision: &Decision) -> Result<Record, DecideError> {
         let keep = |bytes: &[u8]| self.blobs.put(bytes).map_err(DecideError::Keep);
-        for envelope in &case.request().envelopes {
-            keep(&envelope.bytes)?;
+        for part in case.parts() {
+            keep(&part.bytes)?;
         }
         for file in self.book.files() {
             keep(file.text.as_bytes())?;
