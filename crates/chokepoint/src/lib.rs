@@ -4,7 +4,9 @@
 //! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
 mod chokepoint;
+mod committer;
 mod decision;
+mod prepared;
 mod record;
 mod replay;
 
