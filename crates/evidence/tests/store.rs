@@ -74,7 +74,7 @@ fn a_file_that_may_not_be_read_is_an_error() {
     let (_dir, store) = store();
     let digest = store.put(&bundle(&shop())).unwrap();
     let path = store.root().join("sha256").join(&digest.hex()[..2]).join(digest.hex());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // root reads everything: then there is nothing to see
     if fs::read(&path).is_err() {
         assert!(matches!(store.get(&digest), Err(ReadError::Io(..))));
@@ -117,14 +117,14 @@ fn an_attached_set_takes_the_place_of_the_one_before() {
     let two = store.put(&bundle(&shop())).unwrap();
     store.attach(&artifact, &[one.clone(), one.clone()]).unwrap();
     assert_eq!(store.attached(&artifact).unwrap(), Some(vec![one.clone()]));
-    store.attach(&artifact, &[two.clone()]).unwrap();
+    store.attach(&artifact, std::slice::from_ref(&two)).unwrap();
     assert_eq!(store.attached(&artifact).unwrap(), Some(vec![two]));
     assert!(store.get(&one).unwrap().is_some(), "the older bundle is still there by its digest");
     store.attach(&artifact, &[]).unwrap();
     assert_eq!(store.attached(&artifact).unwrap(), Some(Vec::new()));
     let absent = Digest::sha256(b"absent");
     assert!(
-        matches!(store.attach(&artifact, &[absent.clone()]), Err(WriteError::NotStored(d)) if d == absent)
+        matches!(store.attach(&artifact, std::slice::from_ref(&absent)), Err(WriteError::NotStored(d)) if d == absent)
     );
 }
 
@@ -143,7 +143,7 @@ fn a_list_that_was_cut_off_or_grew_is_no_list() {
     let (_dir, store) = store();
     let artifact = Digest::sha256(b"shop");
     let one = store.put(&bundle(&shop())).unwrap();
-    store.attach(&artifact, &[one.clone()]).unwrap();
+    store.attach(&artifact, std::slice::from_ref(&one)).unwrap();
     let path = store.root().join("artifact/sha256").join(&artifact.hex()[..2]).join(artifact.hex());
     let line = format!("{one}\n");
     for wrong in [
@@ -167,7 +167,7 @@ fn what_is_asked_for_costs_one_read_however_much_is_stored() {
     let (_dir, store) = store();
     let artifact = Digest::sha256(b"shop");
     let one = store.put(&bundle(&shop())).unwrap();
-    store.attach(&artifact, &[one.clone()]).unwrap();
+    store.attach(&artifact, std::slice::from_ref(&one)).unwrap();
     // 20,000 records about the same artifact, and everything that is not asked for made unreadable
     for n in 0..20_000_u32 {
         let hex = Digest::sha256(&n.to_le_bytes()).hex();
