@@ -5,9 +5,10 @@ use std::fmt;
 use attest::trust::RolledBack;
 use attest::{Digest, TrustRoot};
 use jiff::Timestamp;
-use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate};
+use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate_with};
 use tlog::{AppendError, BlobError, Blobs, Log, Receipt, Storage};
 
+use crate::cache::EvidenceCache;
 use crate::decision::{Answer, Decision};
 use crate::record::{self, Record, RecordError, Recorded, recorded};
 
@@ -22,6 +23,7 @@ pub struct Chokepoint<S> {
     log: Log<S>,
     blobs: Blobs<S>,
     last_seen: Option<Timestamp>,
+    cache: EvidenceCache,
 }
 
 /// A decision that is on record. The only thing that may be shown to a requester.
@@ -79,7 +81,7 @@ impl<S: Storage + Clone> Chokepoint<S> {
         let Recorded { last_seen, trust_root_floor } = recorded(&log).map_err(OpenError::Record)?;
         root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
         let blobs = Blobs::new(log.storage().clone());
-        Ok(Self { book, root, log, blobs, last_seen })
+        Ok(Self { book, root, log, blobs, last_seen, cache: EvidenceCache::default() })
     }
 
     /// The book in force.
@@ -88,13 +90,19 @@ impl<S: Storage + Clone> Chokepoint<S> {
         &self.book
     }
 
+    /// The evidence that was verified already, for metrics.
+    #[must_use]
+    pub fn cache(&self) -> &EvidenceCache {
+        &self.cache
+    }
+
     /// Decides about a request at a time, and answers only once the record is durable.
     ///
     /// # Errors
     /// [`DecideError`] where the record is not durable; then nobody may act on any decision.
     pub fn decide(&mut self, request: DeploymentRequest, at: Timestamp) -> Result<Admission, DecideError> {
         let case = self.open_case(request, at);
-        let verdict = evaluate(&case, &self.book, &self.root);
+        let verdict = evaluate_with(&case, &self.book, &self.root, &self.cache);
         let decision = self.act_on(verdict, &case);
         let record = self.keep(&case, &decision)?;
         let receipt =
@@ -123,8 +131,8 @@ impl<S: Storage + Clone> Chokepoint<S> {
     /// Keeps every part of the case by its digest, before the record that names them.
     fn keep(&self, case: &Case, decision: &Decision) -> Result<Record, DecideError> {
         let keep = |bytes: &[u8]| self.blobs.put(bytes).map_err(DecideError::Keep);
-        for envelope in &case.request().envelopes {
-            keep(&envelope.bytes)?;
+        for part in case.parts() {
+            keep(&part.bytes)?;
         }
         for file in self.book.files() {
             keep(file.text.as_bytes())?;
@@ -139,8 +147,7 @@ impl<S: Storage + Clone> Chokepoint<S> {
 
 /// The decision on a verdict in the mode of the case's policy. Choke point and replay share it.
 pub(crate) fn decide_in_mode(verdict: Verdict, case: &Case, book: &Book) -> Decision {
-    let mode = book.select(case.environment(), case.artifact().uri()).map(policy::Policy::mode);
-    Decision::of(verdict, mode)
+    Decision::of(verdict, case, book.select(case.environment(), case.artifact().uri()))
 }
 
 impl Admission {

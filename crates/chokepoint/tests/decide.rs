@@ -37,14 +37,9 @@ fn digests() -> DigestSet {
 }
 
 fn request(envelopes: Vec<Submitted>) -> DeploymentRequest {
-    DeploymentRequest {
-        artifact: Artifact::new("shop", digests()),
-        environment: "prod/shop".to_owned(),
-        requester: None,
-        chokepoint: "test".to_owned(),
-        body: None,
-        envelopes,
-    }
+    let mut request = DeploymentRequest::new(Artifact::new("shop", digests()), "prod/shop", "test");
+    request.envelopes = envelopes;
+    request
 }
 
 fn at(seconds: i64) -> jiff::Timestamp {

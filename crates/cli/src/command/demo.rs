@@ -212,14 +212,9 @@ impl<'a> Story<'a> {
             })
             .collect::<Result<_, Failure>>()?;
         let digests = input::digests(&file.display().to_string(), &[])?;
-        let request = DeploymentRequest {
-            artifact: Artifact::new("tree", digests),
-            environment: environment.to_owned(),
-            requester: Some("alice@demo.example".to_owned()),
-            chokepoint: "demo".to_owned(),
-            body: None,
-            envelopes,
-        };
+        let mut request = DeploymentRequest::new(Artifact::new("tree", digests), environment, "demo");
+        request.requester = Some("alice@demo.example".to_owned());
+        request.envelopes = envelopes;
         let admission = self
             .chokepoint
             .decide(request, clock::now(None)?)
