@@ -1,0 +1,3 @@
+//! x
+pub mod images; mod path; mod reference; mod refusal; mod review;
+pub use images::{ImageUse, images}; pub use path::Path; pub use reference::{Reference, ReferenceError}; pub use refusal::Refusal; pub use review::{GroupKind, Operation, Review, ReviewError, User};
