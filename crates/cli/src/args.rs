@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
+    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, serve, threats,
     trust_root, verify,
 };
 use crate::output::{Color, Format};
@@ -74,6 +74,7 @@ pub(crate) enum Command {
     /// Change who may say what: checked, shown as a difference, written for review
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
+    Serve(serve::Args),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

@@ -101,9 +101,9 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
 }
 
-type KeyPair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Loaded = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn key_pair(certificate: &Path, key: &Path) -> Result<KeyPair, TlsError> {
+fn key_pair(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let chain = certificates(certificate)?;
     let failed = |e: rustls::pki_types::pem::Error| TlsError { file: key.to_owned(), why: e.to_string() };
     Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(failed)?))

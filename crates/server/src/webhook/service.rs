@@ -20,6 +20,7 @@ use crate::webhook::certificates::Certificates;
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::door::Door;
+use crate::webhook::engine::OpenLog;
 use crate::webhook::events::Events;
 use crate::webhook::judge::{Judge, Look};
 use crate::webhook::listen;
@@ -276,8 +277,8 @@ async fn look(front: Arc<Front>) {
 ///
 /// # Errors
 /// [`ServeError`] where the choke point cannot begin.
-pub fn serve(config: Config, clock: Clock) -> Result<(), ServeError> {
-    let judge = Kubernetes::open(&config, clock()).map_err(ServeError::Open)?;
+pub fn serve(config: Config, log: OpenLog, clock: Clock) -> Result<(), ServeError> {
+    let judge = Kubernetes::open(&config, log).map_err(ServeError::Open)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS + BRINGING + 8)
