@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let log = config.log.clone();
     // a log that nobody has signed for yet is begun with the key that is there, and never with a new one
     input::text("log's key", &log.key)?;
-    let open = move || keys::log(&log.path, &log.origin, &log.key).map_err(|e| e.to_string());
+    let open = move || keys::log(&log.path, &log.origin, &log.key).map_err(|e| e.sentence());
     webhook::serve(config, Arc::new(open), Arc::new(now)).map_err(|e| {
         Failure::new("the choke point does not run")
             .line("found", &e.to_string())

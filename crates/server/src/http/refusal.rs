@@ -45,10 +45,6 @@ impl Refusal {
         self
     }
 
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
     /// What goes into the service's own log of events.
     pub(crate) fn to_event(&self) -> Object {
         Object::new()

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -225,11 +224,6 @@ impl Metrics {
 /// The name, where it is one of those that are known.
 fn known(name: &str, is_known: impl Fn(&str) -> bool) -> String {
     if is_known(name) { name } else { "other" }.to_owned()
-}
-
-/// The span as a histogram would have it, for messages.
-pub(crate) fn milliseconds(span: Duration) -> i64 {
-    int(span.as_millis())
 }
 
 #[cfg(test)]
