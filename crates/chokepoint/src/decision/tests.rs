@@ -122,8 +122,10 @@ fn settings() -> Vec<Setting> {
 }
 
 fn book(s: Setting) -> Book {
-    let (mode, outage) =
-        (if s.is_dry_run { "dry-run" } else { "enforce" }, if s.admits_on_outage { "admit" } else { "reject" });
+    let (mode, outage) = (
+        if s.is_dry_run { "dry-run" } else { "enforce" },
+        if s.admits_on_outage { "admit" } else { "reject" },
+    );
     let environment = if s.is_claimed { "prod/shop" } else { "prod/other" };
     let text = format!(
         "environment: {environment}\nartifact: shop\nmode: {mode}\non-outage: {outage}\nstanding: {}\nbreakglass: {{ group: oncall, expires: 4h, reviewed-within: 24h }}\nrequire: {{ signed-by: [vendor] }}\n",
@@ -226,7 +228,10 @@ fn the_json_says_which_standing_and_which_grant_and_nothing_where_there_is_none(
     };
     assert_eq!(keys(plain).0, "decision basis verdict");
     let (all, object) = keys(Setting { standing: 2, ..plain });
-    assert_eq!((all.as_str(), object.string("standing").unwrap()), ("decision basis standing verdict", "recreated"));
+    assert_eq!(
+        (all.as_str(), object.string("standing").unwrap()),
+        ("decision basis standing verdict", "recreated")
+    );
     let met = Setting { evidence: Evidence::Enough, standing: 1, grant: Some(true), ..plain };
     let (all, object) = keys(met);
     assert_eq!(all, "decision basis grant verdict", "a grant is on record where it was not needed, too");
