@@ -1,7 +1,7 @@
 //! Keeps what was verified of an envelope, so that the same evidence costs its signatures once.
 //!
 //! Never a verdict: rules, key windows and revocations are asked anew for every case. Never a failure. Kept under the
-//! digest of the very bytes, computed here, and the trust root's: other bytes, or another trust root, are something else.
+//! digest of the very bytes and the trust root's: other bytes, or another trust root, are something else.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,9 +103,9 @@ impl Default for EvidenceCache {
 }
 
 impl Opener for EvidenceCache {
-    fn verify(&self, root: &TrustRoot, bytes: &[u8]) -> Outcome {
-        let key = (Digest::sha256(bytes), root.digest().clone());
-        self.get_or(&key, cost_of(bytes), || Directly.verify(root, bytes))
+    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Outcome {
+        let key = (digest.clone(), root.digest().clone());
+        self.get_or(&key, cost_of(bytes), || Directly.verify(root, bytes, digest))
     }
 }
 
@@ -256,6 +256,9 @@ impl Leader<'_> {
     fn land(self, outcome: Outcome, cost: usize) {
         if let Ok(verified) = &outcome
             && verified.is_readable()
+            // whoever asked under the digest of other bytes must not be believed
+            && *verified.envelope() == self.key.0
+            && *verified.root() == self.key.1
         {
             let verified = Arc::clone(verified);
             let gone = self.cache.state().keep(self.key, verified, cost, self.cache.limits);

@@ -154,3 +154,6 @@ fn standing<'c>(verdict: &Verdict, case: &'c Case, policy: Option<&Policy>) -> O
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,22 +120,26 @@ impl std::fmt::Display for Unopened {
 }
 impl std::error::Error for Unopened {}
 
-/// Something that takes step one: always with the same result as [`Directly`], however it comes by it.
+/// Something that takes the half of step one that knows no time: always with the same result as [`Directly`], however it
+/// comes by it.
 pub trait Opener {
-    /// Verifies bytes under a trust root: the half that may be remembered.
+    /// Verifies bytes under a trust root. `digest` is the bytes' SHA-256, so that nobody computes it twice.
     ///
     /// # Errors
     /// [`Unopened`] as [`Envelope::parse`] and [`TrustRoot::verify`] say.
-    fn verify(&self, root: &TrustRoot, bytes: &[u8]) -> Result<Arc<Verified>, Unopened>;
+    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Result<Arc<Verified>, Unopened>;
+}
 
-    /// Opens bytes under a trust root at a time. The half that knows the time is never left out, and something that was
-    /// verified for other bytes or under another trust root is never taken.
+impl dyn Opener + '_ {
+    /// Opens bytes under a trust root at a time: as [`TrustRoot::open`] does, whoever verifies. The half that knows the time
+    /// is never left out, and what was verified of other bytes or under another trust root is never taken.
     ///
     /// # Errors
     /// [`Unopened`] with the first reason.
-    fn open(&self, root: &TrustRoot, bytes: &[u8], at: Timestamp) -> Result<Attestation, Unopened> {
-        let verified = self.verify(root, bytes)?;
-        if verified.root() != root.digest() {
+    pub fn open(&self, root: &TrustRoot, bytes: &[u8], at: Timestamp) -> Result<Attestation, Unopened> {
+        let digest = Digest::sha256(bytes);
+        let verified = self.verify(root, bytes, &digest)?;
+        if verified.root() != root.digest() || *verified.envelope() != digest {
             return Err(Unopened::Refused(OpenError::UnknownSigner));
         }
         verified.at(at).map_err(Unopened::Refused)
@@ -147,7 +151,7 @@ pub trait Opener {
 pub struct Directly;
 
 impl Opener for Directly {
-    fn verify(&self, root: &TrustRoot, bytes: &[u8]) -> Result<Arc<Verified>, Unopened> {
+    fn verify(&self, root: &TrustRoot, bytes: &[u8], _: &Digest) -> Result<Arc<Verified>, Unopened> {
         let envelope = Envelope::parse(bytes).map_err(Unopened::Unreadable)?;
         root.verify(&envelope).map(Arc::new).map_err(Unopened::Refused)
     }

@@ -24,23 +24,27 @@ fn envelope(subject: &str) -> Vec<u8> {
 }
 
 fn ask(cache: &EvidenceCache, root: &TrustRoot, subject: &str) {
-    cache.verify(root, &envelope(subject)).unwrap();
+    verify(cache, root, &envelope(subject)).unwrap();
 }
 
 fn verified(subject: &str) -> Outcome {
-    Directly.verify(&root(1, ""), &envelope(subject))
+    verify(&Directly, &root(1, ""), &envelope(subject))
+}
+
+fn verify(opener: &dyn Opener, root: &TrustRoot, bytes: &[u8]) -> Outcome {
+    opener.verify(root, bytes, &Digest::sha256(bytes))
 }
 
 fn some_key(name: &str) -> Key {
-    (Digest::sha256(name.as_bytes()), Digest::sha256(b"root"))
+    (Digest::sha256(&envelope(name)), root(1, "").digest().clone())
 }
 
 #[test]
 fn the_same_evidence_is_verified_once_and_its_statement_is_shared() {
     let (cache, root) = (EvidenceCache::default(), root(1, ""));
-    let first = cache.verify(&root, &envelope("shop")).unwrap();
+    let first = verify(&cache, &root, &envelope("shop")).unwrap();
     for _ in 0..7 {
-        assert!(Arc::ptr_eq(&first, &cache.verify(&root, &envelope("shop")).unwrap()));
+        assert!(Arc::ptr_eq(&first, &verify(&cache, &root, &envelope("shop")).unwrap()));
     }
     let counts = cache.counts();
     assert_eq!((counts.misses, counts.hits, counts.entries), (1, 7, 1));
@@ -50,13 +54,22 @@ fn the_same_evidence_is_verified_once_and_its_statement_is_shared() {
 fn other_bytes_are_never_answered_with_what_was_verified_of_some() {
     let (cache, root) = (EvidenceCache::default(), root(1, ""));
     let good = envelope("shop");
-    cache.verify(&root, &good).unwrap();
+    verify(&cache, &root, &good).unwrap();
     let text = String::from_utf8(good).unwrap();
     let (head, tail) = text.split_once("\"sig\":\"").unwrap();
     let first = if tail.starts_with('A') { "B" } else { "A" };
     let swapped = format!("{head}\"sig\":\"{first}{}", &tail[1..]);
-    let error = cache.verify(&root, swapped.as_bytes()).unwrap_err();
+    let error = verify(&cache, &root, swapped.as_bytes()).unwrap_err();
     assert_eq!(error, Unopened::Refused(OpenError::UnknownSigner));
+}
+
+#[test]
+fn a_question_under_the_digest_of_other_bytes_leaves_nothing_behind() {
+    let (cache, root) = (EvidenceCache::default(), root(1, ""));
+    let wanted = Digest::sha256(&envelope("other"));
+    cache.verify(&root, &envelope("shop"), &wanted).unwrap();
+    assert_eq!(cache.counts().entries, 0);
+    assert_eq!(*verify(&cache, &root, &envelope("other")).unwrap().envelope(), wanted);
 }
 
 #[test]
@@ -68,28 +81,29 @@ fn a_changed_trust_root_misses() {
 }
 
 #[test]
-fn what_was_verified_under_another_trust_root_does_not_open() {
+fn what_was_verified_of_something_else_does_not_open() {
     struct Stale(Arc<Verified>);
     impl Opener for Stale {
-        fn verify(&self, _: &TrustRoot, _: &[u8]) -> Outcome {
+        fn verify(&self, _: &TrustRoot, _: &[u8], _: &Digest) -> Outcome {
             Ok(Arc::clone(&self.0))
         }
     }
     let now = "2026-11-22T09:00:00Z".parse().unwrap();
-    let stale = Stale(verified("shop").unwrap());
-    assert!(stale.open(&root(1, ""), b"", now).is_ok());
-    assert!(stale.open(&root(2, ""), b"", now).is_err());
+    let stale: &dyn Opener = &Stale(verified("shop").unwrap());
+    assert!(stale.open(&root(1, ""), &envelope("shop"), now).is_ok());
+    assert!(stale.open(&root(2, ""), &envelope("shop"), now).is_err(), "another trust root");
+    assert!(stale.open(&root(1, ""), &envelope("other"), now).is_err(), "other bytes");
 }
 
 #[test]
 fn a_failure_is_not_kept() {
     let (cache, root) = (EvidenceCache::default(), root(1, ""));
     for _ in 0..2 {
-        assert!(matches!(cache.verify(&root, b"{}"), Err(Unopened::Unreadable(_))));
+        assert!(matches!(verify(&cache, &root, b"{}"), Err(Unopened::Unreadable(_))));
     }
     // signed by a key that counts, and no statement
     let dsse = Dsse::sign(IN_TOTO, b"no statement", &[&key()]).unwrap().to_json().to_string();
-    assert!(!cache.verify(&root, dsse.as_bytes()).unwrap().is_readable());
+    assert!(!verify(&cache, &root, dsse.as_bytes()).unwrap().is_readable());
     assert_eq!((cache.counts().misses, cache.counts().hits, cache.counts().entries), (3, 0, 0));
 }
 
@@ -186,18 +200,21 @@ fn the_least_recently_asked_for_makes_room() {
 }
 
 #[test]
-fn ten_thousand_envelopes_do_not_outgrow_the_bounds() {
-    let limits = CacheLimits { count: 1000, bytes: 50_000 };
-    let cache = EvidenceCache::new(limits);
-    let outcome = verified("shop");
-    for number in 0..10_000_usize {
-        let key = some_key(&number.to_string());
-        cache.get_or(&key, number % 300, || outcome.clone()).unwrap();
+fn thousands_of_envelopes_do_not_outgrow_the_bounds() {
+    for limits in [
+        CacheLimits { count: 50, bytes: usize::MAX },
+        CacheLimits { count: usize::MAX, bytes: 60_000 },
+        CacheLimits { count: 20, bytes: 60_000 },
+    ] {
+        let (cache, root) = (EvidenceCache::new(limits), root(1, ""));
+        for number in 0..1500_usize {
+            ask(&cache, &root, &"x".repeat(number % 300));
+        }
+        let state = cache.state();
+        let sum: usize = state.kept.values().map(|k| k.cost).sum();
+        assert!(state.bytes <= limits.bytes && state.kept.len() <= limits.count && !state.kept.is_empty());
+        assert_eq!((state.bytes, state.order.len(), state.flights.len()), (sum, state.kept.len(), 0));
     }
-    let state = cache.state();
-    let sum: usize = state.kept.values().map(|k| k.cost).sum();
-    assert!(state.bytes <= limits.bytes && state.kept.len() <= limits.count);
-    assert_eq!((state.bytes, state.order.len(), state.flights.len()), (sum, state.kept.len(), 0));
 }
 
 #[test]
@@ -211,7 +228,8 @@ fn what_is_larger_than_everything_that_may_be_kept_is_verified_and_not_kept() {
 fn a_key_that_ran_out_between_two_questions_is_refused_on_a_hit() {
     let (cache, root) = (EvidenceCache::default(), root(1, "        until: 2026-11-23T00:00:00Z\n"));
     let bytes = envelope("shop");
-    let at = |text: &str| cache.open(&root, &bytes, text.parse().unwrap());
+    let opener: &dyn Opener = &cache;
+    let at = |text: &str| opener.open(&root, &bytes, text.parse().unwrap());
     assert!(at("2026-11-22T09:00:00Z").is_ok());
     let error = at("2026-11-23T09:00:00Z").unwrap_err();
     assert!(matches!(error, Unopened::Refused(OpenError::OutsideWindow { .. })));
