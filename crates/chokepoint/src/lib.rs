@@ -5,7 +5,9 @@
 
 mod cache;
 mod chokepoint;
+mod committer;
 mod decision;
+mod prepared;
 mod record;
 mod replay;
 

@@ -60,12 +60,6 @@ impl Failure {
         self
     }
 
-    /// In one line, for messages that say more.
-    pub(crate) fn sentence(&self) -> String {
-        let lines = self.lines.iter().map(|(label, text)| format!("; {label}: {text}"));
-        format!("{}{}", self.message, lines.collect::<String>())
-    }
-
     /// The content of evidence is bad, rather than something of ours.
     pub(crate) fn found(mut self) -> Self {
         self.exit = Exit::Found;

@@ -25,7 +25,7 @@ pub use config::{
     Api, Clients, Config, EXAMPLE, Environment, Guard, ImagePaths, Log as LogConfig, Webhook as WebhookConfig,
 };
 pub use decide::Kubernetes;
-pub use engine::OpenLog;
+pub use engine::DecisionLog;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

@@ -249,6 +249,9 @@ impl<'a> Story<'a> {
 
     fn end(self, keep: Option<&Path>) -> Result<Exit, Failure> {
         self.say("\n11. The log holds everything, and every decision can be made again from it");
+        self.chokepoint
+            .settle()
+            .map_err(|e| Failure::new("the log cannot be read").line("found", &e.to_string()))?;
         let log = self.dir.join("log");
         let key = super::log::Key::beside().read(&log)?;
         let (leaves, checkpoint) = super::log::records(&log, &key, None)?;

@@ -47,11 +47,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     clock::now(None)?;
     let now = || clock::now(None).unwrap_or(Timestamp::UNIX_EPOCH);
-    let log = config.log.clone();
+    let log = &config.log;
     // a log that nobody has signed for yet is begun with the key that is there, and never with a new one
     input::text("log's key", &log.key)?;
-    let open = move || keys::log(&log.path, &log.origin, &log.key).map_err(|e| e.sentence());
-    webhook::serve(config, Arc::new(open), Arc::new(now)).map_err(|e| {
+    let log = keys::log(&log.path, &log.origin, &log.key)?;
+    webhook::serve(config, log, Arc::new(now)).map_err(|e| {
         Failure::new("the choke point does not run")
             .line("found", &e.to_string())
             .line("fix", "correct what is named here; --check looks at the configuration alone")

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object};
+use chokepoint::DecideError;
 use evidence::Store;
 use jiff::Timestamp;
 use kubernetes::images::CustomImages;
@@ -12,7 +13,7 @@ use kubernetes::{ImageUse, Operation, Reference, Review, images};
 use policy::{DeploymentRequest, Diagnostic, Severity, Style, Submitted};
 
 use crate::webhook::config::Config;
-use crate::webhook::engine::{Engine, OpenLog, Ruled};
+use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
 use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
@@ -42,11 +43,11 @@ const SELF_TEST: &str = "portcullis-self-test:nothing";
 const UNCLAIMED: &str = "unclaimed";
 
 impl Kubernetes {
-    /// Loads the reviewed files and opens the log.
+    /// Loads the reviewed files, and puts them in force over a log.
     ///
     /// # Errors
     /// What does not load, and why.
-    pub fn open(config: &Config, log: OpenLog) -> Result<Self, String> {
+    pub fn open(config: &Config, log: DecisionLog) -> Result<Self, String> {
         let files = Files::read(config)?;
         let mut custom = Vec::new();
         for entry in &config.webhook.images {
@@ -128,7 +129,7 @@ impl Kubernetes {
             let judge = || requests.into_iter().map(|request| self.engine.judge(request, ask.now)).collect();
             return Ok(stages.measure(Stage::Judge, judge));
         }
-        let failed = |why| NoAnswer::Failed(review.uid.clone(), why);
+        let failed = |e: DecideError| NoAnswer::Failed(review.uid.clone(), e.to_string());
         stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now)).map_err(failed)
     }
 
@@ -186,15 +187,14 @@ impl Judge for Kubernetes {
         let stopped = || "a record may not be durable; nothing is decided until the choke point is started anew";
         let log = if self.engine.is_stopped() { Err(stopped().to_owned()) } else { Ok(()) };
         let store = self.store.attached(&Digest::sha256(b"portcullis")).map(drop).map_err(|e| e.to_string());
-        let counts = self.engine.counts();
         let [book, root] = self.engine.digests();
         Look {
             parts: vec![("log", log), ("evidence store", store), ("self-test", self.self_test(now))],
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
-            log_size: counts.log_size,
+            log_size: self.engine.log_size(),
             journal_pending: 0,
-            cache: counts.cache,
+            cache: self.engine.cache(),
             environments: self.environments(),
             rules: policy::rules::all().map(|rule| rule.name.to_owned()).collect(),
         }
@@ -220,6 +220,10 @@ impl Judge for Kubernetes {
                 vec![Reloaded { what: "book", result: Err(why) }]
             }
         }
+    }
+
+    fn close(&self) {
+        self.engine.settle();
     }
 }
 

@@ -20,7 +20,7 @@ use crate::webhook::certificates::Certificates;
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::door::Door;
-use crate::webhook::engine::OpenLog;
+use crate::webhook::engine::DecisionLog;
 use crate::webhook::events::Events;
 use crate::webhook::judge::{Judge, Look};
 use crate::webhook::listen;
@@ -277,7 +277,7 @@ async fn look(front: Arc<Front>) {
 ///
 /// # Errors
 /// [`ServeError`] where the choke point cannot begin.
-pub fn serve(config: Config, log: OpenLog, clock: Clock) -> Result<(), ServeError> {
+pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), ServeError> {
     let judge = Kubernetes::open(&config, log).map_err(ServeError::Open)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
