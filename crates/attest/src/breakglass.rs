@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let one = Grant { artifact: Some(Digest::sha256(b"shop")), requester: Some("bob@x".into()), ..grant() };
+        let one =
+            Grant { artifact: Some(Digest::sha256(b"shop")), requester: Some("bob@x".into()), ..grant() };
         for grant in [grant(), one, Grant { ticket: None, ..grant() }] {
             let statement = parse(&grant, &grant.subject()).unwrap();
             assert_eq!(statement.predicate, Predicate::Breakglass(Box::new(grant)));

@@ -233,12 +233,7 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
     parsed.map_err(OpenError::Statement)
 }
 
-fn key_counts(
-    name: &str,
-    key: &TrustedKey,
-    logged: &[LogFact],
-    at: Timestamp,
-) -> Result<(), OpenError> {
+fn key_counts(name: &str, key: &TrustedKey, logged: &[LogFact], at: Timestamp) -> Result<(), OpenError> {
     let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
     if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {

@@ -14,7 +14,7 @@ pub(crate) struct Prepared {
     pub(crate) decision: Decision,
     pub(crate) at: Timestamp,
     record: Record,
-    /// The envelopes, the case and the decision, by digest.
+    /// The envelopes, the grant, the case and the decision, by digest.
     pub(crate) parts: Vec<(Digest, Vec<u8>)>,
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object, SecretKey, TrustRoot};
 use chokepoint::{Answer, Basis, Chokepoint, DecideError, Record, Replay, replay};
-use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
+use policy::{Book, Consulted, DeploymentRequest, Guardrails, Outage, SourceFile, Standing, Submitted};
 use tlog::{Blobs, Files, Log, Reader, Storage as _};
 
 fn signer() -> Box<SecretKey> {
@@ -91,6 +91,45 @@ fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
         assert_eq!(record.sequence, index as u64);
         assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
     }
+}
+
+#[test]
+fn what_a_request_says_beside_evidence_is_on_record_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut point = chokepoint(dir.path(), "enforce");
+    let standing = Standing::Recreated {
+        owner: "ReplicaSet/shop/web/uid-1".to_owned(),
+        template: Digest::sha256(b"template"),
+        decided: 0,
+        at: at(-10),
+    };
+    let secret = Object::new().with("kind", "Secret").with("data", Object::new().with("a", "hunter2"));
+    let consulted = Consulted { name: "Secret shop/db".to_owned(), object: secret.into() };
+    let grant = Submitted { name: "grant".to_owned(), bytes: b"no grant, and kept all the same".to_vec() };
+    let asked = [
+        DeploymentRequest { standing: Some(standing), ..request(Vec::new()) },
+        DeploymentRequest { outage: Some(Outage::EvidenceStore), ..request(Vec::new()) },
+        DeploymentRequest { consulted: vec![consulted], grant: Some(grant), ..request(vec![envelope()]) },
+        DeploymentRequest { artifact: Artifact::new("shop", DigestSet::default()), ..request(Vec::new()) },
+    ];
+    for (seconds, request) in (0..).zip(asked) {
+        point.decide(request, at(seconds)).unwrap();
+    }
+    let records = records(dir.path());
+    let bases: Vec<_> = records.iter().map(|r| (r.decision.as_str(), r.basis.as_str())).collect();
+    let expected = [
+        ("admit", "standing"),
+        ("cannot-decide", "cannot-decide"),
+        ("admit", "policy"),
+        ("reject", "policy"),
+    ];
+    assert_eq!(bases, expected);
+    assert_eq!(records[3].rules, ["digest-required"]);
+    let blobs = Blobs::new(Files::new(dir.path()));
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
+    }
+    assert!(!format!("{:?}", records[2].case(&blobs).unwrap()).contains("hunter2"));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
+    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay,
+    serve, threats,
     trust_root, verify,
 };
 use crate::output::{Color, Format};
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     /// Change who may say what: checked, shown as a difference, written for review
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
+    Serve(serve::Args),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

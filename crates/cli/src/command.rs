@@ -18,6 +18,7 @@ pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
+pub(crate) mod serve;
 pub(crate) mod signer;
 pub(crate) mod threats;
 pub(crate) mod trust_root;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Threats(args) => threats::run(&args, output),
         Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Log(command) => log::run(&command, output),
+        Command::Serve(args) => serve::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),

@@ -69,9 +69,8 @@ pub(crate) fn hold(
     let submitted = case.request().grant.as_ref()?;
     let judge = || {
         let breakglass = allowed(case, policy)?;
-        let attestation = opener
-            .open(root, &submitted.bytes, case.at())
-            .map_err(|e| finding::not_authentic(&e))?;
+        let attestation =
+            opener.open(root, &submitted.bytes, case.at()).map_err(|e| finding::not_authentic(&e))?;
         let Predicate::Breakglass(grant) = &attestation.statement().predicate else {
             return Err(finding::no_grant(attestation.statement().predicate.kind()));
         };

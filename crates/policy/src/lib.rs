@@ -30,6 +30,6 @@ pub use facts::Facts;
 pub use finding::{Finding, one_line};
 pub use grant::HeldGrant;
 pub use guardrail::Guardrails;
-pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted};
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
+pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted};
 pub use verdict::{Outcome, PolicyName, Verdict};

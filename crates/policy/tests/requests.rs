@@ -53,7 +53,10 @@ fn grants_that_do_not_hold() -> Vec<(&'static str, DeploymentRequest)> {
         ("expired", by_alice(Grant { expires: at(setting::NOW), ..grant() })),
         ("not yet", by_alice(Grant { issued: early, ..grant() })),
         ("for too long", by_alice(Grant { expires: at("2026-11-22T12:00:00.000000001Z"), ..grant() })),
-        ("too long and long ago", by_alice(Grant { issued: at("2026-11-01T00:00:00Z"), expires: late, ..grant() })),
+        (
+            "too long and long ago",
+            by_alice(Grant { issued: at("2026-11-01T00:00:00Z"), expires: late, ..grant() }),
+        ),
     ]
 }
 
@@ -190,10 +193,8 @@ fn what_ends_a_standing_is_what_is_false_or_revoked_and_not_what_is_missing_or_o
     for (by, about, ends) in
         [("stranger", "shop", true), ("left", "shop", true), ("aged", "shop", false), ("ci", "shop", false)]
     {
-        let verdict = judge(
-            DeploymentRequest { envelopes: vec![signature(by, about)], ..request() },
-            &book(""),
-        );
+        let verdict =
+            judge(DeploymentRequest { envelopes: vec![signature(by, about)], ..request() }, &book(""));
         assert_eq!(verdict.findings().iter().any(policy::Finding::ends_standing), ends, "{by}");
     }
     let unreadable = DeploymentRequest { envelopes: vec![submitted("{".to_owned())], ..request() };
@@ -295,9 +296,11 @@ fn a_guardrail_bounds_how_long_things_stand() {
         ("0d", "standing: 1s\n", false),
         ("0d", "standing: 0d\n", true),
     ] {
-        let text = format!("guardrails:\n  - {{ name: short, environment: \"prod/*\", standing: {guardrail} }}\n");
+        let text =
+            format!("guardrails:\n  - {{ name: short, environment: \"prod/*\", standing: {guardrail} }}\n");
         let guardrails = policy::Guardrails::parse("guardrails.yaml", &text).unwrap();
-        let text = format!("environment: prod/shop\nartifact: a/b\nrequire: {{ signed-by: [x] }}\n{standing}");
+        let text =
+            format!("environment: prod/shop\nartifact: a/b\nrequire: {{ signed-by: [x] }}\n{standing}");
         let file = policy::SourceFile { name: "book/shop.yaml".to_owned(), text };
         let found = policy::Book::load(vec![file], &guardrails);
         assert_eq!(found.is_ok(), loads, "{guardrail} {standing}");

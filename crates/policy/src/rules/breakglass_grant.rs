@@ -82,7 +82,9 @@ pub(crate) fn not_authentic(error: &Unopened) -> Finding {
     )
     .or(WITHOUT);
     match error {
-        Unopened::Refused(OpenError::OutsideWindow { time, until: Some(until), .. }) if time > until => finding,
+        Unopened::Refused(OpenError::OutsideWindow { time, until: Some(until), .. }) if time > until => {
+            finding
+        }
         _ => finding.ending_standing(),
     }
 }
