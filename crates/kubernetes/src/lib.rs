@@ -1,0 +1,3 @@
+//! An AdmissionReview to deployments, and outcomes to its answer.
+
+pub mod manifests;
