@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
-    trust_root, verify,
+    attest_facts, build, builder, demo, explain, init, keygen, kubernetes, log, open, policy, rebuild, replay,
+    threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Change who may say what: checked, shown as a difference, written for review
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
+    /// What a cluster needs around the choke point
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

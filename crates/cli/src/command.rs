@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod keygen;
+pub(crate) mod kubernetes;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
         Command::TrustRoot(command) => trust_root::run(&command, output),
+        Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

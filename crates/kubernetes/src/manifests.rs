@@ -168,6 +168,7 @@ pub fn manifests(
     files: &Files,
 ) -> Result<Manifests, ManifestError> {
     settings.check()?;
+    files.check()?;
     let namespaces = namespaces::Namespaces::of(settings, serve, book);
     Ok(Manifests {
         install: install::objects(settings, serve, files)?,
@@ -221,5 +222,17 @@ impl Settings {
             return Err(ManifestError::new(what, wanted, "no certificate", fix));
         }
         Ok(())
+    }
+}
+
+impl Files {
+    /// A character that stands for a value of the chart would let a policy's author write templates.
+    fn check(&self) -> Result<(), ManifestError> {
+        let names = self.book.iter().flat_map(|f| [&f.name, &f.text]);
+        let mut texts = names.chain([&self.trust_root]).chain(&self.guardrails).chain(&self.clients);
+        let Some(text) = texts.find(|text| chart::holds_mark(text)) else { return Ok(()) };
+        let found: String = text.chars().take(60).collect();
+        let wanted = "no character that Unicode gives to nobody (U+E000, U+E001)";
+        Err(ManifestError::new("a file holds a character that means nothing", wanted, &found, "remove it"))
     }
 }
