@@ -22,7 +22,7 @@ impl Settings {
     #[must_use]
     pub fn for_chart(&self) -> Self {
         let image = template::mark("image");
-        Self { reach: Reach::Service { image }, storage: template::mark("storage"), ..self.clone() }
+        Self { reach: Reach::Service { image }, storage: template::mark("storage"), monitored: true, ..self.clone() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use attest::{Json, Object};
 use policy::{Book, Mode, OnOutage};
 
-use super::{Serve, Settings};
+use super::{Reach, Serve, Settings};
 
 /// The label that the API server itself keeps equal to the namespace's name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -33,16 +33,17 @@ impl Namespaces {
             }
         }
         let mut all = Self::default();
-        let system = settings.excluded.iter().map(String::as_str);
-        for name in system.chain([settings.namespace.as_str()]) {
-            if claimed.contains_key(name) && name != settings.namespace {
+        // where the choke point runs elsewhere, its namespace would be a hole by a name that anybody may take
+        let own = matches!(settings.reach, Reach::Service { .. }).then_some(settings.namespace.as_str());
+        for name in settings.excluded.iter().map(String::as_str).chain(own) {
+            if claimed.contains_key(name) && Some(name) != own {
                 all.notes.push(format!("{name} is judged, since an environment claims it"));
             } else {
                 all.excluded.insert(name.to_owned());
             }
         }
         for (namespace, environments) in claimed {
-            if namespace == settings.namespace {
+            if Some(namespace) == own {
                 all.notes.push(format!("{namespace} is the choke point's own namespace: no environment reaches it"));
                 continue;
             }
@@ -73,6 +74,11 @@ impl Namespaces {
         }
         let place = if is_enforced { &mut self.enforced } else { &mut self.dry_run };
         place.insert(namespace.to_owned());
+    }
+
+    /// The namespaces that an environment claims, and that are closed while the choke point is down.
+    pub(super) fn closed(&self) -> impl Iterator<Item = &String> {
+        self.enforced.union(&self.dry_run).filter(|name| !self.open.contains(*name))
     }
 
     /// Selects all namespaces but the ones that are excluded or open.

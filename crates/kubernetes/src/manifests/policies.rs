@@ -29,6 +29,7 @@ pub(super) fn objects(
         ("image_rules", Json::Array(kinds::image_rules())),
         ("enforced", names(&namespaces.enforced)),
         ("dry_run", names(&namespaces.dry_run)),
+        ("closed", Json::from(list(&namespaces.closed().cloned().collect::<Vec<_>>())?)),
         ("controllers", Json::from(list(&controllers)?)),
         ("is_keeper", Json::from(is_one_of(&settings.keepers)?)),
         ("is_emergency", Json::from(is_one_of(&settings.emergency)?)),

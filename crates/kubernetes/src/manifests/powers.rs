@@ -11,8 +11,8 @@ const WRITE: [&str; 6] = ["*", "create", "update", "patch", "delete", "deletecol
 const ANY: [&str; 2] = ["*", "get"];
 
 /// The parts of Kubernetes itself that hold such powers in every cluster.
-const SYSTEM: [&str; 3] =
-    ["group system:masters", "user system:serviceaccount:kube-system:generic-garbage-collector", "user system:serviceaccount:kube-system:namespace-controller"];
+const SYSTEM: [&str; 4] =
+    ["group system:masters", "user system:serviceaccount:kube-system:generic-garbage-collector", "user system:serviceaccount:kube-system:namespace-controller", "user system:serviceaccount:kube-system:storage-version-migrator-controller"];
 
 /// Every binding that gives somebody else than the keepers one of these powers. Told only where the roles were given.
 #[must_use]
