@@ -100,6 +100,13 @@ const AUDIT: &str = r#"{ "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omi
   { "level": "Metadata" }
 ] }"#;
 
+const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-1"}}
+{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"rollouts.argoproj.io"},"spec":{
+"group":"argoproj.io","scope":"Namespaced","names":{"kind":"Rollout","plural":"rollouts","singular":"rollout"},
+"versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"rollouts","labels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}},
+"rules":[{"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["*"]}]}"#;
+
 const AUTHORIZED: &str = "--authorization-mode=Node,RBAC";
 
 /// A port that is free now.
@@ -120,7 +127,9 @@ impl Cluster {
         for person in Person::ALL {
             kubeconfig(&folder, port, person.name());
         }
-        kubeconfig(&folder, port, "controllers");
+        for program in ["controllers", "portcullis"] {
+            kubeconfig(&folder, port, program);
+        }
         let mut cluster = Self {
             folder,
             programs,
@@ -134,6 +143,10 @@ impl Cluster {
         cluster.start_api();
         cluster.start_controllers();
         cluster.took = start.elapsed();
+        // a node for DaemonSets, and a custom resource that holds images
+        cluster.prepare(&["create", "--validate=false", "-f", "-"], OBJECTS);
+        let established = ["wait", "--for=condition=established", "crd/rollouts.argoproj.io", "--timeout=20s"];
+        cluster.prepare(&established, "");
         Some(cluster)
     }
 
@@ -270,13 +283,12 @@ impl Cluster {
         said.stdout
     }
 
-    /// Namespaces with both people in their roles, and with the service account that every Pod wants.
-    pub fn namespaces(&self, names: &[String]) {
+    /// Namespaces with these labels (JSON), with both people in their roles, and with the service account that every Pod wants.
+    pub fn namespaces(&self, names: &[String], labels: &[String]) {
         let mut list = String::new();
-        for name in names {
-            let labels = format!(r#""labels": {{ "made-by": "the-tests", "is-{name}": "true" }}"#);
+        for (name, labels) in names.iter().zip(labels) {
             list += &format!(
-                r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}",{labels}}}}}
+                r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}","labels":{{{labels}}}}}}}
 "#
             );
             for (person, role) in [(Person::NamespaceAdmin, "admin"), (Person::Tenant, "edit")] {
@@ -326,6 +338,9 @@ fn certificates(folder: &Folder) {
     folder.certificate("cluster", "etcd-client", "/CN=kube-apiserver", "clientAuth", "");
     folder.certificate("cluster", "controllers", "/CN=system:kube-controller-manager", "clientAuth", "");
     folder.certificate("webhook-clients", "webhook-client", "/CN=kube-apiserver", "clientAuth", "DNS:kube-apiserver");
+    folder.certificate("cluster", "portcullis", "/CN=portcullis", "clientAuth", "");
+    folder.authority("webhook-serving");
+    folder.certificate("webhook-serving", "webhook", "/CN=localhost", "serverAuth", "DNS:localhost,IP:127.0.0.1");
     for person in Person::ALL {
         folder.certificate("cluster", person.name(), &person.subject(), "clientAuth", "");
     }
