@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, kubernetes, log, open, policy, rebuild, replay,
-    threats, trust_root, verify,
+    attest_facts, build, builder, demo, explain, init, keygen, kubernetes, log, open, policy, rebuild,
+    replay, threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 

@@ -186,17 +186,28 @@ impl Settings {
         };
         for image in images.into_iter().chain(&self.also_images).filter(|i| !template::is_mark(i)) {
             let digest = image.split_once("@sha256:").map(|(_, digest)| digest).unwrap_or_default();
-            let is_digest = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            let is_digest =
+                digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             if !is_digest || image.contains(['\'', '\\', '"', ' ', '\n']) {
                 let fix = "look the digest up, and write NAME@sha256:HEX";
-                return Err(ManifestError::new("the image is not named by its digest", "NAME@sha256:HEX", image, fix));
+                return Err(ManifestError::new(
+                    "the image is not named by its digest",
+                    "NAME@sha256:HEX",
+                    image,
+                    fix,
+                ));
             }
         }
         if let Reach::Url(url) = &self.reach
             && (!url.starts_with("https://") || url.contains(['?', '#']))
         {
             let wanted = "https://HOST:PORT, without `?` and `#`";
-            return Err(ManifestError::new("the API server cannot reach this address", wanted, url, "write it so"));
+            return Err(ManifestError::new(
+                "the API server cannot reach this address",
+                wanted,
+                url,
+                "write it so",
+            ));
         }
         self.check_authority()?;
         if self.replicas < 2 {

@@ -30,7 +30,9 @@ fn the_table_knows_every_field_of_the_pinned_release() {
 #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
 fn the_fixture_is_what_the_schema_says() {
     let Some(folder) = std::env::var_os("PORTCULLIS_OPENAPI") else {
-        eprintln!("\n*** SKIPPED: PORTCULLIS_OPENAPI is not set; the test against a live API server covers this ***\n");
+        eprintln!(
+            "\n*** SKIPPED: PORTCULLIS_OPENAPI is not set; the test against a live API server covers this ***\n"
+        );
         return;
     };
     let mut found = BTreeSet::new();
@@ -40,7 +42,8 @@ fn the_fixture_is_what_the_schema_says() {
         found.extend(suspicious_fields(&document).unwrap());
     }
     let text: String = found.iter().map(|f| format!("{f}\n")).collect();
-    let head = FIXTURE.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect::<String>();
+    let head =
+        FIXTURE.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect::<String>();
     if std::env::var_os("GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/image-fields-1.37.2.txt");
         std::fs::write(path, format!("{head}{text}")).unwrap();

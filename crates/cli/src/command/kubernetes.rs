@@ -49,7 +49,8 @@ fn json(what: &str, path: &PathBuf) -> Result<attest::Json, Failure> {
         true => crate::input::read(what, std::path::Path::new("/dev/stdin"), limit)?,
         false => crate::input::read(what, path, limit)?,
     };
-    let limits = attest::json::Limits { bytes: LIMIT, values: 5_000_000, exact_numbers: true, ..Default::default() };
+    let limits =
+        attest::json::Limits { bytes: LIMIT, values: 5_000_000, exact_numbers: true, ..Default::default() };
     attest::json::parse_with(&bytes, limits).map_err(|e| {
         Failure::new(&format!("{} is no JSON", path.display()))
             .code("json-invalid")

@@ -22,7 +22,12 @@ impl Settings {
     #[must_use]
     pub fn for_chart(&self) -> Self {
         let image = template::mark("image");
-        Self { reach: Reach::Service { image }, storage: template::mark("storage"), monitored: true, ..self.clone() }
+        Self {
+            reach: Reach::Service { image },
+            storage: template::mark("storage"),
+            monitored: true,
+            ..self.clone()
+        }
     }
 }
 
@@ -32,7 +37,8 @@ impl Settings {
 pub fn chart(manifests: &Manifests, settings: &Settings, version: &str) -> Vec<(&'static str, String)> {
     let (mut install, mut monitor) = (Vec::new(), Vec::new());
     for object in &manifests.install {
-        let is_monitor = object.as_object().is_ok_and(|o| o.get("kind") == Some(&Json::from("ServiceMonitor")));
+        let is_monitor =
+            object.as_object().is_ok_and(|o| o.get("kind") == Some(&Json::from("ServiceMonitor")));
         if is_monitor { &mut monitor } else { &mut install }.push(object.clone());
     }
     let image = match &settings.reach {

@@ -52,6 +52,9 @@ impl Live {
         let object = document.as_object().map_err(|e| bad(&e.found))?;
         let kind = object.string("kind").map_err(|e| bad(&e.to_string()))?;
         if !kind.ends_with("List") {
+            if name(object).is_empty() {
+                return Err(bad(kind));
+            }
             return Ok(Self { items: vec![object.clone()] });
         }
         let items = object.array("items").map_err(|e| bad(&e.to_string()))?;
@@ -68,7 +71,8 @@ impl Live {
 /// too: a webhook of an old name still asks.
 #[must_use]
 pub fn compare(wanted: &[Json], live: &Live) -> Vec<Difference> {
-    let wanted: Vec<&Object> = wanted.iter().filter_map(|o| o.as_object().ok()).filter(|o| is_compared(o)).collect();
+    let wanted: Vec<&Object> =
+        wanted.iter().filter_map(|o| o.as_object().ok()).filter(|o| is_compared(o)).collect();
     let mut differences = Vec::new();
     for object in &wanted {
         let id = id(object);
@@ -180,7 +184,11 @@ impl Walk<'_> {
                 texts
             };
             if sorted(wanted) != sorted(found) {
-                self.values(place, Some(&Json::from(sorted(wanted).join(", "))), Some(&Json::from(sorted(found).join(", "))));
+                self.values(
+                    place,
+                    Some(&Json::from(sorted(wanted).join(", "))),
+                    Some(&Json::from(sorted(found).join(", "))),
+                );
             }
             return;
         }

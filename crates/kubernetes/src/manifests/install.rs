@@ -55,7 +55,8 @@ fn owner_rules(serve: &Serve) -> Vec<Json> {
         rule("apps", vec!["daemonsets", "deployments", "replicasets", "statefulsets"]),
         rule("batch", vec!["cronjobs", "jobs"]),
     ];
-    let custom: BTreeSet<(String, String)> = serve.custom.iter().filter_map(|kind| kinds::owner(kind)).collect();
+    let custom: BTreeSet<(String, String)> =
+        serve.custom.iter().filter_map(|kind| kinds::owner(kind)).collect();
     rules.extend(custom.iter().map(|(group, resource)| rule(group, vec![resource])));
     rules
 }
@@ -84,7 +85,12 @@ fn size(data: &Object) -> Result<(), ManifestError> {
     }
     let wanted = format!("at most {CONFIG_MAP} bytes, which is what a ConfigMap holds");
     let fix = "run the choke point outside of the cluster, and give --url";
-    Err(ManifestError::new("the files are too large for a ConfigMap", &wanted, &format!("{bytes} bytes"), fix))
+    Err(ManifestError::new(
+        "the files are too large for a ConfigMap",
+        &wanted,
+        &format!("{bytes} bytes"),
+        fix,
+    ))
 }
 
 fn sources(book: Vec<Json>) -> Vec<Json> {
@@ -125,7 +131,8 @@ fn rule(peers: &str, of: Vec<Json>, ports: Vec<Json>) -> Json {
 }
 
 fn addresses(settings: &Settings) -> Vec<Json> {
-    let block = |cidr: &String| Object::new().with("ipBlock", Object::new().with("cidr", cidr.as_str())).into();
+    let block =
+        |cidr: &String| Object::new().with("ipBlock", Object::new().with("cidr", cidr.as_str())).into();
     settings.api_addresses.iter().map(block).collect()
 }
 

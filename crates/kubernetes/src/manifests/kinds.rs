@@ -47,7 +47,9 @@ fn known(kind: &str) -> Option<(&'static str, &'static str)> {
 pub(super) fn rule(kind: &str) -> Result<Json, ManifestError> {
     match (known(kind), kind.split_once('.')) {
         (Some((group, resource)), None) => Ok(rule_of(group, &[resource], "*")),
-        (None, Some((name, group))) if !name.is_empty() && group.contains('.') => Ok(rule_of(group, &["*"], "*")),
+        (None, Some((name, group))) if !name.is_empty() && group.contains('.') => {
+            Ok(rule_of(group, &["*"], "*"))
+        }
         _ => Err(ManifestError::new(
             "a kind that nobody knows",
             "a kind of the API server, or KIND.GROUP as in Rollout.argoproj.io",

@@ -44,7 +44,9 @@ impl Namespaces {
         }
         for (namespace, environments) in claimed {
             if Some(namespace) == own {
-                all.notes.push(format!("{namespace} is the choke point's own namespace: no environment reaches it"));
+                all.notes.push(format!(
+                    "{namespace} is the choke point's own namespace: no environment reaches it"
+                ));
                 continue;
             }
             all.place(namespace, &environments, book);
@@ -58,14 +60,17 @@ impl Namespaces {
             let mut policies = book.guarding(environment).peekable();
             if policies.peek().is_none() {
                 is_open = false;
-                self.notes.push(format!("no policy guards {environment}: everything in {namespace} that belongs to it is refused"));
+                self.notes.push(format!(
+                    "no policy guards {environment}: everything in {namespace} that belongs to it is refused"
+                ));
             }
             for policy in policies {
                 is_open &= policy.on_outage() == OnOutage::Admit;
                 is_enforced &= policy.mode() == Mode::Enforce;
             }
         }
-        let wants_open = environments.iter().flat_map(|e| book.guarding(e)).any(|p| p.on_outage() == OnOutage::Admit);
+        let wants_open =
+            environments.iter().flat_map(|e| book.guarding(e)).any(|p| p.on_outage() == OnOutage::Admit);
         if wants_open && !is_open {
             self.notes.push(format!("{namespace} is closed while the choke point is down: not all policies there say on-outage: admit"));
         }

@@ -11,7 +11,8 @@ const POD: &str = include_str!("templates/pod.cel");
 const IMAGES: &str = include_str!("templates/images.cel");
 
 /// The parts of Kubernetes itself that write into every namespace.
-const SYSTEM_USERS: [&str; 3] = ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"];
+const SYSTEM_USERS: [&str; 3] =
+    ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"];
 const SYSTEM_GROUPS: [&str; 2] = ["system:nodes", "system:serviceaccounts:kube-system"];
 
 pub(super) fn objects(
@@ -19,7 +20,8 @@ pub(super) fn objects(
     serve: &Serve,
     namespaces: &Namespaces,
 ) -> Result<Vec<Json>, ManifestError> {
-    let names = |names: &std::collections::BTreeSet<String>| Json::from(names.iter().cloned().collect::<Vec<_>>());
+    let names =
+        |names: &std::collections::BTreeSet<String>| Json::from(names.iter().cloned().collect::<Vec<_>>());
     let controllers: Vec<String> = match &serve.controllers {
         Some(names) => names.clone(),
         None => CONTROLLERS.map(str::to_owned).to_vec(),
@@ -74,7 +76,8 @@ fn selects_something(object: &Json) -> bool {
 
 /// Whether an object guards the choke point's own namespace, which there is none of where it runs elsewhere.
 fn is_own(object: &Json) -> bool {
-    let name = object.as_object().ok().and_then(|o| o.get("metadata")?.as_object().ok()?.get("name")?.as_str().ok());
+    let name =
+        object.as_object().ok().and_then(|o| o.get("metadata")?.as_object().ok()?.get("name")?.as_str().ok());
     name.is_some_and(|name| name.starts_with("own-"))
 }
 
@@ -116,7 +119,12 @@ fn list(texts: &[String]) -> Result<String, ManifestError> {
     let is_odd = |c: char| c.is_control() || matches!(c, '\'' | '"' | '\\');
     if let Some(odd) = texts.iter().find(|t| t.is_empty() || t.contains(is_odd) || t.contains("${")) {
         let wanted = "a name without quotes, backslashes and control characters";
-        return Err(ManifestError::new("a name that cannot be written down", wanted, odd, "name it otherwise"));
+        return Err(ManifestError::new(
+            "a name that cannot be written down",
+            wanted,
+            odd,
+            "name it otherwise",
+        ));
     }
     let quoted: Vec<String> = texts.iter().map(|t| format!("'{t}'")).collect();
     Ok(format!("[{}]", quoted.join(", ")))

@@ -11,8 +11,12 @@ const WRITE: [&str; 6] = ["*", "create", "update", "patch", "delete", "deletecol
 const ANY: [&str; 2] = ["*", "get"];
 
 /// The parts of Kubernetes itself that hold such powers in every cluster.
-const SYSTEM: [&str; 4] =
-    ["group system:masters", "user system:serviceaccount:kube-system:generic-garbage-collector", "user system:serviceaccount:kube-system:namespace-controller", "user system:serviceaccount:kube-system:storage-version-migrator-controller"];
+const SYSTEM: [&str; 4] = [
+    "group system:masters",
+    "user system:serviceaccount:kube-system:generic-garbage-collector",
+    "user system:serviceaccount:kube-system:namespace-controller",
+    "user system:serviceaccount:kube-system:storage-version-migrator-controller",
+];
 
 /// Every binding that gives somebody else than the keepers one of these powers. Told only where the roles were given.
 #[must_use]
@@ -48,7 +52,8 @@ pub fn powers(settings: &Settings, live: &Live) -> Vec<Difference> {
 fn given(role: &Object) -> Vec<&'static str> {
     let gives = |group: &str, resources: &[&str], verbs: &[&str]| {
         list(role, "rules").any(|rule| {
-            let has = |key: &str, names: &[&str]| list_of_texts(rule, key).any(|n| n == "*" || names.contains(&n));
+            let has =
+                |key: &str, names: &[&str]| list_of_texts(rule, key).any(|n| n == "*" || names.contains(&n));
             has("apiGroups", &[group]) && has("resources", resources) && has("verbs", verbs)
         })
     };

@@ -1,8 +1,8 @@
 //! What the configuration of `portcullis serve` says about the cluster, and the same configuration as a Pod reads it.
 
+use attest::Object;
 use attest::json::{ShapeError, each};
 use attest::yaml::Node;
-use attest::Object;
 
 use super::{ManifestError, render, template};
 
@@ -36,8 +36,9 @@ impl Serve {
     /// [`ManifestError`] where it is no YAML, or one of those parts is missing or something else.
     pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
         let fix = "see the configuration in docs/kubernetes.md";
-        let node = Node::parse(file, text)
-            .map_err(|e| ManifestError::new("the configuration does not load", "YAML", &e.to_string(), fix))?;
+        let node = Node::parse(file, text).map_err(|e| {
+            ManifestError::new("the configuration does not load", "YAML", &e.to_string(), fix)
+        })?;
         let whole = template::json(&node);
         whole.as_object().and_then(Self::read).map_err(|e| {
             let message = format!("the configuration {file} does not load: {}", e.path);
@@ -90,7 +91,8 @@ impl Serve {
         let tls = Object::new()
             .with("certificate", "/etc/portcullis-tls/tls.crt")
             .with("key", "/etc/portcullis-tls/tls.key");
-        let mut webhook = self.whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
+        let mut webhook =
+            self.whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
         webhook.set("listen", "0.0.0.0:8443");
         webhook.set("tls", tls);
         webhook.set("api", Object::new().with("in-cluster", true));

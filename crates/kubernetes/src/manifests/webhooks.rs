@@ -19,7 +19,8 @@ pub(super) fn objects(
     let validate = |name: &str, failure: &str, rules: &[Json], namespaces: Json| {
         entry(settings, "validate", name, failure, rules, namespaces)
     };
-    let mut entries = vec![validate("fail-closed.portcullis.dev", "Fail", &judged, namespaces.closed_selector())];
+    let mut entries =
+        vec![validate("fail-closed.portcullis.dev", "Fail", &judged, namespaces.closed_selector())];
     if !namespaces.open.is_empty() {
         let open = selector("In", namespaces.open.clone());
         entries.push(validate("fail-open.portcullis.dev", "Ignore", &judged, open));
@@ -32,7 +33,10 @@ pub(super) fn objects(
             entries.push(validate(&name("fail-closed"), "Fail", &rules, namespaces.judged_selector()));
             continue;
         }
-        let (open, closed) = only.iter().cloned().partition::<std::collections::BTreeSet<_>, _>(|n| namespaces.open.contains(n));
+        let (open, closed) = only
+            .iter()
+            .cloned()
+            .partition::<std::collections::BTreeSet<_>, _>(|n| namespaces.open.contains(n));
         for (end, failure, names) in [("fail-closed", "Fail", closed), ("fail-open", "Ignore", open)] {
             if !names.is_empty() {
                 entries.push(validate(&name(end), failure, &rules, selector("In", names)));
@@ -45,7 +49,9 @@ pub(super) fn objects(
         let name = "pin.portcullis.dev";
         let pins = custom_rules(serve)?;
         let pins = [kinds::image_rules(), pins].concat();
-        let Json::Object(entry) = entry(settings, "mutate", name, "Ignore", &pins, namespaces.judged_selector()) else {
+        let Json::Object(entry) =
+            entry(settings, "mutate", name, "Ignore", &pins, namespaces.judged_selector())
+        else {
             return Ok(objects);
         };
         let entry = entry.with("reinvocationPolicy", "IfNeeded").with("sideEffects", "None");
@@ -82,7 +88,14 @@ fn configuration(kind: &str, entries: Vec<Json>) -> Json {
         .into()
 }
 
-fn entry(settings: &Settings, path: &str, name: &str, failure: &str, rules: &[Json], namespaces: Json) -> Json {
+fn entry(
+    settings: &Settings,
+    path: &str,
+    name: &str,
+    failure: &str,
+    rules: &[Json],
+    namespaces: Json,
+) -> Json {
     Object::new()
         .with("name", name)
         .with("clientConfig", client(settings, path))
@@ -102,7 +115,8 @@ fn client(settings: &Settings, path: &str) -> Json {
     let client = match &settings.reach {
         Reach::Url(url) => Object::new().with("url", format!("{}{path}", url.trim_end_matches('/'))),
         Reach::Service { .. } => {
-            let service = Object::new().with("namespace", settings.namespace.as_str()).with("name", "portcullis");
+            let service =
+                Object::new().with("namespace", settings.namespace.as_str()).with("name", "portcullis");
             Object::new().with("service", service.with("path", path).with("port", 443_i64))
         }
     };

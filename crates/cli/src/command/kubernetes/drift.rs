@@ -31,7 +31,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     };
     output.result(&human, || {
         let list: Vec<Json> = differences.iter().map(json).collect();
-        Object::new().with("compared", Json::Int(i64::try_from(wanted.len()).unwrap_or(0))).with("drift", list).into()
+        Object::new()
+            .with("compared", Json::Int(i64::try_from(wanted.len()).unwrap_or(0)))
+            .with("drift", list)
+            .into()
     });
     Ok(if differences.is_empty() { Exit::Clean } else { Exit::Found })
 }

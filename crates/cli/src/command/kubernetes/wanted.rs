@@ -94,7 +94,8 @@ impl Wanted {
         let serve = Serve::parse(&self.config.display().to_string(), &text).map_err(refused)?;
         let folder = self.config.parent().unwrap_or(Path::new(""));
         let dir = self.book.clone().unwrap_or_else(|| folder.join(&serve.book));
-        let guardrails = self.guardrails.clone().or_else(|| serve.guardrails.as_ref().map(|f| folder.join(f)));
+        let guardrails =
+            self.guardrails.clone().or_else(|| serve.guardrails.as_ref().map(|f| folder.join(f)));
         let book = input::book(&dir, guardrails.as_deref())?;
         let trust_root = folder.join(&serve.trust_root);
         input::trust_root(&trust_root)?;

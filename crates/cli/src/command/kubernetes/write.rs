@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     let mut human: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
     human.extend(written.iter().map(|file| format!("wrote {file}\n")));
-    output.result(&human, || Json::from(Object::new().with("written", written.clone()).with("notes", notes.clone())));
+    output.result(&human, || {
+        Json::from(Object::new().with("written", written.clone()).with("notes", notes.clone()))
+    });
     Ok(Exit::Clean)
 }
 
