@@ -47,6 +47,12 @@ impl Object {
         Self::default()
     }
 
+    /// An object of pairs whose keys the caller knows to be unique, in the order given.
+    #[must_use]
+    pub fn from_unique(pairs: impl IntoIterator<Item = (String, Json)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
     /// The value under `key`. A `null` counts as absent.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Json> {

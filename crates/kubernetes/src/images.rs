@@ -18,6 +18,8 @@ use fields::POD_FIELDS;
 pub struct ImageUse {
     /// Where it stands, as in `spec.containers[0].image`.
     pub path: String,
+    /// The same as a JSON pointer, for a patch: `/spec/containers/0/image`.
+    pub pointer: String,
     /// Who uses it: the container's or the volume's name; empty where the place has none.
     pub container: String,
     /// The reference as it is written.
@@ -76,33 +78,14 @@ pub fn pod_in<'a>(kind: &GroupKind, object: &'a Object) -> Option<&'a Object> {
 }
 
 fn collect(path: &Path, object: &Object, uses: &mut Vec<ImageUse>) -> Result<(), ShapeError> {
-    let found = path.find(object).map_err(|e| ShapeError::new(&e.at, e.wanted, e.found))?;
-    for (at, value) in found {
-        let reference = match value {
-            Json::Null => continue,
-            other => other.as_str().map_err(|e| e.within(&at))?.to_owned(),
-        };
-        uses.push(ImageUse { container: user_of(object, &at), path: at, reference });
+    for found in path.find(object).map_err(|e| ShapeError::new(&e.at, e.wanted, e.found))? {
+        if *found.value != Json::Null {
+            let reference = found.value.as_str().map_err(|e| e.within(&found.at))?.to_owned();
+            let (path, pointer) = (found.at, found.pointer);
+            uses.push(ImageUse { path, pointer, container: found.holder, reference });
+        }
     }
     Ok(())
-}
-
-/// The `name` of the innermost list item on the way to a place.
-fn user_of(object: &Object, at: &str) -> String {
-    let Some((item, _)) = at.rsplit_once(']') else { return String::new() };
-    let mut value: Option<&Json> = None;
-    for step in item.split(['.', '[', ']']).filter(|s| !s.is_empty()) {
-        let next = match value {
-            None => object.get(step),
-            Some(Json::Object(inner)) => inner.get(step),
-            Some(Json::Array(items)) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
-            Some(_) => None,
-        };
-        let Some(next) = next else { return String::new() };
-        value = Some(next);
-    }
-    let name = value.and_then(|v| v.as_object().ok()).and_then(|o| o.optional_string("name").ok().flatten());
-    name.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -123,7 +106,8 @@ mod tests {
         );
         let kind = GroupKind::of("v1", "Pod");
         let uses = images(&kind, &pod, &[]).unwrap();
-        let short: Vec<String> = uses.iter().map(|u| format!("{} {} {}", u.path, u.container, u.reference)).collect();
+        let short: Vec<String> =
+            uses.iter().map(|u| format!("{} {} {}", u.path, u.container, u.reference)).collect();
         assert_eq!(
             short,
             [

@@ -72,15 +72,37 @@ impl GroupKind {
     /// `Deployment` for the kinds of Kubernetes itself, `Rollout.argoproj.io` for others: what configuration calls it.
     #[must_use]
     pub fn name(&self) -> String {
-        if is_own_group(&self.group) { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+        if OWN_GROUPS.contains(&self.group.as_str()) {
+            self.kind.clone()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
     }
 }
 
-/// Groups that only Kubernetes serves: `apps`, `batch`, and those under `k8s.io`, which API review protects.
-fn is_own_group(group: &str) -> bool {
-    matches!(group, "" | "apps" | "batch" | "autoscaling" | "policy" | "extensions")
-        || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
-}
+/// Groups of Kubernetes itself whose kinds go by their own name. A list and not a suffix: groups under `k8s.io` can be
+/// served from custom resource definitions, and a kind's short name must mean one kind.
+const OWN_GROUPS: [&str; 19] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
 
 /// Who asks, as the API server authenticated them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,7 +210,11 @@ impl Review {
     #[must_use]
     pub fn title(&self) -> String {
         let (kind, name) = (self.kind.name(), self.display_name());
-        if self.namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {}/{name}", self.namespace) }
+        if self.namespace.is_empty() {
+            format!("{kind} {name}")
+        } else {
+            format!("{kind} {}/{name}", self.namespace)
+        }
     }
 }
 

@@ -225,7 +225,8 @@ mod tests {
         suspicious_fields(&document).unwrap().into_iter().map(|f| f.path).collect()
     }
 
-    const TOP: &str = r#""T":{"x-kubernetes-group-version-kind":[{"group":"","version":"v1","kind":"T"}],"properties":"#;
+    const TOP: &str =
+        r#""T":{"x-kubernetes-group-version-kind":[{"group":"","version":"v1","kind":"T"}],"properties":"#;
 
     #[test]
     fn a_new_field_is_found_wherever_it_hides() {
@@ -233,7 +234,10 @@ mod tests {
             (r#"{"image":{"type":"string"}}"#, "image"),
             (r#"{"a":{"items":{"properties":{"runImage":{"type":"string"}}}}}"#, "a[*].runImage"),
             (r#"{"a":{"additionalProperties":{"properties":{"ociRef":{"type":"string"}}}}}"#, "a.*.ociRef"),
-            (r#"{"images":{"items":{"properties":{"names":{"items":{"type":"string"}}}}}}"#, "images[*].names[*]"),
+            (
+                r#"{"images":{"items":{"properties":{"names":{"items":{"type":"string"}}}}}}"#,
+                "images[*].names[*]",
+            ),
             (r#"{"restoreFrom":{"type":"string"}}"#, "restoreFrom"),
             (r#"{"a":{"oneOf":[{"properties":{"artifact":{"type":"string"}}}]}}"#, "a.artifact"),
         ] {

@@ -54,7 +54,8 @@ pub const POD_FIELDS: [PodField; 11] = [
 ];
 
 const STATUS: &str = "what the kubelet saw; nothing is run because of it";
-const DEVICE: &str = "a driver's own parameters; what they may name is between the driver and who writes its classes";
+const DEVICE: &str =
+    "a driver's own parameters; what they may name is between the driver and who writes its classes";
 
 /// Every such field outside of a pod's specification: group, kind, path, and why it holds no image that is judged.
 pub const OTHER_FIELDS: [(&str, &str, &str, &str); 23] = [
@@ -68,7 +69,12 @@ pub const OTHER_FIELDS: [(&str, &str, &str, &str); 23] = [
     ("core", "Pod", "status.containerStatuses[*].volumeMounts[*].volumeStatus.image.imageRef", STATUS),
     ("core", "Pod", "status.ephemeralContainerStatuses[*].image", STATUS),
     ("core", "Pod", "status.ephemeralContainerStatuses[*].imageID", STATUS),
-    ("core", "Pod", "status.ephemeralContainerStatuses[*].volumeMounts[*].volumeStatus.image.imageRef", STATUS),
+    (
+        "core",
+        "Pod",
+        "status.ephemeralContainerStatuses[*].volumeMounts[*].volumeStatus.image.imageRef",
+        STATUS,
+    ),
     ("core", "Pod", "status.initContainerStatuses[*].image", STATUS),
     ("core", "Pod", "status.initContainerStatuses[*].imageID", STATUS),
     ("core", "Pod", "status.initContainerStatuses[*].volumeMounts[*].volumeStatus.image.imageRef", STATUS),
@@ -81,13 +87,4 @@ pub const OTHER_FIELDS: [(&str, &str, &str, &str); 23] = [
     ("resource.k8s.io", "ResourceClaimTemplate", "spec.spec.devices.config[*].opaque.parameters", DEVICE),
     ("storage.k8s.io", "VolumeAttachment", "spec.source.inlineVolumeSpec.quobyte.registry", QUOBYTE),
     ("storage.k8s.io", "VolumeAttachment", "spec.source.inlineVolumeSpec.rbd.image", RBD),
-];
-
-/// Annotations under which some container runtimes and tools take an image, on a pod or a template of one. Kubernetes
-/// itself has none in this release; whoever sets one of these by a node's configuration gets it judged as an image.
-pub const ANNOTATIONS: [&str; 4] = [
-    "io.kubernetes.cri-o.checkpoint-image",
-    "io.kubernetes.cri-o.annotations.checkpoint.image",
-    "checkpoint.k8s.io/restore-from",
-    "run.oci.handler.image",
 ];
