@@ -3,9 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay,
-    serve, threats,
-    trust_root, verify,
+    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes, log, open, policy,
+    rebuild, replay, serve, threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -81,6 +80,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
     Serve(serve::Args),
+    /// What a cluster needs around the choke point
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

@@ -11,6 +11,7 @@ pub(crate) mod destination;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod keygen;
+pub(crate) mod kubernetes;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
         Command::TrustRoot(command) => trust_root::run(&command, output),
+        Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Serve(args) => serve::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
