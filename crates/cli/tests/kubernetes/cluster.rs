@@ -104,8 +104,9 @@ const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"no
 {"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"rollouts.argoproj.io"},"spec":{
 "group":"argoproj.io","scope":"Namespaced","names":{"kind":"Rollout","plural":"rollouts","singular":"rollout"},
 "versions":[{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]}}
-{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"rollouts","labels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}},
-"rules":[{"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["*"]}]}"#;
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"more-for-tenants","labels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}},
+"rules":[{"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["*"]},
+{"apiGroups":[""],"resources":["podtemplates","pods/ephemeralcontainers","pods/resize"],"verbs":["*"]}]}"#;
 
 const AUTHORIZED: &str = "--authorization-mode=Node,RBAC";
 
@@ -143,16 +144,19 @@ impl Cluster {
         cluster.start_api();
         cluster.start_controllers();
         cluster.took = start.elapsed();
-        // a node for DaemonSets, and a custom resource that holds images
+        // a node for DaemonSets, a custom resource that holds images, and people who may do what could bring an image
         cluster.prepare(&["create", "--validate=false", "-f", "-"], OBJECTS);
-        let established = ["wait", "--for=condition=established", "crd/rollouts.argoproj.io", "--timeout=20s"];
+        cluster.prepare(&["patch", "node", "node-1", "-p", r#"{"spec":{"taints":null}}"#], "");
+        let established =
+            ["wait", "--for=condition=established", "crd/rollouts.argoproj.io", "--timeout=20s"];
         cluster.prepare(&established, "");
         Some(cluster)
     }
 
     /// Starts the API server, and waits until it is ready.
     pub fn start_api(&self) {
-        let mut api = Process::start(&self.programs.api, &self.api_arguments(), &self.folder.at("apiserver.log"));
+        let mut api =
+            Process::start(&self.programs.api, &self.api_arguments(), &self.folder.at("apiserver.log"));
         let start = Instant::now();
         while self.get("/readyz").is_none_or(|(status, _)| status != 200) {
             let ended = api.ended();
@@ -229,7 +233,8 @@ impl Cluster {
     }
 
     fn client(&self, person: &str) -> Client {
-        let identity = Some((self.folder.at(&format!("{person}.pem")), self.folder.at(&format!("{person}.key"))));
+        let identity =
+            Some((self.folder.at(&format!("{person}.pem")), self.folder.at(&format!("{person}.key"))));
         let tls = ClientTls { ca: Some(self.folder.at("cluster.pem")), identity };
         Client::new(&format!("https://127.0.0.1:{}", self.port), &tls, None).unwrap()
     }
@@ -256,9 +261,20 @@ impl Cluster {
     }
 
     /// With an editor, for `kubectl edit`.
-    pub fn kubectl_with(&self, person: Person, namespace: &str, args: &[&str], input: &str, editor: &str) -> Said {
+    pub fn kubectl_with(
+        &self,
+        person: Person,
+        namespace: &str,
+        args: &[&str],
+        input: &str,
+        editor: &str,
+    ) -> Said {
         let mut command = Command::new(&self.programs.kubectl);
-        command.env_clear().env("HOME", self.folder.at("")).env("PATH", "/usr/bin:/bin").env("KUBE_EDITOR", editor);
+        command
+            .env_clear()
+            .env("HOME", self.folder.at(""))
+            .env("PATH", "/usr/bin:/bin")
+            .env("KUBE_EDITOR", editor);
         command.arg("--kubeconfig").arg(self.folder.at(&format!("{}.yaml", person.name())));
         command.arg("--request-timeout=30s");
         if !namespace.is_empty() {
@@ -314,7 +330,11 @@ impl Cluster {
             self.get(&path).is_some_and(|(status, _)| status == 200)
         };
         while !names.iter().all(is_there) {
-            assert!(start.elapsed() < Duration::from_secs(30), "no service accounts; see {}", self.folder.text(""));
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "no service accounts; see {}",
+                self.folder.text("")
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -337,10 +357,22 @@ fn certificates(folder: &Folder) {
     folder.certificate("cluster", "etcd", "/CN=etcd", "serverAuth,clientAuth", hosts);
     folder.certificate("cluster", "etcd-client", "/CN=kube-apiserver", "clientAuth", "");
     folder.certificate("cluster", "controllers", "/CN=system:kube-controller-manager", "clientAuth", "");
-    folder.certificate("webhook-clients", "webhook-client", "/CN=kube-apiserver", "clientAuth", "DNS:kube-apiserver");
+    folder.certificate(
+        "webhook-clients",
+        "webhook-client",
+        "/CN=kube-apiserver",
+        "clientAuth",
+        "DNS:kube-apiserver",
+    );
     folder.certificate("cluster", "portcullis", "/CN=portcullis", "clientAuth", "");
     folder.authority("webhook-serving");
-    folder.certificate("webhook-serving", "webhook", "/CN=localhost", "serverAuth", "DNS:localhost,IP:127.0.0.1");
+    folder.certificate(
+        "webhook-serving",
+        "webhook",
+        "/CN=localhost",
+        "serverAuth",
+        "DNS:localhost,IP:127.0.0.1",
+    );
     for person in Person::ALL {
         folder.certificate("cluster", person.name(), &person.subject(), "clientAuth", "");
     }
@@ -376,7 +408,8 @@ fn configuration(folder: &Folder) {
 fn start_etcd(programs: &Programs, folder: &Folder, port: u16) -> Process {
     let peer = free_port();
     let at = |name: &str| folder.text(name);
-    let mut args = vec!["--name=one".to_owned(), "--unsafe-no-fsync".to_owned(), "--log-level=warn".to_owned()];
+    let mut args =
+        vec!["--name=one".to_owned(), "--unsafe-no-fsync".to_owned(), "--log-level=warn".to_owned()];
     for flag in ["listen-client-urls", "advertise-client-urls"] {
         args.push(format!("--{flag}=https://127.0.0.1:{port}"));
     }

@@ -77,7 +77,8 @@ impl Images {
         let (approved, also) = (review(COMMIT), review(ANOTHER));
         let build = |name: &str, key: &str, repository: &str, commit: &str, more: &[&String]| {
             let (digest, provenance) = attest(folder, name, key, repository, commit);
-            let evidence = std::iter::once(provenance).chain(more.iter().map(|text| (*text).clone())).collect();
+            let evidence =
+                std::iter::once(provenance).chain(more.iter().map(|text| (*text).clone())).collect();
             Image { reference: format!("registry.example/shop@{digest}"), digest, evidence }
         };
         let good = ["one", "two", "three"].map(|name| build(name, "ci", REPOSITORY, COMMIT, &[&approved]));
@@ -106,7 +107,8 @@ impl Images {
         };
         let revoked = "        revoked: { from: 2026-01-01T00:00:00Z, reason: \"lost laptop\" }\n";
         let leaving = if revoke_leaving { revoked } else { "" };
-        let builder = |name: &str, more: &str| format!("  {name}:\n    ids: [\"{BUILDER}\"]\n{}{more}", key(name));
+        let builder =
+            |name: &str, more: &str| format!("  {name}:\n    ids: [\"{BUILDER}\"]\n{}{more}", key(name));
         format!(
             "version: {}\nbuilders:\n{}{}{}review-authorities:\n  forge:\n{}signers:\n  vendor:\n{}people:\n{}",
             if revoke_leaving { 2 } else { 1 },
@@ -135,7 +137,14 @@ impl Images {
     }
 
     /// A breakglass grant for an environment, signed by `who`, as `portcullis breakglass open` writes one.
-    pub fn grant(&self, who: &str, id: &str, environment: &str, issued: Timestamp, expires: Timestamp) -> String {
+    pub fn grant(
+        &self,
+        who: &str,
+        id: &str,
+        environment: &str,
+        issued: Timestamp,
+        expires: Timestamp,
+    ) -> String {
         let grant = Object::new()
             .with("id", id)
             .with("environment", environment)
@@ -169,11 +178,11 @@ fn attest(folder: &Path, name: &str, key: &str, repository: &str, commit: &str) 
 
 fn review(folder: &Path, commit: &str) -> String {
     let (out, key) = (folder.join(format!("review-{commit}.json")), folder.join("forge.key"));
-    let repository =
-        if commit == COMMIT { REPOSITORY } else { "https://git.example/mallory/shop" };
+    let repository = if commit == COMMIT { REPOSITORY } else { "https://git.example/mallory/shop" };
     let who = ["--author", "alice@acme.example", "--reviewer", "bob@acme.example"];
     let subject = format!("gitCommit:{commit}");
-    let args = ["attest", "review", &subject, "--repository", repository, "--key", path(&key), "--out", path(&out)];
+    let args =
+        ["attest", "review", &subject, "--repository", repository, "--key", path(&key), "--out", path(&out)];
     expect(0, &[&args[..], &who[..]].concat());
     std::fs::read_to_string(out).unwrap()
 }

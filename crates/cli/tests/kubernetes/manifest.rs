@@ -66,6 +66,14 @@ impl Spec {
         self
     }
 
+    /// A container that asks for this much of a processor.
+    pub fn processor(mut self, request: &str) -> Self {
+        if let Some(Json::Object(last)) = self.containers.last_mut() {
+            last.set("resources", Object::new().with("requests", Object::new().with("cpu", request)));
+        }
+        self
+    }
+
     pub fn init(mut self, image: &Image) -> Self {
         self.init.push(container(&number(&self.init, "i"), &image.reference).into());
         self
@@ -85,7 +93,8 @@ impl Spec {
     /// An image volume.
     pub fn volume(mut self, image: &Image) -> Self {
         let volume = Object::new().with("name", number(&self.volumes, "v"));
-        self.volumes.push(volume.with("image", Object::new().with("reference", image.reference.as_str())).into());
+        self.volumes
+            .push(volume.with("image", Object::new().with("reference", image.reference.as_str())).into());
         self
     }
 
@@ -141,9 +150,11 @@ impl Spec {
 
     fn spec(&self, restart: &str) -> Object {
         let mut spec = Object::new().with("containers", self.containers.clone());
-        for (name, list) in
-            [("initContainers", &self.init), ("ephemeralContainers", &self.ephemeral), ("volumes", &self.volumes)]
-        {
+        for (name, list) in [
+            ("initContainers", &self.init),
+            ("ephemeralContainers", &self.ephemeral),
+            ("volumes", &self.volumes),
+        ] {
             if !list.is_empty() {
                 spec.set(name, list.clone());
             }

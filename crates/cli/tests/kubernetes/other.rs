@@ -54,7 +54,8 @@ impl Other {
 
 fn config(folder: &Folder) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let certificates = |name: &str| CertificateDer::pem_file_iter(folder.at(name)).unwrap().map(Result::unwrap);
+    let certificates =
+        |name: &str| CertificateDer::pem_file_iter(folder.at(name)).unwrap().map(Result::unwrap);
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates("webhook-clients.pem"));
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));

@@ -22,7 +22,8 @@ const RULES: &str = r#"[
   {"apiGroups":["argoproj.io"],"apiVersions":["*"],"operations":["CREATE","UPDATE"],"resources":["rollouts"]}
 ]"#;
 
-const PODS: &str = r#"[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]"#;
+const PODS: &str =
+    r#"[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]"#;
 
 impl Hook {
     fn new(kind: &'static str, world: &str, name: &str, url: &str) -> Self {

@@ -30,7 +30,8 @@ impl Schemas {
     pub fn documents(cluster: &Cluster) -> Vec<Json> {
         let index = read(cluster, "/openapi/v3");
         let paths = at(&index, &["paths"]).unwrap().as_object().unwrap();
-        let address = |entry: &Json| entry.as_object().unwrap().string("serverRelativeURL").unwrap().to_owned();
+        let address =
+            |entry: &Json| entry.as_object().unwrap().string("serverRelativeURL").unwrap().to_owned();
         paths.iter().map(|(_, entry)| read(cluster, &address(entry))).collect()
     }
 
@@ -47,7 +48,14 @@ impl Schemas {
         found
     }
 
-    fn walk(&self, schema: &Json, kind: &str, path: String, seen: &mut Vec<String>, found: &mut BTreeSet<String>) {
+    fn walk(
+        &self,
+        schema: &Json,
+        kind: &str,
+        path: String,
+        seen: &mut Vec<String>,
+        found: &mut BTreeSet<String>,
+    ) {
         let Ok(object) = schema.as_object() else { return };
         if seen.len() > DEPTH {
             return;
@@ -101,7 +109,9 @@ fn references(object: &Object) -> Vec<String> {
 
 /// `apps/v1 Deployment`; `v1 Pod`.
 fn kinds(schema: &Json) -> Vec<String> {
-    let Some(Json::Array(kinds)) = at(schema, &["x-kubernetes-group-version-kind"]) else { return Vec::new() };
+    let Some(Json::Array(kinds)) = at(schema, &["x-kubernetes-group-version-kind"]) else {
+        return Vec::new();
+    };
     let text = |kind: &Json, key: &str| kind.as_object().unwrap().string(key).unwrap_or_default().to_owned();
     let name = |kind: &Json| {
         let group = text(kind, "group");

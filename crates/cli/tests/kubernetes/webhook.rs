@@ -168,7 +168,8 @@ impl Webhook {
         );
         assert_eq!(said.exit, 0, "{}", said.stderr);
         let spoken = format!("\"namespace\": \"{namespace}\"");
-        let file = self.folder.write("final.json", &said.stdout.replace("\"namespace\": \"default\"", &spoken));
+        let file =
+            self.folder.write("final.json", &said.stdout.replace("\"namespace\": \"default\"", &spoken));
         let digest = expect(0, &["kubernetes", "digest", &file]);
         Digest::parse(digest.trim()).unwrap()
     }

@@ -35,7 +35,13 @@ pub struct Ran {
 
 impl<'c> World<'c> {
     /// Namespaces `NAME-00`, `NAME-01`, … for the cases, and the webhooks that look at them.
-    pub fn start(cluster: &'c Cluster, images: &'c Images, name: &str, cases: &[Case], is_real: bool) -> Self {
+    pub fn start(
+        cluster: &'c Cluster,
+        images: &'c Images,
+        name: &str,
+        cases: &[Case],
+        is_real: bool,
+    ) -> Self {
         let names: Vec<String> = (0..cases.len()).map(|n| namespace(name, n)).collect();
         let judge = if is_real {
             let claims = cases.iter().zip(&names).map(|(case, name)| claim(&case.place, name)).collect();
@@ -148,7 +154,9 @@ impl<'c> World<'c> {
             Expect::Fine(lines) => Expect::Fine(filled(lines)),
             Expect::Warned(lines) => Expect::Warned(filled(lines)),
             Expect::Denied(lines) => Expect::Denied(filled(lines)),
-            Expect::Refused { rules, lines } => Expect::Refused { rules: rules.clone(), lines: filled(lines) },
+            Expect::Refused { rules, lines } => {
+                Expect::Refused { rules: rules.clone(), lines: filled(lines) }
+            }
             Expect::Kubernetes(_) | Expect::Eventually(_) => expect.clone(),
         }
     }
@@ -178,7 +186,8 @@ impl<'c> World<'c> {
         let ours = |event: &attest::Json| {
             let annotations = at(event, &["annotations"])?.as_object().ok()?;
             let is_ours = annotations.iter().any(|(key, _)| key.contains("portcullis.dev/"));
-            let (_, value) = annotations.iter().find(|(key, _)| key.ends_with(&format!("portcullis.dev/{name}")))?;
+            let (_, value) =
+                annotations.iter().find(|(key, _)| key.ends_with(&format!("portcullis.dev/{name}")))?;
             is_ours.then(|| value.as_str().unwrap_or_default().to_owned())
         };
         let judged = |event: &attest::Json| {
@@ -213,7 +222,9 @@ fn claim(place: &Place, namespace: &str) -> Claim {
         Place::DryRun => own("dry/shop"),
         Place::Pinned => own("prod/pinned"),
         Place::Unclaimed => own(""),
-        Place::Own(policy, kinds) => Claim { policy: Some(policy), guarded: kinds, ..own(&format!("own/{namespace}")) },
+        Place::Own(policy, kinds) => {
+            Claim { policy: Some(policy), guarded: kinds, ..own(&format!("own/{namespace}")) }
+        }
     }
 }
 
@@ -224,7 +235,7 @@ fn eventually(run: &dyn Fn() -> Said, text: &str) -> Result<(), Said> {
         if said.exit == 0 && said.stdout.contains(text) {
             return Ok(());
         }
-        if start.elapsed() > Duration::from_secs(30) {
+        if start.elapsed() > Duration::from_secs(70) {
             return Err(said);
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -279,9 +290,8 @@ fn check_refusal(said: &Said, rules: &[String], lines: &[String]) -> Result<(), 
         return Err("wanted a refusal".to_owned());
     }
     check_lines(text, &["admission webhook \"".to_owned(), "denied the request".to_owned()])?;
-    let named = |part: &str| part.split_once(']').map(|(rule, _)| rule.to_owned());
-    let found: BTreeSet<String> = text.split("error[").skip(1).filter_map(named).collect();
-    let wanted: BTreeSet<String> = rules.iter().cloned().collect();
+    let found = rules_in(text);
+    let wanted: BTreeSet<&str> = rules.iter().map(String::as_str).collect();
     if found != wanted {
         return Err(format!("wanted the rules {wanted:?}, found {found:?}"));
     }
@@ -297,4 +307,9 @@ fn check_refusal(said: &Said, rules: &[String], lines: &[String]) -> Result<(), 
         }
     }
     check_lines(text, lines)
+}
+
+/// The rules that a message names.
+pub fn rules_in(text: &str) -> BTreeSet<&str> {
+    text.split("error[").skip(1).filter_map(|part| part.split_once(']')).map(|(rule, _)| rule).collect()
 }

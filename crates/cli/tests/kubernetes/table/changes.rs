@@ -181,7 +181,8 @@ fn neutral(images: &Images) -> Vec<Case> {
             .says(&["annotated"])
             .tenant("label pod web tier=front", "")
             .says(&["labeled"]),
-        pod("a running Pod gets other resources", images)
+        case("a running Pod gets other resources")
+            .tenant(CREATE, Spec::of(&[&images.good[0]]).processor("20m").pod("web"))
             .tenant(
                 r#"patch pod web --subresource resize -p '{"spec":{"containers":[{"name":"c0","resources":{"requests":{"cpu":"10m"}}}]}}'"#,
                 "",

@@ -75,7 +75,10 @@ fn workloads(images: &Images) -> Vec<Case> {
             .place(place())
             .act(with_image.clone())
             .tenant(patch, "")
-            .refused(&UNSIGNED, &["kubernetes:{ns}/Deployment/web", "spec.template.spec.containers[0].args", "--debug"])
+            .refused(
+                &UNSIGNED,
+                &["kubernetes:{ns}/Deployment/web", "spec.template.spec.containers[0].args", "--debug"],
+            )
             .for_portcullis()
             .tenant("scale deployment web --replicas=0", "")
             .says(&["scaled"])
@@ -93,7 +96,12 @@ fn create_signed(world: &World<'_>, namespace: &str, manifest: &str) {
     let bundle = world.images.vendor_signature(&digest);
     let stored = world.webhook().put("evidence", &bundle);
     let annotated = with_annotation(manifest, "portcullis.dev/evidence-digest", &stored.to_string());
-    let said = world.cluster.kubectl(crate::kubernetes::cluster::Person::Tenant, namespace, &["create", "-f", "-"], &annotated);
+    let said = world.cluster.kubectl(
+        crate::kubernetes::cluster::Person::Tenant,
+        namespace,
+        &["create", "-f", "-"],
+        &annotated,
+    );
     assert_eq!(said.exit, 0, "{}", said.stderr);
     // inline evidence would be the same; the annotation itself is left out of the digest
     assert!(!inline(&[bundle]).is_empty());
@@ -113,7 +121,9 @@ fn with_annotation(manifest: &str, name: &str, value: &str) -> String {
 fn ourselves(images: &Images) -> Vec<Case> {
     let bad = &images.unsigned;
     let mut cases = Vec::new();
-    for what in ["validatingwebhookconfiguration", "mutatingwebhookconfiguration", "validatingadmissionpolicy"] {
+    for what in
+        ["validatingwebhookconfiguration", "mutatingwebhookconfiguration", "validatingadmissionpolicy"]
+    {
         cases.push(
             case(&format!("neither tenant nor namespace admin can delete a {what}"))
                 .tenant(&format!("delete {what} --all"), "")

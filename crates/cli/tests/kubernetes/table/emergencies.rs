@@ -64,7 +64,8 @@ fn breakglass(images: &Images) -> Vec<Case> {
             })
             .tenant(CREATE, spec.pod("web"))
     };
-    let lost = Spec::of(&[bad]).annotation("portcullis.dev/breakglass", &format!("sha256:{}", "1".repeat(64)));
+    let lost =
+        Spec::of(&[bad]).annotation("portcullis.dev/breakglass", &format!("sha256:{}", "1".repeat(64)));
     vec![
         with("breakglass by somebody on call", &Given("sam", "prod/shop", -1, 2))
             .warned(&["breakglass"])

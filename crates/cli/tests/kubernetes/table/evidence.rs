@@ -10,7 +10,7 @@ const CREATE: &str = "create -f -";
 const INLINE: &str = "portcullis.dev/evidence";
 const STORED: &str = "portcullis.dev/evidence-digest";
 /// Nothing can be read, so nothing is known of the image either.
-const UNREADABLE: [&str; 5] = ["evidence-readable", "built-by", "source-repository", "source-branch", "source-reviewed"];
+const UNREADABLE: [&str; 2] = ["evidence-readable", "built-by"];
 
 pub fn cases(images: &Images) -> Vec<Case> {
     let good = &images.good[0];

@@ -7,7 +7,7 @@ use crate::kubernetes::manifest::Spec;
 const CREATE: &str = "create -f -";
 const NO_PROVENANCE: &str = "error[built-by]: no provenance says how it was built";
 /// What a person needs to see of an image without evidence.
-const UNSIGNED: [&str; 4] = [
+pub const UNSIGNED: [&str; 4] = [
     NO_PROVENANCE,
     "\n  wanted    provenance, signed by ci or leaving-ci",
     "\n  found     none about this artifact",
@@ -32,7 +32,7 @@ fn places(images: &Images) -> Vec<Case> {
             .audited("receipt", ""),
         case("an unsigned container")
             .tenant(CREATE, Spec::of(&[bad]).pod("web"))
-            .refused(&["built-by", "source-repository", "source-branch", "source-reviewed"], &only("spec.containers[0].image"))
+            .refused(&UNKNOWN, &only("spec.containers[0].image"))
             .audited("decision", "reject"),
         case("an unsigned init container beside a good one")
             .tenant(CREATE, Spec::of(&[good]).init(bad).pod("web"))
@@ -52,8 +52,12 @@ fn places(images: &Images) -> Vec<Case> {
         case("all that is wrong is said at once")
             .tenant(CREATE, Spec::of(&[bad]).init(&images.stranger).volume(&images.misled).pod("web"))
             .refused(
-                &["built-by", "evidence-authentic", "evidence-applies", "source-repository", "source-branch", "source-reviewed"],
-                &["spec.containers[0].image", "spec.initContainers[0].image", "spec.volumes[0].image.reference"],
+                &["built-by", "evidence-authentic", "evidence-applies"],
+                &[
+                    "spec.containers[0].image",
+                    "spec.initContainers[0].image",
+                    "spec.volumes[0].image.reference",
+                ],
             ),
         case("the second of two images has no evidence")
             .tenant(CREATE, Spec::of(&[good, bad]).pod("web"))
@@ -68,14 +72,18 @@ fn places(images: &Images) -> Vec<Case> {
 }
 
 /// What is refused of an image of which nothing is known.
-pub const UNKNOWN: [&str; 4] = ["built-by", "source-repository", "source-branch", "source-reviewed"];
+pub const UNKNOWN: [&str; 1] = ["built-by"];
+pub const FORK: [&str; 1] = ["source-repository"];
+pub const UNREVIEWED: [&str; 1] = ["source-reviewed"];
+pub const STRANGE: [&str; 2] = ["evidence-authentic", "built-by"];
+pub const MISLED: [&str; 2] = ["evidence-applies", "built-by"];
 
 /// Whatever can be wrong with an image.
 fn refusals(images: &Images) -> Vec<Case> {
     let pod = |image| Spec::of(&[image]).pod("web");
     vec![
         case("built from a fork").tenant(CREATE, pod(&images.fork)).refused(
-            &["source-repository", "source-reviewed"],
+            &FORK,
             &[
                 "error[source-repository]: built from another repository than the policy allows",
                 "\n  wanted    https://git.example/acme/shop",
@@ -84,9 +92,10 @@ fn refusals(images: &Images) -> Vec<Case> {
                 "book/prod-shop.yaml:",
             ],
         ),
-        case("nobody approved the commit")
-            .tenant(CREATE, pod(&images.unreviewed))
-            .refused(&["source-reviewed"], &["error[source-reviewed]: nobody has approved", "portcullis attest review"]),
+        case("nobody approved the commit").tenant(CREATE, pod(&images.unreviewed)).refused(
+            &UNREVIEWED,
+            &["error[source-reviewed]: nobody has approved", "portcullis attest review"],
+        ),
         case("signed by a stranger")
             .tenant(CREATE, pod(&images.stranger))
             .refused(&STRANGE, &["error[evidence-authentic]"]),
@@ -95,10 +104,7 @@ fn refusals(images: &Images) -> Vec<Case> {
             .refused(&STRANGE, &["error[evidence-authentic]", "lost laptop"]),
         case("evidence about another image")
             .tenant(CREATE, pod(&images.misled))
-            .refused(
-                &["evidence-applies", "built-by", "source-repository", "source-branch", "source-reviewed"],
-                &["error[evidence-applies]: the provenance applies to another artifact"],
-            ),
+            .refused(&MISLED, &["error[evidence-applies]: the provenance applies to another artifact"]),
         case("a namespace that nobody claimed")
             .place(Place::Unclaimed)
             .admin(CREATE, pod(&images.good[0]))
@@ -111,8 +117,6 @@ fn refusals(images: &Images) -> Vec<Case> {
             .refused(&["policy-missing"], &["docker.io/library/shop"]),
     ]
 }
-
-const STRANGE: [&str; 5] = ["evidence-authentic", "built-by", "source-repository", "source-branch", "source-reviewed"];
 
 /// Tags and digests.
 fn references(images: &Images) -> Vec<Case> {
@@ -152,7 +156,10 @@ fn references(images: &Images) -> Vec<Case> {
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop@sha256:abcd").pod("web"))
             .refused(&["digest-required"], &["spec.containers[0].image"]),
         case("a digest in capitals")
-            .tenant(CREATE, Spec::of(&[]).container(&good.reference.to_uppercase()).evidence_of(good).pod("web"))
+            .tenant(
+                CREATE,
+                Spec::of(&[]).container(&good.reference.to_uppercase()).evidence_of(good).pod("web"),
+            )
             .refused(&["digest-required"], &["spec.containers[0].image"]),
     ]
 }
@@ -203,10 +210,13 @@ fn odd(images: &Images) -> Vec<Case> {
     ] {
         let spec = Spec::of(&[bad]).label(what, name).annotation(what, name);
         cases.push(
-            case(&format!("a tenant writes {what}")).tenant(CREATE, spec.pod("web")).refused(&UNKNOWN, &UNSIGNED),
+            case(&format!("a tenant writes {what}"))
+                .tenant(CREATE, spec.pod("web"))
+                .refused(&UNKNOWN, &UNSIGNED),
         );
     }
-    let mirror = Spec::of(&[bad]).annotation("kubernetes.io/config.mirror", "x").field("nodeName", "\"node-1\"");
+    let mirror =
+        Spec::of(&[bad]).annotation("kubernetes.io/config.mirror", "x").field("nodeName", "\"node-1\"");
     cases.push(
         case("a tenant claims that it is a mirror of a static Pod")
             .tenant(CREATE, mirror.field("automountServiceAccountToken", "false").pod("web"))
