@@ -76,14 +76,12 @@ impl Deployment {
     /// the digest to use) is the adapter's to add.
     #[must_use]
     pub fn request(&self, cluster: &str) -> DeploymentRequest {
-        DeploymentRequest {
-            artifact: self.artifact.clone(),
-            environment: self.environment.clone(),
-            requester: Some(self.requester.clone()),
-            chokepoint: format!("kubernetes/{cluster}"),
-            body: Some(self.body.clone()),
-            envelopes: self.envelopes.clone(),
-        }
+        let chokepoint = format!("kubernetes/{cluster}");
+        let mut request = DeploymentRequest::new(self.artifact.clone(), &self.environment, &chokepoint);
+        request.requester = Some(self.requester.clone());
+        request.body = Some(self.body.clone());
+        request.envelopes.clone_from(&self.envelopes);
+        request
     }
 }
 

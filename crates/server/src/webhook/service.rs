@@ -179,7 +179,7 @@ impl Choke {
         let metrics = listen::Door::metrics(&config.metrics).await.map_err(failed(&config.metrics))?;
         let events = Events::new(Arc::clone(&clock));
         let front = Arc::new(Front {
-            traces: Exporter::start(config.traces.as_deref(), &config.webhook.cluster, &events),
+            traces: Exporter::start(config.traces.as_deref(), &config.webhook.mapping.cluster, &events),
             door: Door::new(config.webhook.concurrency, THREADS),
             metrics: Metrics::new(),
             bringing: Arc::new(Semaphore::new(BRINGING)),
@@ -278,7 +278,7 @@ async fn look(front: Arc<Front>) {
 /// # Errors
 /// [`ServeError`] where the choke point cannot begin.
 pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), ServeError> {
-    let judge = Kubernetes::open(&config, log).map_err(ServeError::Open)?;
+    let judge = Kubernetes::open(&config, log, None).map_err(ServeError::Open)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS + BRINGING + 8)
