@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate_with};
 use tlog::{AppendError, BlobError, Blobs, Journaled, Log, Promise, Receipt, Storage};
 
-use crate::cache::EvidenceCache;
+use crate::cache::{CacheLimits, EvidenceCache};
 use crate::committer::{Committer, DEFAULT_WAITING};
 use crate::decision::{Answer, Decision};
 use crate::prepared::Prepared;
@@ -29,6 +29,21 @@ pub struct Chokepoint<S> {
     committer: Committer<S>,
     last_seen: Arc<LastSeen>,
     cache: EvidenceCache,
+}
+
+/// How much a choke point holds at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that wait for their commit.
+    pub waiting: usize,
+    /// Evidence that was verified.
+    pub cache: CacheLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { waiting: DEFAULT_WAITING, cache: CacheLimits::default() }
+    }
 }
 
 /// The reviewed files under which cases are judged.
@@ -111,21 +126,23 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// [`OpenError`] where the newest record cannot be read, the trust root is older than the one it names, or the
     /// store has no room.
     pub fn open(book: Book, root: TrustRoot, log: Log<S>) -> Result<Self, OpenError> {
-        Self::open_with(book, root, log, DEFAULT_WAITING)
+        Self::open_with(book, root, log, Limits::default())
     }
 
-    /// As [`Chokepoint::open`]; at most `waiting` requests wait for their commit.
+    /// As [`Chokepoint::open`], within limits.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open_with(book: Book, root: TrustRoot, log: Log<S>, waiting: usize) -> Result<Self, OpenError> {
+    pub fn open_with(book: Book, root: TrustRoot, log: Log<S>, limits: Limits) -> Result<Self, OpenError> {
         let Recorded { last_seen, trust_root_floor } = recorded(&log).map_err(OpenError::Record)?;
         root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
         let in_force = InForce::keep(book, root, log.storage())?;
         let log = Journaled::start(log).map_err(OpenError::Journal)?;
         let last_seen = Arc::new(LastSeen(Mutex::new(last_seen)));
-        let committer = Committer::start(log, Arc::clone(&last_seen), waiting).map_err(OpenError::Journal)?;
-        Ok(Self { in_force: RwLock::new(in_force), committer, last_seen, cache: EvidenceCache::default() })
+        let committer =
+            Committer::start(log, Arc::clone(&last_seen), limits.waiting).map_err(OpenError::Journal)?;
+        let cache = EvidenceCache::new(limits.cache);
+        Ok(Self { in_force: RwLock::new(in_force), committer, last_seen, cache })
     }
 
     /// The book in force.
@@ -137,26 +154,13 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// What would be decided about a request at a time. Nothing is recorded, so nobody may act on it.
     #[must_use]
     pub fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Decision {
-        self.in_force().judge(request, (at, self.last_seen.get()), &self.cache).1
+        self.in_force().judge(request, at, self.last_seen.get(), &self.cache).1
     }
 
     /// The evidence that was verified already, for metrics.
     #[must_use]
     pub fn cache(&self) -> &EvidenceCache {
         &self.cache
-    }
-
-    /// Digests of the book and of the trust root in force.
-    #[must_use]
-    pub fn digests(&self) -> [Digest; 2] {
-        let in_force = self.in_force();
-        [in_force.book.digest().clone(), in_force.root.digest().clone()]
-    }
-
-    /// How many records were acknowledged.
-    #[must_use]
-    pub fn recorded(&self) -> u64 {
-        self.committer.log().size()
     }
 
     /// Decides about a request at a time, and answers only once the record is durable.
@@ -199,8 +203,9 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
             return reply(Err(e));
         }
         let in_force = self.in_force();
-        let prepared =
-            requests.into_iter().map(|one| in_force.prepare(one, (at, self.last_seen.get()), &self.cache));
+        let prepared = requests
+            .into_iter()
+            .map(|request| in_force.prepare(request, at, self.last_seen.get(), &self.cache));
         let prepared = match prepared.collect::<Result<Vec<_>, _>>() {
             Ok(prepared) => prepared,
             Err(e) => return reply(Err(e)),
@@ -268,10 +273,11 @@ impl InForce {
     fn prepare(
         &self,
         request: DeploymentRequest,
-        times: (Timestamp, Option<Timestamp>),
+        at: Timestamp,
+        last_seen: Option<Timestamp>,
         cache: &EvidenceCache,
     ) -> Result<Prepared, DecideError> {
-        let (case, decision) = self.judge(request, times, cache);
+        let (case, decision) = self.judge(request, at, last_seen, cache);
         Prepared::new(case, decision, self.manifest.clone())
             .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))
     }
@@ -279,21 +285,18 @@ impl InForce {
     fn judge(
         &self,
         request: DeploymentRequest,
-        times: (Timestamp, Option<Timestamp>),
+        at: Timestamp,
+        last_seen: Option<Timestamp>,
         cache: &EvidenceCache,
     ) -> (Case, Decision) {
-        let case = self.open_case(request, times);
+        let case = self.open_case(request, at, last_seen);
         let verdict = evaluate_with(&case, &self.book, &self.root, cache);
         let decision = decide_in_mode(verdict, &case, &self.book);
         (case, decision)
     }
 
     /// Freezes everything that the verdict may look at.
-    fn open_case(
-        &self,
-        request: DeploymentRequest,
-        (at, last_seen): (Timestamp, Option<Timestamp>),
-    ) -> Case {
+    fn open_case(&self, request: DeploymentRequest, at: Timestamp, last_seen: Option<Timestamp>) -> Case {
         let frame = Frame {
             at,
             last_seen,

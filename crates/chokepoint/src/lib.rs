@@ -12,7 +12,7 @@ mod record;
 mod replay;
 
 pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
-pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, OpenError};
+pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, Limits, OpenError};
 pub use decision::{Answer, Basis, Decision};
 pub use record::{Record, RecordError, Recorded, recorded};
 pub use replay::{Replay, replay};

@@ -1,6 +1,6 @@
 //! What an unopened envelope claims to be about. Unproven: good for routing and for telling people of a mistake.
 
-use attest::{Agreement, Algorithm, Digest, DigestSet, Envelope};
+use attest::{Agreement, Algorithm, Digest, DigestSet, Envelope, EnvelopeError, Json, json};
 
 /// What an envelope claims to be about, seen from one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,4 +32,31 @@ pub fn about(envelope: &Envelope, artifact: &DigestSet) -> About {
         return About::Source;
     }
     digests.into_iter().next().map_or(About::Nothing, About::Other)
+}
+
+/// The one spelling under which a bundle is stored and named: JSON without blanks, a JWT without an end of line. So a
+/// bundle has one digest, whether it came as a file, in a request or in an annotation. What is signed stays as it is.
+///
+/// # Errors
+/// [`EnvelopeError`] where the bytes are no envelope.
+pub fn compact(bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    Envelope::parse(bytes)?;
+    let compact = match to_json(bytes)? {
+        Json::String(text) => text,
+        value => value.to_string(),
+    };
+    Ok(compact.into_bytes())
+}
+
+/// A bundle as a JSON value: a JWT is a string.
+///
+/// # Errors
+/// [`EnvelopeError`] where it is neither.
+pub fn to_json(bytes: &[u8]) -> Result<Json, EnvelopeError> {
+    if bytes.starts_with(b"ey") {
+        let text = std::str::from_utf8(bytes).or(Err(EnvelopeError::Jws))?;
+        return Ok(Json::from(text.trim_end_matches('\n')));
+    }
+    let limits = json::Limits { bytes: Envelope::MAX_BYTES, ..json::Limits::default() };
+    json::parse_with(bytes, limits).map_err(EnvelopeError::Json)
 }

@@ -23,6 +23,6 @@ mod folder;
 mod grants;
 mod tags;
 
-pub use about::{About, about};
+pub use about::{About, about, compact, to_json};
 pub use folder::{ReadError, Store, WriteError};
 pub use tags::Tagged;

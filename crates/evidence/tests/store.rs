@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::{Digest, DigestSet, Envelope, Json, Object, Scheme, SecretKey, Signer as _, Statement};
-use evidence::{About, ReadError, Store, Tagged, WriteError, about};
+use evidence::{About, ReadError, Store, Tagged, WriteError, about, compact};
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -316,4 +316,34 @@ fn what_an_envelope_claims_to_be_about() {
         .with("signatures", Json::Array(vec![Object::new().with("sig", "AAAA").into()]));
     let noise = Envelope::parse(Json::from(dsse).to_string().as_bytes()).unwrap();
     assert_eq!(about(&noise, &shop()), About::Nothing);
+}
+
+#[test]
+fn a_signature_over_the_bytes_alone_is_about_them() {
+    let digest = Digest::sha256(b"shop");
+    let text = |hex: &str| {
+        let bytes = attest::digest::parse_hex(hex).unwrap();
+        let key = SecretKey::generate(Scheme::P256).unwrap();
+        // base64 by the one writer there is: a DSSE envelope's payload
+        let payload = Dsse::sign("x", &bytes, &[&key]).unwrap().to_json();
+        format!(
+            r#"{{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{{}},
+            "messageSignature":{{"messageDigest":{{"algorithm":"SHA2_256","digest":"{}"}},"signature":"AAAA"}}}}"#,
+            payload.string("payload").unwrap()
+        )
+    };
+    let envelope = |hex: &str| Envelope::parse(text(hex).as_bytes()).unwrap();
+    assert_eq!(about(&envelope(&digest.hex()), &shop()), About::Artifact);
+    assert_eq!(about(&envelope(&Digest::sha256(b"other").hex()), &shop()), About::Nothing);
+}
+
+#[test]
+fn a_bundle_has_one_spelling() {
+    let bytes = bundle(&shop());
+    let pretty = attest::json::parse(&bytes).unwrap().pretty() + "\n";
+    assert_ne!(pretty.as_bytes(), bytes);
+    assert_eq!(compact(pretty.as_bytes()).unwrap(), compact(&bytes).unwrap());
+    assert!(compact(b"{}").is_err());
+    // "{}" and "{}" in base64url, and some signature
+    assert_eq!(compact(b"eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n").unwrap(), b"eyJhbGciOiJFUzI1NiJ9.e30.AAAA");
 }

@@ -12,6 +12,7 @@ pub mod difference;
 mod digest;
 pub mod evidence;
 pub mod images;
+pub mod manifests;
 pub mod mapping;
 mod owner;
 mod path;

@@ -1,0 +1,256 @@
+//! A real `portcullis serve` with a book, a trust root, keys and an evidence store, in front of the cluster.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use attest::Digest;
+use server::{Client, ClientTls};
+
+use super::cluster::{Cluster, free_port};
+use super::fixtures::{Images, REPOSITORY};
+use super::process::{Folder, Process};
+use crate::tools::{expect, path};
+
+/// What a namespace is to Portcullis.
+#[derive(Debug)]
+pub struct Claim {
+    pub namespace: String,
+    /// Empty: nobody claimed it.
+    pub environment: String,
+    pub policy: Option<&'static str>,
+    pub guarded: &'static [&'static str],
+}
+
+impl Claim {
+    pub fn new(namespace: &str, environment: &str) -> Self {
+        let (namespace, environment) = (namespace.to_owned(), environment.to_owned());
+        Self { namespace, environment, policy: None, guarded: &[] }
+    }
+}
+
+/// What `prod/shop` requires. The cases' own policies begin with it too.
+pub const REQUIRED: &str = "mode: enforce
+require:
+  built-by: [ci, leaving-ci]
+  source: { repository: \"https://git.example/acme/shop\", branch: main, reviewed: { approvals: 1 } }
+breakglass: { group: sre-oncall, expires: 4h, reviewed-within: 24h }
+";
+
+/// How often it looks for new files.
+const RELOAD: Duration = Duration::from_secs(1);
+
+pub struct Webhook {
+    pub folder: Folder,
+    port: u16,
+    metrics: u16,
+    process: Mutex<Option<Process>>,
+    client: Client,
+}
+
+impl Webhook {
+    pub fn start(cluster: &Cluster, images: &Images, claims: Vec<Claim>) -> Self {
+        let folder = Folder::new();
+        for name in ["book", "evidence", "state"] {
+            std::fs::create_dir(folder.at(name)).unwrap();
+        }
+        let (port, metrics) = (free_port(), free_port());
+        folder.write("trust-root.yaml", &images.trust_root(false));
+        expect(0, &["keygen", &folder.text("log"), "--no-passphrase"]);
+        folder.write("serve.yaml", &configuration(cluster, &claims, port, metrics));
+        let shown = cluster.folder.at("webhook-client.pem");
+        let identity = Some((shown, cluster.folder.at("webhook-client.key")));
+        let tls = ClientTls { ca: Some(cluster.folder.at("webhook-serving.pem")), identity };
+        let client = Client::new(&format!("https://localhost:{port}"), &tls, None).unwrap();
+        let webhook = Self { folder, port, metrics, process: Mutex::new(None), client };
+        webhook.write_book(&claims);
+        cluster.prepare(&["apply", "-f", "-"], READER);
+        webhook.run();
+        webhook
+    }
+
+    /// Starts the program, and waits until it says that it can decide.
+    pub fn run(&self) {
+        let program = Path::new(env!("CARGO_BIN_EXE_portcullis"));
+        let args = ["serve".to_owned(), "--config".to_owned(), self.folder.text("serve.yaml")];
+        let mut process = Process::start(program, &args, &self.folder.at("serve.log"));
+        let start = Instant::now();
+        while self.metrics("/readyz").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
+            let ended = process.ended();
+            let is_late = start.elapsed() > Duration::from_secs(20);
+            assert!(ended.is_none() && !is_late, "no webhook, {ended:?}:\n{}", process.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        *self.process.lock().unwrap() = Some(process);
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&self) {
+        self.process.lock().unwrap().take();
+    }
+
+    pub fn url(&self, what: &str) -> String {
+        format!("https://localhost:{}/v1/kubernetes/{what}", self.port)
+    }
+
+    /// What the plain listener answers: `/metrics`, `/healthz`, `/readyz`.
+    pub fn metrics(&self, what: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    fn write_book(&self, claims: &[Claim]) {
+        for environment in ["prod/shop", "prod/pinned"] {
+            self.write_policy(environment, &environment.replace('/', "-"), REQUIRED);
+        }
+        self.write_policy("dry/shop", "dry-shop", &REQUIRED.replace("enforce", "dry-run"));
+        for claim in claims {
+            if let Some(policy) = claim.policy {
+                self.write_policy(&claim.environment, &claim.namespace, policy);
+            }
+        }
+    }
+
+    /// Writes a policy. `{ns}` in it is the file's name: the namespace of a case with an environment of its own.
+    pub fn write_policy(&self, environment: &str, file: &str, policy: &str) {
+        let images = "artifact: [registry.example/shop, registry.example/tool]\n";
+        let artifact = if policy.contains("artifact:") { "" } else { images };
+        let text = format!("environment: {environment}\n{artifact}{}", policy.replace("{ns}", file));
+        let at = self.folder.write("policy.tmp", &text);
+        std::fs::rename(at, self.folder.at(&format!("book/{file}.yaml"))).unwrap();
+    }
+
+    pub fn write_trust_root(&self, text: &str) {
+        let at = self.folder.write("trust-root.tmp", text);
+        std::fs::rename(at, self.folder.at("trust-root.yaml")).unwrap();
+        self.await_reload();
+    }
+
+    pub fn await_reload(&self) {
+        std::thread::sleep(RELOAD * 2 + Duration::from_millis(500));
+    }
+
+    /// Puts a bundle or a grant (`evidence` or `grants`) into the store, as `portcullis attach` does; gives its digest.
+    pub fn put(&self, what: &str, text: &str) -> Digest {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let headers = [("content-type", "application/json")];
+            let path = format!("/v1/{what}");
+            let answer = self.client.send("PUT", &path, &headers, text.as_bytes().to_vec()).await.unwrap();
+            let status = answer.status;
+            let body = String::from_utf8(answer.all(1 << 20).await.unwrap()).unwrap();
+            assert!(matches!(status, 200 | 201), "{status}: {body}");
+        });
+        Digest::sha256(text.as_bytes())
+    }
+
+    /// Says which digest a tag stands for.
+    pub fn tag(&self, reference: &str, digest: &Digest) {
+        let store = self.folder.text("evidence");
+        expect(0, &["attach", reference, "--digest", &digest.to_string(), "--store", &store]);
+    }
+
+    /// The canonical digest of an object as the server would store it: asked for in a namespace that nobody guards, where a dry
+    /// run gives the final form.
+    pub fn configuration_digest(&self, cluster: &Cluster, namespace: &str, manifest: &str) -> Digest {
+        let said = cluster.kubectl(
+            super::cluster::Person::ClusterAdmin,
+            "default",
+            &["create", "--dry-run=server", "-o", "json", "-f", "-"],
+            manifest,
+        );
+        assert_eq!(said.exit, 0, "{}", said.stderr);
+        let spoken = format!("\"namespace\": \"{namespace}\"");
+        let file =
+            self.folder.write("final.json", &said.stdout.replace("\"namespace\": \"default\"", &spoken));
+        let digest = expect(0, &["kubernetes", "digest", &file]);
+        Digest::parse(digest.trim()).unwrap()
+    }
+
+    /// None of these texts is in anything that it wrote.
+    pub fn is_free_of(&self, texts: &[&str]) {
+        let mut folders = vec![self.folder.at("")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let at = entry.unwrap().path();
+                if at.is_dir() {
+                    folders.push(at);
+                    continue;
+                }
+                let bytes = std::fs::read(&at).unwrap_or_default();
+                for text in texts {
+                    let is_there = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+                    assert!(!is_there, "{text} stands in {}", at.display());
+                }
+            }
+        }
+    }
+
+    /// The log is sound, and every decision in it comes out the same again. Gives what `replay` says.
+    pub fn check_log(&self) -> String {
+        let log = self.folder.text("log");
+        expect(0, &["log", "verify", &log]);
+        expect(0, &["replay", &log])
+    }
+}
+
+/// What Portcullis may read: the owners of what it is asked about.
+const READER: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"portcullis"},"rules":[
+{"apiGroups":["apps"],"resources":["deployments","replicasets","statefulsets","daemonsets"],"verbs":["get"]},
+{"apiGroups":["batch"],"resources":["jobs","cronjobs"],"verbs":["get"]},
+{"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["get"]},
+{"apiGroups":[""],"resources":["pods","replicationcontrollers","namespaces"],"verbs":["get"]}]}
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"portcullis"},
+"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"portcullis"},
+"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"portcullis"}]}"#;
+
+fn configuration(cluster: &Cluster, claims: &[Claim], port: u16, metrics: u16) -> String {
+    let at = |name: &str| path(&cluster.folder.at(name)).to_owned();
+    let mut environments = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    let mut guarded = String::new();
+    for claim in claims.iter().filter(|claim| !claim.environment.is_empty()) {
+        environments.entry(&claim.environment).or_default().push(&claim.namespace);
+        if !claim.guarded.is_empty() {
+            let (kinds, namespace) = (claim.guarded.join(", "), &claim.namespace);
+            writeln!(guarded, "    - {{ kinds: [{kinds}], namespaces: [{namespace}] }}").unwrap();
+        }
+    }
+    let mut claimed = String::new();
+    for (environment, namespaces) in environments {
+        let namespaces = namespaces.join(", ");
+        writeln!(claimed, "    - {{ environment: {environment}, namespaces: [{namespaces}] }}").unwrap();
+    }
+    let guard = if guarded.is_empty() { String::new() } else { format!("  guard:\n{guarded}") };
+    format!(
+        "# the repository is {REPOSITORY}
+book: book
+trust-root: trust-root.yaml
+log: {{ path: log, origin: portcullis.example/tests, key: log.key }}
+evidence: evidence
+state: state
+reload: {}s
+metrics: {{ listen: \"127.0.0.1:{metrics}\" }}
+webhook:
+  listen: 127.0.0.1:{port}
+  tls: {{ certificate: {}, key: {} }}
+  clients: {{ ca: {}, names: [kube-apiserver] }}
+  cluster: tests
+  api: {{ kubeconfig: {} }}
+  environments:
+{claimed}{guard}  images:
+    - {{ kind: Rollout.argoproj.io, paths: [\"spec.template.spec.containers[*].image\"] }}
+",
+        RELOAD.as_secs(),
+        at("webhook.pem"),
+        at("webhook.key"),
+        at("webhook-clients.pem"),
+        at("portcullis.yaml"),
+    )
+}
