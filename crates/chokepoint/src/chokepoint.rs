@@ -176,6 +176,19 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         &self.cache
     }
 
+    /// Digests of the book and of the trust root in force.
+    #[must_use]
+    pub fn digests(&self) -> [Digest; 2] {
+        let in_force = self.in_force();
+        [in_force.book.digest().clone(), in_force.root.digest().clone()]
+    }
+
+    /// How many records were acknowledged.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.committer.log().size()
+    }
+
     /// Decides about a request at a time, and answers only once the record is durable.
     ///
     /// # Errors

@@ -11,18 +11,21 @@ mod door;
 mod engine;
 mod events;
 mod files;
+mod gather;
 mod http;
 mod judge;
 mod listen;
 mod metrics;
 mod openapi;
+mod owners;
 mod ready;
 mod review;
 mod service;
+mod tell;
 mod trace;
 
 pub use config::{
-    Api, Clients, Config, EXAMPLE, Environment, Guard, ImagePaths, Log as LogConfig, Webhook as WebhookConfig,
+    Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig,
 };
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
@@ -30,4 +33,5 @@ pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 pub use openapi::openapi;
+pub use owners::Cluster;
 pub use service::{Choke, ServeError, serve};

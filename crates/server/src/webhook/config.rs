@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Node, Problems};
+use kubernetes::Mapping;
 
 use crate::config::KeyPair;
 
@@ -66,18 +67,12 @@ pub struct Webhook {
     pub body: u64,
     /// How long the webhook goes on taking requests when it was told to stop: until nobody sends any.
     pub drain: Span,
-    /// The cluster's name.
-    pub cluster: String,
     /// Where owners are looked up; nothing where the configuration names none.
     pub api: Option<Api>,
-    /// Which namespace, or workload in one, is which environment.
-    pub environments: Vec<Environment>,
-    /// Configuration objects that are artifacts.
-    pub guard: Vec<Guard>,
-    /// Custom resources that hold images.
-    pub images: Vec<ImagePaths>,
-    /// The service accounts of controllers; nothing where the built-in ones count.
-    pub controllers: Option<Vec<String>>,
+    /// The file with the key that binds the data of guarded Secrets; nothing where no Secret can be guarded.
+    pub secret_key: Option<PathBuf>,
+    /// Which workload is which environment, what is guarded, who the controllers are.
+    pub mapping: Mapping,
 }
 
 /// Who may ask.
@@ -96,35 +91,6 @@ pub enum Api {
     Kubeconfig(PathBuf),
     /// The one of the cluster that this process runs in.
     InCluster,
-}
-
-/// What is an environment.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// Its name, as policies have it.
-    pub environment: String,
-    /// The namespaces.
-    pub namespaces: Vec<String>,
-    /// Only these workloads, as in `Deployment/pay`; none means all.
-    pub workloads: Vec<String>,
-}
-
-/// Configuration objects that are artifacts.
-#[derive(Clone, Debug)]
-pub struct Guard {
-    /// Their kinds.
-    pub kinds: Vec<String>,
-    /// Their namespaces; none means all, and what has no namespace.
-    pub namespaces: Vec<String>,
-}
-
-/// A custom resource that holds images.
-#[derive(Clone, Debug)]
-pub struct ImagePaths {
-    /// Its kind and group, as in `Rollout.argoproj.io`.
-    pub kind: String,
-    /// Where the images are.
-    pub paths: Vec<String>,
 }
 
 impl Config {
@@ -149,6 +115,7 @@ impl Config {
         paths.extend([&mut self.evidence, &mut self.state]);
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
+        paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
             paths.push(file);
@@ -169,6 +136,7 @@ impl Config {
         ];
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
+        named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         if let Some(Api::Kubeconfig(file)) = &webhook.api {
             named.push(("the kubeconfig", file));
         }
@@ -191,7 +159,7 @@ mod tests {
         let config = Config::parse(Path::new("/etc/portcullis/serve.yaml"), EXAMPLE).unwrap();
         assert_eq!(config.book, Path::new("/etc/portcullis/book"));
         assert_eq!(config.webhook.clients.unwrap().names, ["kube-apiserver"]);
-        assert_eq!(config.webhook.environments.len(), 2);
+        assert_eq!(config.webhook.mapping.environments.len(), 2);
         assert_eq!(config.attach, ["ci.example"]);
     }
 
@@ -204,12 +172,6 @@ mod tests {
         assert!(neither.contains("nobody may ask"), "{neither}");
         let nobody = problems(("names: [kube-apiserver]", "names: []"));
         assert!(nobody.contains("nobody may ask"), "{nobody}");
-    }
-
-    #[test]
-    fn a_namespace_is_one_environment() {
-        let twice = problems(("namespaces: [shop], workloads: [Deployment/pay]", "namespaces: [shop]"));
-        assert!(twice.contains("the namespace shop stands in two environments"), "{twice}");
     }
 
     #[test]

@@ -1,23 +1,26 @@
-//! The story of one review: what is asked → who owns it → what is known about it → is it decided → the answer.
+//! The story of one review: what is asked → what of it is deployed → who owns it → what is known about it → the
+//! decision, on record → the answer.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use attest::{Artifact, Digest, DigestSet, Json, Object};
-use chokepoint::DecideError;
-use evidence::Store;
+use attest::{Artifact, Digest, DigestSet};
+use chokepoint::Answer;
+use evidence::{Store, WriteError};
 use jiff::Timestamp;
-use kubernetes::images::CustomImages;
-use kubernetes::{ImageUse, Operation, Reference, Review, images};
-use policy::{DeploymentRequest, Diagnostic, Severity, Style, Submitted};
+use kubernetes::{Context, Deployment, Refusal, Review, Subject, answer, answer_malformed, answer_nothing, answer_patch};
+use policy::{Consulted, DeploymentRequest};
 
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
+use crate::webhook::gather;
 use crate::webhook::judge::{
-    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
+    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages,
 };
+use crate::webhook::owners::{self, Cluster};
+use crate::webhook::tell::{heard, refused, told};
 
 /// Decides about what an API server asks.
 #[derive(Debug)]
@@ -25,7 +28,8 @@ pub struct Kubernetes {
     config: Config,
     engine: Engine,
     store: Store,
-    custom: Vec<CustomImages>,
+    cluster: Option<Arc<dyn Cluster>>,
+    secret_key: Option<SecretBytes>,
     loaded: Mutex<Loaded>,
 }
 
@@ -38,28 +42,45 @@ struct Loaded {
     stale: Option<Instant>,
 }
 
+struct SecretBytes(Vec<u8>);
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretBytes")
+    }
+}
+
+/// What a request deploys, and the requests to the engine that stand for it.
+struct Prepared {
+    deployments: Vec<Deployment>,
+    requests: Vec<DeploymentRequest>,
+}
+
 /// An artifact that nobody deploys: the case whose answer is known.
-const SELF_TEST: &str = "portcullis-self-test:nothing";
-const UNCLAIMED: &str = "unclaimed";
+const SELF_TEST: &str = "portcullis-self-test";
+const MIN_SECRET: usize = 32;
 
 impl Kubernetes {
-    /// Loads the reviewed files, and puts them in force over a log.
+    /// Loads the reviewed files, and puts them in force over a log. Without a cluster to ask, nobody inherits anything
+    /// from an owner.
     ///
     /// # Errors
     /// What does not load, and why.
-    pub fn open(config: &Config, log: DecisionLog) -> Result<Self, String> {
+    pub fn open(config: &Config, log: DecisionLog, cluster: Option<Arc<dyn Cluster>>) -> Result<Self, String> {
         let files = Files::read(config)?;
-        let mut custom = Vec::new();
-        for entry in &config.webhook.images {
-            let paths = entry.paths.iter().map(|path| kubernetes::Path::parse(path));
-            let paths = paths.collect::<Result<_, _>>().map_err(|e| format!("`images`: {e}"))?;
-            custom.push(CustomImages { kind: entry.kind.clone(), paths });
-        }
+        let secret_key = config.webhook.secret_key.as_deref().map(|file| {
+            let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
+            if bytes.len() < MIN_SECRET {
+                return Err(format!("{} holds less than {MIN_SECRET} bytes of key", file.display()));
+            }
+            Ok(SecretBytes(bytes))
+        });
         Ok(Self {
             engine: Engine::open(&files, log)?,
             store: Store::new(&config.evidence),
+            secret_key: secret_key.transpose()?,
+            cluster,
             config: config.clone(),
-            custom,
             loaded: Mutex::new(Loaded { tried: Ok(files), stale: None }),
         })
     }
@@ -68,56 +89,43 @@ impl Kubernetes {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The environment of what is asked about. Nobody's namespace is an environment that no policy claims.
-    fn environment(&self, review: &Review) -> String {
-        let workload = format!("{}/{}", review.kind.name(), review.display_name());
-        let of_namespace = |e: &&crate::webhook::config::Environment| e.namespaces.contains(&review.namespace);
-        let entries: Vec<_> = self.config.webhook.environments.iter().filter(of_namespace).collect();
-        let by_workload = entries.iter().find(|e| e.workloads.contains(&workload));
-        let found = by_workload.or_else(|| entries.iter().find(|e| e.workloads.is_empty()));
-        found.map_or_else(|| format!("{UNCLAIMED}/{}", review.namespace), |e| e.environment.clone())
+    fn secret_key(&self) -> Option<&[u8]> {
+        self.secret_key.as_ref().map(|key| key.0.as_slice())
     }
 
-    /// One request for each image.
-    fn requests(&self, review: &Review, uses: &[ImageUse]) -> Vec<DeploymentRequest> {
-        let environment = self.environment(review);
-        let body = review.object.clone().map(Json::from);
-        let one = |used: &ImageUse| {
-            let reference = Reference::parse(&used.reference).ok();
-            let digests = reference.as_ref().and_then(|r| r.digest().cloned()).map(DigestSet::from);
-            let name = reference.as_ref().map_or(used.reference.as_str(), Reference::repository);
-            let artifact = Artifact::new(name, digests.unwrap_or_default());
-            let mut request = DeploymentRequest::new(artifact, &environment, "kubernetes");
-            request.requester = Some(review.user.username.clone());
-            request.body.clone_from(&body);
+    /// Owners, evidence, and what the engine is told.
+    fn prepare(
+        &self,
+        review: &Review,
+        judged: &kubernetes::Judged,
+        ask: &Ask,
+        stages: &mut Stages,
+    ) -> Result<Prepared, Vec<Refusal>> {
+        let mapping = &self.config.webhook.mapping;
+        let look = || owners::look(self.cluster.as_deref(), review, mapping, &ask.deadline);
+        let owned = stages.measure(Stage::Owners, look);
+        let began = Instant::now();
+        let (for_images, for_object) = kubernetes::attached(review, judged).map_err(|e| vec![e])?;
+        let (bundles, is_failing) = gather::bundles(&self.store, [&for_images, &for_object]);
+        let context = Context {
+            ownership: owned.ownership.as_ref(),
+            // who decided about which template is not looked up yet: see `state` in the configuration
+            heir: None,
+            bundles,
+            secret_key: self.secret_key(),
+        };
+        let deployments = kubernetes::requests(review, judged, mapping, &context)?;
+        let one = |deployment: &Deployment| {
+            let mut request = gather::request(&self.store, deployment, &mapping.cluster, is_failing);
+            request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
             request
         };
-        uses.iter().map(one).collect()
+        let requests = deployments.iter().map(one).collect();
+        stages.add(Stage::Evidence, began);
+        Ok(Prepared { deployments, requests })
     }
 
-    /// Puts beside each request what the store has for it. A store that does not answer is an outage of ours.
-    fn gather(&self, requests: &mut [DeploymentRequest]) {
-        for request in requests {
-            let digests: Vec<Digest> = request.artifact.digests().iter().collect();
-            for digest in digests {
-                match self.attached(&digest) {
-                    Ok(found) => request.envelopes.extend(found),
-                    Err(_) => request.outage = Some(policy::Outage::EvidenceStore),
-                }
-            }
-        }
-    }
-
-    fn attached(&self, artifact: &Digest) -> Result<Vec<Submitted>, evidence::ReadError> {
-        let mut found = Vec::new();
-        for digest in self.store.attached(artifact)?.unwrap_or_default() {
-            if let Some(bytes) = self.store.get(&digest)? {
-                found.push(Submitted { name: format!("{digest} of the evidence store"), bytes });
-            }
-        }
-        Ok(found)
-    }
-
+    /// Decides, and records; of a dry run, nothing is recorded.
     fn rule(
         &self,
         review: &Review,
@@ -129,47 +137,59 @@ impl Kubernetes {
             let judge = || requests.into_iter().map(|request| self.engine.judge(request, ask.now)).collect();
             return Ok(stages.measure(Stage::Judge, judge));
         }
-        let failed = |e: DecideError| NoAnswer::Failed(review.uid.clone(), e.to_string());
-        stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now)).map_err(failed)
+        let decided = stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now));
+        decided.map_err(|e| NoAnswer::Failed(review.uid.clone(), e.to_string()))
     }
 
-    /// What is asked about, where anything in it is deployed.
-    fn subject(&self, review: &Review) -> Result<Vec<ImageUse>, NoAnswer> {
-        let failed = |why: String| NoAnswer::Failed(review.uid.clone(), why);
-        if !matches!(review.operation, Operation::Create | Operation::Update) {
-            return Ok(Vec::new());
-        }
-        let Some(object) = &review.object else { return Ok(Vec::new()) };
-        let kind = review.kind.name();
-        let is_guarded = |guard: &crate::webhook::config::Guard| {
-            guard.kinds.contains(&kind)
-                && (guard.namespaces.is_empty() || guard.namespaces.contains(&review.namespace))
-        };
-        if self.config.webhook.guard.iter().any(is_guarded) {
-            return Err(failed(format!("{} is guarded, and guarded objects are not judged yet", review.title())));
-        }
-        images(&review.kind, object, &self.custom).map_err(|e| failed(e.to_string()))
+    fn refuse(&self, review: Review, refusals: &[Refusal]) -> Judged {
+        let environment = self.config.webhook.mapping.environment(
+            &review.namespace,
+            &review.kind.name(),
+            &review.display_name(),
+        );
+        let decisions = refusals.iter().map(|refusal| refused(refusal, &environment)).collect();
+        Judged { answer: answer(&review, &[], refusals), uid: review.uid, decisions }
+    }
+
+    /// Digests for tags that somebody who may attach has named. Decides nothing, and refuses nothing.
+    fn pin(&self, review: Review, subject: &Subject) -> Judged {
+        let pins = kubernetes::pin::pins(subject, |reference| gather::resolve(&self.store, reference));
+        Judged { answer: answer_patch(&review, &pins), uid: review.uid, decisions: Vec::new() }
     }
 }
 
 impl Judge for Kubernetes {
     fn judge(&self, ask: &Ask, stages: &mut Stages) -> Result<Judged, NoAnswer> {
-        let review = stages.measure(Stage::Parse, || Review::parse(&ask.body)).map_err(|e| match &e.uid {
-            Some(uid) => NoAnswer::Failed(uid.clone(), e.to_string()),
-            None => NoAnswer::Malformed(e.to_string()),
-        })?;
+        let review = match stages.measure(Stage::Parse, || Review::parse(&ask.body)) {
+            Ok(review) => review,
+            Err(e) => return malformed(&e),
+        };
+        let subject = Subject::of(&review, &self.config.webhook.mapping, self.secret_key());
         if ask.purpose == Purpose::Mutate {
-            return Ok(Judged { answer: answer(&review, &[]), uid: review.uid, decisions: Vec::new() });
+            return Ok(self.pin(review, &subject));
         }
-        let uses = self.subject(&review)?;
+        let judged = match subject {
+            Subject::Nothing(nothing) => {
+                let answer = answer_nothing(&review, &nothing);
+                return Ok(Judged { answer, uid: review.uid, decisions: Vec::new() });
+            }
+            Subject::Refused(refusal) => return Ok(self.refuse(review, &[refusal])),
+            Subject::Judged(judged) => judged,
+        };
+        let prepared = match self.prepare(&review, &judged, ask, stages) {
+            Ok(prepared) => prepared,
+            Err(refusals) => return Ok(self.refuse(review, &refusals)),
+        };
+        // nothing is put on record for a caller that is gone
         ask.deadline.check()?;
-        let mut requests = stages.measure(Stage::Owners, || self.requests(&review, &uses));
-        ask.deadline.check()?;
-        stages.measure(Stage::Evidence, || self.gather(&mut requests));
-        ask.deadline.check()?;
-        let ruled = if requests.is_empty() { Vec::new() } else { self.rule(&review, requests, ask, stages)? };
-        let answer = stages.measure(Stage::Answer, || answer(&review, &ruled));
-        Ok(Judged { answer, uid: review.uid, decisions: ruled.iter().map(told).collect() })
+        let ruled = self.rule(&review, prepared.requests, ask, stages)?;
+        let began = Instant::now();
+        let both = || prepared.deployments.iter().zip(&ruled);
+        let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
+        let decisions = both().map(|(deployment, ruled)| told(deployment, ruled)).collect();
+        let answer = answer(&review, &outcomes, &[]);
+        stages.add(Stage::Answer, began);
+        Ok(Judged { answer, uid: review.uid, decisions })
     }
 
     fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, _now: Timestamp) -> Result<String, NotKept> {
@@ -178,14 +198,14 @@ impl Judge for Kubernetes {
             Kept::Grant => self.store.put_grant(bytes),
         };
         put.map(|digest| digest.to_string()).map_err(|e| match e {
-            evidence::WriteError::Io(..) | evidence::WriteError::Unknown(_) => NotKept::Store(e.to_string()),
+            WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
             _ => NotKept::Malformed(e.to_string()),
         })
     }
 
     fn look(&self, now: Timestamp) -> Look {
-        let stopped = || "a record may not be durable; nothing is decided until the choke point is started anew";
-        let log = if self.engine.is_stopped() { Err(stopped().to_owned()) } else { Ok(()) };
+        let stopped = "a record may not be durable; nothing is decided until the choke point is started anew";
+        let log = if self.engine.is_stopped() { Err(stopped.to_owned()) } else { Ok(()) };
         let store = self.store.attached(&Digest::sha256(b"portcullis")).map(drop).map_err(|e| e.to_string());
         let [book, root] = self.engine.digests();
         Look {
@@ -211,9 +231,8 @@ impl Judge for Kubernetes {
             Ok(()) => {
                 loaded.stale = None;
                 let [book, root] = self.engine.digests();
-                [("book", book), ("trust root", root)]
-                    .map(|(what, digest)| Reloaded { what, result: Ok(digest) })
-                    .into()
+                let one = |(what, digest)| Reloaded { what, result: Ok(digest) };
+                [("book", book), ("trust root", root)].map(one).into()
             }
             Err(why) => {
                 loaded.stale.get_or_insert_with(Instant::now);
@@ -230,53 +249,25 @@ impl Judge for Kubernetes {
 impl Kubernetes {
     /// Judges what no policy can admit: who admits that admits everything.
     fn self_test(&self, now: Timestamp) -> Result<(), String> {
-        let request = DeploymentRequest::new(Artifact::new(SELF_TEST, DigestSet::default()), UNCLAIMED, "self-test");
-        let ruled = self.engine.judge(request, now);
-        if ruled.is_admitted || ruled.findings.is_empty() {
-            return Err("a case that no policy claims was not refused".to_owned());
+        let artifact = Artifact::new(SELF_TEST, DigestSet::default());
+        let environment = format!("{}(self-test)", kubernetes::mapping::UNCLAIMED);
+        let ruled = self.engine.judge(DeploymentRequest::new(artifact, &environment, SELF_TEST), now);
+        if ruled.decision.answer() == Answer::Admit || ruled.decision.verdict().findings().is_empty() {
+            return Err("a case that no policy claims was not refused for that".to_owned());
         }
         Ok(())
     }
 
     /// Environments that have a name in metrics.
     fn environments(&self) -> BTreeSet<String> {
-        let mut names: BTreeSet<String> =
-            self.config.webhook.environments.iter().map(|e| e.environment.clone()).collect();
-        names.extend(self.engine.book().policies().iter().map(|p| p.environment().text.clone()));
-        names
+        let mapped = self.config.webhook.mapping.environments.iter().map(|e| e.name.clone());
+        mapped.chain(self.engine.book().policies().iter().map(|p| p.environment().text.clone())).collect()
     }
 }
 
-fn told(ruled: &Ruled) -> Told {
-    let mut rules: Vec<String> = ruled.findings.iter().map(|f| f.rule.to_owned()).collect();
-    rules.dedup();
-    Told {
-        record: ruled.record.clone(),
-        environment: ruled.environment.clone(),
-        artifact: ruled.artifact.clone(),
-        decision: ruled.decision.to_owned(),
-        basis: ruled.basis.to_owned(),
-        rules,
+fn malformed(error: &kubernetes::ReviewError) -> Result<Judged, NoAnswer> {
+    match (answer_malformed(error), &error.uid) {
+        (Some(answer), Some(uid)) => Ok(Judged { answer, uid: uid.clone(), decisions: Vec::new() }),
+        _ => Err(NoAnswer::Malformed(error.to_string())),
     }
-}
-
-/// STAND-IN for `kubernetes::answer`.
-fn answer(review: &Review, ruled: &[Ruled]) -> Json {
-    let is_allowed = ruled.iter().all(|one| one.is_admitted);
-    let mut response = Object::new().with("uid", review.uid.as_str()).with("allowed", is_allowed);
-    if !is_allowed {
-        let refused = ruled.iter().filter(|one| !one.is_admitted);
-        let texts = refused.flat_map(|one| {
-            one.findings.iter().map(|finding| {
-                Diagnostic::of_finding(finding, &one.artifact, Severity::Error).to_text(Style::Plain)
-            })
-        });
-        let message = texts.collect::<Vec<_>>().join("\n");
-        response.set("status", Object::new().with("code", 403).with("reason", "Forbidden").with("message", message));
-    }
-    Object::new()
-        .with("apiVersion", "admission.k8s.io/v1")
-        .with("kind", "AdmissionReview")
-        .with("response", response)
-        .into()
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chokepoint::{Admission, Answer, Chokepoint, DecideError, Decision};
+use chokepoint::{Admission, Chokepoint, DecideError, Decision};
 use jiff::Timestamp;
-use policy::{Book, DeploymentRequest, Finding};
+use policy::{Book, DeploymentRequest};
 use tlog::{Files as LogFiles, Log};
 
 use crate::webhook::files::Files;
@@ -22,41 +22,12 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// A decision as the adapter needs it.
+/// A decision, and its record where there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Ruled {
-    pub(crate) artifact: String,
-    pub(crate) environment: String,
-    pub(crate) is_admitted: bool,
-    pub(crate) decision: &'static str,
-    pub(crate) basis: &'static str,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) decision: Decision,
     /// Index and leaf; nothing where nothing was recorded.
     pub(crate) record: Option<(u64, String)>,
-}
-
-/// What a decision is about, for messages.
-struct About {
-    artifact: String,
-    environment: String,
-}
-
-impl About {
-    fn of(request: &DeploymentRequest) -> Self {
-        Self { artifact: request.artifact.short(), environment: request.environment.clone() }
-    }
-
-    fn ruled(self, decision: &Decision, record: Option<(u64, String)>) -> Ruled {
-        Ruled {
-            artifact: self.artifact,
-            environment: self.environment,
-            is_admitted: decision.answer() == Answer::Admit,
-            decision: decision.word(),
-            basis: decision.basis().name(),
-            findings: decision.verdict().findings().to_vec(),
-            record,
-        }
-    }
 }
 
 impl Engine {
@@ -70,15 +41,14 @@ impl Engine {
         requests: Vec<DeploymentRequest>,
         at: Timestamp,
     ) -> Result<Vec<Ruled>, DecideError> {
-        let about: Vec<About> = requests.iter().map(About::of).collect();
         let admissions = self.0.decide_all(requests, at)?;
-        Ok(about.into_iter().zip(&admissions).map(|(about, one)| about.ruled(one.decision(), Some(id(one)))).collect())
+        let ruled = |one: &Admission| Ruled { decision: one.decision().clone(), record: Some(id(one)) };
+        Ok(admissions.iter().map(ruled).collect())
     }
 
     /// What would be decided; records nothing.
     pub(crate) fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Ruled {
-        let about = About::of(&request);
-        about.ruled(&self.0.judge(request, at), None)
+        Ruled { decision: self.0.judge(request, at), record: None }
     }
 
     /// Puts new files in force; the last good ones stay where the new do not load.

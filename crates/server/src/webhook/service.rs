@@ -25,6 +25,7 @@ use crate::webhook::events::Events;
 use crate::webhook::judge::{Judge, Look};
 use crate::webhook::listen;
 use crate::webhook::metrics::{Metrics, Moment};
+use crate::webhook::owners;
 use crate::webhook::ready::{Now, Readiness};
 use crate::webhook::trace::Exporter;
 
@@ -179,7 +180,7 @@ impl Choke {
         let metrics = listen::Door::metrics(&config.metrics).await.map_err(failed(&config.metrics))?;
         let events = Events::new(Arc::clone(&clock));
         let front = Arc::new(Front {
-            traces: Exporter::start(config.traces.as_deref(), &config.webhook.cluster, &events),
+            traces: Exporter::start(config.traces.as_deref(), &config.webhook.mapping.cluster, &events),
             door: Door::new(config.webhook.concurrency, THREADS),
             metrics: Metrics::new(),
             bringing: Arc::new(Semaphore::new(BRINGING)),
@@ -278,7 +279,6 @@ async fn look(front: Arc<Front>) {
 /// # Errors
 /// [`ServeError`] where the choke point cannot begin.
 pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), ServeError> {
-    let judge = Kubernetes::open(&config, log).map_err(ServeError::Open)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS + BRINGING + 8)
@@ -288,6 +288,8 @@ pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), Serve
         let failed = |e| ServeError::Io("wait for signals".to_owned(), e);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let cluster = owners::connect(config.webhook.api.as_ref()).await.map_err(ServeError::Open)?;
+        let judge = Kubernetes::open(&config, log, cluster).map_err(ServeError::Open)?;
         let choke = Choke::bind(config, Arc::new(judge), clock).await?;
         let stop = async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

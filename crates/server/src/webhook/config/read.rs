@@ -4,8 +4,10 @@ use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
-use super::{Api, Clients, Config, Environment, Guard, ImagePaths, Log, Webhook};
-use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
+use kubernetes::Mapping;
+
+use super::{Api, Clients, Config, Log, Webhook};
+use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
 const KNOWN: [&str; 11] = [
     "book",
@@ -20,21 +22,9 @@ const KNOWN: [&str; 11] = [
     "attach",
     "webhook",
 ];
-const WEBHOOK: [&str; 13] = [
-    "listen",
-    "tls",
-    "clients",
-    "anonymous",
-    "concurrency",
-    "body",
-    "drain",
-    "cluster",
-    "api",
-    "environments",
-    "guard",
-    "images",
-    "controllers",
-];
+/// Beside those of the mapping.
+const WEBHOOK: [&str; 9] =
+    ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
 const MAX_BODY: u64 = 64 << 20;
 const HOUR: Span = Span::seconds(3600);
 
@@ -121,21 +111,18 @@ fn short(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problem
 }
 
 fn webhook(node: &Node, problems: &mut Problems) -> Option<Webhook> {
-    let fields = Fields::read(node, "`webhook`", &WEBHOOK, problems)?;
+    let known: Vec<&str> = WEBHOOK.into_iter().chain(kubernetes::mapping::KEYS).collect();
+    let fields = Fields::read(node, "`webhook`", &known, problems)?;
     let listen = address(&fields, problems);
     let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
     let clients = clients(node, &fields, problems);
     let concurrency = number(&fields, "concurrency", (1, 100_000, 256), problems);
     let body = body(&fields, problems);
     let drain = short(&fields, "drain", Span::seconds(5), problems);
-    let cluster = text(&fields, "cluster", problems);
     let api = fields.optional("api").map(|n| api(n, problems));
+    let secret_key = fields.optional("secret-key").map(|n| problems.keep(n.string()).map(Into::into));
     fields.required("environments", problems);
-    let environments = list(&fields, "environments", problems, environment);
-    one_environment_each(node, &environments, problems);
-    let guard = list(&fields, "guard", problems, guard);
-    let images = list(&fields, "images", problems, image_paths);
-    let controllers = fields.optional("controllers").is_some().then(|| words(&fields, "controllers", problems));
+    let mapping = Mapping::read(&fields, problems);
     Some(Webhook {
         listen: listen?,
         tls: tls?,
@@ -143,12 +130,9 @@ fn webhook(node: &Node, problems: &mut Problems) -> Option<Webhook> {
         concurrency: concurrency?,
         body: body?,
         drain: drain?,
-        cluster: cluster?,
         api: api.map_or(Some(None), |api| api.map(Some))?,
-        environments,
-        guard,
-        images,
-        controllers: controllers.map_or(Some(None), |names| names.map(Some))?,
+        secret_key: secret_key.map_or(Some(None), |file| file.map(Some))?,
+        mapping: mapping?,
     })
 }
 
@@ -197,56 +181,4 @@ fn api(node: &Node, problems: &mut Problems) -> Option<Api> {
             None
         }
     }
-}
-
-fn environment(node: &Node, problems: &mut Problems) -> Option<Environment> {
-    let known = ["environment", "namespaces", "workloads"];
-    let fields = Fields::read(node, "an environment", &known, problems)?;
-    fields.required("namespaces", problems);
-    let environment = text(&fields, "environment", problems);
-    let namespaces = words(&fields, "namespaces", problems);
-    let workloads = words(&fields, "workloads", problems)?;
-    for workload in &workloads {
-        let parts = workload.split_once('/');
-        if !parts.is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty() && !name.contains('/')) {
-            let error = LoadError::new(&node.place, &format!("`{workload}` is no workload"));
-            problems.push(error.wanted("KIND/NAME, as in Deployment/pay"));
-        }
-    }
-    Some(Environment { environment: environment?, namespaces: namespaces?, workloads })
-}
-
-/// A namespace stands in one entry; another may take workloads out of it, each of which stands in one entry too.
-fn one_environment_each(node: &Node, environments: &[Environment], problems: &mut Problems) {
-    let mut seen = std::collections::BTreeSet::new();
-    for entry in environments {
-        for namespace in &entry.namespaces {
-            let whole = [String::new()];
-            let parts = if entry.workloads.is_empty() { &whole } else { entry.workloads.as_slice() };
-            for workload in parts {
-                if !seen.insert((namespace, workload.clone())) {
-                    let of = if workload.is_empty() { String::new() } else { format!("{workload} of ") };
-                    let message = format!("{of}the namespace {namespace} stands in two environments");
-                    problems.push(
-                        LoadError::new(&node.place, &message)
-                            .wanted("one environment for what is deployed")
-                            .fix("remove it from one, or name its `workloads` there"),
-                    );
-                }
-            }
-        }
-    }
-}
-
-fn guard(node: &Node, problems: &mut Problems) -> Option<Guard> {
-    let fields = Fields::read(node, "a guard", &["kinds", "namespaces"], problems)?;
-    fields.required("kinds", problems);
-    Some(Guard { kinds: words(&fields, "kinds", problems)?, namespaces: words(&fields, "namespaces", problems)? })
-}
-
-fn image_paths(node: &Node, problems: &mut Problems) -> Option<ImagePaths> {
-    let fields = Fields::read(node, "a kind with images", &["kind", "paths"], problems)?;
-    fields.required("paths", problems);
-    let (kind, paths) = (text(&fields, "kind", problems), words(&fields, "paths", problems));
-    Some(ImagePaths { kind: kind?, paths: paths? })
 }
