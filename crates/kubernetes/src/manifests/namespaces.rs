@@ -27,9 +27,9 @@ pub(super) struct Namespaces {
 impl Namespaces {
     pub(super) fn of(settings: &Settings, serve: &Serve, book: &Book) -> Self {
         let mut claimed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (environment, namespaces) in &serve.environments {
-            for namespace in namespaces {
-                claimed.entry(namespace).or_default().insert(environment);
+        for environment in &serve.mapping.environments {
+            for namespace in &environment.namespaces {
+                claimed.entry(namespace).or_default().insert(&environment.name);
             }
         }
         let mut all = Self::default();
