@@ -3,10 +3,20 @@
 
 mod tools;
 
-#[allow(dead_code, missing_debug_implementations, reason = "another test uses the rest")]
+#[allow(
+    dead_code,
+    missing_debug_implementations,
+    clippy::zombie_processes,
+    reason = "another test uses the rest"
+)]
 #[path = "kubernetes/cluster.rs"]
 mod cluster;
-#[allow(dead_code, missing_debug_implementations, reason = "another test uses the rest")]
+#[allow(
+    dead_code,
+    missing_debug_implementations,
+    clippy::zombie_processes,
+    reason = "another test uses the rest"
+)]
 #[path = "kubernetes/process.rs"]
 mod process;
 
@@ -104,7 +114,14 @@ impl Guarded {
     }
 
     /// What was tried is refused, by this policy, and kubectl shows this.
-    pub(crate) fn refused(&self, who: &[&str], namespace: &str, args: &[&str], input: &str, wanted: [&str; 2]) {
+    pub(crate) fn refused(
+        &self,
+        who: &[&str],
+        namespace: &str,
+        args: &[&str],
+        input: &str,
+        wanted: [&str; 2],
+    ) {
         let said = self.kubectl(who, namespace, args, input);
         assert_ne!(said.exit, 0, "{args:?} as {who:?} went through: {}", said.stdout);
         for wanted in wanted {

@@ -206,3 +206,11 @@ fn the_configuration_in_a_pod_says_the_same_with_the_places_of_the_pod() {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
 }
+
+#[test]
+fn where_nothing_is_excluded_everything_is_selected() {
+    let all =
+        Settings { reach: Reach::Url("https://p.example".to_owned()), excluded: Vec::new(), ..settings() };
+    let text = documents(&written(&all, "  environments: []\n", &[("prod/a", "enforce", "reject")]).webhooks);
+    assert!(text.contains("namespaceSelector: {}"), "{text}");
+}

@@ -58,8 +58,16 @@ fn drift_is_told_field_by_field() {
         &["create", "clusterrolebinding", "more", "--clusterrole=cluster-admin", "--serviceaccount=shop:x"],
         "",
     );
+    guarded.ok(OTHER, "", &["create", "clusterrole", "mask", "--verb=impersonate", "--resource=users"], "");
+    guarded.ok(
+        OTHER,
+        "",
+        &["create", "clusterrolebinding", "mask", "--clusterrole=mask", "--group=people"],
+        "",
+    );
     let found = drift(&guarded, 1);
     for wanted in [
+        "group people may act as somebody else",
         "drift: ValidatingAdmissionPolicyBinding/webhooks.portcullis.dev\n  wanted    the object\n  found     nothing",
         "drift: ValidatingAdmissionPolicy/digests.portcullis.dev spec.failurePolicy\n  wanted    Fail\n  found     Ignore",
         "drift: ValidatingAdmissionPolicyBinding/bindings.portcullis.dev",
@@ -68,7 +76,7 @@ fn drift_is_told_field_by_field() {
     ] {
         assert!(found.contains(wanted), "wanted {wanted}\n{found}");
     }
-    assert_eq!(found.matches("drift:").count(), 5, "{found}");
+    assert_eq!(found.matches("drift:").count(), 6, "{found}");
 }
 
 #[test]

@@ -97,8 +97,11 @@ impl Namespaces {
     }
 }
 
-/// Selects namespaces by their names.
+/// Selects namespaces by their names; all of them where no name is taken out.
 pub(super) fn selector(operator: &str, names: BTreeSet<String>) -> Json {
+    if names.is_empty() && operator == "NotIn" {
+        return Object::new().into();
+    }
     let names: Vec<String> = names.into_iter().collect();
     let expression = Object::new().with("key", NAME_LABEL).with("operator", operator).with("values", names);
     Object::new().with("matchExpressions", Json::Array(vec![expression.into()])).into()
