@@ -20,6 +20,8 @@ mod cluster;
 #[path = "kubernetes/process.rs"]
 mod process;
 
+#[path = "kubernetes_manifests/arguments.rs"]
+mod arguments;
 #[path = "kubernetes_manifests/chart.rs"]
 mod chart;
 #[path = "kubernetes_manifests/digest.rs"]
