@@ -151,19 +151,6 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         Arc::clone(&self.in_force().book)
     }
 
-    /// The digests of the book and of the trust root in force.
-    #[must_use]
-    pub fn digests(&self) -> [Digest; 2] {
-        let in_force = self.in_force();
-        [in_force.book.digest().clone(), in_force.root.digest().clone()]
-    }
-
-    /// How many records there are.
-    #[must_use]
-    pub fn recorded(&self) -> u64 {
-        self.committer.log().size()
-    }
-
     /// What would be decided about a request at a time. Nothing is recorded, so nobody may act on it.
     #[must_use]
     pub fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Decision {
