@@ -138,8 +138,9 @@ fn open(disk: &Disk) -> Result<Log<Disk>, OpenLogError> {
 
 /// Leaves name a blob each, as records do.
 fn batch(first: u64, count: u64, life: u64) -> Batch {
-    let blob =
-        |index: u64| format!("part of {index} in life {life} ").repeat(if index % 5 == 0 { 300 } else { 9 });
+    let blob = |index: u64| {
+        format!("part of {index} in life {life} ").repeat(if index.is_multiple_of(5) { 300 } else { 9 })
+    };
     let blobs: Vec<Vec<u8>> = (first..first + count).map(|index| blob(index).into_bytes()).collect();
     let leaf =
         |(index, blob): (u64, &Vec<u8>)| format!("{index} {life} {}", Digest::sha256(blob)).into_bytes();
