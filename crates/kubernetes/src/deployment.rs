@@ -15,6 +15,7 @@ use crate::reference::{Reference, ReferenceError};
 use crate::refusal::Refusal;
 use crate::review::Review;
 use crate::subject::{Judged, Use};
+use crate::template::template_digest;
 
 /// What kind of artifact is deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +157,13 @@ pub fn requests(
         let kind = Kind::Configuration(configuration.changes.clone());
         let rest = (missing, for_object.breakglass.clone(), configuration.unchanged);
         out.push(base.deployment(kind, artifact, envelopes, rest));
+    }
+    // a review is admitted whole: its records say how many they are
+    let parts = i64::try_from(out.len()).unwrap_or(i64::MAX);
+    for deployment in &mut out {
+        if let Json::Object(body) = &mut deployment.body {
+            body.set("parts", parts);
+        }
     }
     Ok(out)
 }
@@ -304,7 +312,24 @@ fn body(review: &Review, secret_key: Option<&[u8]>) -> Json {
     body.set("name", review.display_name());
     body.set("user", user);
     body.set("dryRun", review.dry_run);
+    if let Some((owner, template)) = makes(review) {
+        body.set("owner", owner.key());
+        body.set("template", template.to_string());
+    }
     body.with("object", object).into()
+}
+
+/// What the object is to those that are made of its template, where it has one: its name as an owner, and the digest of
+/// the template before anything in it is redacted.
+#[must_use]
+pub fn makes(review: &Review) -> Option<(Owner, Digest)> {
+    let object = review.object.as_ref()?;
+    let template = template_digest(&review.kind, object)?;
+    let metadata = object.optional_object("metadata").ok().flatten()?;
+    let uid = metadata.optional_string("uid").ok().flatten()?.to_owned();
+    let (kind, namespace) = (review.kind.clone(), review.namespace.clone());
+    let name = metadata.optional_string("name").ok().flatten()?.to_owned();
+    Some((Owner { kind, namespace, name, uid }, template))
 }
 
 /// Takes out `managedFields`, and puts its digest in the place of inline evidence, wherever a template holds some.

@@ -21,6 +21,7 @@ mod owners;
 mod ready;
 mod review;
 mod service;
+mod standing;
 mod tell;
 mod trace;
 

@@ -29,6 +29,8 @@ pub struct Config {
     pub evidence: PathBuf,
     /// The folder of what was decided for which template; it can be made again from the log.
     pub state: PathBuf,
+    /// Bytes of verified evidence that are kept in memory.
+    pub cache: u64,
     /// How often book, trust root and certificates are looked at.
     pub reload: Span,
     /// Where metrics are, in plain HTTP.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet};
 use chokepoint::Answer;
-use evidence::{Store, WriteError};
+use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::{Context, Deployment, Refusal, Review, Subject, answer, answer_malformed, answer_nothing, answer_patch};
 use policy::{Consulted, DeploymentRequest};
@@ -20,7 +20,8 @@ use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages,
 };
 use crate::webhook::owners::{self, Cluster};
-use crate::webhook::tell::{heard, refused, told};
+use crate::webhook::standing::{Inherited, Standings};
+use crate::webhook::tell::{heard, missing, refused, told};
 
 /// Decides about what an API server asks.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Kubernetes {
     engine: Engine,
     store: Store,
     cluster: Option<Arc<dyn Cluster>>,
+    standings: Standings,
     secret_key: Option<SecretBytes>,
     loaded: Mutex<Loaded>,
 }
@@ -75,8 +77,10 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
+        let standings = Standings::open(&config.state, log.storage(), log.size())?;
         Ok(Self {
-            engine: Engine::open(&files, log)?,
+            engine: Engine::open(&files, log, config.cache)?,
+            standings,
             store: Store::new(&config.evidence),
             secret_key: secret_key.transpose()?,
             cluster,
@@ -107,10 +111,10 @@ impl Kubernetes {
         let began = Instant::now();
         let (for_images, for_object) = kubernetes::attached(review, judged).map_err(|e| vec![e])?;
         let (bundles, is_failing) = gather::bundles(&self.store, [&for_images, &for_object]);
+        let inherited = self.standings.inherited(owned.ownership.as_ref());
         let context = Context {
             ownership: owned.ownership.as_ref(),
-            // who decided about which template is not looked up yet: see `state` in the configuration
-            heir: None,
+            heir: inherited.as_ref().and_then(Inherited::heir),
             bundles,
             secret_key: self.secret_key(),
         };
@@ -118,6 +122,7 @@ impl Kubernetes {
         let one = |deployment: &Deployment| {
             let mut request = gather::request(&self.store, deployment, &mapping.cluster, is_failing);
             request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
+            request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
         let requests = deployments.iter().map(one).collect();
@@ -183,24 +188,33 @@ impl Judge for Kubernetes {
         // nothing is put on record for a caller that is gone
         ask.deadline.check()?;
         let ruled = self.rule(&review, prepared.requests, ask, stages)?;
+        self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
         let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
         let decisions = both().map(|(deployment, ruled)| told(deployment, ruled)).collect();
-        let answer = answer(&review, &outcomes, &[]);
+        let answer = answer(&review, &outcomes, &missing(&prepared.deployments, &ruled));
         stages.add(Stage::Answer, began);
         Ok(Judged { answer, uid: review.uid, decisions })
     }
 
-    fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, _now: Timestamp) -> Result<String, NotKept> {
-        let put = match kept {
-            Kept::Evidence => self.store.put(bytes),
-            Kept::Grant => self.store.put_grant(bytes),
-        };
-        put.map(|digest| digest.to_string()).map_err(|e| match e {
+    fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, now: Timestamp) -> Result<String, NotKept> {
+        let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
+        let failed = |e: WriteError| match e {
             WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
-            _ => NotKept::Malformed(e.to_string()),
-        })
+            _ => malformed(&e),
+        };
+        match kept {
+            Kept::Evidence => {
+                let attachment = Attachment::read(bytes).map_err(|e| malformed(&e))?;
+                let digests = self.store.keep_attachment(&attachment, now).map_err(failed)?;
+                Ok(digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(","))
+            }
+            Kept::Grant => {
+                let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
+                self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)
+            }
+        }
     }
 
     fn look(&self, now: Timestamp) -> Look {
@@ -221,6 +235,7 @@ impl Judge for Kubernetes {
     }
 
     fn reload(&self, _now: Timestamp) -> Vec<Reloaded> {
+        self.save(false);
         let files = Files::read(&self.config);
         let mut loaded = self.loaded();
         if files == loaded.tried {
@@ -243,10 +258,16 @@ impl Judge for Kubernetes {
 
     fn close(&self) {
         self.engine.settle();
+        self.save(true);
     }
 }
 
 impl Kubernetes {
+    /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
+    fn save(&self, is_last: bool) {
+        self.standings.save(self.engine.log_size(), is_last).ok();
+    }
+
     /// Judges what no policy can admit: who admits that admits everything.
     fn self_test(&self, now: Timestamp) -> Result<(), String> {
         let artifact = Artifact::new(SELF_TEST, DigestSet::default());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chokepoint::{Admission, Chokepoint, DecideError, Decision};
+use chokepoint::{Admission, Chokepoint, DecideError, Decision, Limits};
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
 use tlog::{Files as LogFiles, Log};
@@ -31,8 +31,12 @@ pub(crate) struct Ruled {
 }
 
 impl Engine {
-    pub(crate) fn open(files: &Files, log: DecisionLog) -> Result<Self, String> {
-        Chokepoint::open(files.book()?, files.trust_root()?, log).map(Self).map_err(|e| e.to_string())
+    /// A cache of no bytes keeps nothing.
+    pub(crate) fn open(files: &Files, log: DecisionLog, cache: u64) -> Result<Self, String> {
+        let mut limits = Limits::default();
+        limits.cache.bytes = usize::try_from(cache).unwrap_or(usize::MAX);
+        let opened = Chokepoint::open_with(files.book()?, files.trust_root()?, log, limits);
+        opened.map(Self).map_err(|e| e.to_string())
     }
 
     /// Decides about all, and answers once all records are durable.

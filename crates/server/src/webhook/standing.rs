@@ -2,19 +2,24 @@
 //! when the process starts.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attest::{Digest, Json, Object};
-use chokepoint::Record;
+use chokepoint::{Answer, Basis, Record};
 use jiff::Timestamp;
-use kubernetes::{Admitted, Decided, Entry};
-use policy::Case;
+use kubernetes::{Admitted, Decided, Deployment, Entry, Owner, Ownership, Review, makes};
+use policy::{Case, Standing};
 use tlog::{Blobs, Reader, Storage, write_durably};
+
+use crate::webhook::engine::Ruled;
 
 /// Owners that are remembered: ReplicaSets, Jobs and the like of a large cluster.
 const OWNERS: usize = 200_000;
 /// Records that are read at most where there is no snapshot; what is older has not stood for long.
 const RECORDS: u64 = 200_000;
+/// So many records are read again quickly.
+const WORTH_A_SNAPSHOT: u64 = 5000;
 const FILE: &str = "decided.json";
 
 /// The index, shared by all threads.
@@ -22,6 +27,8 @@ const FILE: &str = "decided.json";
 pub(crate) struct Standings {
     decided: Mutex<Decided>,
     file: PathBuf,
+    /// How many records there were when a snapshot was last thought of.
+    seen: AtomicU64,
 }
 
 impl Standings {
@@ -42,34 +49,69 @@ impl Standings {
             group.add(index, &record, &case).into_iter().for_each(|admitted| decided.learn(admitted));
         }
         decided.learnt_until(size);
-        Ok(Self { decided: Mutex::new(decided), file })
+        Ok(Self { decided: Mutex::new(decided), file, seen: AtomicU64::new(size) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Decided> {
         self.decided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is on record about a template of an owner.
-    pub(crate) fn find(&self, owner: &str, template: &Digest) -> Option<Entry> {
-        self.lock().find(owner, template).cloned()
+    /// What is on record about the nearest owner whose template was decided about.
+    pub(crate) fn inherited(&self, ownership: Option<&Ownership>) -> Option<Inherited> {
+        let Some(Ownership::Made(links)) = ownership else { return None };
+        let decided = self.lock();
+        links.iter().find_map(|link| {
+            let entry = decided.find(&link.owner.key(), &link.template)?.clone();
+            Some(Inherited { owner: link.owner.clone(), entry })
+        })
     }
 
-    /// Learns of an object that was admitted with all its parts.
-    pub(crate) fn learn(&self, admitted: Admitted) {
-        self.lock().learn(admitted);
+    /// Learns of an object that makes others, once it was admitted whole and on record.
+    pub(crate) fn learn(&self, review: &Review, deployments: &[Deployment], ruled: &[Ruled], at: Timestamp) {
+        let is_admitted = |one: &Ruled| one.decision.answer() == Answer::Admit;
+        let Some(record) = ruled.first().and_then(|one| one.record.as_ref()).map(|(index, _)| *index) else { return };
+        let (Some((owner, template)), true) = (makes(review), ruled.iter().all(is_admitted)) else { return };
+        let requester = deployments.first().map(|d| d.requester.clone());
+        let is_met = ruled.iter().all(|one| one.decision.basis() == Basis::Policy);
+        self.lock().learn(Admitted { uid: owner.key(), template, requester, record, at, is_met });
     }
 
-    /// Writes the snapshot: everything before record `size` is in it.
+    /// Writes the snapshot. A record that was made a moment ago may not be learnt yet: what the last call saw is.
     ///
     /// # Errors
     /// Why it is not written. Nothing is lost: the log is read again.
-    pub(crate) fn save(&self, size: u64) -> Result<(), String> {
+    pub(crate) fn save(&self, size: u64, is_last: bool) -> Result<(), String> {
         let text = {
             let mut decided = self.lock();
-            decided.learnt_until(size);
+            let learnt = if is_last { size } else { self.seen.swap(size, Ordering::Relaxed) };
+            if learnt.saturating_sub(decided.learnt()) < if is_last { 1 } else { WORTH_A_SNAPSHOT } {
+                return Ok(());
+            }
+            decided.learnt_until(learnt);
             decided.to_json().to_string()
         };
         write_durably(&self.file, text.as_bytes()).map_err(|e| format!("{}: {e}", self.file.display()))
+    }
+}
+
+/// What an owner hands down to what is made of its template.
+#[derive(Clone, Debug)]
+pub(crate) struct Inherited {
+    owner: Owner,
+    entry: Entry,
+}
+
+impl Inherited {
+    /// Who asked for the owner.
+    pub(crate) fn heir(&self) -> Option<(&Owner, &str)> {
+        Some((&self.owner, self.entry.requester.as_deref()?))
+    }
+
+    /// That it was decided before. Only what met the policy then may be made again: what a grant or a dry run let in is
+    /// judged each time.
+    pub(crate) fn recreated(&self) -> Option<Standing> {
+        let (decided, at) = self.entry.met?;
+        Some(Standing::Recreated { owner: self.owner.key(), template: self.entry.template.clone(), decided, at })
     }
 }
 

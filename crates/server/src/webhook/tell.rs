@@ -2,6 +2,7 @@
 
 use attest::Digest;
 use chokepoint::{Answer, Basis};
+use kubernetes::evidence::EVIDENCE_DIGEST;
 use kubernetes::{Deployment, Outcome as Heard, Refusal, Ruling};
 use policy::{Diagnostic, Finding, Outcome, Severity};
 
@@ -66,6 +67,23 @@ pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
         basis: ruled.decision.basis().name().to_owned(),
         rules,
     }
+}
+
+/// Where something is refused, the bundles that an annotation names and that are nowhere: the likeliest reason.
+pub(crate) fn missing(deployments: &[Deployment], ruled: &[Ruled]) -> Vec<Refusal> {
+    let is_refused = |one: &&Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
+    if ruled.iter().find(is_refused).is_none() {
+        return Vec::new();
+    }
+    let digests: std::collections::BTreeSet<&Digest> = deployments.iter().flat_map(|d| &d.missing).collect();
+    let refusal = |digest: &Digest| {
+        let message = "evidence that an annotation names is not in the evidence store";
+        let fix = "bring it with `portcullis attach`, and name what that prints";
+        Refusal::new("evidence-missing", EVIDENCE_DIGEST, message, fix)
+            .wanted("bundles that were attached")
+            .found(&digest.to_string())
+    };
+    digests.into_iter().map(refusal).collect()
 }
 
 /// A request that was refused before there was anything to judge.

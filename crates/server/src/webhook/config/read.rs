@@ -9,13 +9,14 @@ use kubernetes::Mapping;
 use super::{Api, Clients, Config, Log, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "book",
     "trust-root",
     "guardrails",
     "log",
     "evidence",
     "state",
+    "cache",
     "reload",
     "metrics",
     "traces",
@@ -26,6 +27,7 @@ const KNOWN: [&str; 11] = [
 const WEBHOOK: [&str; 9] =
     ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
 const MAX_BODY: u64 = 64 << 20;
+const CACHE: u64 = 64 << 20;
 const HOUR: Span = Span::seconds(3600);
 
 pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
@@ -34,6 +36,10 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let guardrails = fields.optional("guardrails").map(|n| problems.keep(n.string()).map(Into::into));
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
+    let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
+        let parsed = size(problems.keep(node.string())?);
+        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB")))
+    });
     let reload = short(&fields, "reload", Span::seconds(10), problems);
     let metrics = fields.required("metrics", problems).and_then(|node| {
         address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
@@ -52,6 +58,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         log: log?,
         evidence: evidence?,
         state: state?,
+        cache: cache?,
         reload: reload?,
         metrics: metrics?,
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
