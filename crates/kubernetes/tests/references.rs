@@ -52,7 +52,7 @@ fn what_is_no_reference_says_why() {
         own("a:", ReferenceError::Tag(String::new())),
         own("a:-x", ReferenceError::Tag("-x".to_owned())),
         own("a:b:c", ReferenceError::Path("a:b".to_owned())),
-        own(&"a/".repeat(300), ReferenceError::TooLong),
+        own(&format!("{}a", "a/".repeat(300)), ReferenceError::TooLong),
         own(&format!("{}/a", "a".repeat(254)), ReferenceError::TooLong),
         digest(format!("a@sha256:{}", "A".repeat(64))),
         digest(format!("a@sha256:{hex}{hex}")),
