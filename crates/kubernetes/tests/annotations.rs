@@ -47,7 +47,8 @@ fn what_is_attached_is_read_back() {
 #[test]
 fn what_cannot_be_read_is_a_typed_error() {
     let pack = |text: &[u8]| STANDARD.encode(gzip(text));
-    let kinds: Vec<(Json, fn(&EvidenceErrorKind) -> bool)> = vec![
+    type IsWanted = fn(&EvidenceErrorKind) -> bool;
+    let kinds: Vec<(Json, IsWanted)> = vec![
         (Json::Int(1), |e| matches!(e, EvidenceErrorKind::NoText("a number"))),
         ("x".repeat((256 << 10) + 1).into(), |e| matches!(e, EvidenceErrorKind::TooLong(_))),
         ("!".into(), |e| *e == EvidenceErrorKind::NotBase64),
