@@ -158,9 +158,7 @@ fn what_is_no_review_is_an_error_with_its_place_and_its_uid() {
     let huge = format!("{good}{}", " ".repeat(9 << 20));
     assert!(Review::parse(huge.as_bytes()).unwrap_err().to_string().contains("larger than 8388608 bytes"));
     let deep = good.replace(r#""image":"x""#, &format!(r#""image":{}1{}"#, "[".repeat(200), "]".repeat(200)));
-    assert!(
-        Review::parse(deep.as_bytes()).unwrap_err().to_string().contains("nested deeper than 64 levels")
-    );
+    assert!(Review::parse(deep.as_bytes()).unwrap_err().to_string().contains("nested deeper than 64 levels"));
 }
 
 #[test]
