@@ -37,6 +37,27 @@ fn json_test_suite() {
 }
 
 #[test]
+fn numbers_of_others_are_kept_as_their_exact_text_only_where_that_is_asked_for() {
+    use attest::json::{Limits, parse_with};
+    let exact = |text: &str| parse_with(text.as_bytes(), Limits::default().exact());
+    for text in ["1.5", "-0", "1e3", "1E+3", "-2.50e-7", "9007199254740992", "18446744073709551615", "0.0"] {
+        let value = exact(text).unwrap();
+        assert_eq!(value.to_string(), text, "what is written is what was read");
+        assert!(matches!(&value, Json::Number(n) if n.text() == text));
+        assert!(value.as_int().is_err(), "no reader of ours takes it for a value");
+        assert_ne!(value, Json::from(text), "and it is not the string of the same text");
+    }
+    assert_eq!(exact("9007199254740991").unwrap(), Json::Int(9_007_199_254_740_991));
+    assert_eq!(exact("[0,-7]").unwrap().to_string(), "[0,-7]");
+    for bad in ["1.", ".5", "1e", "1e+", "01", "01.5", "-", "+1", "1.5.5", "0x1", "NaN", "1.e3", "-.5"] {
+        assert!(exact(bad).is_err(), "{bad}");
+    }
+    for kept_out in ["1.5", "1e3", "9007199254740992"] {
+        assert!(parse(kept_out.as_bytes()).is_err(), "{kept_out}: the default is as strict as before");
+    }
+}
+
+#[test]
 fn every_kind_of_bad_json_is_an_error_with_its_byte() {
     for (text, offset, word) in [
         (r#"{"a":1,"a":2}"#, 7, "duplicate key"),

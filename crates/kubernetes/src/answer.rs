@@ -165,7 +165,7 @@ fn message(review: &Review, outcomes: &[Outcome], refusals: &[Refusal]) -> Strin
         if let Some(why) = &outcome.why {
             let line = policy::one_line(why);
             block.push_str(&format!(
-                "error[cannot-decide]: {line}\n  artifact  {}\n",
+                "error[cannot-decide]: {line}\n  artifact  {}\n  fix       try again; if it stays so, tell those who run the choke point\n",
                 policy::one_line(&outcome.artifact)
             ));
         }

@@ -21,7 +21,8 @@ pub struct Environment {
     pub namespaces: Vec<String>,
     /// Whether it holds objects outside of namespaces.
     pub cluster_scoped: bool,
-    /// Its workloads, as in `Deployment/pay` and `Job/*`; empty for all that no other entry names.
+    /// Its workloads, as in `Deployment/pay` and `Job/*`; empty for all that no other entry names. Whoever may make
+    /// workloads in a namespace chooses their names, so this separates policies, not people.
     pub workloads: Vec<String>,
 }
 

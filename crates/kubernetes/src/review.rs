@@ -10,8 +10,9 @@ use attest::{Json, Object};
 
 /// The largest body that is read, in bytes. An object in etcd is at most 1.5 MiB, and a review holds two.
 pub const MAX_BYTES: usize = 8 << 20;
-/// The API server itself refuses deeper objects than this in custom resources.
-const MAX_DEPTH: usize = 128;
+/// As deep as any document of ours: the object goes into the case at the depth that it has here, and a case that could
+/// not be read back could not be replayed.
+const MAX_DEPTH: usize = 64;
 const MAX_VALUES: usize = 500_000;
 
 /// What is done to the object.

@@ -26,11 +26,17 @@ fn the_reviews_of_another_project_are_read() {
     let Some(dir) = data("admission-review") else { return };
     for file in std::fs::read_dir(dir).unwrap() {
         let review = Review::parse(&std::fs::read(file.unwrap().path()).unwrap()).unwrap();
-        assert_eq!((review.title().as_str(), review.user.username.as_str()), ("Pod default/nginx", "kubernetes-admin"));
+        assert_eq!(
+            (review.title().as_str(), review.user.username.as_str()),
+            ("Pod default/nginx", "kubernetes-admin")
+        );
         let Subject::Judged(judged) = Subject::of(&review, &standard(), None) else { panic!() };
         assert_eq!(judged.uses[0].image.path, "spec.containers[0].image");
         let made = requests(&review, &judged, &standard(), &Context::default()).unwrap();
-        assert_eq!((made[0].artifact.uri(), made[0].environment.as_str()), ("docker.io/library/nginx", "unclaimed/default"));
+        assert_eq!(
+            (made[0].artifact.uri(), made[0].environment.as_str()),
+            ("docker.io/library/nginx", "unclaimed/default")
+        );
         assert!(made[0].artifact.digests().is_empty(), "a tag is no digest");
         assert!(!made[0].body.to_string().contains("managedFields"));
     }
@@ -48,7 +54,8 @@ fn every_pod_of_the_pod_security_tests_is_read() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            let images = text.lines().filter(|l| l.trim_start_matches(['-', ' ']).starts_with("image: ")).count();
+            let images =
+                text.lines().filter(|l| l.trim_start_matches(['-', ' ']).starts_with("image: ")).count();
             let json = yaml_to_json(&attest::yaml::Node::parse("pod.yaml", &text).unwrap());
             let mut ask = ask("CREATE", "v1", "Pod");
             ask.object = Some(json.as_object().unwrap().clone());
@@ -65,7 +72,9 @@ fn every_pod_of_the_pod_security_tests_is_read() {
 fn yaml_to_json(node: &attest::yaml::Node) -> attest::Json {
     use attest::yaml::Value;
     match &node.value {
-        Value::Scalar { text, plain: true } => attest::json::parse(text.as_bytes()).unwrap_or(text.as_str().into()),
+        Value::Scalar { text, plain: true } => {
+            attest::json::parse(text.as_bytes()).unwrap_or(text.as_str().into())
+        }
         Value::Scalar { text, .. } => text.as_str().into(),
         Value::List(items) => attest::Json::Array(items.iter().map(yaml_to_json).collect()),
         Value::Map(pairs) => {
@@ -87,15 +96,47 @@ fn what_is_no_review_is_an_error_with_its_place_and_its_uid() {
     };
     assert!(Review::parse(good.as_bytes()).is_ok());
     for (from, to, place) in [
-        (r#""admission.k8s.io/v1""#, r#""admission.k8s.io/v1beta1""#, "apiVersion: wanted admission.k8s.io/v1, found admission.k8s.io/v1beta1"),
-        (r#""operation":"CREATE""#, r#""operation":"create""#, "request.operation: wanted CREATE, UPDATE, DELETE or CONNECT"),
-        (r#""username":"alice""#, r#""username":["alice"]"#, "request.userInfo.username: wanted a string, found a list"),
-        (r#""username":"alice""#, r#""username":"""#, "request.userInfo.username: wanted the name of who asks, found nothing"),
+        (
+            r#""admission.k8s.io/v1""#,
+            r#""admission.k8s.io/v1beta1""#,
+            "apiVersion: wanted admission.k8s.io/v1, found admission.k8s.io/v1beta1",
+        ),
+        (
+            r#""operation":"CREATE""#,
+            r#""operation":"create""#,
+            "request.operation: wanted CREATE, UPDATE, DELETE or CONNECT",
+        ),
+        (
+            r#""username":"alice""#,
+            r#""username":["alice"]"#,
+            "request.userInfo.username: wanted a string, found a list",
+        ),
+        (
+            r#""username":"alice""#,
+            r#""username":"""#,
+            "request.userInfo.username: wanted the name of who asks, found nothing",
+        ),
         (r#""system:authenticated""#, "7", "request.userInfo.groups[0]: wanted a string, found a number"),
-        (r#"{"name":"web","namespace":"shop"}"#, r#"{"name":"web","namespace":"bank"}"#, "request.object.metadata: wanted shop/web, as the request says, found bank/web"),
-        (r#"{"name":"web","namespace":"shop"}"#, r#"{"name":"db","namespace":"shop"}"#, "request.object.metadata: wanted shop/web, as the request says, found shop/db"),
-        (r#""apiVersion":"v1","kind":"Pod""#, r#""apiVersion":"v1","kind":"ConfigMap""#, "request.object.kind: wanted Pod, as the request says, found ConfigMap"),
-        (r#""operation":"CREATE""#, r#""operation":"UPDATE""#, "request.oldObject: wanted an object, found nothing"),
+        (
+            r#"{"name":"web","namespace":"shop"}"#,
+            r#"{"name":"web","namespace":"bank"}"#,
+            "request.object.metadata: wanted shop/web, as the request says, found bank/web",
+        ),
+        (
+            r#"{"name":"web","namespace":"shop"}"#,
+            r#"{"name":"db","namespace":"shop"}"#,
+            "request.object.metadata: wanted shop/web, as the request says, found shop/db",
+        ),
+        (
+            r#""apiVersion":"v1","kind":"Pod""#,
+            r#""apiVersion":"v1","kind":"ConfigMap""#,
+            "request.object.kind: wanted Pod, as the request says, found ConfigMap",
+        ),
+        (
+            r#""operation":"CREATE""#,
+            r#""operation":"UPDATE""#,
+            "request.oldObject: wanted an object, found nothing",
+        ),
     ] {
         let bad = good.replace(from, to);
         assert_ne!(bad, good, "{from}");
@@ -105,14 +146,19 @@ fn what_is_no_review_is_an_error_with_its_place_and_its_uid() {
     }
     let twice = good.replace(r#""name":"web","image""#, r#""image":"innocent","name":"web","image""#);
     let error = Review::parse(twice.as_bytes()).unwrap_err();
-    assert!(matches!(&error.kind, ReviewErrorKind::Json(e) if e.to_string().contains("duplicate key \"image\"")));
+    assert!(
+        matches!(&error.kind, ReviewErrorKind::Json(e) if e.to_string().contains("duplicate key \"image\""))
+    );
     assert!(error.uid.is_some(), "the uid stands near the start");
     let cut = Review::parse(&good.as_bytes()[..200]).unwrap_err();
-    assert!(cut.uid.is_some() && kubernetes::answer_malformed(&cut).unwrap().to_string().contains("\"allowed\":false"));
+    assert!(
+        cut.uid.is_some()
+            && kubernetes::answer_malformed(&cut).unwrap().to_string().contains("\"allowed\":false")
+    );
     let huge = format!("{good}{}", " ".repeat(9 << 20));
     assert!(Review::parse(huge.as_bytes()).unwrap_err().to_string().contains("larger than 8388608 bytes"));
     let deep = good.replace(r#""image":"x""#, &format!(r#""image":{}1{}"#, "[".repeat(200), "]".repeat(200)));
-    assert!(Review::parse(deep.as_bytes()).unwrap_err().to_string().contains("nested deeper than 128 levels"));
+    assert!(Review::parse(deep.as_bytes()).unwrap_err().to_string().contains("nested deeper than 64 levels"));
 }
 
 #[test]
@@ -128,12 +174,13 @@ fn unknown_fields_and_numbers_of_every_kind_are_let_be() {
 #[test]
 fn what_is_nothing_to_judge_is_an_exact_list() {
     let web = image("shop", 'a');
-    let with = |operation, api, kind, subresource, object: Option<&attest::Object>, old: Option<&attest::Object>| {
-        let mut ask = ask(operation, api, kind);
-        ask.subresource = subresource;
-        (ask.object, ask.old) = (object.cloned(), old.cloned());
-        subject(&ask)
-    };
+    let with =
+        |operation, api, kind, subresource, object: Option<&attest::Object>, old: Option<&attest::Object>| {
+            let mut ask = ask(operation, api, kind);
+            ask.subresource = subresource;
+            (ask.object, ask.old) = (object.cloned(), old.cloned());
+            subject(&ask)
+        };
     let (pod, deployment) = (pod(&web), workload(&web));
     let empty = object("{}");
     for (found, name) in [
@@ -153,7 +200,10 @@ fn what_is_nothing_to_judge_is_an_exact_list() {
     ] {
         assert!(matches!(&found, Subject::Nothing(n) if n.name() == name), "{name}: {found:?}");
     }
-    assert_eq!(with("CONNECT", "v1", "PodExecOptions", "exec", None, None), Subject::Nothing(Nothing::Connect("exec".to_owned())));
+    assert_eq!(
+        with("CONNECT", "v1", "PodExecOptions", "exec", None, None),
+        Subject::Nothing(Nothing::Connect("exec".to_owned()))
+    );
 }
 
 #[test]
@@ -177,7 +227,9 @@ fn a_subresource_that_changes_what_is_judged_is_judged() {
 fn an_update_is_unchanged_only_container_by_container() {
     let (a, b) = (image("shop", 'a'), image("tool", 'b'));
     let two = |x: &str, y: &str| {
-        object(&format!(r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"x","image":"{x}"}},{{"name":"y","image":"{y}"}}]}}}}}}}}"#))
+        object(&format!(
+            r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"x","image":"{x}"}},{{"name":"y","image":"{y}"}}]}}}}}}}}"#
+        ))
     };
     let unchanged = |old: &attest::Object, new: &attest::Object| {
         let mut ask = ask("UPDATE", "apps/v1", "Deployment");
@@ -187,7 +239,10 @@ fn an_update_is_unchanged_only_container_by_container() {
     assert_eq!(unchanged(&two(&a, &b), &two(&a, &b)), [true, true]);
     assert_eq!(unchanged(&two(&a, &b), &two(&b, &a)), [false, false], "the same set, other containers");
     assert_eq!(unchanged(&two(&a, &b), &two(&a, &a)), [false, false], "a template is made anew whole");
-    assert_eq!(unchanged(&object(r#"{"spec":{"template":{"spec":{"containers":"x"}}}}"#), &two(&a, &b)), [false, false]);
+    assert_eq!(
+        unchanged(&object(r#"{"spec":{"template":{"spec":{"containers":"x"}}}}"#), &two(&a, &b)),
+        [false, false]
+    );
     let mut create = ask("CREATE", "apps/v1", "Deployment");
     (create.object, create.old) = (Some(two(&a, &b)), Some(two(&a, &b)));
     assert!(!judged(&create).uses[0].unchanged, "an old object that comes with a CREATE says nothing");
@@ -226,21 +281,16 @@ fn a_guarded_workload_is_judged_with_every_flag_and_without_its_replicas() {
     (ask.object, ask.old) = (Some(with(r#""--debug""#, 1)), Some(with("", 1)));
     let found = judged(&ask);
     let configuration = found.configuration.clone().unwrap();
-    assert_eq!(configuration.changes[0].to_string(), r#"spec.template.spec.containers[web].args: "--debug" added"#);
+    assert_eq!(
+        configuration.changes[0].to_string(),
+        r#"spec.template.spec.containers[web].args: "--debug" added"#
+    );
     assert!(!configuration.unchanged && !found.uses[0].unchanged);
     let made = deployments(&ask).unwrap();
     assert_eq!(made[1].artifact.uri(), "kubernetes:shop/Deployment/guarded");
     assert_eq!(made[1].artifact.digest(), Some(configuration.digest));
     (ask.object, ask.old) = (Some(with("", 9)), Some(with("", 1)));
     assert!(judged(&ask).configuration.unwrap().unchanged, "the autoscaler owns the replicas");
-    ask.name = "";
-    if let Some(object) = &mut ask.object {
-        object.set("metadata", object_with_prefix("guar"));
-    }
-}
-
-fn object_with_prefix(prefix: &str) -> attest::Object {
-    attest::Object::new().with("generateName", prefix)
 }
 
 #[test]
@@ -266,7 +316,9 @@ fn a_secret_is_bound_and_never_kept() {
 
 #[test]
 fn a_binding_may_not_smuggle_our_annotations_into_a_pod() {
-    for (annotations, is_refused) in [(r#"{"portcullis.dev/breakglass":"sha256:x"}"#, true), (r#"{"x/y":"z"}"#, false)] {
+    for (annotations, is_refused) in
+        [(r#"{"portcullis.dev/breakglass":"sha256:x"}"#, true), (r#"{"x/y":"z"}"#, false)]
+    {
         let mut ask = ask("CREATE", "v1", "Binding");
         ask.subresource = "binding";
         ask.object = Some(object(&format!(r#"{{"metadata":{{"annotations":{annotations}}}}}"#)));
@@ -286,12 +338,8 @@ fn only_its_own_node_registers_a_mirror_pod_and_only_where_that_is_allowed() {
     (ask.namespace, ask.user, ask.groups) = ("kube-system", "system:node:n1", &["system:nodes"]);
     ask.object = Some(mirror.clone());
     assert_eq!(subject(&ask), Subject::Nothing(Nothing::MirrorPod));
-    let attempts: [fn(&mut Ask); 4] = [
-        |a| a.user = "alice",
-        |a| a.user = "system:node:n2",
-        |a| a.groups = &[],
-        |a| a.namespace = "shop",
-    ];
+    let attempts: [fn(&mut Ask); 4] =
+        [|a| a.user = "alice", |a| a.user = "system:node:n2", |a| a.groups = &[], |a| a.namespace = "shop"];
     for change in attempts {
         let mut other = Ask { object: Some(mirror.clone()), old: None, ..world::ask("CREATE", "v1", "Pod") };
         (other.namespace, other.user, other.groups) = ("kube-system", "system:node:n1", &["system:nodes"]);
@@ -326,8 +374,11 @@ fn an_object_that_cannot_be_read_is_refused_with_its_place() {
 fn one_image_in_eight_containers_is_one_deployment_and_two_tags_are_two() {
     let a = image("shop", 'a');
     let containers = |images: &[&str]| {
-        let items: Vec<String> =
-            images.iter().enumerate().map(|(i, image)| format!(r#"{{"name":"c{i}","image":"{image}"}}"#)).collect();
+        let items: Vec<String> = images
+            .iter()
+            .enumerate()
+            .map(|(i, image)| format!(r#"{{"name":"c{i}","image":"{image}"}}"#))
+            .collect();
         let mut ask = ask("CREATE", "v1", "Pod");
         ask.object = Some(object(&format!(r#"{{"spec":{{"containers":[{}]}}}}"#, items.join(","))));
         deployments(&ask)

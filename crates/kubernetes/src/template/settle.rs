@@ -47,8 +47,12 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
     for list in ["containers", "initContainers"] {
         let wanted = items(template, list).to_vec();
         let Some((_, Json::Array(made))) = pod.iter_mut().find(|(key, _)| *key == list) else { continue };
-        for (made, wanted) in made.iter_mut().zip(&wanted) {
-            if let (Json::Object(made), Json::Object(wanted)) = (made, wanted) {
+        if made.len() > MAX_LIST {
+            continue;
+        }
+        for made in made {
+            let partner = wanted.iter().find(|w| name_of(w).is_some() && name_of(w) == name_of(made));
+            if let (Json::Object(made), Some(Json::Object(wanted))) = (made, partner) {
                 container(made, wanted, &injected, maker);
             }
         }
