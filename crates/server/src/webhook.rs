@@ -24,9 +24,7 @@ mod service;
 mod tell;
 mod trace;
 
-pub use config::{
-    Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig,
-};
+pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
 pub use judge::{

@@ -150,7 +150,8 @@ mod tests {
 
     fn problems(change: (&str, &str)) -> String {
         assert!(EXAMPLE.contains(change.0), "{}", change.0);
-        let errors = Config::parse(Path::new("serve.yaml"), &EXAMPLE.replace(change.0, change.1)).unwrap_err();
+        let errors =
+            Config::parse(Path::new("serve.yaml"), &EXAMPLE.replace(change.0, change.1)).unwrap_err();
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 

@@ -35,9 +35,9 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let reload = short(&fields, "reload", Span::seconds(10), problems);
-    let metrics = fields.required("metrics", problems).and_then(|node| {
-        address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
-    });
+    let metrics = fields
+        .required("metrics", problems)
+        .and_then(|node| address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems));
     let traces = fields.optional("traces").map(|n| traces(n, problems));
     let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
         words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
