@@ -33,6 +33,7 @@ pub(crate) fn all() -> Outcome {
     script("cosign", "scripts/fetch-cosign.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
+    kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");
         let at = dir.display().to_string();
@@ -48,6 +49,19 @@ pub(crate) fn all() -> Outcome {
 pub(crate) fn for_demo() -> Outcome {
     packages()?;
     upstream()
+}
+
+/// The API server and its company, built from pinned sources. Who has them already says where.
+fn kubernetes() -> Outcome {
+    const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
+    let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from) else {
+        return script("the Kubernetes API server", "scripts/kubernetes/build.sh");
+    };
+    let missing: Vec<&str> = PROGRAMS.into_iter().filter(|p| !assets.join(p).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("KUBEBUILDER_ASSETS is {}, which has no {}", assets.display(), missing.join(", ")))
 }
 
 /// `~/.cache/portcullis`.

@@ -200,13 +200,17 @@ fn a_manifest_keeps_every_byte_but_for_the_annotation() {
         (
             "# ours\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec:\n  replicas: 2   # two\n  template:\n    metadata:\n      annotations:   # these\n",
             format!("        {entry}\n"),
-            format!("        # why\n        a: \"b\"\n    spec:\n      containers:\n      - name: shop\n        image: r.example/shop@{digest}\n        args: [--x, 'y']\n"),
+            format!(
+                "        # why\n        a: \"b\"\n    spec:\n      containers:\n      - name: shop\n        image: r.example/shop@{digest}\n        args: [--x, 'y']\n"
+            ),
         ),
         // labels only
         (
             "kind: CronJob\nspec:\n  jobTemplate:\n    spec:\n      template:\n        metadata:\n",
             format!("          annotations:\n            {entry}\n"),
-            format!("          labels: {{a: b}}\n        spec:\n          initContainers:\n            - image: \"r.example/shop:1@{digest}\"\n"),
+            format!(
+                "          labels: {{a: b}}\n        spec:\n          initContainers:\n            - image: \"r.example/shop:1@{digest}\"\n"
+            ),
         ),
         // no metadata
         (
@@ -218,7 +222,9 @@ fn a_manifest_keeps_every_byte_but_for_the_annotation() {
         (
             "kind: ConfigMap\ndata:\n  x: |\n    image: nothing\n---\n# a pod\nkind: Pod\nmetadata:\n",
             format!("  annotations:\n    {entry}\n"),
-            format!("  name: p\nspec:\n  containers:\n  - image: r.example/shop@{digest}\n---\nkind: Namespace\n"),
+            format!(
+                "  name: p\nspec:\n  containers:\n  - image: r.example/shop@{digest}\n---\nkind: Namespace\n"
+            ),
         ),
         // a list, in which a Pod has no metadata
         (
@@ -230,7 +236,9 @@ fn a_manifest_keeps_every_byte_but_for_the_annotation() {
         (
             "{\"kind\": \"Pod\", \"metadata\": {",
             format!("\"annotations\": {{\"portcullis.dev/evidence-digest\": \"{bundle}\"}}, "),
-            format!("\"name\": \"p\"}}, \"spec\": {{\"containers\": [{{\"image\": \"r.example/shop@{digest}\"}}]}}}}\n"),
+            format!(
+                "\"name\": \"p\"}}, \"spec\": {{\"containers\": [{{\"image\": \"r.example/shop@{digest}\"}}]}}}}\n"
+            ),
         ),
         // an empty map, and characters of several bytes before it
         (
@@ -242,7 +250,9 @@ fn a_manifest_keeps_every_byte_but_for_the_annotation() {
         assert_eq!(setting.annotated(&format!("{before}{after}")), format!("{before}{line}{after}"));
     }
     // lines that end as another system ends them
-    let windows = format!("kind: Pod\r\nmetadata:\r\n  name: p\r\nspec:\r\n  containers:\r\n  - image: r/s@{digest}\r\n");
+    let windows = format!(
+        "kind: Pod\r\nmetadata:\r\n  name: p\r\nspec:\r\n  containers:\r\n  - image: r/s@{digest}\r\n"
+    );
     let wanted = windows.replace("  name: p", &format!("  annotations:\r\n    {entry}\r\n  name: p"));
     assert_eq!(setting.annotated(&windows), wanted);
 }
@@ -252,14 +262,20 @@ fn every_template_that_uses_the_artifact_is_annotated_and_no_other() {
     let setting = Setting::new();
     let digest = setting.digest();
     let template = |name: &str, image: &str| {
-        format!("kind: Deployment\nmetadata:\n  name: {name}\nspec:\n  template:\n    metadata:\n      labels: {{}}\n    spec:\n      containers:\n      - image: {image}\n")
+        format!(
+            "kind: Deployment\nmetadata:\n  name: {name}\nspec:\n  template:\n    metadata:\n      labels: {{}}\n    spec:\n      containers:\n      - image: {image}\n"
+        )
     };
     let ours = format!("registry.example/shop@{digest}");
     let other = format!("registry.example/shop@{}", Digest::sha256(b"another artifact"));
     let text = [template("a", &ours), template("b", &other), template("c", &ours)].join("---\n");
     let output = setting.manifest(&text, &["--in-place"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("annotated Deployment a\n  annotated Deployment c\n"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("annotated Deployment a\n  annotated Deployment c\n"),
+        "{}",
+        stdout(&output)
+    );
     let edited = fs::read_to_string(setting.at("deploy.yaml")).unwrap();
     let documents: Vec<&str> = edited.split("---\n").collect();
     assert!(documents[0].contains("evidence-digest") && documents[2].contains("evidence-digest"));
@@ -278,7 +294,8 @@ fn every_template_that_uses_the_artifact_is_annotated_and_no_other() {
 #[test]
 fn a_tag_that_a_choke_point_pins_counts_where_it_was_given() {
     let setting = Setting::new();
-    let text = "kind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - image: registry.example/shop:1.4\n";
+    let text =
+        "kind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n  - image: registry.example/shop:1.4\n";
     let output = setting.manifest(text, &[]);
     assert_eq!(code(&output), 1);
     let words = stderr(&output);
@@ -294,18 +311,34 @@ fn what_cannot_be_edited_safely_is_left_alone() {
     let setting = Setting::new();
     let image = format!("r.example/shop@{}", setting.digest());
     for (text, words) in [
-        (format!("kind: Pod\nmetadata: &m\n  name: p\nspec:\n  containers: [{{image: {image}}}]\n"), "anchors"),
-        (format!("kind: Pod\nmetadata:\nspec:\n  containers: [{{image: {image}}}]\n"), "by hand"),
-        (format!("kind: Pod\nmetadata:\n  annotations: ~\nspec:\n  containers: [{{image: {image}}}]\n"), "by hand"),
         (
-            format!("kind: Pod\nmetadata:\n  annotations:\n    portcullis.dev/evidence-digest: >-\n      sha256:{}\nspec:\n  containers: [{{image: {image}}}]\n", "7".repeat(64)),
+            format!("kind: Pod\nmetadata: &m\n  name: p\nspec:\n  containers: [{{image: {image}}}]\n"),
+            "anchors",
+        ),
+        (format!("kind: Pod\nmetadata:\nspec:\n  containers: [{{image: {image}}}]\n"), "by hand"),
+        (
+            format!("kind: Pod\nmetadata:\n  annotations: ~\nspec:\n  containers: [{{image: {image}}}]\n"),
             "by hand",
         ),
         (
-            format!("kind: Pod\nmetadata:\n  annotations:\n    portcullis.dev/evidence-digest: noise\nspec:\n  containers: [{{image: {image}}}]\n"),
+            format!(
+                "kind: Pod\nmetadata:\n  annotations:\n    portcullis.dev/evidence-digest: >-\n      sha256:{}\nspec:\n  containers: [{{image: {image}}}]\n",
+                "7".repeat(64)
+            ),
+            "by hand",
+        ),
+        (
+            format!(
+                "kind: Pod\nmetadata:\n  annotations:\n    portcullis.dev/evidence-digest: noise\nspec:\n  containers: [{{image: {image}}}]\n"
+            ),
             "--replace",
         ),
-        (format!("kind: Pod\n? metadata\n: name: p\nspec:\n  containers: [{{image: {image}}}]\nx: {{{{ .Values.x }}}}\n"), ""),
+        (
+            format!(
+                "kind: Pod\nmetadata:\n  name: {{{{ .Values.x }}}}\nspec:\n  containers: [{{image: {image}}}]\n"
+            ),
+            "deploy.yaml:3:",
+        ),
     ] {
         let output = setting.manifest(&text, &["--in-place"]);
         assert_eq!(code(&output), 2, "{text}\n{}{}", stdout(&output), stderr(&output));
@@ -315,7 +348,10 @@ fn what_cannot_be_edited_safely_is_left_alone() {
 }
 
 /// A TLS server that asks for a client's certificate, takes one request, and gives one answer.
-fn answering(setting: &Setting, answer: impl Fn(&str) -> String) -> (String, impl FnOnce(std::process::Output) -> (String, std::process::Output)) {
+fn answering(
+    setting: &Setting,
+    answer: impl Fn(&str) -> String,
+) -> (String, impl FnOnce(std::process::Output) -> (String, std::process::Output)) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (cert, key) = (setting.at("deploy/tls/server.crt"), setting.at("deploy/tls/server.key"));
     let ca = setting.at("deploy/tls/ca.crt");
@@ -360,12 +396,16 @@ fn answering(setting: &Setting, answer: impl Fn(&str) -> String) -> (String, imp
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length =
+        head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     body.len() >= length.unwrap_or(0)
 }
 
 fn http(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[test]
@@ -378,7 +418,7 @@ fn a_choke_point_is_sent_the_set_and_must_have_stored_it() {
         let to = ["--server", url, "--tag", "registry.example/shop:1.4"];
         setting.attach(&setting.at("shop"), &[&to[..], &tls[..]].concat())
     };
-    let (url, finish) = answering(&setting, |d| http("200 OK", &format!("{{\"bundles\":[\"{d}\"]}}")));
+    let (url, finish) = answering(&setting, |d| http("200 OK", &format!("{{\"digest\":\"{d}\"}}")));
     let (request, output) = finish(send(&url));
     assert_eq!(code(&output), 0, "{}\n{request}", stderr(&output));
     assert!(request.starts_with("PUT /v1/evidence HTTP/1.1\r\n"), "{request}");
@@ -389,12 +429,13 @@ fn a_choke_point_is_sent_the_set_and_must_have_stored_it() {
     let sent = body.array("bundles").unwrap();
     assert_eq!(Digest::sha256(sent[0].to_string().as_bytes()), setting.named("test.json"));
 
-    let (url, finish) = answering(&setting, |_| http("200 OK", "{\"bundles\":[\"sha256:77\"]}"));
+    let (url, finish) = answering(&setting, |_| http("200 OK", "{\"digest\":\"sha256:77\"}"));
     let (_, output) = finish(send(&url));
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("stored something else"), "{}", stderr(&output));
 
-    let refusal = "{\"code\":\"not-permitted\",\"message\":\"not permitted to attach\",\"fix\":\"ask the operator\"}";
+    let refusal =
+        "{\"code\":\"not-permitted\",\"message\":\"not permitted to attach\",\"fix\":\"ask the operator\"}";
     let (url, finish) = answering(&setting, |_| http("403 Forbidden", refusal));
     let (_, output) = finish(send(&url));
     assert_eq!(code(&output), 2);

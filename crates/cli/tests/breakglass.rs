@@ -48,7 +48,8 @@ fn a_grant_lies_in_the_store_under_the_digest_that_the_annotation_names() {
     let (store, book) = (setting.at("deploy/evidence"), setting.at("deploy/book"));
     let artifact = Digest::sha256(b"shop");
     let named = artifact.to_string();
-    let more = ["--store", &store, "--book", &book, "--artifact", &named, "--requester", "alice@acme.example"];
+    let more =
+        ["--store", &store, "--book", &book, "--artifact", &named, "--requester", "alice@acme.example"];
     let output = setting.open("bob", "1h", &more);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let store = Store::new(Path::new(&store));
@@ -67,9 +68,7 @@ fn a_grant_lies_in_the_store_under_the_digest_that_the_annotation_names() {
     assert_eq!(grant.requester.as_deref(), Some("alice@acme.example"));
     assert_eq!((grant.reason.as_str(), grant.ticket.as_deref()), ("checkout is down", Some("INC-42")));
     assert!(attestation.signers().iter().any(|s| s.name == "bob"));
-    for (at, word) in
-        [("2026-11-22T08:59:59Z", "to come"), (AT, "holds"), ("2026-11-22T10:00:00Z", "over")]
-    {
+    for (at, word) in [("2026-11-22T08:59:59Z", "to come"), (AT, "holds"), ("2026-11-22T10:00:00Z", "over")] {
         let list = setting.list(at, &[]);
         assert!(list.contains(&format!("{digest}  {word}")) && list.contains("by bob, INC-42"), "{list}");
     }
@@ -111,7 +110,13 @@ fn what_would_not_hold_is_not_signed() {
         (2, "official-ci", "1h", vec![], "the key is no person's"),
         (2, "stranger", "1h", vec![], "the key is no person's"),
         (1, "bob", "5h", with_book.to_vec(), "hold for too long"),
-        (1, "bob", "1h", [&with_book[..], &["--environment", "prod/other"]].concat(), "no policy for prod/other allows"),
+        (
+            1,
+            "bob",
+            "1h",
+            [&with_book[..], &["--environment", "prod/other"]].concat(),
+            "no policy for prod/other allows",
+        ),
         (2, "bob", "soon", vec![], "wanted a span of time"),
         (2, "bob", "0h", vec![], "wanted a span of time"),
         (2, "bob", "1h", vec!["--artifact", "noise"], "a digest is written"),
@@ -123,10 +128,12 @@ fn what_would_not_hold_is_not_signed() {
         let base = ["--environment", "prod/shop", "--reason", "x", "--ticket", "INC-42"];
         let given = |name: &&str| more.contains(name);
         let base: Vec<&str> = base.chunks(2).filter(|pair| !given(&pair[0])).flatten().copied().collect();
-        let (key, root) = (setting.at(&format!("deploy/keys/{key}.key")), setting.at("deploy/trust-root.yaml"));
+        let (key, root) =
+            (setting.at(&format!("deploy/keys/{key}.key")), setting.at("deploy/trust-root.yaml"));
         let who = ["--expires", expires, "--key", &key, "--trust-root", &root, "--at", AT];
         let store = if more.contains(&"--store") { vec![] } else { vec!["--store", store.as_str()] };
-        let output = portcullis(&[&["breakglass", "open"], &base[..], &who[..], &more[..], &store[..]].concat());
+        let output =
+            portcullis(&[&["breakglass", "open"], &base[..], &who[..], &more[..], &store[..]].concat());
         assert_eq!(code(&output), exit, "{more:?} {words}: {}{}", stdout(&output), stderr(&output));
         assert!(stderr(&output).contains(words), "{more:?} {words}: {}", stderr(&output));
     }
@@ -156,8 +163,12 @@ fn what_lies_among_grants_and_is_none_is_shown_as_none() {
     let path_of = setting.at("deploy/evidence");
     let store = Store::new(Path::new(&path_of));
     fs::write(setting.at("shop"), "x").unwrap();
-    let (shop, key, out) = (setting.at("shop"), setting.at("deploy/keys/ci-tests.key"), setting.at("test.json"));
-    expect(0, &["attest", "test", &shop, "--name", "unit", "--result", "passed", "--key", &key, "--out", &out]);
+    let (shop, key, out) =
+        (setting.at("shop"), setting.at("deploy/keys/ci-tests.key"), setting.at("test.json"));
+    expect(
+        0,
+        &["attest", "test", &shop, "--name", "unit", "--result", "passed", "--key", &key, "--out", &out],
+    );
     let fact = store.put_grant(&fs::read(&out).unwrap()).unwrap();
     // a stranger's grant: the same words, under a trust root that does not know the key
     let stranger = Setting::new();

@@ -58,7 +58,9 @@ fn everything_that_the_choke_point_needs_is_there() {
     let words = expect(0, &["log", "verify", path(&log)]);
     assert!(words.starts_with("0 records"), "{words}");
     // the environment that is mapped has a policy
-    let Value::List(environments) = &get(&config, &["webhook", "environments"]).value else { panic!("no list") };
+    let Value::List(environments) = &get(&config, &["webhook", "environments"]).value else {
+        panic!("no list")
+    };
     let policy = fs::read_to_string(deploy.join("book/prod/shop.yaml")).unwrap();
     assert!(policy.contains(&format!("environment: {} ", text(&environments[0], &["environment"]))));
     for entry in fs::read_dir(deploy.join("tls")).unwrap() {
@@ -80,7 +82,8 @@ fn openssl(dir: &Path, args: &[&str]) -> (bool, String) {
 fn another_reader_takes_the_certificates_for_what_they_are() {
     let dir = deploy();
     let tls = dir.path().join("deploy/tls");
-    let verify = |more: &[&str]| openssl(&tls, &[&["verify", "-x509_strict", "-CAfile", "ca.crt"], more].concat());
+    let verify =
+        |more: &[&str]| openssl(&tls, &[&["verify", "-x509_strict", "-CAfile", "ca.crt"], more].concat());
     for (is_good, more) in [
         (true, vec!["-purpose", "sslserver", "-verify_hostname", "localhost", "server.crt"]),
         (true, vec!["-purpose", "sslserver", "-verify_ip", "127.0.0.1", "server.crt"]),

@@ -1,5 +1,6 @@
 //! From an answer to an object, to "there is none", or to an error; and nothing else.
 
+use attest::json::Limits;
 use attest::{Json, Object, json};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kube::client::Body;
@@ -30,7 +31,8 @@ pub(crate) async fn read(
             Err(e) => ClusterError::Unreachable(chain(e.as_ref())),
         }
     })?;
-    let value = json::parse(&bytes).map_err(|e| unfit(e.to_string()))?;
+    // what others define may hold fractions: they are kept as they stand
+    let value = json::parse_with(&bytes, Limits::default().exact()).map_err(|e| unfit(e.to_string()))?;
     let object = value.as_object().map_err(|e| unfit(e.to_string()))?;
     if status == 404 {
         // a proxy's page, or the word that the whole API is not there, says nothing about the object

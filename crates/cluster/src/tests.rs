@@ -34,6 +34,13 @@ async fn an_object_is_found() {
 }
 
 #[tokio::test]
+async fn numbers_of_others_are_kept_as_they_stand() {
+    let body = POD.replace("\"uid\":\"7\"", "\"uid\":\"7\",\"x\":[1.50,18446744073709551615]");
+    let found = pod(&cluster(200, &body)).await.unwrap().unwrap();
+    assert!(found.to_string().contains("[1.50,18446744073709551615]"), "{found}");
+}
+
+#[tokio::test]
 async fn none_is_what_the_server_says_of_this_object() {
     assert_eq!(pod(&cluster(404, NONE)).await, Ok(None));
 }

@@ -18,11 +18,13 @@
 
 mod about;
 mod attached;
+mod attachment;
 mod bundles;
 mod folder;
 mod grants;
 mod tags;
 
 pub use about::{About, about, compact, to_json};
+pub use attachment::{Attachment, AttachmentError};
 pub use folder::{ReadError, Store, WriteError};
 pub use tags::Tagged;

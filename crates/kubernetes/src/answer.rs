@@ -172,12 +172,15 @@ fn message(review: &Review, outcomes: &[Outcome], refusals: &[Refusal]) -> Strin
         blocks.push(block);
         blocks.extend(outcome.findings.iter().map(|finding| finding.to_text(Style::Plain)));
     }
-    let blocks: Vec<String> = blocks.into_iter().filter(|b| !b.is_empty()).collect();
+    // each line of a diagnostic is bounded, their number is not: one that is long is cut, so that the first always shows
+    let cut_to = |b: String| if b.len() > MAX_MESSAGE / 2 { cut(&b, MAX_MESSAGE / 8) } else { b };
+    let blocks: Vec<String> = blocks.into_iter().filter(|b| !b.is_empty()).map(cut_to).collect();
     let mut out = format!("{}\n", summary(review, &failed, refusals));
-    let reserve = 80;
+    const RESERVE: usize = 160;
     let mut shown = 0;
     for block in &blocks {
-        if out.len() + block.len() + 1 + reserve > MAX_MESSAGE {
+        let room = MAX_MESSAGE.saturating_sub(out.len() + RESERVE);
+        if block.len() + 1 > room {
             break;
         }
         out.push('\n');
@@ -186,7 +189,9 @@ fn message(review: &Review, outcomes: &[Outcome], refusals: &[Refusal]) -> Strin
     }
     if shown < blocks.len() {
         let left = blocks.len() - shown;
-        out.push_str(&format!("\n… and {left} more; the whole is in the decision log, under the records named in the audit log\n"));
+        out.push_str(&format!(
+            "\n… and {left} more, in the decision log under the records that the audit log names\n"
+        ));
     }
     out.trim_end().to_owned()
 }

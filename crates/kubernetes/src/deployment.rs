@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use policy::{DeploymentRequest, Submitted};
 
-use crate::canonical::canonical;
 use crate::difference::Difference;
 use crate::digest::{DigestForm, configuration_form};
 use crate::evidence::{Attached, EVIDENCE, EvidenceError, route};
 use crate::images::{ImageUse, pod_in, pod_prefix};
 use crate::mapping::Mapping;
-use crate::owner::{Owner, Ownership};
+use crate::owner::{Link, Owner, Ownership};
 use crate::reference::{Reference, ReferenceError};
 use crate::refusal::Refusal;
 use crate::review::Review;
@@ -54,8 +53,8 @@ pub struct Deployment {
 pub struct Context<'a> {
     /// Whose it is.
     pub ownership: Option<&'a Ownership>,
-    /// The link of [`Ownership::Made`] about which a decision is on record, and who asked for that.
-    pub heir: Option<(&'a Owner, &'a str)>,
+    /// The link of [`Ownership::Made`] about whose owner *and* template a decision is on record, and who asked for that.
+    pub heir: Option<(&'a Link, &'a str)>,
     /// Bundles from the evidence store, by the digest that an annotation names.
     pub bundles: BTreeMap<Digest, Submitted>,
     /// The key that binds the data of Secrets.
@@ -198,6 +197,7 @@ struct Group {
 
 fn group(uses: &[Use], refusals: &mut Vec<Refusal>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut known: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
     for Use { image, unchanged } in uses {
         let reference = match Reference::parse(&image.reference) {
             Ok(reference) => reference,
@@ -206,19 +206,19 @@ fn group(uses: &[Use], refusals: &mut Vec<Refusal>) -> Vec<Group> {
                 continue;
             }
         };
-        let digests = reference.digest().map(|d| DigestSet::from(d.clone())).unwrap_or_default();
-        let artifact = Artifact::new(reference.repository(), digests);
-        // without a digest, two tags of one repository are two images
-        let is_same = |g: &&mut Group| {
-            let tag = |r: &str| Reference::parse(r).ok().and_then(|r| r.tag().map(str::to_owned));
-            let first = g.uses.first().and_then(|u| tag(&u.reference));
-            g.artifact == artifact
-                && g.unchanged == *unchanged
-                && (reference.digest().is_some() || first.as_deref() == reference.tag())
-        };
-        match groups.iter_mut().find(is_same) {
+        // a digest decides alone; without one, two tags of one repository are two images
+        let version = reference
+            .digest()
+            .map_or_else(|| format!("tag:{}", reference.tag().unwrap_or_default()), ToString::to_string);
+        let next = groups.len();
+        let index = *known.entry((reference.repository().to_owned(), version, *unchanged)).or_insert(next);
+        match groups.get_mut(index) {
             Some(group) => group.uses.push(image.clone()),
-            None => groups.push(Group { artifact, unchanged: *unchanged, uses: vec![image.clone()] }),
+            None => {
+                let digests = reference.digest().map(|d| DigestSet::from(d.clone())).unwrap_or_default();
+                let artifact = Artifact::new(reference.repository(), digests);
+                groups.push(Group { artifact, unchanged: *unchanged, uses: vec![image.clone()] });
+            }
         }
     }
     groups
@@ -241,10 +241,9 @@ fn behind(review: &Review, context: &Context<'_>) -> (String, (String, String)) 
     let user = review.user.username.clone();
     let Some(Ownership::Made(links)) = context.ownership else { return (user, own()) };
     let workload = |owner: &Owner| (owner.kind.name(), owner.name.clone());
-    // only an owner that this very chain proved can be inherited from
-    let heir = context.heir.filter(|(owner, _)| links.iter().any(|l| l.owner == **owner));
-    if let Some((owner, requester)) = heir {
-        return (requester.to_owned(), workload(owner));
+    // only a link that this very chain proved can be inherited from
+    if let Some((link, requester)) = context.heir.filter(|(link, _)| links.contains(link)) {
+        return (requester.to_owned(), workload(&link.owner));
     }
     let current = links.iter().take_while(|l| l.current).last();
     (user, current.map_or_else(own, |link| workload(&link.owner)))
@@ -305,7 +304,6 @@ fn body(review: &Review, secret_key: Option<&[u8]>) -> Json {
     body.set("name", review.display_name());
     body.set("user", user);
     body.set("dryRun", review.dry_run);
-    body.set("digest", Digest::sha256(canonical(&object).as_bytes()).to_string());
     body.with("object", object).into()
 }
 

@@ -1,5 +1,6 @@
 //! What differs between two objects, in words: `added --debug` at `spec.template.spec.containers[web].args`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use attest::{Json, Object};
@@ -59,9 +60,15 @@ impl<'a> Side<'a> {
         policy::one_line(&format!("{}…", text.chars().take(MAX_VALUE).collect::<String>()))
     }
 
-    fn get(self, key: &str) -> Option<Self> {
-        let (Json::Object(value), Json::Object(shown)) = (self.value, self.shown) else { return None };
-        Some(Side { value: value.get(key)?, shown: shown.get(key)? })
+    /// The fields, without `null` ones. A map, because an object's own search is linear and a tenant writes the object.
+    fn fields(self) -> BTreeMap<&'a str, Self> {
+        let (Json::Object(value), Json::Object(shown)) = (self.value, self.shown) else {
+            return BTreeMap::new();
+        };
+        let pair = |((key, value), (_, shown)): ((&'a str, &'a Json), (&'a str, &'a Json))| {
+            (*value != Json::Null).then_some((key, Side { value, shown }))
+        };
+        value.iter().zip(shown.iter()).filter_map(pair).collect()
     }
 
     fn items(self) -> Vec<Side<'a>> {
@@ -79,15 +86,24 @@ fn values(path: &str, old: Side<'_>, new: Side<'_>, found: &mut Vec<Difference>)
         return;
     }
     match (old.value, new.value) {
-        (Json::Object(a), Json::Object(b)) => {
-            let more = b.iter().map(|(key, _)| key).filter(|key| a.get(key).is_none());
-            for key in a.iter().map(|(key, _)| key).chain(more) {
-                let place = join(path, key);
-                either(&place, old.get(key), new.get(key), found);
-            }
+        (Json::Object(_), Json::Object(_)) => {
+            both(&old.fields(), &new.fields(), found, |key| join(path, key));
         }
         (Json::Array(_), Json::Array(_)) => lists(path, &old.items(), &new.items(), found),
         _ => push(path, Some(old), Some(new), found),
+    }
+}
+
+/// What stands under each key on either side, in the order of the keys.
+fn both<'a>(
+    old: &BTreeMap<&'a str, Side<'a>>,
+    new: &BTreeMap<&'a str, Side<'a>>,
+    found: &mut Vec<Difference>,
+    place: impl Fn(&str) -> String,
+) {
+    let keys: std::collections::BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    for key in keys {
+        either(&place(key), old.get(key).copied(), new.get(key).copied(), found);
     }
 }
 
@@ -110,21 +126,14 @@ fn push(path: &str, old: Option<Side<'_>>, new: Option<Side<'_>>, found: &mut Ve
 }
 
 fn lists<'a>(path: &str, old: &[Side<'a>], new: &[Side<'a>], found: &mut Vec<Difference>) {
-    let named = |items: &[Side<'_>]| items.iter().all(|item| item.name().is_some());
     let before = found.len();
-    if named(old) && named(new) {
-        let find = |items: &[Side<'a>], name: &str| items.iter().find(|i| i.name() == Some(name)).copied();
-        let names = old.iter().filter_map(|i| i.name());
-        let more = new.iter().filter_map(|i| i.name()).filter(|name| find(old, name).is_none());
-        for name in names.chain(more) {
-            either(&format!("{path}[{}]", policy::one_line(name)), find(old, name), find(new, name), found);
+    match (by_name(old), by_name(new)) {
+        (Some(old), Some(new)) => {
+            both(&old, &new, found, |name| format!("{path}[{}]", policy::one_line(name)));
         }
-    } else {
-        for item in missing(old, new) {
-            push(path, Some(item), None, found);
-        }
-        for item in missing(new, old) {
-            push(path, None, Some(item), found);
+        _ => {
+            missing(old, new).into_iter().for_each(|item| push(path, Some(item), None, found));
+            missing(new, old).into_iter().for_each(|item| push(path, None, Some(item), found));
         }
     }
     if found.len() == before && before < MAX {
@@ -132,19 +141,27 @@ fn lists<'a>(path: &str, old: &[Side<'a>], new: &[Side<'a>], found: &mut Vec<Dif
     }
 }
 
+/// The items by their names, where each has one of its own.
+fn by_name<'a>(items: &[Side<'a>]) -> Option<BTreeMap<&'a str, Side<'a>>> {
+    let named: BTreeMap<&str, Side<'a>> =
+        items.iter().filter_map(|item| Some((item.name()?, *item))).collect();
+    (named.len() == items.len()).then_some(named)
+}
+
 /// The items of `these` that have no partner in `those`, each partner counting once.
 fn missing<'a>(these: &[Side<'a>], those: &[Side<'_>]) -> Vec<Side<'a>> {
-    let mut left: Vec<&Json> = those.iter().map(|side| side.value).collect();
-    let mut out = Vec::new();
-    for item in these {
-        // a list of thousands against thousands is not worth a quadratic look: its length is bounded here
-        match left.iter().take(4096).position(|other| *other == item.value) {
-            Some(at) => drop(left.swap_remove(at)),
-            None => out.push(*item),
-        }
+    let mut left: BTreeMap<String, usize> = BTreeMap::new();
+    for item in those {
+        *left.entry(item.value.to_string()).or_default() += 1;
     }
-    out.truncate(MAX);
-    out
+    let mut is_missing = |item: &&Side<'a>| match left.get_mut(&item.value.to_string()) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    these.iter().filter(|item| is_missing(item)).take(MAX).copied().collect()
 }
 
 #[cfg(test)]
@@ -165,8 +182,8 @@ mod tests {
             [
                 r#"spec.c[web].args: "--debug" added"#,
                 r#"spec.c[web].image: "a" became "b""#,
-                "spec.n: 1 removed",
                 "spec.m: true added",
+                "spec.n: 1 removed",
             ]
         );
         assert_eq!(diff(r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#), ["a: another order"]);

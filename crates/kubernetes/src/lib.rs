@@ -7,6 +7,7 @@
 pub mod answer;
 mod canonical;
 pub mod controller;
+mod decided;
 mod deployment;
 pub mod difference;
 mod digest;
@@ -25,6 +26,7 @@ pub mod template;
 
 pub use answer::{Outcome, Ruling, answer, answer_busy, answer_malformed, answer_nothing, answer_patch};
 pub use canonical::canonical;
+pub use decided::{Admitted, Decided, Entry};
 pub use deployment::{Context, Deployment, Kind as DeploymentKind, attached, requests};
 pub use difference::{Difference, difference};
 pub use digest::{DigestForm, FormError, configuration_digest, configuration_form, reference_page};

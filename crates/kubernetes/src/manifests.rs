@@ -22,24 +22,13 @@ use attest::Json;
 use policy::{Book, SourceFile};
 
 pub use chart::chart;
-pub use drift::{Difference, Live, compare};
+pub use drift::{Difference, Live, compare, objects};
 pub use powers::powers;
 pub use render::{document, documents};
 pub use serve::Serve;
 
 /// The namespaces that hold the cluster together; nothing is judged there unless the configuration claims one.
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
-
-/// The service accounts of the controllers that make Pods and ReplicaSets out of what people write.
-pub const CONTROLLERS: [&str; 7] = [
-    "system:serviceaccount:kube-system:cronjob-controller",
-    "system:serviceaccount:kube-system:daemon-set-controller",
-    "system:serviceaccount:kube-system:deployment-controller",
-    "system:serviceaccount:kube-system:job-controller",
-    "system:serviceaccount:kube-system:replicaset-controller",
-    "system:serviceaccount:kube-system:replication-controller",
-    "system:serviceaccount:kube-system:statefulset-controller",
-];
 
 /// Somebody, as the API server names them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -109,7 +109,10 @@ impl Mapping {
             } else {
                 guard.namespaces.iter().any(|n| n == namespace)
             };
-            let named = guard.names.is_empty() || guard.names.iter().any(|n| n == name);
+            // a name that the server still has to make, `flags-*`, could become any that begins so
+            let is_name =
+                |n: &String| n == name || name.strip_suffix('*').is_some_and(|prefix| n.starts_with(prefix));
+            let named = guard.names.is_empty() || guard.names.iter().any(is_name);
             here && named && guard.kinds.contains(&kind)
         })
     }

@@ -11,6 +11,9 @@ use crate::mapping::Mapping;
 use crate::refusal::Refusal;
 use crate::review::{Operation, Review};
 
+/// Images that one object may use. Each is decided and recorded; nobody runs so many containers in one pod.
+pub const MAX_USES: usize = 256;
+
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Why there is nothing to judge.
@@ -205,6 +208,11 @@ fn judged(
     // an old object that cannot be read was not judged by anybody: nothing about it is "unchanged"
     let old = old_object.and_then(|o| images(kind, o, &mapping.images).ok());
     let same_images = old.as_ref() == Some(&new);
+    if new.len() > MAX_USES && !same_images {
+        let message = "the object uses more images than are judged at once";
+        let refusal = Refusal::new("too-many-images", "", message, "split it into several objects");
+        return Err(refusal.wanted(&format!("at most {MAX_USES}")).found(&new.len().to_string()));
+    }
     let configuration = guarded(review, object, mapping, secret_key)?;
     let same_configuration = configuration.as_ref().is_none_or(|c| c.unchanged);
     let is_pod = kind.kind == "Pod" && pod_prefix(kind).is_some();

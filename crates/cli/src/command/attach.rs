@@ -6,15 +6,15 @@ mod manifest;
 
 use std::path::PathBuf;
 
-use attest::{Digest, Json, Object};
-use evidence::{Store, Tagged};
+use attest::{Json, Object};
+use evidence::{Attachment, Store};
 
 use crate::clock;
 use crate::command::destination::{Server, check_stored, not_stored};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use annotation::Annotation;
-use bundles::{Brought, Subject};
+use bundles::Brought;
 
 /// Bring evidence beside an artifact
 #[derive(Debug, clap::Args)]
@@ -58,10 +58,9 @@ pub(crate) struct Args {
 
 /// What was done, to be told.
 struct Done {
-    subject: Subject,
+    attachment: Attachment,
     brought: Vec<Brought>,
     annotation: Annotation,
-    tag: Option<(String, String)>,
     edited: Option<manifest::Edited>,
 }
 
@@ -71,16 +70,16 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .line("fix", "give --store DIR, or --server URL")
             .line("or", "carry it in the manifest itself: --inline"));
     }
-    let (subject, brought) = bundles::read(&args.artifact, &args.bundles)?;
-    let tag = args.tag.as_deref().map(bundles::tag).transpose()?;
+    let tag = args.tag.as_deref();
+    let (attachment, brought) = bundles::read(&args.artifact, &args.bundles, tag)?;
     let annotation = if args.inline { Annotation::inline(&brought)? } else { Annotation::digests(&brought) };
     annotation.check_size()?;
     // all that can be wrong with a manifest is found before anything is stored
     let edited = match &args.manifest {
-        Some(file) => Some(manifest::edit(file, &subject, args.tag.as_deref(), &annotation, args.replace)?),
+        Some(file) => Some(manifest::edit(file, attachment.artifact(), tag, &annotation, args.replace)?),
         None => None,
     };
-    let done = Done { subject, brought, annotation, tag, edited };
+    let done = Done { attachment, brought, annotation, edited };
     store(args, &done)?;
     if let Some((file, edited)) = args.manifest.as_ref().zip(done.edited.as_ref()).filter(|_| args.in_place) {
         crate::keys::write(file, &edited.text)?;
@@ -90,25 +89,13 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn store(args: &Args, done: &Done) -> Result<(), Failure> {
-    let digests: Vec<Digest> = done.brought.iter().map(|b| b.digest.clone()).collect();
     if let Some(dir) = &args.store {
-        let store = Store::new(dir);
-        for brought in &done.brought {
-            store.put(&brought.bytes).map_err(|e| not_stored(&e))?;
-        }
-        store.attach(&done.subject.digest, &digests).map_err(|e| not_stored(&e))?;
-        if let Some((repository, tag)) = &done.tag {
-            let to = Tagged { digest: done.subject.digest.clone(), at: clock::now(None)? };
-            store.tag(repository, tag, &to).map_err(|e| not_stored(&e))?;
-        }
+        let kept = Store::new(dir).keep_attachment(&done.attachment, clock::now(None)?);
+        kept.map_err(|e| not_stored(&e))?;
     }
     if args.server.url().is_some() {
-        let mut body = Object::new()
-            .with("artifact", done.subject.digest.to_string())
-            .with("bundles", Json::Array(done.brought.iter().map(|b| b.json.clone()).collect()));
-        body.set_some("tag", args.tag.as_deref());
-        let answer = args.server.put("/v1/evidence", &body.into())?;
-        check_stored(&answer, "bundles", &digests)?;
+        let answer = args.server.put("/v1/evidence", &done.attachment.to_json())?;
+        check_stored(&answer, &done.attachment.digests())?;
     }
     Ok(())
 }
@@ -122,13 +109,13 @@ fn tell(args: &Args, done: &Done, output: &Output) {
         return;
     }
     let mut out = match &place {
-        Some(place) => format!("attached to {} in {place}:\n", done.subject.digest),
-        None => format!("about {}:\n", done.subject.digest),
+        Some(place) => format!("attached to {} in {place}:\n", done.attachment.artifact()),
+        None => format!("about {}:\n", done.attachment.artifact()),
     };
     for brought in &done.brought {
         out.push_str(&format!("  {}  {}, {}\n", brought.digest, brought.name, brought.about_text()));
     }
-    if let Some((repository, tag)) = &done.tag {
+    if let Some((repository, tag)) = done.attachment.tag() {
         out.push_str(&format!("  {repository}:{tag} stands for it from now on\n"));
     }
     match &done.edited {
@@ -161,11 +148,11 @@ fn to_json(done: &Done, place: Option<&str>, text: Option<&str>) -> Json {
     let annotation =
         Object::new().with("name", done.annotation.name()).with("value", done.annotation.value());
     let mut object = Object::new()
-        .with("artifact", done.subject.digest.to_string())
+        .with("artifact", done.attachment.artifact().to_string())
         .with("bundles", Json::Array(done.brought.iter().map(brought).collect()))
         .with("annotation", annotation);
     object.set_some("place", place);
-    object.set_some("tag", done.tag.as_ref().map(|(repository, tag)| format!("{repository}:{tag}")));
+    object.set_some("tag", done.attachment.tag().map(|(repository, tag)| format!("{repository}:{tag}")));
     if let Some(edited) = &done.edited {
         let mut manifest = Object::new().with("templates", edited.templates.clone());
         manifest.set_some("text", text);

@@ -9,7 +9,7 @@ use crate::output::Output;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Sign a grant: deployments that name it are let through for a while, and every one is on record
-    Open(open::Args),
+    Open(Box<open::Args>),
     /// List grants in an evidence store, or what a decision log says was let through by one
     List(list::Args),
 }

@@ -5,7 +5,7 @@ mod drift;
 mod wanted;
 mod write;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -41,12 +41,12 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// One JSON document of a file, or of standard input.
-fn json(what: &str, path: &PathBuf) -> Result<attest::Json, Failure> {
+fn json(what: &str, path: &Path) -> Result<attest::Json, Failure> {
     const LIMIT: usize = 64 << 20;
     let limit = u64::try_from(LIMIT).unwrap_or(u64::MAX);
     let is_stdin = path.as_os_str() == "-";
     let bytes = match is_stdin {
-        true => crate::input::read(what, std::path::Path::new("/dev/stdin"), limit)?,
+        true => crate::input::read(what, Path::new("/dev/stdin"), limit)?,
         false => crate::input::read(what, path, limit)?,
     };
     let limits =

@@ -47,6 +47,7 @@ pub struct Step {
     pub action: Action,
     pub expect: Expect,
     /// User (empty: who does the step), name and text of audit annotations; an empty text: there is none of that name.
+    /// The texts are as in `spec.containers[0].image=admit`.
     pub audit: Vec<(String, String, String)>,
     /// Makes sense only where something really decides.
     pub is_for_portcullis: bool,

@@ -364,6 +364,7 @@ fn certificates(folder: &Folder) {
         "clientAuth",
         "DNS:kube-apiserver",
     );
+    folder.certificate("webhook-clients", "ci", "/CN=ci.example", "clientAuth", "DNS:ci.example");
     folder.certificate("cluster", "portcullis", "/CN=portcullis", "clientAuth", "");
     folder.authority("webhook-serving");
     folder.certificate(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use server::{Client, ClientTls};
 use super::cluster::{Cluster, free_port};
 use super::fixtures::{Images, REPOSITORY};
 use super::process::{Folder, Process};
+use super::schema::at as at_path;
 use crate::tools::{expect, path};
 
 /// What a namespace is to Portcullis.
@@ -48,7 +49,8 @@ pub struct Webhook {
     port: u16,
     metrics: u16,
     process: Mutex<Option<Process>>,
-    client: Client,
+    /// The cluster's folder, with the keys of who comes.
+    keys: PathBuf,
 }
 
 impl Webhook {
@@ -61,11 +63,8 @@ impl Webhook {
         folder.write("trust-root.yaml", &images.trust_root(false));
         expect(0, &["keygen", &folder.text("log"), "--no-passphrase"]);
         folder.write("serve.yaml", &configuration(cluster, &claims, port, metrics));
-        let shown = cluster.folder.at("webhook-client.pem");
-        let identity = Some((shown, cluster.folder.at("webhook-client.key")));
-        let tls = ClientTls { ca: Some(cluster.folder.at("webhook-serving.pem")), identity };
-        let client = Client::new(&format!("https://localhost:{port}"), &tls, None).unwrap();
-        let webhook = Self { folder, port, metrics, process: Mutex::new(None), client };
+        let keys = cluster.folder.at("");
+        let webhook = Self { folder, keys, port, metrics, process: Mutex::new(None) };
         webhook.write_book(&claims);
         cluster.prepare(&["apply", "-f", "-"], READER);
         webhook.run();
@@ -137,24 +136,38 @@ impl Webhook {
         std::thread::sleep(RELOAD * 2 + Duration::from_millis(500));
     }
 
-    /// Puts a bundle or a grant (`evidence` or `grants`) into the store, as `portcullis attach` does; gives its digest.
-    pub fn put(&self, what: &str, text: &str) -> Digest {
+    /// Brings evidence beside an artifact with `portcullis attach`, and perhaps says what a tag stands for; gives the text of
+    /// the annotation that names it.
+    pub fn attach(&self, artifact: &str, bundles: &[String], tag: Option<&str>) -> String {
+        let at = |name: &str| path(&self.keys.join(name)).to_owned();
+        let url = format!("https://localhost:{}", self.port);
+        let (ca, certificate, key) = (at("webhook-serving.pem"), at("ci.pem"), at("ci.key"));
+        let mut args = vec!["--format", "json", "attach", artifact, "--server", &url, "--ca", &ca];
+        args.extend(["--client-certificate", &certificate, "--client-key", &key]);
+        args.extend(tag.into_iter().flat_map(|tag| ["--tag", tag]));
+        let written = |text: &String| {
+            let name = format!("{}.json", Digest::sha256(text.as_bytes()).hex());
+            self.folder.write(&name, text)
+        };
+        let files: Vec<String> = bundles.iter().map(written).collect();
+        files.iter().for_each(|file| args.extend(["--bundle", file]));
+        let said = attest::json::parse(expect(0, &args).as_bytes()).unwrap();
+        at_path(&said, &["annotation", "value"]).unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Puts a grant into the store, as it is: also one that `portcullis breakglass open` would not sign.
+    pub fn put_grant(&self, text: &str) {
+        let identity = Some((self.keys.join("ci.pem"), self.keys.join("ci.key")));
+        let tls = ClientTls { ca: Some(self.keys.join("webhook-serving.pem")), identity };
+        let client = Client::new(&format!("https://localhost:{}", self.port), &tls, None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let headers = [("content-type", "application/json")];
-            let path = format!("/v1/{what}");
-            let answer = self.client.send("PUT", &path, &headers, text.as_bytes().to_vec()).await.unwrap();
+            let answer = client.send("PUT", "/v1/grants", &headers, text.as_bytes().to_vec()).await.unwrap();
             let status = answer.status;
             let body = String::from_utf8(answer.all(1 << 20).await.unwrap()).unwrap();
-            assert!(matches!(status, 200 | 201), "{status}: {body}");
+            assert_eq!(status, 200, "{body}");
         });
-        Digest::sha256(text.as_bytes())
-    }
-
-    /// Says which digest a tag stands for.
-    pub fn tag(&self, reference: &str, digest: &Digest) {
-        let store = self.folder.text("evidence");
-        expect(0, &["attach", reference, "--digest", &digest.to_string(), "--store", &store]);
     }
 
     /// The canonical digest of an object as the server would store it: asked for in a namespace that nobody guards, where a dry
@@ -236,7 +249,8 @@ log: {{ path: log, origin: portcullis.example/tests, key: log.key }}
 evidence: evidence
 state: state
 reload: {}s
-metrics: {{ listen: \"127.0.0.1:{metrics}\" }}
+metrics: {{ listen: 127.0.0.1:{metrics} }}
+attach: {{ names: [ci.example] }}
 webhook:
   listen: 127.0.0.1:{port}
   tls: {{ certificate: {}, key: {} }}

@@ -164,12 +164,17 @@ impl<'c> World<'c> {
     fn audit(&self, step: &Step, namespace: &str) -> Result<(), String> {
         for (user, name, text) in &step.audit {
             let user = if user.is_empty() { step.who.name() } else { user };
-            let found = self.annotation(user, namespace, name);
-            let is_right = match &found {
+            let is_right = |found: &Option<String>| match found {
                 None => text.is_empty(),
                 Some(found) => !text.is_empty() && found.contains(text),
             };
-            if !is_right {
+            let (start, mut found) = (Instant::now(), self.annotation(user, namespace, name));
+            // an event is written when the answer is out
+            while !is_right(&found) && start.elapsed() < Duration::from_secs(2) {
+                std::thread::sleep(Duration::from_millis(50));
+                found = self.annotation(user, namespace, name);
+            }
+            if !is_right(&found) {
                 return Err(format!("the audit log says {name} = {found:?} for {user}, wanted {text:?}"));
             }
         }
@@ -296,10 +301,9 @@ fn check_refusal(said: &Said, rules: &[String], lines: &[String]) -> Result<(), 
         return Err(format!("wanted the rules {wanted:?}, found {found:?}"));
     }
     let errors = text.matches("error[").count();
-    for label in ["\n  fix  ", "\n  more  ", "\n  artifact  "] {
-        if text.matches(label).count() < errors {
-            return Err(format!("{errors} findings, and fewer lines with `{}`", label.trim()));
-        }
+    let count = |label: &str| text.matches(label).count();
+    if count("\n  fix  ") < errors || count("\n  artifact  ") + count("\n  place  ") < errors {
+        return Err(format!("{errors} findings, and not for each where it is and how to mend it"));
     }
     for never in ["does not meet policy", "\\n", "Some(", "Error {", "\u{1b}"] {
         if text.contains(never) {

@@ -11,7 +11,9 @@ use super::{IMAGE, arguments, example, portcullis, tools};
 fn files(dir: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for below in ["", "templates"] {
-        for entry in std::fs::read_dir(dir.join(below)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        for entry in
+            std::fs::read_dir(dir.join(below)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file())
+        {
             let name = format!("{below}/{}", entry.file_name().to_string_lossy());
             found.insert(name, std::fs::read_to_string(entry.path()).unwrap());
         }
@@ -53,7 +55,8 @@ fn helm(chart: &Path, args: &[&str]) -> Option<Output> {
 /// The documents of a file by kind and name, each in a form in which only meaning counts.
 fn objects(text: &str) -> BTreeMap<String, String> {
     let documents = format!("\n{text}");
-    let documents = documents.split("\n---").filter(|d| d.lines().any(|l| !l.is_empty() && !l.starts_with('#')));
+    let documents =
+        documents.split("\n---").filter(|d| d.lines().any(|l| !l.is_empty() && !l.starts_with('#')));
     documents
         .map(|document| {
             let node = Node::parse("rendered", document).unwrap_or_else(|e| panic!("{e}: {e:?}\n{document}"));
@@ -67,13 +70,16 @@ fn objects(text: &str) -> BTreeMap<String, String> {
 
 fn meaning(node: &Node) -> String {
     match &node.value {
-        Value::Scalar { text, plain } if *plain && (text == "true" || text == "false" || text.parse::<i64>().is_ok()) => {
+        Value::Scalar { text, plain }
+            if *plain && (text == "true" || text == "false" || text.parse::<i64>().is_ok()) =>
+        {
             text.clone()
         }
         Value::Scalar { text, .. } => format!("{text:?}"),
         Value::List(items) => format!("[{}]", items.iter().map(meaning).collect::<Vec<_>>().join(",")),
         Value::Map(pairs) => {
-            let mut pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{}:{}", meaning(k), meaning(v))).collect();
+            let mut pairs: Vec<String> =
+                pairs.iter().map(|(k, v)| format!("{}:{}", meaning(k), meaning(v))).collect();
             pairs.sort();
             format!("{{{}}}", pairs.join(","))
         }
@@ -85,7 +91,15 @@ fn helm_renders_the_objects_of_the_plain_manifests() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
     std::fs::create_dir_all(source.join("book")).unwrap();
-    for name in ["serve.yaml", "trust-root.yaml", "guardrails.yaml", "ca.crt", "apiserver-ca.crt", "book/shop.yaml", "book/staging.yaml"] {
+    for name in [
+        "serve.yaml",
+        "trust-root.yaml",
+        "guardrails.yaml",
+        "ca.crt",
+        "apiserver-ca.crt",
+        "book/shop.yaml",
+        "book/staging.yaml",
+    ] {
         std::fs::copy(example(name), source.join(name)).unwrap();
     }
     // whoever writes a policy does not write templates
@@ -112,13 +126,21 @@ fn helm_renders_the_objects_of_the_plain_manifests() {
     let parts = ["--set=webhooks=false", "--set=policies=false", "--set=serviceMonitor=false"];
     let first = objects(&tools::stdout(&helm(&chart, &parts).unwrap()));
     assert!(first.contains_key("StatefulSet/portcullis"), "{:?}", first.keys());
-    assert!(!first.keys().any(|k| k.contains("Webhook") || k.contains("Admission") || k.contains("Monitor")), "{:?}", first.keys());
+    assert!(
+        !first.keys().any(|k| k.contains("Webhook") || k.contains("Admission") || k.contains("Monitor")),
+        "{:?}",
+        first.keys()
+    );
 
     let other = IMAGE.replace("aaaa", "cccc");
     let both = helm(&chart, &[&format!("--set=alsoImages[0]={other}")]).unwrap();
     assert!(tools::stdout(&both).contains(&format!("['{IMAGE}', '{other}']")), "{}", tools::stderr(&both));
     for bad in ["image=registry.example/portcullis:1", "alsoImages[0]=x']", "replicas=1", "storage=lots"] {
         let refused = helm(&chart, &["--set", bad]).unwrap();
-        assert!(!refused.status.success() && tools::stderr(&refused).contains("schema"), "{bad}: {}", tools::stderr(&refused));
+        assert!(
+            !refused.status.success() && tools::stderr(&refused).contains("schema"),
+            "{bad}: {}",
+            tools::stderr(&refused)
+        );
     }
 }

@@ -17,21 +17,40 @@ const KINDS: [(&str, &str, &str); 9] = [
         "replicationcontrollers",
         r#""kind":"ReplicationController","spec":{"selector":{"a":"b"},"template":TEMPLATE}"#,
     ),
-    ("/apis/apps/v1", "daemonsets", r#""kind":"DaemonSet","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#),
-    ("/apis/apps/v1", "deployments", r#""kind":"Deployment","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#),
-    ("/apis/apps/v1", "replicasets", r#""kind":"ReplicaSet","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#),
+    (
+        "/apis/apps/v1",
+        "daemonsets",
+        r#""kind":"DaemonSet","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#,
+    ),
+    (
+        "/apis/apps/v1",
+        "deployments",
+        r#""kind":"Deployment","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#,
+    ),
+    (
+        "/apis/apps/v1",
+        "replicasets",
+        r#""kind":"ReplicaSet","spec":{"selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#,
+    ),
     (
         "/apis/apps/v1",
         "statefulsets",
         r#""kind":"StatefulSet","spec":{"serviceName":"s","selector":{"matchLabels":{"a":"b"}},"template":TEMPLATE}"#,
     ),
     ("/apis/batch/v1", "jobs", r#""kind":"Job","spec":{"template":ONCE}"#),
-    ("/apis/batch/v1", "cronjobs", r#""kind":"CronJob","spec":{"schedule":"0 0 * * *","jobTemplate":{"spec":{"template":ONCE}}}"#),
+    (
+        "/apis/batch/v1",
+        "cronjobs",
+        r#""kind":"CronJob","spec":{"schedule":"0 0 * * *","jobTemplate":{"spec":{"template":ONCE}}}"#,
+    ),
 ];
 
 fn object(prefix: &str, name: &str, around: &str, spec: &str) -> String {
     let template = |policy: &str| {
-        format!(r#"{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"restartPolicy":"{policy}",{}}}"#, &spec[1..])
+        format!(
+            r#"{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"restartPolicy":"{policy}",{}}}"#,
+            &spec[1..]
+        )
     };
     let around = around.replace("TEMPLATE", &template("Always")).replace("ONCE", &template("Never"));
     let version = prefix.trim_start_matches("/apis/").trim_start_matches("/api/");
@@ -43,10 +62,15 @@ fn specs(image: &str) -> [(&'static str, String); 3] {
     let pinned = format!(r#"{{"name":"c","image":"{PINNED}"}}"#);
     [
         ("containers", format!(r#"{{"containers":[{pinned},{{"name":"d","image":"{image}"}}]}}"#)),
-        ("init", format!(r#"{{"containers":[{pinned}],"initContainers":[{{"name":"i","image":"{image}"}}]}}"#)),
+        (
+            "init",
+            format!(r#"{{"containers":[{pinned}],"initContainers":[{{"name":"i","image":"{image}"}}]}}"#),
+        ),
         (
             "volumes",
-            format!(r#"{{"containers":[{pinned}],"volumes":[{{"name":"v","image":{{"reference":"{image}"}}}}]}}"#),
+            format!(
+                r#"{{"containers":[{pinned}],"volumes":[{{"name":"v","image":{{"reference":"{image}"}}}}]}}"#
+            ),
         ),
     ]
 }
@@ -59,15 +83,20 @@ fn every_image_of_every_kind_is_pinned_without_the_choke_point() {
         let (status, body) = guarded.cluster.ask("POST", &path, body).unwrap();
         (status, String::from_utf8(body).unwrap())
     };
-    let bad = [LOOSE, "shop", "registry.example/shop@sha256:abc", &format!("{PINNED}0"), &PINNED.replace('b', "B")];
+    let bad =
+        [LOOSE, "shop", "registry.example/shop@sha256:abc", &format!("{PINNED}0"), &PINNED.replace('b', "B")];
     for (prefix, resource, around) in KINDS {
         for (field, spec) in bad.iter().flat_map(|image| specs(image)) {
             let body = object(prefix, "tried", around, &spec);
             let (status, text) = post("shop", prefix, resource, &body);
             assert_eq!(status, 403, "{resource} {field}: {text}\n{body}");
-            assert!(text.contains(DIGESTS) && text.contains("without a digest: "), "{resource} {field}: {text}");
+            assert!(
+                text.contains(DIGESTS) && text.contains("without a digest: "),
+                "{resource} {field}: {text}"
+            );
         }
-        let (status, text) = post("shop", prefix, resource, &object(prefix, "tried", around, &specs(PINNED)[2].1));
+        let (status, text) =
+            post("shop", prefix, resource, &object(prefix, "tried", around, &specs(PINNED)[2].1));
         assert_eq!(status, 201, "{resource}: {text}");
         // where policies only tell, and where nobody claims anything, nothing is refused by this
         let loose = object(prefix, "tried", around, &specs(LOOSE)[0].1);
@@ -97,27 +126,45 @@ fn annotations_and_owners(guarded: &Guarded) {
     };
     for path in ["pods/bound/binding", "bindings"] {
         let path = format!("/api/v1/namespaces/shop/{path}");
-        let (status, text) = guarded.cluster.ask("POST", &path, &binding("portcullis.dev/breakglass")).unwrap();
+        let (status, text) =
+            guarded.cluster.ask("POST", &path, &binding("portcullis.dev/breakglass")).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(status, 403, "{path}: {text}");
         assert!(text.contains(BINDINGS) && text.contains("after it was judged"), "{path}: {text}");
     }
-    let (status, _) =
-        guarded.cluster.ask("POST", "/api/v1/namespaces/shop/pods/bound/binding", &binding("else.example/x")).unwrap();
+    let (status, _) = guarded
+        .cluster
+        .ask("POST", "/api/v1/namespaces/shop/pods/bound/binding", &binding("else.example/x"))
+        .unwrap();
     assert_eq!(status, 201, "the scheduler could not bind");
 
     let owned = |name: &str, is_controller: bool| {
-        let owner = format!(r#"{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"r","uid":"u","controller":{is_controller}}}"#);
+        let owner = format!(
+            r#"{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"r","uid":"u","controller":{is_controller}}}"#
+        );
         let metadata = format!(r#""metadata":{{"name":"{name}","ownerReferences":[{owner}]}}"#);
         pod(name, &specs(PINNED)[0].1).replacen(&format!(r#""metadata":{{"name":"{name}"}}"#), &metadata, 1)
     };
     let create = ["create", "--dry-run=server", "-f", "-"];
-    guarded.refused(OTHER, "shop", &create, &owned("mine", true), [OWNERS, "leave metadata.ownerReferences out"]);
+    guarded.refused(
+        OTHER,
+        "shop",
+        &create,
+        &owned("mine", true),
+        [OWNERS, "leave metadata.ownerReferences out"],
+    );
     guarded.ok(OTHER, "shop", &create, &owned("mine", false));
-    let controller = ["--as=system:serviceaccount:kube-system:replicaset-controller", "--as-group=system:masters"];
+    let controller =
+        ["--as=system:serviceaccount:kube-system:replicaset-controller", "--as-group=system:masters"];
     guarded.ok(&controller, "shop", &create, &owned("mine", true));
     let adopt = r#"{"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"r","uid":"u","controller":true}]}}"#;
-    guarded.refused(OTHER, "shop", &["patch", "pod", "bound", "-p", adopt], "", [OWNERS, "built-in controller"]);
+    guarded.refused(
+        OTHER,
+        "shop",
+        &["patch", "pod", "bound", "-p", adopt],
+        "",
+        [OWNERS, "built-in controller"],
+    );
 }
 
 #[test]
@@ -135,7 +182,8 @@ fn what_ran_before_is_changed_and_scaled_and_only_new_images_must_be_pinned() {
     guarded.refused(OTHER, "shop", &new, "", [DIGESTS, "without a digest: registry.example/shop:new"]);
     let loose = ["set", "image", "pod/old", "c=busybox"];
     guarded.refused(OTHER, "shop", &loose, "", [DIGESTS, "without a digest: busybox"]);
-    let debug = |image: &str| ["debug", "old", "--container=x", &format!("--image={image}")].map(str::to_owned);
+    let debug =
+        |image: &str| ["debug", "old", "--container=x", &format!("--image={image}")].map(str::to_owned);
     let bad = debug("busybox:1");
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
     guarded.refused(OTHER, "shop", &bad, "", [DIGESTS, "without a digest: busybox:1"]);
@@ -150,7 +198,8 @@ fn the_choke_points_own_namespace_takes_its_own_images_and_its_keepers_only() {
     let Some(guarded) = Guarded::start(&["1-install.yaml", "3-policies.yaml"]) else { return };
     let own = "portcullis";
     let refusal = [OWN_OBJECTS, "objects in the namespace of Portcullis may be changed"];
-    let exec = ["create", "--raw", "/api/v1/namespaces/portcullis/pods/portcullis-0/exec?command=ls", "-f", "-"];
+    let exec =
+        ["create", "--raw", "/api/v1/namespaces/portcullis/pods/portcullis-0/exec?command=ls", "-f", "-"];
     let tried: [&[&str]; 9] = [
         &["create", "configmap", "x", "--from-literal=a=b"],
         &["delete", "configmap", "portcullis-book"],
@@ -166,14 +215,27 @@ fn the_choke_points_own_namespace_takes_its_own_images_and_its_keepers_only() {
         guarded.refused(OTHER, own, args, "", refusal);
     }
     guarded.refused(OTHER, "", &["delete", "namespace", own], "", refusal);
-    guarded.refused(OTHER, "", &["label", "namespace", own, "pod-security.kubernetes.io/enforce=privileged", "--overwrite"], "", refusal);
+    guarded.refused(
+        OTHER,
+        "",
+        &["label", "namespace", own, "pod-security.kubernetes.io/enforce=privileged", "--overwrite"],
+        "",
+        refusal,
+    );
     guarded.ok(OTHER, "", &["label", "namespace", "other", "a=b"], "");
     guarded.ok(KEEPER, own, &["annotate", "configmap", "portcullis-book", "a=b"], "");
 
-    let foreign = ["set", "image", "statefulset/portcullis", &format!("portcullis={PINNED}")].map(str::to_owned);
+    let foreign =
+        ["set", "image", "statefulset/portcullis", &format!("portcullis={PINNED}")].map(str::to_owned);
     let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();
     for who in [KEEPER, EMERGENCY] {
-        guarded.refused(who, own, &foreign, "", [OWN_IMAGES, "not an image of Portcullis: registry.example/shop@sha256:"]);
+        guarded.refused(
+            who,
+            own,
+            &foreign,
+            "",
+            [OWN_IMAGES, "not an image of Portcullis: registry.example/shop@sha256:"],
+        );
     }
     guarded.ok(KEEPER, own, &["rollout", "restart", "statefulset/portcullis"], "");
     assert!(guarded.ok(OTHER, own, &["get", "statefulset", "portcullis", "-o", "yaml"], "").contains(IMAGE));

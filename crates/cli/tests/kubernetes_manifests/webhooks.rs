@@ -34,13 +34,23 @@ fn a_choke_point_that_is_down_closes_what_it_must_and_nothing_else() {
     guarded.refused(OTHER, "fresh", &create, &good("tried"), closed);
     let relabel = ["label", "namespace", "shop", "kubernetes.io/metadata.name=shop-staging", "--overwrite"];
     let said = guarded.kubectl(OTHER, "", &relabel, "");
-    assert!(said.exit != 0 || !guarded.ok(OTHER, "", &["get", "ns", "shop", "-o", "yaml"], "").contains("name=shop-staging"));
+    assert!(
+        said.exit != 0
+            || !guarded.ok(OTHER, "", &["get", "ns", "shop", "-o", "yaml"], "").contains("name=shop-staging")
+    );
     guarded.refused(OTHER, "shop", &create, &good("tried"), closed);
     // its own pods come back although nobody answers
     if guarded.cluster.has_controllers() {
         let start = std::time::Instant::now();
-        while !guarded.ok(OTHER, "portcullis", &["get", "pods", "-o", "name"], "").contains("pod/portcullis-0") {
-            assert!(start.elapsed().as_secs() < 30, "{}", guarded.ok(OTHER, "portcullis", &["get", "events"], ""));
+        while !guarded
+            .ok(OTHER, "portcullis", &["get", "pods", "-o", "name"], "")
+            .contains("pod/portcullis-0")
+        {
+            assert!(
+                start.elapsed().as_secs() < 30,
+                "{}",
+                guarded.ok(OTHER, "portcullis", &["get", "events"], "")
+            );
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
     }
@@ -60,15 +70,25 @@ fn only_a_keeper_changes_the_webhooks_and_nobody_weakens_them_but_in_an_emergenc
         &["delete", "mutatingwebhookconfiguration", "portcullis"],
         &["delete", "--raw", all],
         &["annotate", KIND, "portcullis", "a=b"],
-        &["patch", "mutatingwebhookconfiguration", "portcullis", "--type=json", "-p", r#"[{"op":"replace","path":"/webhooks/0/rules","value":[]}]"#],
+        &[
+            "patch",
+            "mutatingwebhookconfiguration",
+            "portcullis",
+            "--type=json",
+            "-p",
+            r#"[{"op":"replace","path":"/webhooks/0/rules","value":[]}]"#,
+        ],
     ];
     for args in tried {
         guarded.refused(OTHER, "", args, "", [GUARD, named]);
     }
     guarded.refused(KEEPER, "", &["delete", KIND, "portcullis"], "", [GUARD, "deleted only in an emergency"]);
-    let patch = |at: &str, value: &str| format!(r#"[{{"op":"add","path":"/webhooks/0/{at}","value":{value}}}]"#);
+    let patch =
+        |at: &str, value: &str| format!(r#"[{{"op":"add","path":"/webhooks/0/{at}","value":{value}}}]"#);
     let not_in = |name: &str| {
-        format!(r#"[{{"key":"kubernetes.io/metadata.name","operator":"NotIn","values":["kube-system","{name}"]}}]"#)
+        format!(
+            r#"[{{"key":"kubernetes.io/metadata.name","operator":"NotIn","values":["kube-system","{name}"]}}]"#
+        )
     };
     let weak = [
         (patch("failurePolicy", r#""Ignore""#), "must stay, with failurePolicy Fail"),
@@ -88,7 +108,19 @@ fn only_a_keeper_changes_the_webhooks_and_nobody_weakens_them_but_in_an_emergenc
         let args = ["patch", KIND, "portcullis", "--type=json", "-p", patch];
         guarded.kubectl(KEEPER, "", &args, "").stderr.contains(APPLY)
     }));
-    guarded.ok(KEEPER, "", &["patch", KIND, "portcullis", "--type=json", "-p", &patch("namespaceSelector/matchExpressions", &not_in("kube-public"))], "");
+    guarded.ok(
+        KEEPER,
+        "",
+        &[
+            "patch",
+            KIND,
+            "portcullis",
+            "--type=json",
+            "-p",
+            &patch("namespaceSelector/matchExpressions", &not_in("kube-public")),
+        ],
+        "",
+    );
     guarded.ok(KEEPER, "", &["apply", "-f", &guarded.part("2-webhooks.yaml")], "");
     guarded.ok(EMERGENCY, "", &["patch", KIND, "portcullis", "--type=json", "-p", &weak[0].0], "");
     guarded.ok(EMERGENCY, "", &["delete", KIND, "portcullis"], "");

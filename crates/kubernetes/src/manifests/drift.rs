@@ -67,6 +67,14 @@ impl Live {
     }
 }
 
+/// The objects of a list, or one object, as [`Live::read`] reads them.
+///
+/// # Errors
+/// [`ManifestError`] where it is neither.
+pub fn objects(document: &Json) -> Result<Vec<Object>, ManifestError> {
+    Live::read(document).map(|live| live.items)
+}
+
 /// Everything in which the cluster differs from what is wanted. Objects of ours that are not wanted any more are told
 /// too: a webhook of an old name still asks.
 #[must_use]

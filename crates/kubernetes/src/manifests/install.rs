@@ -56,7 +56,7 @@ fn owner_rules(serve: &Serve) -> Vec<Json> {
         rule("batch", vec!["cronjobs", "jobs"]),
     ];
     let custom: BTreeSet<(String, String)> =
-        serve.custom.iter().filter_map(|kind| kinds::owner(kind)).collect();
+        serve.mapping.images.iter().filter_map(|images| kinds::owner(&images.kind)).collect();
     rules.extend(custom.iter().map(|(group, resource)| rule(group, vec![resource])));
     rules
 }

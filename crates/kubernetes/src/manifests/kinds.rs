@@ -44,11 +44,11 @@ fn known(kind: &str) -> Option<(&'static str, &'static str)> {
 
 /// The rule that sends a kind to the webhook. The resources of a custom kind are all of its group: its plural stands
 /// in the cluster and not in its name, and a wrong guess would be a hole that nobody sees.
-pub(super) fn rule(kind: &str) -> Result<Json, ManifestError> {
+pub(super) fn rule(kind: &str, scope: &str) -> Result<Json, ManifestError> {
     match (known(kind), kind.split_once('.')) {
-        (Some((group, resource)), None) => Ok(rule_of(group, &[resource], "*")),
+        (Some((group, resource)), None) => Ok(rule_of(group, &[resource], scope)),
         (None, Some((name, group))) if !name.is_empty() && group.contains('.') => {
-            Ok(rule_of(group, &["*"], "*"))
+            Ok(rule_of(group, &["*"], scope))
         }
         _ => Err(ManifestError::new(
             "a kind that nobody knows",

@@ -27,9 +27,9 @@ pub(super) struct Namespaces {
 impl Namespaces {
     pub(super) fn of(settings: &Settings, serve: &Serve, book: &Book) -> Self {
         let mut claimed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (environment, namespaces) in &serve.environments {
-            for namespace in namespaces {
-                claimed.entry(namespace).or_default().insert(environment);
+        for environment in &serve.mapping.environments {
+            for namespace in &environment.namespaces {
+                claimed.entry(namespace).or_default().insert(&environment.name);
             }
         }
         let mut all = Self::default();
@@ -97,8 +97,11 @@ impl Namespaces {
     }
 }
 
-/// Selects namespaces by their names.
+/// Selects namespaces by their names; all of them where no name is taken out.
 pub(super) fn selector(operator: &str, names: BTreeSet<String>) -> Json {
+    if names.is_empty() && operator == "NotIn" {
+        return Object::new().into();
+    }
     let names: Vec<String> = names.into_iter().collect();
     let expression = Object::new().with("key", NAME_LABEL).with("operator", operator).with("values", names);
     Object::new().with("matchExpressions", Json::Array(vec![expression.into()])).into()

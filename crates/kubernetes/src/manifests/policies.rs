@@ -4,7 +4,7 @@ use attest::Json;
 
 use super::namespaces::Namespaces;
 use super::template::{self, Values};
-use super::{Account, CONTROLLERS, ManifestError, Reach, Serve, Settings, kinds};
+use super::{Account, ManifestError, Reach, Serve, Settings, kinds};
 
 const TEMPLATE: &str = include_str!("templates/policies.yaml");
 const POD: &str = include_str!("templates/pod.cel");
@@ -22,17 +22,13 @@ pub(super) fn objects(
 ) -> Result<Vec<Json>, ManifestError> {
     let names =
         |names: &std::collections::BTreeSet<String>| Json::from(names.iter().cloned().collect::<Vec<_>>());
-    let controllers: Vec<String> = match &serve.controllers {
-        Some(names) => names.clone(),
-        None => CONTROLLERS.map(str::to_owned).to_vec(),
-    };
     let mut values = Values::from([
         ("namespace", Json::from(settings.namespace.as_str())),
         ("image_rules", Json::Array(kinds::image_rules())),
         ("enforced", names(&namespaces.enforced)),
         ("dry_run", names(&namespaces.dry_run)),
         ("closed", Json::from(list(&namespaces.closed().cloned().collect::<Vec<_>>())?)),
-        ("controllers", Json::from(list(&controllers)?)),
+        ("controllers", Json::from(list(&serve.mapping.controllers)?)),
         ("is_keeper", Json::from(is_one_of(&settings.keepers)?)),
         ("is_emergency", Json::from(is_one_of(&settings.emergency)?)),
         ("is_system", Json::from(is_one_of(&system())?)),

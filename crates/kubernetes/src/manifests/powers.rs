@@ -11,8 +11,9 @@ const WRITE: [&str; 6] = ["*", "create", "update", "patch", "delete", "deletecol
 const ANY: [&str; 2] = ["*", "get"];
 
 /// The parts of Kubernetes itself that hold such powers in every cluster.
-const SYSTEM: [&str; 4] = [
+const SYSTEM: [&str; 5] = [
     "group system:masters",
+    "user system:kube-controller-manager",
     "user system:serviceaccount:kube-system:generic-garbage-collector",
     "user system:serviceaccount:kube-system:namespace-controller",
     "user system:serviceaccount:kube-system:storage-version-migrator-controller",
@@ -68,6 +69,12 @@ fn given(role: &Object) -> Vec<&'static str> {
     }
     if gives("", &["nodes/proxy", "nodes/*", "*/proxy"], &[&ANY[..], &WRITE[..]].concat()) {
         powers.push("run commands in every container through nodes/proxy, unseen by admission");
+    }
+    if gives("", &["users", "groups", "serviceaccounts"], &["*", "impersonate"]) {
+        powers.push("act as somebody else");
+    }
+    if gives("", &["serviceaccounts/token", "serviceaccounts/*", "*/token"], &["*", "create"]) {
+        powers.push("take the token of any service account");
     }
     powers
 }

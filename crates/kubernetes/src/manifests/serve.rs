@@ -1,23 +1,17 @@
 //! What the configuration of `portcullis serve` says about the cluster, and the same configuration as a Pod reads it.
 
-use attest::Object;
-use attest::json::{ShapeError, each};
-use attest::yaml::Node;
+use attest::yaml::{Fields, Node, Problems};
+use attest::{LoadError, Object};
 
-use super::{ManifestError, render, template};
+use super::{render, template};
+use crate::mapping::Mapping;
 
 /// The parts of a configuration that the manifests are written from. What is wrong with the others, `portcullis serve`
 /// says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Serve {
-    /// Each environment and its namespaces.
-    pub environments: Vec<(String, Vec<String>)>,
-    /// Guarded kinds and their namespaces; none means all, and what has no namespace.
-    pub guards: Vec<(Vec<String>, Vec<String>)>,
-    /// Custom kinds that hold images.
-    pub custom: Vec<String>,
-    /// The service accounts of controllers, where they are not the built-in ones.
-    pub controllers: Option<Vec<String>>,
+    /// Environments, guarded kinds, custom kinds, controllers.
+    pub mapping: Mapping,
     /// The book's folder, as the file names it.
     pub book: String,
     /// The trust root's file.
@@ -33,51 +27,33 @@ impl Serve {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// [`ManifestError`] where it is no YAML, or one of those parts is missing or something else.
-    pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
-        let fix = "see the configuration in docs/kubernetes.md";
-        let node = Node::parse(file, text).map_err(|e| {
-            ManifestError::new("the configuration does not load", "YAML", &e.to_string(), fix)
-        })?;
-        let whole = template::json(&node);
-        whole.as_object().and_then(Self::read).map_err(|e| {
-            let message = format!("the configuration {file} does not load: {}", e.path);
-            ManifestError::new(&message, &e.wanted, &e.found, fix)
-        })
+    /// All problems of those parts, each with its place.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<LoadError>> {
+        let node = Node::parse(file, text).map_err(|e| vec![e])?;
+        let mut problems = Problems::new();
+        let serve = Self::read(&node, &mut problems);
+        problems.finish(serve)
     }
 
-    fn read(whole: &Object) -> Result<Self, ShapeError> {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let webhook = whole.object("webhook")?;
-        let within = |e: ShapeError| e.within("webhook");
-        let clients = webhook.optional_object("clients").map_err(within)?;
-        Ok(Self {
-            environments: each("environments", webhook.array("environments").map_err(within)?, |item| {
-                let item = item.as_object()?;
-                Ok((item.string("environment")?.to_owned(), texts(item, "namespaces")?))
-            })
-            .map_err(within)?,
-            guards: each("guard", webhook.optional_array("guard").map_err(within)?, |item| {
-                let item = item.as_object()?;
-                Ok((texts(item, "kinds")?, texts(item, "namespaces")?))
-            })
-            .map_err(within)?,
-            custom: each("images", webhook.optional_array("images").map_err(within)?, |item| {
-                Ok(item.as_object()?.string("kind")?.to_owned())
-            })
-            .map_err(within)?,
-            controllers: match webhook.get("controllers") {
-                Some(_) => Some(texts(webhook, "controllers").map_err(within)?),
-                None => None,
-            },
-            book: whole.string("book")?.to_owned(),
-            trust_root: whole.string("trust-root")?.to_owned(),
-            guardrails: owned(whole.optional_string("guardrails")?),
-            clients: match clients {
-                Some(clients) => owned(clients.optional_string("ca").map_err(within)?),
-                None => None,
-            },
-            whole: whole.clone(),
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let fields = lenient(node, "a choke point's configuration", problems)?;
+        let webhook = fields.required("webhook", problems)?;
+        let webhook = lenient(webhook, "`webhook`", problems)?;
+        let mapping = Mapping::read(&webhook, problems);
+        let (book, trust_root) = (text(&fields, "book", problems), text(&fields, "trust-root", problems));
+        let guardrails =
+            fields.optional("guardrails").is_some().then(|| text(&fields, "guardrails", problems));
+        let clients = webhook.optional("clients").map(|node| {
+            let fields = lenient(node, "`clients`", problems)?;
+            text(&fields, "ca", problems)
+        });
+        Some(Self {
+            mapping: mapping?,
+            book: book?,
+            trust_root: trust_root?,
+            guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
+            clients: clients.map_or(Some(None), |file| file.map(Some))?,
+            whole: template::json(node).as_object().ok()?.clone(),
         })
     }
 
@@ -123,6 +99,13 @@ impl Serve {
     }
 }
 
-fn texts(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
-    each(key, object.optional_array(key)?, |item| Ok(item.as_str()?.to_owned()))
+/// The fields of a map, whatever they are called: `portcullis serve` refuses what it does not know.
+fn lenient<'a>(node: &'a Node, what: &'static str, problems: &mut Problems) -> Option<Fields<'a>> {
+    let names: Vec<&str> = problems.keep(node.entries())?.map(|(name, ..)| name).collect();
+    Fields::read(node, what, &names, problems)
+}
+
+fn text(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<String> {
+    let node = fields.required(key, problems)?;
+    problems.keep(node.string()).map(str::to_owned)
 }

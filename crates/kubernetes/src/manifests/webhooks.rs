@@ -1,5 +1,7 @@
 //! The webhooks: who is asked, about what, and what happens when nobody answers.
 
+use std::collections::BTreeSet;
+
 use attest::{Json, Object};
 use base64::Engine as _;
 
@@ -25,22 +27,22 @@ pub(super) fn objects(
         let open = selector("In", namespaces.open.clone());
         entries.push(validate("fail-open.portcullis.dev", "Ignore", &judged, open));
     }
-    for (index, (kinds, only)) in serve.guards.iter().enumerate() {
-        let rules = kinds.iter().map(|kind| kinds::rule(kind)).collect::<Result<Vec<Json>, _>>()?;
+    for (index, guard) in serve.mapping.guard.iter().enumerate() {
+        let rules = |scope: &str| {
+            guard.kinds.iter().map(|kind| kinds::rule(kind, scope)).collect::<Result<Vec<Json>, _>>()
+        };
         let name = |end: &str| format!("guard-{}.{end}.portcullis.dev", index + 1);
-        if only.is_empty() {
-            // what has no namespace is matched by every selector, so there is one entry, and it is closed
-            entries.push(validate(&name("fail-closed"), "Fail", &rules, namespaces.judged_selector()));
-            continue;
-        }
-        let (open, closed) = only
-            .iter()
-            .cloned()
-            .partition::<std::collections::BTreeSet<_>, _>(|n| namespaces.open.contains(n));
+        let names = guard.namespaces.iter().cloned();
+        let (open, closed) = names.partition::<BTreeSet<String>, _>(|name| namespaces.open.contains(name));
         for (end, failure, names) in [("fail-closed", "Fail", closed), ("fail-open", "Ignore", open)] {
             if !names.is_empty() {
-                entries.push(validate(&name(end), failure, &rules, selector("In", names)));
+                entries.push(validate(&name(end), failure, &rules("Namespaced")?, selector("In", names)));
             }
+        }
+        if guard.cluster_scoped {
+            // every selector matches what has no namespace, so there is one entry for it, and it is closed
+            let all = namespaces.judged_selector();
+            entries.push(validate(&name("cluster"), "Fail", &rules("Cluster")?, all));
         }
     }
     let mut objects = vec![configuration("ValidatingWebhookConfiguration", entries)];
@@ -70,8 +72,8 @@ fn judged_rules(serve: &Serve) -> Result<Vec<Json>, ManifestError> {
 
 fn custom_rules(serve: &Serve) -> Result<Vec<Json>, ManifestError> {
     let mut rules: Vec<Json> = Vec::new();
-    for kind in &serve.custom {
-        let rule = kinds::rule(kind)?;
+    for images in &serve.mapping.images {
+        let rule = kinds::rule(&images.kind, "Namespaced")?;
         if !rules.contains(&rule) {
             rules.push(rule);
         }

@@ -5,6 +5,8 @@ use attest::{Json, Object};
 
 use super::Maker;
 
+/// Longer lists than this are compared as they are: additions to them are not looked for.
+const MAX_LIST: usize = 256;
 const ACCOUNT_VOLUME: &str = "kube-api-access-";
 const ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Added by the scheduler, priority and account admission where the template is silent: where and how soon a pod runs,
@@ -35,7 +37,7 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
     let injected = account_volumes(pod, template);
     keep(pod, "volumes", |volume| !name_of(volume).is_some_and(|n| injected.iter().any(|i| i == n)));
     let known = items(template, "tolerations").to_vec();
-    keep(pod, "tolerations", |toleration| known.contains(toleration) || !is_node_toleration(toleration));
+    keep(pod, "tolerations", |toleration| !is_node_toleration(toleration) || known.contains(toleration));
     // a pod-level selector can only narrow where it runs
     added_keys(pod, template, "nodeSelector");
     added_resources(pod, template);
@@ -78,7 +80,7 @@ fn runtime(pod: &mut Object, template: &Object) {
 
 /// A StatefulSet puts its claims in place of volumes of the same names.
 fn claims(pod: &mut Object, template: &mut Object, maker: &Maker, pod_name: &str) {
-    for claim in &maker.claims {
+    for claim in maker.claims.iter().take(MAX_LIST) {
         let is_claim = |volume: &Json| {
             let source = Object::new().with("claimName", format!("{claim}-{pod_name}"));
             let volume_of = |source: Object| {
@@ -102,6 +104,7 @@ fn account_volumes(pod: &Object, template: &Object) -> Vec<String> {
         .filter_map(name_of)
         .filter(|name| !known.contains(name))
         .map(str::to_owned)
+        .take(1)
         .collect()
 }
 
@@ -135,7 +138,7 @@ fn container(made: &mut Object, wanted: &Object, injected: &[String], maker: &Ma
     keep(made, "volumeMounts", |mount| !is_injected(mount));
     if maker.kind == "Job" {
         let known = items(wanted, "env").to_vec();
-        keep(made, "env", |variable| known.contains(variable) || !is_completion_index(variable));
+        keep(made, "env", |variable| !is_completion_index(variable) || known.contains(variable));
     }
     // an admission plugin that makes nodes ask the registry every time
     if made.get("imagePullPolicy") == Some(&Json::from("Always"))
@@ -258,7 +261,9 @@ fn items<'a>(object: &'a Object, key: &str) -> &'a [Json] {
 }
 
 fn keep(object: &mut Object, key: &str, is_kept: impl FnMut(&Json) -> bool) {
-    if let Some((_, Json::Array(items))) = object.iter_mut().find(|(k, _)| *k == key) {
+    if let Some((_, Json::Array(items))) = object.iter_mut().find(|(k, _)| *k == key)
+        && items.len() <= MAX_LIST
+    {
         items.retain(is_kept);
     }
 }

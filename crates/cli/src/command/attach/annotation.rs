@@ -55,9 +55,7 @@ impl Annotation {
 
     pub(crate) fn value(&self) -> String {
         match self {
-            Self::Digests(digests) => {
-                digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            }
+            Self::Digests(digests) => digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             Self::Inline(_, text) => text.clone(),
         }
     }
@@ -71,7 +69,8 @@ impl Annotation {
         };
         match self {
             Self::Digests(new) => {
-                let parsed: Result<Vec<Digest>, _> = old.split(',').map(|d| Digest::parse(d.trim())).collect();
+                let parsed: Result<Vec<Digest>, _> =
+                    old.split(',').map(|d| Digest::parse(d.trim())).collect();
                 let mut all = parsed.or(Err(unreadable()))?;
                 all.extend(new.iter().filter(|d| !all.contains(d)).cloned().collect::<Vec<_>>());
                 if all.len() > Store::MAX_SET {
@@ -95,7 +94,10 @@ impl Annotation {
         }
         Err(Failure::new("the evidence is too large for an annotation")
             .code("too-large")
-            .line("wanted", &format!("at most {MAX_TEXT} bytes: Kubernetes takes no more annotations of an object"))
+            .line(
+                "wanted",
+                &format!("at most {MAX_TEXT} bytes: Kubernetes takes no more annotations of an object"),
+            )
             .line("found", &format!("{size} bytes, packed"))
             .line("fix", "leave --inline out, and give --store DIR or --server URL: digests are small"))
     }

@@ -3,23 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use attest::{Algorithm, Digest, DigestSet, Envelope, Json};
-use evidence::{About, Store, about};
+use evidence::{About, Attachment, AttachmentError, Store, about};
 
 use crate::failure::Failure;
 use crate::input;
-
-/// The artifact.
-pub(crate) struct Subject {
-    /// Its SHA-256.
-    pub(crate) digest: Digest,
-}
 
 /// One bundle.
 pub(crate) struct Brought {
     pub(crate) name: String,
     pub(crate) digest: Digest,
     /// The one spelling under which it is stored.
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     pub(crate) json: Json,
     about: About,
 }
@@ -33,7 +27,11 @@ impl Brought {
     }
 }
 
-pub(crate) fn read(artifact: &str, files: &[PathBuf]) -> Result<(Subject, Vec<Brought>), Failure> {
+pub(crate) fn read(
+    artifact: &str,
+    files: &[PathBuf],
+    tag: Option<&str>,
+) -> Result<(Attachment, Vec<Brought>), Failure> {
     let mut envelopes = Vec::new();
     for file in files {
         let submitted = input::bundle(file)?;
@@ -61,13 +59,21 @@ pub(crate) fn read(artifact: &str, files: &[PathBuf]) -> Result<(Subject, Vec<Br
             brought.push(one);
         }
     }
-    if brought.len() > Store::MAX_SET {
-        return Err(Failure::new("too many bundles for one artifact")
-            .line("wanted", &format!("at most {}", Store::MAX_SET))
-            .line("found", &brought.len().to_string())
-            .line("fix", "attach what the policy asks for, and no more"));
+    let bytes: Vec<Vec<u8>> = brought.iter().map(|b| b.bytes.clone()).collect();
+    let attachment = Attachment::new(&digests, &bytes, tag).map_err(|e| not_attached(&e))?;
+    Ok((attachment, brought))
+}
+
+/// Bundles were looked at one by one; this is about the whole.
+fn not_attached(error: &AttachmentError) -> Failure {
+    let failure = Failure::new("the evidence cannot be attached").line("found", &error.to_string());
+    match error {
+        AttachmentError::TooMany(_) => failure.line("fix", "attach what the policy asks for, and no more"),
+        AttachmentError::Tag(_) => {
+            failure.line("fix", "name the registry too; an image without one is docker.io/library/NAME")
+        }
+        _ => failure,
     }
-    Ok((Subject { digest }, brought))
 }
 
 fn bring(name: &str, bytes: &[u8], about: About, artifact: &Digest) -> Result<Brought, Failure> {
@@ -84,8 +90,9 @@ fn bring(name: &str, bytes: &[u8], about: About, artifact: &Digest) -> Result<Br
         About::Other(digest) => return Err(other(&format!("one about {digest}"))),
         About::Nothing => return Err(other("no statement that says what it is about")),
     }
-    let unreadable =
-        |e: attest::EnvelopeError| Failure::new(&format!("{name} is no bundle")).line("found", &e.to_string());
+    let unreadable = |e: attest::EnvelopeError| {
+        Failure::new(&format!("{name} is no bundle")).line("found", &e.to_string())
+    };
     let bytes = evidence::compact(bytes).map_err(unreadable)?;
     if bytes.len() > Store::MAX_BYTES {
         return Err(Failure::new(&format!("{name} is too large to be stored"))
@@ -101,28 +108,5 @@ fn digests(artifact: &str, also: &[Algorithm]) -> Result<DigestSet, Failure> {
     match digest.filter(|_| !Path::new(artifact).exists()) {
         Some(digest) => input::digests(digest, also),
         None => input::digests(artifact, also),
-    }
-}
-
-/// Repository and tag. The registry is named: `shop:1.4` means another image to everybody.
-pub(crate) fn tag(text: &str) -> Result<(String, String), Failure> {
-    let parts = text.rsplit_once(':').filter(|(_, tag)| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(plain)
-    });
-    let registry = |repository: &str| {
-        let (host, path) = repository.split_once('/')?;
-        let is_host = host.contains(['.', ':']) || host == "localhost";
-        // docker.io/shop is another spelling of docker.io/library/shop
-        let is_whole = !path.is_empty() && (host != "docker.io" || path.contains('/'));
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(&b);
-        (is_host && is_whole && path.bytes().all(plain)).then_some(())
-    };
-    match parts.filter(|(repository, _)| registry(repository).is_some()) {
-        Some((repository, tag)) => Ok((repository.to_owned(), tag.to_owned())),
-        None => Err(Failure::new("the tag cannot be read")
-            .line("wanted", "REGISTRY/REPOSITORY:TAG, as in registry.example/shop:1.4")
-            .line("found", text)
-            .line("fix", "name the registry too; images without one are docker.io/library/NAME")),
     }
 }

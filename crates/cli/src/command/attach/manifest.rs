@@ -6,10 +6,10 @@ mod template;
 
 use std::path::Path;
 
+use attest::Digest;
 use attest::yaml::Node;
 
 use super::annotation::Annotation;
-use super::bundles::Subject;
 use crate::failure::Failure;
 use crate::input;
 use edit::Text;
@@ -24,7 +24,7 @@ pub(crate) struct Edited {
 
 pub(crate) fn edit(
     file: &Path,
-    subject: &Subject,
+    artifact: &Digest,
     tag: Option<&str>,
     annotation: &Annotation,
     replace: bool,
@@ -33,7 +33,7 @@ pub(crate) fn edit(
     let name = file.display().to_string();
     let documents = documents(&name, &old)?;
     let uses = |image: &str| {
-        image.rsplit_once('@').is_some_and(|(_, digest)| digest == subject.digest.to_string())
+        image.rsplit_once('@').is_some_and(|(_, digest)| digest == artifact.to_string())
             || tag.is_some_and(|tag| image == tag)
     };
     let mut text = Text::new(&old);
@@ -56,14 +56,17 @@ pub(crate) fn edit(
         }
     }
     if templates.is_empty() {
-        return Err(unused(file, subject, tag, &images));
+        return Err(unused(file, artifact, tag, &images));
     }
     let text = text.finish();
     let found = self::documents(&name, &text).map(|d| d.iter().map(Tree::of).collect::<Vec<_>>());
     if !found.is_ok_and(|found| found == wanted) {
-        return Err(Failure::new(&format!("{} is laid out in a way that is not edited here", file.display()))
-            .line("found", "the changed text would not say exactly what the old one says and the annotation")
-            .line("fix", &format!("write it by hand: {}: \"{}\"", annotation.name(), annotation.value())));
+        return Err(Failure::new(&format!(
+            "{} is laid out in a way that is not edited here",
+            file.display()
+        ))
+        .line("found", "the changed text would not say exactly what the old one says and the annotation")
+        .line("fix", &format!("write it by hand: {}: \"{}\"", annotation.name(), annotation.value())));
     }
     Ok(Edited { text, templates })
 }
@@ -83,7 +86,8 @@ fn documents(name: &str, text: &str) -> Result<Vec<Node>, Failure> {
         if lines.iter().any(says_something) {
             // empty lines before it, so that errors name the line in the file
             let padded = "\n".repeat(before) + &lines.join("\n");
-            let root = Node::parse(name, &padded).map_err(|e| Failure::load("manifest-unreadable", vec![e]))?;
+            let root =
+                Node::parse(name, &padded).map_err(|e| Failure::load("manifest-unreadable", vec![e]))?;
             documents.push(root);
         }
         before = number + 1;
@@ -93,13 +97,17 @@ fn documents(name: &str, text: &str) -> Result<Vec<Node>, Failure> {
 }
 
 fn not_edited(file: &Path, template: &Template<'_>, annotation: &Annotation, value: &str) -> Failure {
-    Failure::new(&format!("{} in {} is laid out in a way that is not edited here", template.name, file.display()))
-        .line("wanted", "`metadata` and `annotations` as maps, and the annotation's value on one line")
-        .line("fix", &format!("write it by hand: {}: \"{value}\"", annotation.name()))
+    Failure::new(&format!(
+        "{} in {} is laid out in a way that is not edited here",
+        template.name,
+        file.display()
+    ))
+    .line("wanted", "`metadata` and `annotations` as maps, and the annotation's value on one line")
+    .line("fix", &format!("write it by hand: {}: \"{value}\"", annotation.name()))
 }
 
-fn unused(file: &Path, subject: &Subject, tag: Option<&str>, images: &[&str]) -> Failure {
-    let mut wanted = format!("an image with @{}", subject.digest);
+fn unused(file: &Path, artifact: &Digest, tag: Option<&str>, images: &[&str]) -> Failure {
+    let mut wanted = format!("an image with @{}", artifact);
     if let Some(tag) = tag {
         wanted.push_str(&format!(", or {tag}"));
     }

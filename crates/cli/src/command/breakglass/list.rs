@@ -23,7 +23,13 @@ Examples:
   portcullis breakglass list --log log")]
 pub(crate) struct Args {
     /// The grants in this evidence store
-    #[arg(long, value_name = "DIR", required_unless_present = "log", conflicts_with = "log", requires = "trust_root")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "log",
+        conflicts_with = "log",
+        requires = "trust_root"
+    )]
     store: Option<PathBuf>,
     /// Whom to believe that they gave a grant
     #[arg(long, value_name = "FILE")]
@@ -46,7 +52,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             of_store(&Store::new(store), &root, clock::now(args.at.as_deref())?, output)
         }
         (_, _, Some(log)) => of_log(log, &Key::of(args.log_key.as_deref()), output),
-        _ => Err(Failure::new("nothing says where the grants are").line("fix", "give --store DIR or --log DIR")),
+        _ => {
+            Err(Failure::new("nothing says where the grants are")
+                .line("fix", "give --store DIR or --log DIR"))
+        }
     }
 }
 
@@ -154,7 +163,9 @@ fn of_log(dir: &Path, key: &Key, output: &Output) -> Result<Exit, Failure> {
             one_line(field("reason").unwrap_or("no reason"))
         ));
         let index = i64::try_from(*index).unwrap_or(i64::MAX);
-        list.push(Object::new().with("index", index).with("record", record.to_json()).with("grant", grant).into());
+        list.push(
+            Object::new().with("index", index).with("record", record.to_json()).with("grant", grant).into(),
+        );
     }
     let text = if text.is_empty() { "nothing was let through by a grant\n".to_owned() } else { text };
     output.result(&text, || Json::Array(list));

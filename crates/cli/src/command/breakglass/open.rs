@@ -96,13 +96,14 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let person = person(&root, key.public(), issued)?;
     let hearers = hearers(args, &root, &person)?;
     let grant = grant(args, issued)?;
-    let bundle = grant.sign(key.as_ref()).map_err(|e| {
-        Failure::new("the grant cannot be given").line("found", &e.to_string())
-    })?;
+    let bundle = grant
+        .sign(key.as_ref())
+        .map_err(|e| Failure::new("the grant cannot be given").line("found", &e.to_string()))?;
     let text = bundle.to_string();
     let digest = Digest::sha256(text.as_bytes());
     keep(args, &bundle, &text, &digest)?;
-    output.result(&to_text(&grant, &person, &digest, &hearers), || to_json(&grant, &person, &digest, &hearers));
+    output
+        .result(&to_text(&grant, &person, &digest, &hearers), || to_json(&grant, &person, &digest, &hearers));
     Ok(Exit::Clean)
 }
 
@@ -140,9 +141,8 @@ fn hearers(args: &Args, root: &TrustRoot, person: &str) -> Result<Vec<String>, F
     let book = input::book(dir, None)?;
     let allowing: Vec<&Breakglass> =
         book.guarding(&args.environment).filter_map(policy::Policy::breakglass).collect();
-    let refuse = |message: &str| {
-        Failure::new(message).code("not-allowed").found().line("wanted", &wanted(&allowing))
-    };
+    let refuse =
+        |message: &str| Failure::new(message).code("not-allowed").found().line("wanted", &wanted(&allowing));
     if allowing.is_empty() {
         return Err(refuse(&format!("no policy for {} allows breakglass", args.environment))
             .line("found", "no `breakglass` in any policy that guards it")
@@ -160,8 +160,9 @@ fn hearers(args: &Args, root: &TrustRoot, person: &str) -> Result<Vec<String>, F
             .line("found", &args.expires.to_string())
             .line("fix", "give a shorter --expires, and a new grant when it is over"));
     }
-    let hears = |b: &&Breakglass| format!("{}, to look at it within {}", members(&b.group.name), b.reviewed_within);
-    let mut hearers: Vec<String> = own.into_iter().map(|b| hears(b)).collect();
+    let hears =
+        |b: &&Breakglass| format!("{}, to look at it within {}", members(&b.group.name), b.reviewed_within);
+    let mut hearers: Vec<String> = own.into_iter().map(hears).collect();
     hearers.dedup();
     Ok(hearers)
 }
@@ -197,7 +198,7 @@ fn keep(args: &Args, bundle: &Json, text: &str, digest: &Digest) -> Result<(), F
     }
     if args.server.url().is_some() {
         let answer = args.server.put("/v1/grants", bundle)?;
-        check_stored(&answer, "grant", std::slice::from_ref(digest))?;
+        check_stored(&answer, std::slice::from_ref(digest))?;
     }
     Ok(())
 }

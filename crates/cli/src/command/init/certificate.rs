@@ -69,8 +69,14 @@ impl Authority {
         Ok(Issued { certificate, key: pem.to_string() })
     }
 
-    fn sign(&self, name: &str, key: &PublicKey, what_for: Use, alternatives: &[&str]) -> Result<String, Failure> {
-        let time = |by: SignedDuration| self.at.checked_add(by).map(|t| time(t)).map_err(|e| failed(&e));
+    fn sign(
+        &self,
+        name: &str,
+        key: &PublicKey,
+        what_for: Use,
+        alternatives: &[&str],
+    ) -> Result<String, Failure> {
+        let time = |by: SignedDuration| self.at.checked_add(by).map(time).map_err(|e| failed(&e));
         let algorithm = value(SEQUENCE, &[value(OBJECT, &[ECDSA_WITH_SHA256])]);
         let extensions = extensions(self.key.public(), key, what_for, alternatives);
         let certificate = value(

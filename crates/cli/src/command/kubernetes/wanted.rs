@@ -91,7 +91,8 @@ impl Wanted {
     /// Reads every file once, and writes the manifests.
     pub(crate) fn manifests(&self, settings: &Settings) -> Result<Manifests, Failure> {
         let text = input::text("configuration", &self.config)?;
-        let serve = Serve::parse(&self.config.display().to_string(), &text).map_err(refused)?;
+        let serve = Serve::parse(&self.config.display().to_string(), &text)
+            .map_err(|e| Failure::load("configuration-invalid", e))?;
         let folder = self.config.parent().unwrap_or(Path::new(""));
         let dir = self.book.clone().unwrap_or_else(|| folder.join(&serve.book));
         let guardrails =

@@ -161,10 +161,10 @@ fn bound(images: &Images) -> Vec<Case> {
             .says(&["node-1"]),
         pod("a binding that writes our annotation", images)
             .root("create --raw /api/v1/namespaces/{ns}/pods/web/binding -f -", binding(ours))
-            .denied(&["portcullis.dev/evidence"]),
+            .refused(&["binding-annotation"], &["\n  found     portcullis.dev/evidence"]),
         pod("the older kind of binding that writes our annotation", images)
             .root("create --raw /api/v1/namespaces/{ns}/bindings -f -", binding(ours))
-            .denied(&["portcullis.dev/evidence"]),
+            .refused(&["binding-annotation"], &["\n  found     portcullis.dev/evidence"]),
     ]
 }
 
@@ -187,7 +187,8 @@ fn neutral(images: &Images) -> Vec<Case> {
                 r#"patch pod web --subresource resize -p '{"spec":{"containers":[{"name":"c0","resources":{"requests":{"cpu":"10m"}}}]}}'"#,
                 "",
             )
-            .says(&["patched"]),
+            .says(&["patched"])
+            .audited("nothing", "resize"),
         pod("a status", images)
             .root(r#"patch pod web --subresource status -p '{"status":{"message":"hello"}}'"#, "")
             .says(&["patched"]),

@@ -20,7 +20,7 @@ pub fn cases(images: &Images) -> Vec<Case> {
         case("a policy in dry run admits, and says what it would refuse")
             .place(Place::DryRun)
             .tenant(CREATE, Spec::of(&[bad]).pod("web"))
-            .warned(&["built-by", "spec.containers[0].image"])
+            .warned(&["built-by"])
             .audited("basis", "dry-run")
             .audited("decision", "admit"),
         case("a policy in dry run has nothing to say of a good image")
@@ -45,6 +45,9 @@ pub fn cases(images: &Images) -> Vec<Case> {
     cases
 }
 
+/// A grant that does not hold is said beside what is wrong anyway.
+const BROKEN: [&str; 2] = ["breakglass-grant", "built-by"];
+
 /// A grant, by who signed it, where it holds, and from when until when it does, in hours from now.
 struct Given(&'static str, &'static str, i64, i64);
 
@@ -60,7 +63,7 @@ fn breakglass(images: &Images) -> Vec<Case> {
         let spec = Spec::of(&[bad]).annotation("portcullis.dev/breakglass", &named);
         case(name)
             .act(move |world, _| {
-                world.webhook().put("grants", &grant);
+                world.webhook().put_grant(&grant);
             })
             .tenant(CREATE, spec.pod("web"))
     };
@@ -71,18 +74,24 @@ fn breakglass(images: &Images) -> Vec<Case> {
             .warned(&["breakglass"])
             .audited("basis", "breakglass")
             .audited("decision", "admit"),
-        with("breakglass that has ended", &Given("sam", "prod/shop", -3, -1)).refused(&UNKNOWN, &["expired"]),
+        with("breakglass that has ended", &Given("sam", "prod/shop", -3, -1))
+            .refused(&BROKEN, &["the breakglass grant has expired"]),
         with("breakglass that lasts longer than the policy allows", &Given("sam", "prod/shop", -1, 30))
-            .refused(&UNKNOWN, &["4h"]),
+            .refused(
+                &BROKEN,
+                &["the breakglass grant was given for longer than the policy allows", "at most 4h"],
+            ),
         with("breakglass for another environment", &Given("sam", "prod/pay", -1, 2))
-            .refused(&UNKNOWN, &["prod/pay"]),
+            .refused(&BROKEN, &["the breakglass grant is for another environment", "\n  found     prod/pay"]),
         with("breakglass by somebody who is not on call", &Given("vendor", "prod/shop", -1, 2))
-            .refused(&UNKNOWN, &["sre-oncall"]),
+            .refused(&BROKEN, &["the breakglass grant is not signed by a person", "sre-oncall"]),
         with("breakglass signed by nobody whom the trust root knows", &Given("stranger", "prod/shop", -1, 2))
-            .refused(&UNKNOWN, &["sre-oncall"]),
-        case("a breakglass that nobody opened")
-            .tenant(CREATE, lost.pod("web"))
-            .refused(&UNKNOWN, &["breakglass"]),
+            .refused(&BROKEN, &["the breakglass grant is signed by nobody the trust root knows"]),
+        case("a breakglass that nobody opened").tenant(CREATE, lost.pod("web")).denied(&[
+            "error[",
+            "breakglass",
+            "\n  fix  ",
+        ]),
         case("the word breakglass alone opens nothing")
             .tenant(
                 CREATE,
@@ -91,7 +100,10 @@ fn breakglass(images: &Images) -> Vec<Case> {
                     .label("portcullis.dev/breakglass", "true")
                     .pod("web"),
             )
-            .refused(&UNKNOWN, &["breakglass"]),
+            .refused(
+                &["evidence-annotation"],
+                &["portcullis.dev/breakglass names `true`, which is no sha256 digest"],
+            ),
     ]
 }
 

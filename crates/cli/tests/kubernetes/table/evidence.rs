@@ -3,14 +3,15 @@
 use crate::kubernetes::case::{Case, case};
 use crate::kubernetes::fixtures::{Images, base64, squeezed};
 use crate::kubernetes::manifest::Spec;
+use crate::kubernetes::world::World;
 
 use super::pods::UNKNOWN;
 
 const CREATE: &str = "create -f -";
 const INLINE: &str = "portcullis.dev/evidence";
 const STORED: &str = "portcullis.dev/evidence-digest";
-/// Nothing can be read, so nothing is known of the image either.
-const UNREADABLE: [&str; 2] = ["evidence-readable", "built-by"];
+/// An annotation that cannot be read is refused before anything is judged.
+const UNREADABLE: [&str; 1] = ["evidence-annotation"];
 
 pub fn cases(images: &Images) -> Vec<Case> {
     let good = &images.good[0];
@@ -29,17 +30,21 @@ pub fn cases(images: &Images) -> Vec<Case> {
         unreadable("an annotation that is no gzip", &base64(b"hello"), &[INLINE, "gzip"]),
         unreadable("an annotation whose bytes were turned around", &broken, &[INLINE]),
         unreadable("an empty annotation", "", &[INLINE]),
-        unreadable("a bomb of 64 MiB", &squeezed(&vec![b' '; 64 << 20]), &[INLINE, "4 MiB"]),
-        unreadable("65 envelopes", &squeezed(many.as_bytes()), &[INLINE, "64"]),
-        unreadable("an annotation that is no list", &squeezed(b"{}"), &[INLINE]),
-        unreadable("a list of noise", &squeezed(b"[1, 2]"), &[INLINE]),
+        unreadable(
+            "a bomb of 64 MiB",
+            &squeezed(&vec![b' '; 64 << 20]),
+            &[INLINE, "unpacks to more than 4194304 bytes", "portcullis attach"],
+        ),
+        unreadable("65 envelopes", &squeezed(many.as_bytes()), &[INLINE, "names 65 entries, more than 64"]),
+        unreadable("an annotation that is no list", &squeezed(b"{}"), &[INLINE, "not an array of envelopes"]),
+        unreadable("a list of noise", &squeezed(b"[1, 2]"), &[INLINE, "as entry 0, not an envelope"]),
         case("an annotation of 300 KiB is nothing that Kubernetes takes")
             .tenant(CREATE, written(INLINE, &"A".repeat(300 << 10)))
             .kubernetes("annotations: Too long"),
     ];
     cases.extend(stored(images));
-    let twice = good.evidence.iter().fold(Spec::of(&[good]), |spec, text| spec.bundle(text));
-    cases.push(case("the same bundle twice").tenant(CREATE, twice.pod("web")).says(&["pod/web created"]));
+    let twice = attest::Json::Array(vec![one; 2]).to_string();
+    cases.push(unreadable("the same bundle twice", &squeezed(twice.as_bytes()), &[INLINE, "twice"]));
     cases
 }
 
@@ -47,11 +52,10 @@ pub fn cases(images: &Images) -> Vec<Case> {
 fn stored(images: &Images) -> Vec<Case> {
     let third = &images.good[2];
     let named = |value: &str| Spec::of(&[third]).without_evidence().annotation(STORED, value);
-    let bundles = third.evidence.clone();
-    let put = move |world: &crate::kubernetes::world::World<'_>, _: &str| {
-        for bundle in &bundles {
-            world.webhook().put("evidence", bundle);
-        }
+    let image = third.clone();
+    let put = move |world: &World<'_>, _: &str| {
+        let named = world.webhook().attach(&image.reference, &image.evidence, None);
+        assert_eq!(named, image.evidence_digests());
     };
     let nobody = format!("sha256:{}", "0".repeat(64));
     vec![
@@ -63,9 +67,11 @@ fn stored(images: &Images) -> Vec<Case> {
             .act(put)
             .tenant(CREATE, named(&third.evidence_digests()).bundle(&third.evidence[0]).pod("web"))
             .says(&["pod/web created"]),
-        case("a digest under which nothing is stored")
-            .tenant(CREATE, named(&nobody).pod("web"))
-            .refused(&UNREADABLE, &[STORED, &nobody]),
+        case("a digest under which nothing is stored").tenant(CREATE, named(&nobody).pod("web")).denied(&[
+            "error[",
+            &nobody,
+            "\n  fix  ",
+        ]),
         case("a digest that is none")
             .tenant(CREATE, named("sha256:abc").pod("web"))
             .refused(&UNREADABLE, &[STORED]),

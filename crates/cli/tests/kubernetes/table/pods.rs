@@ -3,6 +3,7 @@
 use crate::kubernetes::case::{Case, Place, case};
 use crate::kubernetes::fixtures::Images;
 use crate::kubernetes::manifest::Spec;
+use crate::kubernetes::world::World;
 
 const CREATE: &str = "create -f -";
 const NO_PROVENANCE: &str = "error[built-by]: no provenance says how it was built";
@@ -28,8 +29,8 @@ fn places(images: &Images) -> Vec<Case> {
             .says(&["pod/web created"])
             .audited("decision", "admit")
             .audited("basis", "policy")
-            .audited("record", "")
-            .audited("receipt", ""),
+            .audited("record", "=")
+            .audited("receipt", "="),
         case("an unsigned container")
             .tenant(CREATE, Spec::of(&[bad]).pod("web"))
             .refused(&UNKNOWN, &only("spec.containers[0].image"))
@@ -122,25 +123,30 @@ fn refusals(images: &Images) -> Vec<Case> {
 fn references(images: &Images) -> Vec<Case> {
     let (good, bad) = (&images.good[0], &images.unsigned);
     let tagged = Spec::of(&[]).container("registry.example/shop:known").evidence_of(good).pod("web");
-    let digest = good.digest.clone();
-    let known = digest.to_string();
+    let known = good.digest.to_string();
+    let tag = {
+        let good = good.clone();
+        move |world: &World<'_>, _: &str| {
+            world.webhook().attach(&good.reference, &good.evidence, Some("registry.example/shop:known"));
+        }
+    };
     vec![
         case("a tag without a digest, where nobody said what it stands for")
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop:1").pod("web"))
-            .refused(&["digest-required"], &["registry.example/shop:1", "spec.containers[0].image"]),
+            .refused(
+                &["digest-required"],
+                &["registry.example/shop, without a digest", "spec.containers[0].image"],
+            ),
         case("no tag and no digest")
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop").pod("web"))
-            .refused(&["digest-required"], &["registry.example/shop"]),
+            .refused(&["digest-required"], &["\n  fix       write registry.example/shop@sha256:"]),
         case("a tag without a digest, and the message has the digest to use")
-            .act(move |world, _| world.webhook().tag("registry.example/shop:known", &digest))
+            .act(tag.clone())
             .tenant(CREATE, tagged.clone())
             .refused(&["digest-required"], &[&known]),
         case("the mutating webhook writes the digest, and the validating one decides on it")
             .place(Place::Pinned)
-            .act({
-                let digest = good.digest.clone();
-                move |world, _| world.webhook().tag("registry.example/shop:known", &digest)
-            })
+            .act(tag)
             .tenant(CREATE, tagged)
             .says(&["pod/web created"])
             .tenant("get pod web -o jsonpath={.spec.containers[0].image}", "")
@@ -202,16 +208,27 @@ fn odd(images: &Images) -> Vec<Case> {
             .tenant(CREATE, many(Spec::of(&[bad])).pod("bad"))
             .refused(&UNKNOWN, &UNSIGNED),
     ];
-    for (what, name) in [
-        ("portcullis.dev/skip", "true"),
-        ("portcullis.dev/decision", "admit"),
-        ("admission.portcullis.dev/ignore", "true"),
-        ("policy.sigstore.dev/include", "false"),
-    ] {
-        let spec = Spec::of(&[bad]).label(what, name).annotation(what, name);
+    for name in
+        ["admission.portcullis.dev/ignore", "policy.sigstore.dev/include", "kubernetes.io/bootstrapping"]
+    {
+        let spec = Spec::of(&[bad]).label(name, "false").annotation(name, "false");
         cases.push(
-            case(&format!("a tenant writes {what}"))
+            case(&format!("a tenant writes {name}"))
                 .tenant(CREATE, spec.pod("web"))
+                .refused(&UNKNOWN, &UNSIGNED),
+        );
+    }
+    for name in ["portcullis.dev/skip", "portcullis.dev/decision", "portcullis.dev/evidense"] {
+        let spec = Spec::of(&[good]).annotation(name, "true");
+        cases.push(
+            case(&format!("a tenant writes {name}, which nobody reads"))
+                .tenant(CREATE, spec.pod("web"))
+                .refused(&["evidence-annotation"], &[name, "is none that is known"]),
+        );
+        let labelled = Spec::of(&[bad]).label(name, "true").pod("web");
+        cases.push(
+            case(&format!("a tenant writes the label {name}"))
+                .tenant(CREATE, labelled)
                 .refused(&UNKNOWN, &UNSIGNED),
         );
     }

@@ -84,7 +84,8 @@ fn collect<'a>(object: &'a Node, path: &[Step], depth: usize, found: &mut Vec<Te
     let key = below.split_last().and_then(|(last, before)| Some(&pair(get(object, before)?, last)?.0));
     let word = |field| get(object, &["metadata", field]).and_then(text);
     let namespace = word("namespace").map(|n| format!("{n}/")).unwrap_or_default();
-    let name = format!("{kind} {namespace}{}", word("name").or(word("generateName")).unwrap_or("without a name"));
+    let name =
+        format!("{kind} {namespace}{}", word("name").or(word("generateName")).unwrap_or("without a name"));
     let path = path.iter().cloned().chain(below.iter().map(|key| Step::Key(key))).collect();
     found.push(Template { name, node, key, path });
 }
