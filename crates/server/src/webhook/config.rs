@@ -172,7 +172,7 @@ mod tests {
         assert!(neither.contains("clientz"), "{neither}");
         assert!(neither.contains("nobody may ask"), "{neither}");
         let nobody = problems(("names: [kube-apiserver]", "names: []"));
-        assert!(nobody.contains("nobody may ask"), "{nobody}");
+        assert!(nobody.contains("wanted at least one entry"), "{nobody}");
     }
 
     #[test]

@@ -157,9 +157,6 @@ fn clients(node: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<
             let fields = Fields::read(clients, "`clients`", &["ca", "names"], problems)?;
             fields.required("names", problems);
             let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems)?);
-            if names.is_empty() {
-                problems.push(nobody);
-            }
             Some(Some(Clients { ca: ca?, names }))
         }
     }
