@@ -176,6 +176,12 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         self.committer.log().size()
     }
 
+    /// How many of them are not in the log's tree yet.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.committer.log().pending()
+    }
+
     /// Decides about a request at a time, and answers only once the record is durable.
     ///
     /// # Errors

@@ -91,7 +91,9 @@ where
     let result = if is_http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PATIENCE);
-        builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(0));
+        builder
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(0));
         let mut connection = pin!(builder.serve_connection(io, answering));
         tokio::select! {
             result = connection.as_mut() => result,

@@ -58,7 +58,6 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     if is_number { number.parse::<u64>().ok().filter(|n| *n > 0).map(|n| n * unit) } else { None }
 }
 
-
 /// A span of time, or what counts where it is absent.
 pub(crate) fn span(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems) -> Option<Span> {
     let Some(node) = fields.optional(key) else { return Some(otherwise) };

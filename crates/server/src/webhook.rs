@@ -25,9 +25,7 @@ mod standing;
 mod tell;
 mod trace;
 
-pub use config::{
-    Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig,
-};
+pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
 pub use judge::{

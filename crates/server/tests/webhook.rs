@@ -89,8 +89,7 @@ async fn after_the_deadline_there_is_an_error_and_the_work_stops() {
     let place = Place::new();
     let running = place.start("").await;
     let began = Instant::now();
-    let (status, body) =
-        place.send(&running, "kube-apiserver", review("slow-2000-x", "1s")).await.unwrap();
+    let (status, body) = place.send(&running, "kube-apiserver", review("slow-2000-x", "1s")).await.unwrap();
     assert_eq!(status, 504, "{body}");
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
     assert!(!body.contains("allowed"), "{body}");
@@ -127,7 +126,8 @@ async fn what_cannot_be_answered_in_time_is_shed_at_once_and_the_rest_is_right()
             asked.push(tokio::spawn(async move {
                 let began = Instant::now();
                 let answer = sender.send_request(review(&uid, "2s")).await.unwrap();
-                let (status, again) = (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
+                let (status, again) =
+                    (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
                 let body = answer.into_body().collect().await.unwrap().to_bytes();
                 (uid, status, again, String::from_utf8_lossy(&body).into_owned(), began.elapsed())
             }));
@@ -174,7 +174,11 @@ async fn a_judge_that_panics_or_fails_is_a_denial_with_the_uid() {
     running.judge.is_broken.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let (status, body) = running.read("/readyz").await;
-    assert_eq!((status, body.contains("it fails when it judges a case that it knows")), (503, true), "{body}");
+    assert_eq!(
+        (status, body.contains("it fails when it judges a case that it knows")),
+        (503, true),
+        "{body}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +245,8 @@ async fn both_versions_of_http_are_spoken() {
         assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
     }
     let (_, text) = running.read("/metrics").await;
-    let admitted = "portcullis_decisions_total{environment=\"prod/shop\",basis=\"policy\",decision=\"admit\"} 3";
+    let admitted =
+        "portcullis_decisions_total{environment=\"prod/shop\",basis=\"policy\",decision=\"admit\"} 3";
     assert!(text.contains(admitted), "{text}");
     assert!(text.contains("portcullis_stage_seconds_count{stage=\"total\"} 3"), "{text}");
 }
@@ -291,7 +296,8 @@ async fn traces_go_to_a_collector_under_the_callers_trace_and_a_dead_one_holds_n
     tokio::time::timeout(Duration::from_secs(10), read).await.unwrap();
     let seen = String::from_utf8_lossy(&seen);
     assert!(seen.starts_with("POST /v1/traces"), "{seen}");
-    for part in ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "7:sha256:aa", "\"name\":\"parse\""] {
+    for part in ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "7:sha256:aa", "\"name\":\"parse\""]
+    {
         assert!(seen.contains(part), "{part}: {seen}");
     }
 }

@@ -106,6 +106,13 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         lock(&self.shared.front).journal.next()
     }
 
+    /// How many entries are acknowledged, and not yet in the tree.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        let front = lock(&self.shared.front);
+        front.journal.next().saturating_sub(front.applied)
+    }
+
     /// Whether a write failed: nothing is acknowledged any more.
     #[must_use]
     pub fn is_stopped(&self) -> bool {

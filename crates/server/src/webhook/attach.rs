@@ -38,7 +38,8 @@ pub(crate) async fn keep(
         counted("busy");
         return Err(busy());
     };
-    let bytes = body(request, most, &Deadline::after(PATIENCE)).await.inspect_err(|_| counted("malformed"))?;
+    let bytes =
+        body(request, most, &Deadline::after(PATIENCE)).await.inspect_err(|_| counted("malformed"))?;
     let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
     let work = tokio::task::spawn_blocking(move || {
         let result = catch_unwind(AssertUnwindSafe(|| own.judge.keep(kept, &bytes, &name, now)));

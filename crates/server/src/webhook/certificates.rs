@@ -101,7 +101,8 @@ fn read(webhook: &Webhook) -> Result<Current, TlsError> {
 fn digest(webhook: &Webhook) -> Option<Digest> {
     let authorities = webhook.clients.as_ref().map(|c| c.ca.as_path());
     let mut all = Vec::new();
-    for file in [Some(&*webhook.tls.certificate), Some(&*webhook.tls.key), authorities].into_iter().flatten() {
+    for file in [Some(&*webhook.tls.certificate), Some(&*webhook.tls.key), authorities].into_iter().flatten()
+    {
         all.extend_from_slice(Digest::sha256(&small(file)?).to_string().as_bytes());
     }
     Some(Digest::sha256(&all))

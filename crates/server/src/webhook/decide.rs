@@ -6,10 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet};
+<<<<<<< HEAD
 use chokepoint::Answer;
 use evidence::{Attachment, Store, WriteError};
+=======
+use chokepoint::{Answer, DecideError};
+use evidence::{Store, WriteError};
+>>>>>>> server
 use jiff::Timestamp;
-use kubernetes::{Context, Deployment, Refusal, Review, Subject, answer, answer_malformed, answer_nothing, answer_patch};
+use kubernetes::{
+    Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
+    answer_patch,
+};
 use policy::{Consulted, DeploymentRequest};
 
 use crate::webhook::config::Config;
@@ -68,7 +76,11 @@ impl Kubernetes {
     ///
     /// # Errors
     /// What does not load, and why.
-    pub fn open(config: &Config, log: DecisionLog, cluster: Option<Arc<dyn Cluster>>) -> Result<Self, String> {
+    pub fn open(
+        config: &Config,
+        log: DecisionLog,
+        cluster: Option<Arc<dyn Cluster>>,
+    ) -> Result<Self, String> {
         let files = Files::read(config)?;
         let secret_key = config.webhook.secret_key.as_deref().map(|file| {
             let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
@@ -137,13 +149,12 @@ impl Kubernetes {
         requests: Vec<DeploymentRequest>,
         ask: &Ask,
         stages: &mut Stages,
-    ) -> Result<Vec<Ruled>, NoAnswer> {
+    ) -> Result<Vec<Ruled>, DecideError> {
         if review.dry_run {
             let judge = || requests.into_iter().map(|request| self.engine.judge(request, ask.now)).collect();
             return Ok(stages.measure(Stage::Judge, judge));
         }
-        let decided = stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now));
-        decided.map_err(|e| NoAnswer::Failed(review.uid.clone(), e.to_string()))
+        stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now))
     }
 
     fn refuse(&self, review: Review, refusals: &[Refusal]) -> Judged {
@@ -187,8 +198,19 @@ impl Judge for Kubernetes {
         };
         // nothing is put on record for a caller that is gone
         ask.deadline.check()?;
+<<<<<<< HEAD
         let ruled = self.rule(&review, prepared.requests, ask, stages)?;
         self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
+=======
+        let ruled = match self.rule(&review, prepared.requests, ask, stages) {
+            Ok(ruled) => ruled,
+            Err(e @ DecideError::Busy { .. }) => {
+                let answer = answer_busy(&review, &e.to_string(), 1);
+                return Ok(Judged { answer, uid: review.uid, decisions: Vec::new() });
+            }
+            Err(e) => return Err(NoAnswer::Failed(review.uid, e.to_string())),
+        };
+>>>>>>> server
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
         let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
@@ -227,7 +249,7 @@ impl Judge for Kubernetes {
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
             log_size: self.engine.log_size(),
-            journal_pending: 0,
+            journal_pending: self.engine.pending(),
             cache: self.engine.cache(),
             environments: self.environments(),
             rules: policy::rules::all().map(|rule| rule.name.to_owned()).collect(),

@@ -78,6 +78,11 @@ impl Engine {
         self.0.recorded()
     }
 
+    /// Records that are durable, and not yet in the log's tree.
+    pub(crate) fn pending(&self) -> u64 {
+        self.0.pending()
+    }
+
     /// Successes of verification that the cache had, had not, and bytes in it.
     pub(crate) fn cache(&self) -> (u64, u64, u64) {
         let counts = self.0.cache().counts();

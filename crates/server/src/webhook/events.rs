@@ -31,7 +31,8 @@ impl fmt::Debug for Events {
 impl Events {
     pub(crate) fn new(clock: Clock) -> Arc<Self> {
         let (lines, waiting) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new().name("events".to_owned()).spawn(move || write(&waiting)).ok();
+        let writer =
+            std::thread::Builder::new().name("events".to_owned()).spawn(move || write(&waiting)).ok();
         let (lines, writer) = (Mutex::new(Some(lines)), Mutex::new(writer));
         Arc::new(Self { clock, lines, writer, lost: AtomicU64::new(0) })
     }

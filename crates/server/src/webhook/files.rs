@@ -76,7 +76,7 @@ fn book(folder: &Path) -> Result<Vec<SourceFile>, String> {
     let failed = |e: io::Error| format!("the book {} cannot be read: {e}", folder.display());
     // the folder behind a link may be swapped for another as a whole: all files come from one of them
     let real = folder.canonicalize().map_err(failed)?;
-    let name = folder.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
+    let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut paths = Vec::new();
     collect(&real, &mut paths, 0).map_err(failed)?;
     let mut files = Vec::new();

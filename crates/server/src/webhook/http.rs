@@ -102,7 +102,9 @@ pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) 
     };
     let refusal = |code, message: &str, found: &str| {
         Refusal::new(403, code, message)
-            .wanted(&format!("a client certificate of the configured authority, with a name that `{list}` has"))
+            .wanted(&format!(
+                "a client certificate of the configured authority, with a name that `{list}` has"
+            ))
             .found(found)
     };
     let Some(own) = &caller.0 else {

@@ -16,6 +16,8 @@ use crate::webhook::service::Front;
 
 const MAX_CONNECTIONS: u32 = 1024;
 const MAX_READERS: u32 = 64;
+/// A certificate is looked at when a connection begins: so none goes on for longer than this.
+const OLDEST: Duration = Duration::from_secs(3600);
 /// Who may do nothing is told so, and leaves the place to others.
 const STRANGER: Duration = Duration::from_secs(10);
 
@@ -91,11 +93,12 @@ async fn talk(stream: TcpStream, routes: Router, front: &Arc<Front>) -> Result<(
     let stream = connection::handshake(stream, &front.certificates.acceptor()).await?;
     let names = connection::client(&stream).map(|der| certificate::names(der));
     let caller = Caller(names.map(Into::into));
-    let is_stranger = [Permission::Ask, Permission::Attach].iter().all(|p| permitted(front, &caller, *p).is_err());
+    let is_stranger =
+        [Permission::Ask, Permission::Attach].iter().all(|p| permitted(front, &caller, *p).is_err());
     let stop = async {
         tokio::select! {
             () = front.closing() => {}
-            () = tokio::time::sleep(STRANGER), if is_stranger => {}
+            () = tokio::time::sleep(if is_stranger { STRANGER } else { OLDEST }) => {}
         }
     };
     let is_http2 = connection::is_http2(&stream);

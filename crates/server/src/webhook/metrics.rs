@@ -21,9 +21,8 @@ type Seconds = Gauge<f64, AtomicU64>;
 const DECISIONS: [&str; 3] = ["admit", "reject", "cannot-decide"];
 const BASES: [&str; 6] = ["policy", "dry-run", "cannot-decide", "standing", "breakglass", "outage"];
 /// From a tenth of a millisecond to the longest deadline.
-const BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
-];
+const BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// How a request can end.
 pub(crate) const ENDS: [&str; 8] =
     ["answered", "refused", "unauthenticated", "shed", "late", "malformed", "failed", "panicked"];
@@ -250,9 +249,13 @@ mod tests {
         }
         let moment = Moment { crowd: (0, 0), certificate_left: -5, is_ready: false, lost: [0, 0] };
         let text = metrics.text(&moment);
-        let wanted = r#"portcullis_decisions_total{environment="other",basis="other",decision="reject"} 1000"#;
+        let wanted =
+            r#"portcullis_decisions_total{environment="other",basis="other",decision="reject"} 1000"#;
         assert!(text.contains(wanted), "{text}");
-        assert!(text.contains(r#"portcullis_refusals_total{environment="other",rule="built-by"} 1000"#), "{text}");
+        assert!(
+            text.contains(r#"portcullis_refusals_total{environment="other",rule="built-by"} 1000"#),
+            "{text}"
+        );
         assert!(text.contains("portcullis_certificate_expiry_seconds -5"), "{text}");
         assert!(!text.contains("tenant-7"), "{text}");
         assert!(text.lines().count() < 100, "{text}");

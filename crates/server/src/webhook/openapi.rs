@@ -96,7 +96,8 @@ mod tests {
     fn every_shape_that_is_named_is_described() {
         let text = openapi().to_string();
         let document = openapi();
-        let schemas = document.as_object().unwrap().object("components").unwrap().object("schemas").unwrap().clone();
+        let schemas =
+            document.as_object().unwrap().object("components").unwrap().object("schemas").unwrap().clone();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();
             assert!(schemas.get(name).is_some(), "{name}");

@@ -59,7 +59,12 @@ pub(crate) struct Owned {
 }
 
 /// Goes the way up. Without a cluster to ask, everything is the requester's own.
-pub(crate) fn look(cluster: Option<&dyn Cluster>, review: &Review, mapping: &Mapping, until: &Deadline) -> Owned {
+pub(crate) fn look(
+    cluster: Option<&dyn Cluster>,
+    review: &Review,
+    mapping: &Mapping,
+    until: &Deadline,
+) -> Owned {
     let Some(cluster) = cluster else { return Owned::default() };
     let mut chain = Chain::begin(review, mapping);
     let ownership = loop {

@@ -46,7 +46,12 @@ impl Drop for Waiting {
 }
 
 /// Answers one review.
-pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, purpose: Purpose, request: Request) -> Response {
+pub(crate) async fn answer(
+    front: Arc<Front>,
+    caller: &Caller,
+    purpose: Purpose,
+    request: Request,
+) -> Response {
     let (began, now) = (Instant::now(), front.now());
     let parent = traceparent(request.headers());
     let deadline = deadline(request.uri().query());
@@ -199,7 +204,8 @@ fn respond(outcome: &Outcome) -> End {
             ("failed", denial(uid, &format!("cannot decide: {why}\n  fix: {fix}")))
         }
         Outcome::No(NoAnswer::Malformed(why)) => {
-            let refusal = Refusal::new(400, "malformed", "the body is no AdmissionReview of admission.k8s.io/v1");
+            let refusal =
+                Refusal::new(400, "malformed", "the body is no AdmissionReview of admission.k8s.io/v1");
             ("malformed", refusal.found(why).into_response())
         }
         Outcome::No(NoAnswer::Late) => ("late", late()),
@@ -247,7 +253,9 @@ fn shed(estimate: Duration) -> Response {
 
 /// Until when, from `?timeout=10s`: at most so long, and a little before the caller stops waiting.
 fn deadline(query: Option<&str>) -> Result<Deadline, Refusal> {
-    let Some(text) = crate::http::parameter(query, "timeout")? else { return Ok(Deadline::after(USUAL - WAY)) };
+    let Some(text) = crate::http::parameter(query, "timeout")? else {
+        return Ok(Deadline::after(USUAL - WAY));
+    };
     let seconds = text.strip_suffix('s').and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0);
     let seconds = seconds.ok_or_else(|| {
         Refusal::new(400, "bad-request", "the timeout cannot be read").wanted("as in 10s").found(&text)
@@ -270,9 +278,8 @@ pub(crate) async fn body(request: Request, most: u64, deadline: &Deadline) -> Re
             .found(kind.as_deref().unwrap_or("none")));
     }
     let most_bytes = usize::try_from(most).unwrap_or(usize::MAX);
-    let too_large = || {
-        Refusal::new(413, "too-large", "the body is too large").wanted(&format!("at most {most} bytes"))
-    };
+    let too_large =
+        || Refusal::new(413, "too-large", "the body is too large").wanted(&format!("at most {most} bytes"));
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok());
     // said beforehand, it need not be read
     if length.and_then(|l| l.parse::<u64>().ok()).is_some_and(|length| length > most) {

@@ -133,7 +133,9 @@ impl Front {
         }
         match catch_unwind(AssertUnwindSafe(|| self.judge.reload(now))) {
             Ok(reloaded) => all.extend(reloaded.into_iter().map(|one| (one.what, one.result))),
-            Err(_) => all.push(("book", Err("reading it failed; the last good one stays in force".to_owned()))),
+            Err(_) => {
+                all.push(("book", Err("reading it failed; the last good one stays in force".to_owned())))
+            }
         }
         for (what, result) in all {
             self.metrics.reloaded(what, result.is_ok());

@@ -45,7 +45,12 @@ fn warnings(artifact: &str, ruled: &Ruled) -> Vec<String> {
     }
     let upcoming = verdict.warnings().iter().map(|finding| format!("{}: {}", finding.rule, finding.message));
     let unmet = verdict.findings().iter().map(|finding| {
-        format!("admitted by {}, and refused else: {}: {}", decision.basis().name(), finding.rule, finding.message)
+        format!(
+            "admitted by {}, and refused else: {}: {}",
+            decision.basis().name(),
+            finding.rule,
+            finding.message
+        )
     });
     let mut all: Vec<String> = unmet.chain(upcoming).collect();
     if decision.basis() == Basis::Breakglass {

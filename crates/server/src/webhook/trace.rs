@@ -1,4 +1,4 @@
-//! Spans of an answer, as W3C trace context and OTLP have them. See decision 0016 for why there is no library.
+//! Spans of an answer, as W3C trace context and OTLP have them. See decision 0017 for why there is no library.
 
 mod export;
 

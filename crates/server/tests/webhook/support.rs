@@ -129,8 +129,11 @@ impl Place {
     }
 
     pub fn openssl(&self, args: &str) {
-        let output =
-            Command::new("openssl").args(args.split_whitespace()).current_dir(self.dir.path()).output().unwrap();
+        let output = Command::new("openssl")
+            .args(args.split_whitespace())
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -203,9 +206,15 @@ webhook:
     }
 
     /// One request on a connection of its own.
-    pub async fn send(&self, running: &Running, name: &str, request: Request<Full<Bytes>>) -> Option<(u16, String)> {
+    pub async fn send(
+        &self,
+        running: &Running,
+        name: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Option<(u16, String)> {
         let stream = self.connect(running, name, "http/1.1").await.ok()?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let answer = sender.send_request(request).await.ok()?;
         let status = answer.status().as_u16();
@@ -230,7 +239,8 @@ impl Running {
 
     pub async fn read(&self, path: &str) -> (u16, String) {
         let tcp = TcpStream::connect(&self.metrics).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();
         tokio::spawn(connection);
         let request = Request::get(path).header("host", "metrics").body(Full::<Bytes>::default()).unwrap();
         let answer = sender.send_request(request).await.unwrap();
@@ -280,8 +290,7 @@ pub fn put(path: &str, body: &str) -> Request<Full<Bytes>> {
 
 pub async fn http2(stream: TlsStream<TcpStream>) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
     let io = TokioIo::new(stream);
-    let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     sender
 }

@@ -41,9 +41,9 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB")))
     });
     let reload = short(&fields, "reload", Span::seconds(10), problems);
-    let metrics = fields.required("metrics", problems).and_then(|node| {
-        address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
-    });
+    let metrics = fields
+        .required("metrics", problems)
+        .and_then(|node| address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems));
     let traces = fields.optional("traces").map(|n| traces(n, problems));
     let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
         words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
@@ -164,9 +164,6 @@ fn clients(node: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<
             let fields = Fields::read(clients, "`clients`", &["ca", "names"], problems)?;
             fields.required("names", problems);
             let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems)?);
-            if names.is_empty() {
-                problems.push(nobody);
-            }
             Some(Some(Clients { ca: ca?, names }))
         }
     }

@@ -96,7 +96,8 @@ impl Sink {
             ("service.version", env!("CARGO_PKG_VERSION")),
             ("k8s.cluster.name", &self.cluster),
         ]);
-        let scope = Object::new().with("scope", Object::new().with("name", "portcullis")).with("spans", spans);
+        let scope =
+            Object::new().with("scope", Object::new().with("name", "portcullis")).with("spans", spans);
         let one = Object::new()
             .with("resource", Object::new().with("attributes", resource))
             .with("scopeSpans", vec![scope]);
@@ -212,7 +213,10 @@ mod tests {
         let spans = spans(&trace);
         let (root, step) = (spans[0].as_object().unwrap(), spans[1].as_object().unwrap());
         assert_eq!(root.string("parentSpanId").unwrap(), "00f067aa0ba902b7");
-        assert_eq!(root.string("startTimeUnixNano").unwrap(), (trace.now.as_nanosecond() - 5_000_000).to_string());
+        assert_eq!(
+            root.string("startTimeUnixNano").unwrap(),
+            (trace.now.as_nanosecond() - 5_000_000).to_string()
+        );
         assert_eq!(root.string("endTimeUnixNano").unwrap(), trace.now.as_nanosecond().to_string());
         assert_eq!(step.string("parentSpanId").unwrap(), root.string("spanId").unwrap());
         assert_eq!(step.string("traceId").unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
