@@ -32,6 +32,7 @@ pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
+    script("Helm", "scripts/helm/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

@@ -13,7 +13,7 @@ struct Soak {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 2] = [
+const SOAKS: [Soak; 3] = [
     Soak {
         name: "differential",
         package: "policy",
@@ -24,6 +24,12 @@ const SOAKS: [Soak; 2] = [
         name: "kills",
         package: "portcullis",
         test: "kill_service",
+        settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "log-kills",
+        package: "chokepoint",
+        test: "kill_log",
         settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
     },
 ];

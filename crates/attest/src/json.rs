@@ -4,10 +4,12 @@
 //! `"a"`), fractions, integers past 2^53, lone surrogates, a byte order mark, trailing data, and input that is
 //! too big or too deep are errors, each with the byte offset where it was met. Refuses to guess and to repair.
 
+mod exact;
 mod parse;
 mod read;
 mod write;
 
+pub use exact::Exact;
 pub use parse::{JsonError, JsonErrorKind, Limits, parse, parse_with};
 pub use read::ShapeError;
 pub use read::each;
@@ -21,6 +23,8 @@ pub enum Json {
     Bool(bool),
     /// An integer of at most 53 bits, so that every language reads the same number.
     Int(i64),
+    /// Any other number, as its exact text: only where [`Limits::exact`] asks for it.
+    Number(Exact),
     /// A string of valid Unicode.
     String(String),
     /// A list.
@@ -41,6 +45,12 @@ impl Object {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An object of pairs whose keys the caller knows to be unique, in the order given.
+    #[must_use]
+    pub fn from_unique(pairs: impl IntoIterator<Item = (String, Json)>) -> Self {
+        Self(pairs.into_iter().collect())
     }
 
     /// The value under `key`. A `null` counts as absent.

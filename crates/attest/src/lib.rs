@@ -4,6 +4,7 @@
 //! [`Envelope`] → [`TrustRoot::open`] → [`Attestation`] → [`Attestation::about`] → [`Evidence`].
 
 pub mod artifact;
+pub mod breakglass;
 pub mod bundle;
 pub mod claims;
 mod der;
@@ -32,7 +33,7 @@ pub use digest::{Agreement, Algorithm, Digest, DigestSet};
 pub use envelope::{Envelope, EnvelopeError};
 pub use json::{Json, Object};
 pub use key::{PublicKey, Scheme};
-pub use open::{Attestation, Evidence, NotAbout, OpenError};
+pub use open::{Attestation, Directly, Evidence, NotAbout, OpenError, Opener, Unopened, Verified};
 pub use provenance::Provenance;
 pub use secret::{SecretKey, Signer};
 pub use statement::{Predicate, Statement};

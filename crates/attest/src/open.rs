@@ -20,9 +20,11 @@ use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 
 mod disowned;
 mod logged;
+mod verified;
 
 pub use disowned::Disowned;
 pub use logged::{LogFact, LogProofError, leaf_body};
+pub use verified::{Directly, Opener, Unopened, Verified};
 
 /// A statement proven authentic under a trust root, and by whom.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub struct Attestation {
 /// Shared, because one attestation may become evidence for several artifacts, and statements are large.
 #[derive(Debug)]
 struct Proven {
-    statement: Statement,
+    statement: Arc<Statement>,
     signers: Vec<SignedBy>,
     time: Option<Timestamp>,
     logged: Vec<LogFact>,
@@ -145,38 +147,7 @@ impl TrustRoot {
     /// # Errors
     /// [`OpenError`] with the first reason; a revoked or expired key is named before an unknown one.
     pub fn open(&self, envelope: &Envelope, at: Timestamp) -> Result<Attestation, OpenError> {
-        let (signed, logs) = signed(envelope)?;
-        let candidates = self.verified_keys(&signed);
-        if candidates.is_empty() {
-            return Err(self.unknown_or_unusable(&signed));
-        }
-        let logged = self.check_logs(envelope, logs).map_err(OpenError::LogProof)?;
-        let mut signers: Vec<SignedBy> = Vec::new();
-        let (mut refused, mut counted) = (None, Vec::new());
-        for (principal, key) in candidates {
-            // a proof about one signature says nothing of another: a stolen key must not borrow a time
-            let own: Vec<LogFact> = logged.iter().filter(|fact| fact.key == key.key.id()).cloned().collect();
-            match key_counts(principal, key, &own, at) {
-                Ok(()) => {
-                    counted.extend(own);
-                    if signers.iter().all(|s| s.name != principal.name) {
-                        signers.push(SignedBy {
-                            name: principal.name.clone(),
-                            roles: principal.roles.clone(),
-                            operator: principal.operator.clone(),
-                        });
-                    }
-                }
-                Err(e) => refused = Some(e),
-            }
-        }
-        if signers.is_empty() {
-            return Err(refused.unwrap_or(OpenError::UnknownSigner));
-        }
-        let statement = read_statement(envelope)?;
-        let envelope = envelope.digest().clone();
-        let time = counted.iter().filter_map(|fact| fact.time).min();
-        Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged: counted, envelope }) })
+        self.verify(envelope)?.at(at)
     }
 
     /// The trusted keys that really signed. A hinted key is tried first, then all others.
@@ -262,21 +233,16 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
     parsed.map_err(OpenError::Statement)
 }
 
-fn key_counts(
-    principal: &Principal,
-    key: &TrustedKey,
-    logged: &[LogFact],
-    at: Timestamp,
-) -> Result<(), OpenError> {
+fn key_counts(name: &str, key: &TrustedKey, logged: &[LogFact], at: Timestamp) -> Result<(), OpenError> {
     let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
     if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
-        let name = principal.name.clone();
+        let name = name.to_owned();
         return Err(OpenError::OutsideWindow { name, time: counted, from: key.from, until: key.until });
     }
     match &key.revoked {
         Some(revocation) if !was_before(revocation, time, logged) => Err(OpenError::Revoked {
-            name: principal.name.clone(),
+            name: name.to_owned(),
             from: revocation.from,
             reason: revocation.reason.clone(),
             time,

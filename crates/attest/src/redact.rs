@@ -48,7 +48,7 @@ pub fn redact(value: &mut Json) {
         }
         Json::Array(items) => items.iter_mut().for_each(redact),
         Json::String(text) => redact_text(text),
-        Json::Null | Json::Bool(_) | Json::Int(_) => {}
+        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Number(_) => {}
     }
 }
 
@@ -63,7 +63,7 @@ fn redact_all(value: &mut Json) {
         Json::Object(object) => object.iter_mut().for_each(|(_, v)| redact_all(v)),
         Json::Array(items) => items.iter_mut().for_each(redact_all),
         Json::Null => {}
-        Json::String(_) | Json::Bool(_) | Json::Int(_) => *value = Json::from(REDACTED),
+        Json::String(_) | Json::Bool(_) | Json::Int(_) | Json::Number(_) => *value = Json::from(REDACTED),
     }
 }
 

@@ -1,5 +1,6 @@
 //! in-toto statements: subjects, and what is said of every one of them.
 
+use crate::breakglass::{BREAKGLASS, Grant};
 use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{self, Json, JsonError, Object, ShapeError, each};
@@ -46,6 +47,8 @@ pub enum Predicate {
     Review(Review),
     /// A verifier's summary.
     Summary(Summary),
+    /// A person's word that a policy may be bypassed. It vouches for nothing: no rule reads it.
+    Breakglass(Box<Grant>),
     /// A signature over the bytes and nothing more: the chapter's simplest evidence.
     Signature,
     /// A predicate that no rule reads.
@@ -63,6 +66,7 @@ impl Predicate {
             Self::Release(_) => "release",
             Self::Review(_) => "review",
             Self::Summary(_) => "verification summary",
+            Self::Breakglass(_) => "breakglass grant",
             Self::Signature => "signature",
             Self::Other => "statement",
         }
@@ -117,11 +121,12 @@ impl Statement {
         let predicate_type = object.string("predicateType")?;
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
-        Ok(Self {
-            subjects: each("subject", subjects, Subject::read)?,
-            predicate_type: predicate_type.to_owned(),
-            predicate: read_predicate(predicate_type, body).map_err(|e| e.within("predicate"))?,
-        })
+        let subjects = each("subject", subjects, Subject::read)?;
+        let predicate = read_predicate(predicate_type, body).map_err(|e| e.within("predicate"))?;
+        if let Predicate::Breakglass(grant) = &predicate {
+            grant.check_subjects(&subjects)?;
+        }
+        Ok(Self { subjects, predicate_type: predicate_type.to_owned(), predicate })
     }
 
     /// The statement that says `predicate` of one artifact.
@@ -164,6 +169,7 @@ fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, Shap
         claims::VULNS | claims::VULNS_V01 => Predicate::Scan(Scan::read(body)?),
         claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),
         claims::REVIEW => Predicate::Review(Review::read(body)?),
+        BREAKGLASS => Predicate::Breakglass(Box::new(Grant::read(body)?)),
         claims::VSA => Predicate::Summary(Summary::read(body)?),
         _ => Predicate::Other,
     })

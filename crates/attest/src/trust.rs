@@ -176,6 +176,12 @@ impl TrustRoot {
         self.identities.get(&identity.to_ascii_lowercase()).map(String::as_str)
     }
 
+    /// Whether a name is a person's, not a machine's.
+    #[must_use]
+    pub fn is_person(&self, name: &str) -> bool {
+        self.identities.values().any(|person| person == name)
+    }
+
     /// The people of a group.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&BTreeSet<String>> {

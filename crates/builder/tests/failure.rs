@@ -139,14 +139,9 @@ fn case(
     let envelopes = bundles
         .iter()
         .map(|b| Submitted { name: "failure.json".to_owned(), bytes: b.to_string().into_bytes() });
-    let request = DeploymentRequest {
-        artifact: Artifact::new(uri, digests.clone()),
-        environment: environment.to_owned(),
-        requester: Some("alice@acme.example".to_owned()),
-        chokepoint: "test".to_owned(),
-        body: None,
-        envelopes: envelopes.collect(),
-    };
+    let mut request = DeploymentRequest::new(Artifact::new(uri, digests.clone()), environment, "test");
+    request.requester = Some("alice@acme.example".to_owned());
+    request.envelopes = envelopes.collect();
     let frame = Frame {
         at,
         last_seen: None,

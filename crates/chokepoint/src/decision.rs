@@ -1,7 +1,11 @@
 //! What a choke point does about a verdict, and why.
 
+use attest::time::Span;
 use attest::{Json, Object};
-use policy::{Mode, Outcome, Verdict};
+use policy::{Case, HeldGrant, Mode, OnOutage, Outcome, Policy, Standing, Verdict};
+
+/// Two choke points' clocks may differ by so many seconds.
+const TOLERANCE: i64 = 60;
 
 /// Admit or reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,12 @@ pub enum Answer {
 pub enum Basis {
     /// The policy says so.
     Policy,
+    /// A person's breakglass grant holds: admitted whatever the verdict.
+    Breakglass,
+    /// A part of ours failed, and the policy admits then: admitted although nothing could be decided.
+    Outage,
+    /// It runs already: admitted although the policy is not met.
+    Standing,
     /// The policy is in dry run: admitted whatever the verdict.
     DryRun,
     /// Nothing could be decided: rejected.
@@ -29,6 +39,9 @@ impl Basis {
     pub fn name(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::Breakglass => "breakglass",
+            Self::Outage => "outage",
+            Self::Standing => "standing",
             Self::DryRun => "dry-run",
             Self::CannotDecide => "cannot-decide",
         }
@@ -40,20 +53,31 @@ impl Basis {
 pub struct Decision {
     answer: Answer,
     basis: Basis,
+    /// Which standing it is, where that is the basis.
+    standing: Option<&'static str>,
     verdict: Verdict,
 }
 
 impl Decision {
-    /// Decides. Without a policy there is no mode: nothing that nobody claimed is in dry run. What cannot be
-    /// decided is rejected in every mode.
-    pub(crate) fn of(verdict: Verdict, mode: Option<Mode>) -> Self {
-        let (answer, basis) = match (verdict.outcome(), mode) {
-            (Outcome::Met, _) => (Answer::Admit, Basis::Policy),
-            (Outcome::Unmet, Some(Mode::DryRun)) => (Answer::Admit, Basis::DryRun),
-            (Outcome::Unmet, Some(Mode::Enforce) | None) => (Answer::Reject, Basis::Policy),
-            (Outcome::CannotDecide(_), _) => (Answer::Reject, Basis::CannotDecide),
+    /// Decides, by the first of these that holds: the policy is met; a breakglass grant; an outage of ours under a policy
+    /// that admits then; what runs already; dry run. Without a policy there is no mode, no outage that admits and nothing
+    /// that is made again: nothing that nobody claimed is in dry run. What cannot be decided is rejected in every mode.
+    pub(crate) fn of(verdict: Verdict, case: &Case, policy: Option<&Policy>) -> Self {
+        let standing = standing(&verdict, case, policy);
+        let admits_on_outage =
+            verdict.outage().is_some() && policy.is_some_and(|p| p.on_outage() == OnOutage::Admit);
+        let is_dry_run = policy.is_some_and(|p| p.mode() == Mode::DryRun);
+        let (answer, basis) = match verdict.outcome() {
+            Outcome::Met => (Answer::Admit, Basis::Policy),
+            _ if verdict.grant().is_some() => (Answer::Admit, Basis::Breakglass),
+            Outcome::CannotDecide(_) if admits_on_outage => (Answer::Admit, Basis::Outage),
+            Outcome::CannotDecide(_) => (Answer::Reject, Basis::CannotDecide),
+            Outcome::Unmet if standing.is_some() => (Answer::Admit, Basis::Standing),
+            Outcome::Unmet if is_dry_run => (Answer::Admit, Basis::DryRun),
+            Outcome::Unmet => (Answer::Reject, Basis::Policy),
         };
-        Self { answer, basis, verdict }
+        let standing = standing.filter(|_| basis == Basis::Standing).map(Standing::name);
+        Self { answer, basis, standing, verdict }
     }
 
     /// Admit or reject.
@@ -66,6 +90,18 @@ impl Decision {
     #[must_use]
     pub fn basis(&self) -> Basis {
         self.basis
+    }
+
+    /// Which standing admitted it: `unchanged` or `recreated`.
+    #[must_use]
+    pub fn standing(&self) -> Option<&'static str> {
+        self.standing
+    }
+
+    /// The breakglass grant that holds, whether or not it was needed.
+    #[must_use]
+    pub fn grant(&self) -> Option<&HeldGrant> {
+        self.verdict.grant()
     }
 
     /// What the policy says.
@@ -87,10 +123,37 @@ impl Decision {
     /// The JSON form: what is logged, and what a replay must give again byte for byte.
     #[must_use]
     pub fn to_json(&self) -> Json {
-        Object::new()
-            .with("decision", self.word())
-            .with("basis", self.basis.name())
-            .with("verdict", self.verdict.to_json())
-            .into()
+        let mut object = Object::new().with("decision", self.word()).with("basis", self.basis.name());
+        object.set_some("standing", self.standing);
+        object.set_some("grant", self.grant().map(HeldGrant::to_json));
+        object.with("verdict", self.verdict.to_json()).into()
     }
 }
+
+/// The standing that holds against this verdict, where the case has one.
+///
+/// - Never against a finding of a revocation or a recall, nor against evidence that came with the request and is
+///   malformed or false: whoever sends that is not asking for what was there before.
+/// - What stays as it is brings nothing new in, so it needs no policy: an update of a label must not fail because a policy
+///   is missing.
+/// - What is made again runs again: it needs a policy that lets it stand, for no longer than that policy says, and a
+///   digest, since a tag can mean other bytes today.
+fn standing<'c>(verdict: &Verdict, case: &'c Case, policy: Option<&Policy>) -> Option<&'c Standing> {
+    if verdict.findings().iter().any(policy::Finding::ends_standing) {
+        return None;
+    }
+    let standing = case.request().standing.as_ref()?;
+    match standing {
+        Standing::Unchanged => Some(standing),
+        Standing::Recreated { at, .. } => {
+            let span = policy?.standing()?;
+            let age = Span::between(*at, case.at());
+            let is_past = age >= Span::seconds(-TOLERANCE);
+            let has_digest = !case.artifact().digests().is_empty();
+            (is_past && age <= span && has_digest).then_some(standing)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

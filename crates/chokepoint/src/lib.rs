@@ -3,12 +3,16 @@
 //! Floor 2. The only code that makes a [`Decision`]; every choke point calls [`Chokepoint::decide`], so none can be
 //! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
+mod cache;
 mod chokepoint;
+mod committer;
 mod decision;
+mod prepared;
 mod record;
 mod replay;
 
-pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, OpenError};
+pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
+pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, Limits, OpenError};
 pub use decision::{Answer, Basis, Decision};
 pub use record::{Record, RecordError, Recorded, recorded};
 pub use replay::{Replay, replay};

@@ -195,18 +195,23 @@ pub struct Recorded {
     pub trust_root_floor: u64,
 }
 
-/// Reads what the newest record of a log says.
+/// Reads what the newest records of a log say: the trust root from the newest one, the time from the newest 256 at
+/// least, because records are in the order of their commits and their times need not be.
 ///
 /// # Errors
 /// [`RecordError`] where the newest record, or its case, cannot be read: then nobody knows the floor.
-pub fn recorded<S: Storage + Clone>(log: &tlog::Log<S>) -> Result<Recorded, RecordError> {
+pub fn recorded<S: Storage>(log: &tlog::Log<S>) -> Result<Recorded, RecordError> {
     let Some(last) = log.size().checked_sub(1) else { return Ok(Recorded::default()) };
     let unreadable = |e: tlog::ReadError| ShapeError::new("", "the newest record", &e.to_string());
-    let leaf = tlog::Reader::new(log.storage(), log.size()).entry(last).map_err(unreadable)?;
-    let record = Record::parse(&leaf)?;
-    let case = record.case(&Blobs::new(log.storage().clone()))?;
-    Ok(Recorded {
-        last_seen: Some(record.at.max(case.frame().last_seen.unwrap_or(record.at))),
-        trust_root_floor: case.frame().trust_root_version,
-    })
+    let reader = tlog::Reader::new(log.storage(), log.size());
+    let record = Record::parse(&reader.entry(last).map_err(unreadable)?)?;
+    let frame = record.case(&Blobs::new(log.storage()))?.frame().clone();
+    let bundle = last / 256;
+    let mut last_seen = frame.last_seen.max(Some(record.at));
+    for number in bundle.saturating_sub(1)..=bundle {
+        for leaf in reader.entries(number).map_err(unreadable)? {
+            last_seen = last_seen.max(Some(Record::parse(&leaf)?.at));
+        }
+    }
+    Ok(Recorded { last_seen, trust_root_floor: frame.trust_root_version })
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object, SecretKey, TrustRoot};
-use chokepoint::{Answer, Basis, Chokepoint, Record, Replay, replay};
-use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
+use chokepoint::{Answer, Basis, Chokepoint, DecideError, Record, Replay, replay};
+use policy::{Book, Consulted, DeploymentRequest, Guardrails, Outage, SourceFile, Standing, Submitted};
 use tlog::{Blobs, Files, Log, Reader, Storage as _};
 
 fn signer() -> Box<SecretKey> {
@@ -37,14 +37,9 @@ fn digests() -> DigestSet {
 }
 
 fn request(envelopes: Vec<Submitted>) -> DeploymentRequest {
-    DeploymentRequest {
-        artifact: Artifact::new("shop", digests()),
-        environment: "prod/shop".to_owned(),
-        requester: None,
-        chokepoint: "test".to_owned(),
-        body: None,
-        envelopes,
-    }
+    let mut request = DeploymentRequest::new(Artifact::new("shop", digests()), "prod/shop", "test");
+    request.envelopes = envelopes;
+    request
 }
 
 fn at(seconds: i64) -> jiff::Timestamp {
@@ -69,7 +64,7 @@ fn records(dir: &Path) -> Vec<Record> {
 #[test]
 fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
-    let mut point = chokepoint(dir.path(), "enforce");
+    let point = chokepoint(dir.path(), "enforce");
     let met = point.decide(request(vec![envelope()]), at(0)).unwrap();
     assert!(met.is_admitted() && met.decision().basis() == Basis::Policy);
     let refused = point.decide(request(Vec::new()), at(1)).unwrap();
@@ -96,6 +91,45 @@ fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
         assert_eq!(record.sequence, index as u64);
         assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
     }
+}
+
+#[test]
+fn what_a_request_says_beside_evidence_is_on_record_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut point = chokepoint(dir.path(), "enforce");
+    let standing = Standing::Recreated {
+        owner: "ReplicaSet/shop/web/uid-1".to_owned(),
+        template: Digest::sha256(b"template"),
+        decided: 0,
+        at: at(-10),
+    };
+    let secret = Object::new().with("kind", "Secret").with("data", Object::new().with("a", "hunter2"));
+    let consulted = Consulted { name: "Secret shop/db".to_owned(), object: secret.into() };
+    let grant = Submitted { name: "grant".to_owned(), bytes: b"no grant, and kept all the same".to_vec() };
+    let asked = [
+        DeploymentRequest { standing: Some(standing), ..request(Vec::new()) },
+        DeploymentRequest { outage: Some(Outage::EvidenceStore), ..request(Vec::new()) },
+        DeploymentRequest { consulted: vec![consulted], grant: Some(grant), ..request(vec![envelope()]) },
+        DeploymentRequest { artifact: Artifact::new("shop", DigestSet::default()), ..request(Vec::new()) },
+    ];
+    for (seconds, request) in (0..).zip(asked) {
+        point.decide(request, at(seconds)).unwrap();
+    }
+    let records = records(dir.path());
+    let bases: Vec<_> = records.iter().map(|r| (r.decision.as_str(), r.basis.as_str())).collect();
+    let expected = [
+        ("admit", "standing"),
+        ("cannot-decide", "cannot-decide"),
+        ("admit", "policy"),
+        ("reject", "policy"),
+    ];
+    assert_eq!(bases, expected);
+    assert_eq!(records[3].rules, ["digest-required"]);
+    let blobs = Blobs::new(Files::new(dir.path()));
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
+    }
+    assert!(!format!("{:?}", records[2].case(&blobs).unwrap()).contains("hunter2"));
 }
 
 #[test]
@@ -137,7 +171,7 @@ fn a_record_whose_summary_lies_is_a_difference() {
 #[test]
 fn dry_run_admits_and_keeps_the_verdict_it_would_have_had() {
     let dir = tempfile::tempdir().unwrap();
-    let mut point = chokepoint(dir.path(), "dry-run");
+    let point = chokepoint(dir.path(), "dry-run");
     let admission = point.decide(request(Vec::new()), at(0)).unwrap();
     assert!(admission.is_admitted());
     assert_eq!(admission.decision().basis(), Basis::DryRun);
@@ -177,14 +211,43 @@ fn secrets_never_reach_the_disk() {
 #[test]
 fn without_a_durable_record_there_is_no_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let mut point = chokepoint(dir.path(), "enforce");
-    // a file where the folder of tiles must be: every write of the log fails
+    let point = chokepoint(dir.path(), "enforce");
+    assert!(point.decide(request(vec![envelope()]), at(0)).unwrap().is_admitted());
+    point.settle().unwrap();
+    // a folder where the journal must be: no write of it succeeds
+    for segment in ["journal/0", "journal/1"] {
+        std::fs::remove_file(dir.path().join(segment)).unwrap();
+        std::fs::create_dir(dir.path().join(segment)).unwrap();
+    }
+    assert!(matches!(point.decide(request(vec![envelope()]), at(1)), Err(DecideError::Append(_))));
+    assert!(point.is_stopped());
+    assert!(matches!(point.decide(request(vec![envelope()]), at(2)), Err(DecideError::Stopped)), "no retry");
+    drop(point);
+    for segment in ["journal/0", "journal/1"] {
+        std::fs::remove_dir(dir.path().join(segment)).unwrap();
+    }
+    let again = chokepoint(dir.path(), "enforce");
+    assert!(again.decide(request(vec![envelope()]), at(3)).unwrap().is_admitted());
+    drop(again);
+    assert_eq!(records(dir.path()).iter().map(|r| r.at).collect::<Vec<_>>(), [at(0), at(3)]);
+}
+
+#[test]
+fn an_answer_that_was_given_is_in_the_log_also_where_the_tree_could_not_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let point = chokepoint(dir.path(), "enforce");
+    // a file where the folder of tiles must be
     std::fs::write(dir.path().join("tile"), b"in the way").unwrap();
-    assert!(point.decide(request(vec![envelope()]), at(0)).is_err());
+    let admission = point.decide(request(vec![envelope()]), at(0)).unwrap();
+    assert!(point.settle().is_err() && point.is_stopped());
     assert!(point.decide(request(vec![envelope()]), at(1)).is_err(), "the log has stopped");
+    drop(point);
     std::fs::remove_file(dir.path().join("tile")).unwrap();
-    let mut again = chokepoint(dir.path(), "enforce");
-    assert!(again.decide(request(vec![envelope()]), at(2)).unwrap().is_admitted());
+    let records = records(dir.path());
+    assert_eq!(records.len(), 1);
+    let leaf = attest::merkle::leaf_hash(records[0].to_json().to_string().as_bytes());
+    assert_eq!((admission.index(), admission.receipt().leaf()), (0, &leaf));
+    assert_eq!(replay(&records[0], &Blobs::new(Files::new(dir.path()))).unwrap(), Replay::Same);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attest_facts, build, builder, demo, explain, init, keygen, log, open, policy, rebuild, replay, threats,
-    trust_root, verify,
+    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes, log, open, policy,
+    rebuild, replay, serve, threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -60,6 +60,11 @@ pub(crate) enum Command {
     /// State a fact about an artifact or a commit, signed
     #[command(subcommand)]
     Attest(attest_facts::Command),
+    /// Bring evidence beside an artifact, where choke points look for it
+    Attach(attach::Args),
+    /// Let deployments through in an emergency: signed, for a while, and on record
+    #[command(subcommand)]
+    Breakglass(breakglass::Command),
     /// Is this bundle authentic, and is it about this artifact?
     Open(open::Args),
     /// Would this artifact be admitted? Offline, with the full explanation
@@ -74,6 +79,10 @@ pub(crate) enum Command {
     /// Change who may say what: checked, shown as a difference, written for review
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
+    Serve(serve::Args),
+    /// What a cluster needs around the choke point
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),

@@ -1,13 +1,17 @@
 //! One file a command.
 
+pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
+pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod demo;
+pub(crate) mod destination;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod keygen;
+pub(crate) mod kubernetes;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
@@ -15,6 +19,7 @@ pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
+pub(crate) mod serve;
 pub(crate) mod signer;
 pub(crate) mod threats;
 pub(crate) mod trust_root;
@@ -33,13 +38,17 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
+        Command::Attach(args) => attach::run(&args, output),
+        Command::Breakglass(command) => breakglass::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Policy(command) => policy::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
         Command::TrustRoot(command) => trust_root::run(&command, output),
+        Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
+        Command::Serve(args) => serve::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),

@@ -519,7 +519,8 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
             continue;
         }
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        if name == "lock" {
+        // what is in the journal of a log that was closed is in its tree, and is not read any more
+        if name == "lock" || file.parent().is_some_and(|parent| parent.ends_with("journal")) {
             continue;
         }
         let bytes = fs::read(&file).unwrap();

@@ -85,14 +85,8 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
         bytes += bundle.len();
         envelopes.push(Submitted { name: format!("{i}"), bytes: bundle });
     }
-    let request = DeploymentRequest {
-        artifact: Artifact::new("r.example/shop", shop),
-        environment: "prod/shop".into(),
-        requester: None,
-        chokepoint: "bench".into(),
-        body: None,
-        envelopes,
-    };
+    let mut request = DeploymentRequest::new(Artifact::new("r.example/shop", shop), "prod/shop", "bench");
+    request.envelopes = envelopes;
     let frame = Frame {
         at,
         last_seen: None,

@@ -6,36 +6,10 @@ use attest::time::parse_time;
 use attest::{Artifact, Digest, Json, Object};
 use jiff::Timestamp;
 
-use attest::redact::redact;
+use crate::request::{DeploymentRequest, Submitted};
 
 /// The format of a case's JSON.
 pub const CASE_FORMAT: &str = "portcullis-case/v1";
-
-/// Who asks for what to be deployed where. A choke point's adapter makes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeploymentRequest {
-    /// The artifact; one request, one artifact.
-    pub artifact: Artifact,
-    /// The environment, as in `prod/shop`.
-    pub environment: String,
-    /// The authenticated requester, where the choke point knows one.
-    pub requester: Option<String>,
-    /// Which choke point asks.
-    pub chokepoint: String,
-    /// The request as it came in, for forensics. Secrets in it are redacted before anything else happens.
-    pub body: Option<Json>,
-    /// The evidence that travels with the request.
-    pub envelopes: Vec<Submitted>,
-}
-
-/// One piece of evidence as it was submitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submitted {
-    /// What the requester calls it, for messages.
-    pub name: String,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// The moment and the reviewed files under which a case is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +36,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// Freezes a request. Secrets in its body, and credentials in its artifact's URI, are redacted here, before
-    /// anything can be logged or judged.
+    /// Freezes a request. Secrets in its body and in the objects that were consulted, and credentials in its artifact's
+    /// URI, are redacted here, before anything can be logged or judged.
     #[must_use]
     pub fn open(mut request: DeploymentRequest, frame: Frame) -> Self {
-        if let Some(body) = &mut request.body {
-            redact(body);
-        }
-        let uri = attest::redact::without_credentials(request.artifact.uri());
-        request.artifact = Artifact::new(&uri, request.artifact.digests().clone());
-        let mut seen = std::collections::BTreeSet::new();
-        request.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));
+        request.freeze();
         Self { request, frame }
     }
 
@@ -100,6 +68,11 @@ impl Case {
         &self.request.environment
     }
 
+    /// Everything that the case names by digest: the envelopes, and the grant.
+    pub fn parts(&self) -> impl Iterator<Item = &Submitted> {
+        self.request.envelopes.iter().chain(&self.request.grant)
+    }
+
     /// The time.
     #[must_use]
     pub fn at(&self) -> Timestamp {
@@ -110,10 +83,6 @@ impl Case {
     #[must_use]
     pub fn to_json(&self) -> Json {
         let (request, frame) = (&self.request, &self.frame);
-        let envelope = |e: &Submitted| {
-            let digest = Digest::sha256(&e.bytes).to_string();
-            Json::from(Object::new().with("name", e.name.as_str()).with("digest", digest))
-        };
         let mut object = Object::new()
             .with("format", CASE_FORMAT)
             .with("at", frame.at.to_string())
@@ -127,7 +96,8 @@ impl Case {
         object.set("artifact", request.artifact.to_json());
         object.set_some("requester", request.requester.as_deref());
         object.set_some("request", request.body.clone());
-        object.set("envelopes", Json::Array(request.envelopes.iter().map(envelope).collect()));
+        object.set("envelopes", Json::Array(request.envelopes.iter().map(Submitted::to_json).collect()));
+        request.write_more(&mut object);
         object.into()
     }
 
@@ -142,23 +112,17 @@ impl Case {
         }
         let mut envelopes = Vec::new();
         for item in object.array("envelopes")? {
-            let item = item.as_object()?;
-            let digest = read_digest(item, "digest")?;
-            let bytes = fetch(&digest).filter(|bytes| Digest::sha256(bytes) == digest);
-            let missing =
-                || ShapeError::new("envelopes", &format!("the bytes of {digest}"), "none, or others");
-            envelopes
-                .push(Submitted { name: item.string("name")?.to_owned(), bytes: bytes.ok_or_else(missing)? });
+            let submitted = Submitted::read(item.as_object()?, &mut fetch);
+            envelopes.push(submitted.map_err(|e| e.within("envelopes"))?);
         }
         let artifact = object.get("artifact").unwrap_or(&Json::Null);
-        let request = DeploymentRequest {
-            artifact: Artifact::read(artifact).map_err(|e| e.within("artifact"))?,
-            environment: object.string("environment")?.to_owned(),
-            requester: object.optional_string("requester")?.map(str::to_owned),
-            chokepoint: object.string("chokepoint")?.to_owned(),
-            body: object.get("request").cloned(),
-            envelopes,
-        };
+        let artifact = Artifact::read(artifact).map_err(|e| e.within("artifact"))?;
+        let chokepoint = object.string("chokepoint")?;
+        let mut request = DeploymentRequest::new(artifact, object.string("environment")?, chokepoint);
+        request.requester = object.optional_string("requester")?.map(str::to_owned);
+        request.body = object.get("request").cloned();
+        request.envelopes = envelopes;
+        request.read_more(object, &mut fetch)?;
         let version = object.int("trust_root_version")?;
         let negative = || ShapeError::new("trust_root_version", "a version", "a negative number");
         let frame = Frame {
@@ -173,12 +137,12 @@ impl Case {
     }
 }
 
-fn read_digest(object: &Object, key: &str) -> Result<Digest, ShapeError> {
+pub(crate) fn read_digest(object: &Object, key: &str) -> Result<Digest, ShapeError> {
     let text = object.string(key)?;
     Digest::parse(text).map_err(|e| ShapeError::new(key, "a digest", &e.to_string()))
 }
 
-fn read_time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
+pub(crate) fn read_time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
     let text = object.string(key)?;
     parse_time(text).ok_or_else(|| ShapeError::new(key, "a time in UTC", text))
 }

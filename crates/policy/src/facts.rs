@@ -1,6 +1,8 @@
 //! Steps one and two for every envelope of a case, and which provenance is judged.
 
-use attest::{Artifact, Attestation, Envelope, Evidence, OpenError, Predicate, Provenance, Role, TrustRoot};
+use attest::{
+    Artifact, Attestation, Evidence, OpenError, Opener, Predicate, Provenance, Role, TrustRoot, Unopened,
+};
 use jiff::Timestamp;
 
 use crate::case::Case;
@@ -57,15 +59,24 @@ pub(crate) struct Gathered<'a> {
     pub(crate) consequences: Vec<Finding>,
 }
 
+/// Why nothing can be decided.
+pub(crate) enum Undecided {
+    /// The clock is behind something that has happened.
+    Clock(String),
+    /// A kind of evidence that is not supported.
+    Unsupported(String),
+}
+
 /// Opens every envelope and sorts the evidence.
 ///
 /// # Errors
-/// Why nothing can be decided: a kind of evidence that is not supported, or a clock that is behind a witness.
+/// [`Undecided`] for a kind of evidence that is not supported, or a clock that is behind a witness.
 pub(crate) fn gather<'a>(
     case: &'a Case,
     root: &'a TrustRoot,
     policy: &Policy,
-) -> Result<Gathered<'a>, String> {
+    opener: &dyn Opener,
+) -> Result<Gathered<'a>, Undecided> {
     let mut findings = Vec::new();
     let mut attestations = Vec::new();
     let count = case.request().envelopes.len();
@@ -73,23 +84,17 @@ pub(crate) fn gather<'a>(
         findings.push(evidence::too_many(count, MAX_ENVELOPES));
     }
     for submitted in case.request().envelopes.iter().take(MAX_ENVELOPES) {
-        let envelope = match Envelope::parse(&submitted.bytes) {
-            Ok(envelope) => envelope,
-            Err(e) => {
-                findings.push(evidence::unreadable(&submitted.name, &e));
-                continue;
-            }
-        };
-        match root.open(&envelope, case.at()) {
+        match opener.open(root, &submitted.bytes, case.at()) {
             Ok(attestation) => attestations.push((submitted.name.as_str(), attestation)),
-            Err(OpenError::CertificateNotSupported) => {
+            Err(Unopened::Unreadable(e)) => findings.push(evidence::unreadable(&submitted.name, &e)),
+            Err(Unopened::Refused(OpenError::CertificateNotSupported)) => {
                 let why = "is signed with a certificate; certificate-based bundles are not supported yet";
-                return Err(format!("{} {why}", submitted.name));
+                return Err(Undecided::Unsupported(format!("{} {why}", submitted.name)));
             }
-            Err(e) => findings.push(evidence::not_authentic(&submitted.name, &e)),
+            Err(Unopened::Refused(e)) => findings.push(evidence::not_authentic(&submitted.name, &e)),
         }
     }
-    check_clock(case, &attestations)?;
+    check_clock(case, &attestations).map_err(Undecided::Clock)?;
     let (about_artifact, elsewhere) = split(attestations, case.artifact());
     let choice = choose(&about_artifact, policy, case, root);
     let mut facts =

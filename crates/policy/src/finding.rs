@@ -19,6 +19,8 @@ pub struct Finding {
     pub evidence: Option<String>,
     /// At least one way to mend it, the most likely first.
     fixes: Vec<String>,
+    /// Whether what runs already loses its standing by it.
+    ends_standing: bool,
 }
 
 impl Finding {
@@ -33,6 +35,7 @@ impl Finding {
             place: None,
             evidence: None,
             fixes: vec![one_line(fix)],
+            ends_standing: false,
         }
     }
 
@@ -77,6 +80,20 @@ impl Finding {
     pub fn or(mut self, fix: &str) -> Self {
         self.fixes.push(one_line(fix));
         self
+    }
+
+    /// The same finding, where it is about a revocation, a recall, or evidence that is malformed or false: then what
+    /// runs already has no standing against it.
+    #[must_use]
+    pub(crate) fn ending_standing(mut self) -> Self {
+        self.ends_standing = true;
+        self
+    }
+
+    /// Whether it also counts against what runs already.
+    #[must_use]
+    pub fn ends_standing(&self) -> bool {
+        self.ends_standing
     }
 
     /// The ways to mend it; never empty.

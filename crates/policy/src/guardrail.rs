@@ -4,9 +4,11 @@
 //! second policy.
 
 use attest::LoadError;
+use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
 use crate::book::patterns_meet;
+use crate::language::read::read_standing;
 use crate::policy::{Located, Mode, OnOutage, Policy};
 use crate::rules;
 
@@ -22,6 +24,7 @@ struct Guardrail {
     approvals: u64,
     must_enforce: bool,
     must_reject_on_outage: bool,
+    standing: Option<Span>,
 }
 
 impl Guardrails {
@@ -81,6 +84,14 @@ impl Guardrail {
         if self.must_reject_on_outage && policy.on_outage() == OnOutage::Admit {
             errors.push(error("admits on outage", "on-outage: reject").fix("write `on-outage: reject`"));
         }
+        let stands = policy.standing().unwrap_or(Span::seconds(0));
+        if let Some(most) = self.standing.filter(|most| stands > *most) {
+            let text = if most > Span::seconds(0) { most.to_string() } else { "0d".to_owned() };
+            errors.push(
+                error("lets things stand too long", &format!("standing: {text}, or shorter"))
+                    .fix(&format!("write `standing: {text}`")),
+            );
+        }
         errors
     }
 }
@@ -93,7 +104,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Guardrails> {
 }
 
 fn read_one(node: &Node, problems: &mut Problems) -> Option<Guardrail> {
-    let known = ["name", "environment", "require", "approvals", "mode", "on-outage"];
+    let known = ["name", "environment", "require", "approvals", "mode", "on-outage", "standing"];
     let fields = Fields::read(node, "a guardrail", &known, problems)?;
     let name = fields.required("name", problems)?;
     let environment = fields.required("environment", problems)?;
@@ -112,6 +123,7 @@ fn read_one(node: &Node, problems: &mut Problems) -> Option<Guardrail> {
         require.push(Located { text, place });
     }
     let approvals = fields.optional("approvals").and_then(|n| problems.keep(n.number(1, 10))).unwrap_or(0);
+    let standing = fields.optional("standing").and_then(|n| problems.keep(read_standing(n)));
     let mut only = |key: &str, value: &str| match fields.optional(key) {
         None => false,
         Some(node) => {
@@ -133,5 +145,6 @@ fn read_one(node: &Node, problems: &mut Problems) -> Option<Guardrail> {
         approvals,
         must_enforce,
         must_reject_on_outage,
+        standing,
     })
 }

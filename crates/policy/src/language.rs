@@ -1,7 +1,7 @@
 //! Text to policy: the YAML language, its JSON Schema, and its canonical layout.
 
 mod format;
-mod read;
+pub(crate) mod read;
 mod schema;
 
 pub use format::format;

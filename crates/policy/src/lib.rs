@@ -9,9 +9,12 @@ mod diagnostic;
 mod evaluate;
 mod facts;
 mod finding;
+mod grant;
 mod guardrail;
 pub mod language;
+mod outage;
 mod policy;
+mod request;
 
 pub mod rule;
 pub mod rules;
@@ -20,11 +23,13 @@ mod verdict;
 
 pub use attest::redact::{REDACTED, redact};
 pub use book::{Book, SourceFile};
-pub use case::{CASE_FORMAT, Case, DeploymentRequest, Frame, Submitted};
+pub use case::{CASE_FORMAT, Case, Frame};
 pub use diagnostic::{Diagnostic, Severity, Style};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_with};
 pub use facts::Facts;
 pub use finding::{Finding, one_line};
+pub use grant::HeldGrant;
 pub use guardrail::Guardrails;
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
+pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted};
 pub use verdict::{Outcome, PolicyName, Verdict};

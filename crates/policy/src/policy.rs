@@ -63,6 +63,7 @@ pub struct Policy {
     pub(crate) artifacts: Vec<Located>,
     pub(crate) mode: Mode,
     pub(crate) on_outage: OnOutage,
+    pub(crate) standing: Span,
     pub(crate) breakglass: Option<Breakglass>,
     pub(crate) require: Vec<Requirement>,
     pub(crate) upcoming: Vec<Upcoming>,
@@ -109,6 +110,13 @@ impl Policy {
     #[must_use]
     pub fn on_outage(&self) -> OnOutage {
         self.on_outage
+    }
+
+    /// How long what was admitted may be made again from the same template under the same owner, although the policy
+    /// would refuse it today; nothing where it is switched off.
+    #[must_use]
+    pub fn standing(&self) -> Option<Span> {
+        (self.standing > Span::seconds(0)).then_some(self.standing)
     }
 
     /// Who may bypass it.

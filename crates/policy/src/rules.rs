@@ -5,10 +5,12 @@
 
 use crate::rule::Rule;
 
+pub(crate) mod breakglass_grant;
 pub(crate) mod built_by;
 pub(crate) mod built_within;
 mod command;
 mod dependencies;
+pub(crate) mod digest_required;
 pub(crate) mod evidence;
 mod format;
 mod hermetic;
@@ -29,8 +31,10 @@ mod tools;
 mod version;
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 25] = [
+pub static ALL: [Rule; 27] = [
+    digest_required::RULE,
     policy_missing::RULE,
+    breakglass_grant::RULE,
     evidence::READABLE,
     evidence::AUTHENTIC,
     evidence::APPLIES,

@@ -8,8 +8,9 @@ use attest::{Artifact, Digest, DigestSet, Json, Object, TrustRoot};
 use jiff::Timestamp;
 
 use crate::book::Book;
-use crate::case::{Case, DeploymentRequest, Frame, Submitted};
+use crate::case::{Case, Frame};
 use crate::evaluate::evaluate;
+use crate::request::{DeploymentRequest, Submitted};
 use crate::verdict::{Outcome, Verdict};
 
 mod claim;
@@ -92,14 +93,10 @@ impl Scenario {
                 bytes: sign_claim(claim, self, &root),
             })
             .collect();
-        let request = DeploymentRequest {
-            artifact: Artifact::new(&self.artifact, DigestSet::from(self.digest())),
-            environment: self.environment.clone(),
-            requester: self.requester.clone(),
-            chokepoint: "policy test".to_owned(),
-            body: None,
-            envelopes,
-        };
+        let artifact = Artifact::new(&self.artifact, DigestSet::from(self.digest()));
+        let mut request = DeploymentRequest::new(artifact, &self.environment, "policy test");
+        request.requester = self.requester.clone();
+        request.envelopes = envelopes;
         let frame = Frame {
             at: self.at,
             last_seen: None,

@@ -2,7 +2,11 @@
 
 use attest::{Digest, Json, Object};
 
+use crate::evaluate::rank;
 use crate::finding::Finding;
+use crate::grant::HeldGrant;
+use crate::outage;
+use crate::request::Outage;
 
 /// The verdict on one case: made only by `evaluate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub struct Verdict {
     outcome: Outcome,
     findings: Vec<Finding>,
     warnings: Vec<Finding>,
+    grant: Option<HeldGrant>,
+    outage: Option<Outage>,
 }
 
 /// Which policy judged.
@@ -37,11 +43,36 @@ impl Verdict {
     pub(crate) fn judged(policy: Option<PolicyName>, findings: Vec<Finding>, warnings: Vec<Finding>) -> Self {
         let is_met = findings.is_empty() && policy.is_some();
         let outcome = if is_met { Outcome::Met } else { Outcome::Unmet };
-        Self { policy, outcome, findings, warnings }
+        Self { policy, outcome, findings, warnings, grant: None, outage: None }
     }
 
     pub(crate) fn cannot_decide(policy: Option<PolicyName>, why: String) -> Self {
-        Self { policy, outcome: Outcome::CannotDecide(why), findings: Vec::new(), warnings: Vec::new() }
+        let outcome = Outcome::CannotDecide(why);
+        Self { policy, outcome, findings: Vec::new(), warnings: Vec::new(), grant: None, outage: None }
+    }
+
+    /// Nothing is wrong but what is missing, and a part of ours failed.
+    pub(crate) fn out_of_reach(
+        policy: Option<PolicyName>,
+        outage: Option<Outage>,
+        warnings: Vec<Finding>,
+    ) -> Self {
+        let why = outage.map(outage::why).unwrap_or_default();
+        Self { outage, warnings, ..Self::cannot_decide(policy, why) }
+    }
+
+    /// Adds what came of the grant that the request names. The outcome stays: what a grant does is a decision.
+    pub(crate) fn with_grant(mut self, grant: Option<Result<HeldGrant, Finding>>) -> Self {
+        match grant {
+            None => {}
+            Some(Ok(held)) => self.grant = Some(held),
+            Some(Err(finding)) if self.is_met() => self.warnings.push(finding),
+            Some(Err(finding)) => {
+                self.findings.push(finding);
+                rank(&mut self.findings);
+            }
+        }
+        self
     }
 
     /// Whether every rule is met.
@@ -68,7 +99,20 @@ impl Verdict {
         &self.findings
     }
 
-    /// What will be wrong once an `upcoming` requirement is in force.
+    /// The breakglass grant that holds for this case.
+    #[must_use]
+    pub fn grant(&self) -> Option<&HeldGrant> {
+        self.grant.as_ref()
+    }
+
+    /// The part of ours whose failure alone is why it cannot be decided.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage
+    }
+
+    /// What will be wrong once an `upcoming` requirement is in force; and, where the policy is met without it, what is
+    /// wrong with a breakglass grant.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
@@ -87,6 +131,7 @@ impl Verdict {
                 object.set("why", why.as_str());
             }
         }
+        object.set_some("outage", self.outage.map(Outage::name));
         object.set("policy", self.policy.as_ref().map_or(Json::Null, PolicyName::to_json));
         object.with("findings", list(&self.findings)).with("warnings", list(&self.warnings)).into()
     }

@@ -128,7 +128,7 @@ fn drops(value: &Json) -> Vec<Json> {
                 }
             }
         }
-        Json::Null | Json::Bool(_) | Json::Int(_) | Json::String(_) => {}
+        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Number(_) | Json::String(_) => {}
     }
     out
 }

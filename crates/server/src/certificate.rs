@@ -33,6 +33,31 @@ pub(crate) fn identity(der: &[u8], which: CertificateName) -> Result<Identity, S
     }
 }
 
+/// Every name that a certificate has: common names, and DNS names, URIs and e-mail addresses among its alternative
+/// names. For a list of those who may come, where any of them will do.
+pub(crate) fn names(der: &[u8]) -> Vec<String> {
+    let Ok(certificate) = Certificate::from_der(der) else { return Vec::new() };
+    let mut names = common_names(&certificate);
+    if let Ok(Some((_, others))) = certificate.tbs_certificate.get::<SubjectAltName>() {
+        names.extend(others.0.iter().filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(name.to_string()),
+            GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
+            GeneralName::Rfc822Name(address) => Some(address.to_string()),
+            _ => None,
+        }));
+    }
+    names.retain(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    names
+}
+
+/// From when until when a certificate counts, in seconds since 1970.
+pub(crate) fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let seconds = |time: &x509_cert::time::Time| i64::try_from(time.to_unix_duration().as_secs()).ok();
+    let validity = &certificate.tbs_certificate.validity;
+    Some((seconds(&validity.not_before)?, seconds(&validity.not_after)?))
+}
+
 fn alternative_names(certificate: &Certificate, which: CertificateName) -> Vec<String> {
     let Ok(Some((_, names))) = certificate.tbs_certificate.get::<SubjectAltName>() else { return Vec::new() };
     let one = |name: &GeneralName| match (name, which) {

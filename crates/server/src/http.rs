@@ -2,7 +2,7 @@
 
 mod builds;
 mod files;
-mod openapi;
+pub(crate) mod openapi;
 mod refusal;
 
 use std::sync::Arc;
@@ -125,7 +125,7 @@ async fn job(service: &Service, id: &str, who: &Identity, permission: Permission
 }
 
 /// The value of a parameter in a query; twice is an error.
-fn parameter(query: Option<&str>, name: &str) -> Result<Option<String>, Refusal> {
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Result<Option<String>, Refusal> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let value = values.next();
@@ -151,11 +151,13 @@ fn only(query: Option<&str>, known: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-fn json(status: StatusCode, body: &Json) -> Response {
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, body: &Json) -> Response {
     answer(status, "application/json", Body::from(format!("{body}\n")))
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: Body) -> Response {
+/// An answer that nobody keeps or guesses about.
+pub(crate) fn answer(status: StatusCode, kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

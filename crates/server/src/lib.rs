@@ -1,4 +1,4 @@
-//! Everything that listens: the build service.
+//! Everything that listens: the build service, and the webhook of Kubernetes.
 //!
 //! Floor 3. It takes requests from people it knows, keeps a queue that survives being killed, and starts each build as
 //! a process of its own. It decides nothing about what is true of a build: the orchestrator observes, the signer
@@ -8,7 +8,9 @@ mod certificate;
 mod child;
 mod client;
 mod config;
+mod connection;
 mod event;
+mod fields;
 mod folders;
 mod http;
 mod identity;
@@ -20,6 +22,7 @@ mod run;
 mod service;
 mod tls;
 mod token;
+pub mod webhook;
 
 pub use client::{Answer, Client, ClientError, ClientTls};
 pub use config::{Config, EXAMPLE, Keys};

@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::client::ClientTls;
-use crate::config::Config;
+use crate::config::KeyPair;
 
 /// Where this kind of system keeps the authorities that it trusts.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -31,28 +31,33 @@ impl fmt::Display for TlsError {
 }
 impl std::error::Error for TlsError {}
 
-/// The service's end. A client without a certificate gets as far as being told that it needs one, or a token.
-pub(crate) fn server(config: &Config) -> Result<ServerConfig, TlsError> {
+/// The service's end, with the authorities of clients where they may come with certificates. A client without one
+/// gets as far as being told what it needs.
+pub(crate) fn server(
+    pair: &KeyPair,
+    authorities: Option<&Path>,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
     let failed = |file: &Path| {
         let file = file.to_owned();
         move |e: &dyn fmt::Display| TlsError { file: file.clone(), why: e.to_string() }
     };
-    let at = failed(&config.tls.certificate);
+    let at = failed(&pair.certificate);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| at(&e))?;
-    let builder = match &config.certificates {
+    let builder = match authorities {
         None => builder.with_no_client_auth(),
-        Some(certificates) => {
-            let at = failed(&certificates.ca);
-            let roots = Arc::new(roots(&certificates.ca)?);
+        Some(file) => {
+            let at = failed(file);
+            let roots = Arc::new(roots(file)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             builder.with_client_cert_verifier(verifier.allow_unauthenticated().build().map_err(|e| at(&e))?)
         }
     };
-    let (chain, key) = key_pair(&config.tls.certificate, &config.tls.key)?;
+    let (chain, key) = key_pair(&pair.certificate, &pair.key)?;
     let mut server = builder.with_single_cert(chain, key).map_err(|e| at(&e))?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    server.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     // a resumed session would not look at the client's certificate again
     server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
@@ -90,14 +95,15 @@ fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates in a PEM file.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |e: rustls::pki_types::pem::Error| TlsError { file: file.to_owned(), why: e.to_string() };
     CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
 }
 
-type KeyPair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Loaded = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn key_pair(certificate: &Path, key: &Path) -> Result<KeyPair, TlsError> {
+fn key_pair(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let chain = certificates(certificate)?;
     let failed = |e: rustls::pki_types::pem::Error| TlsError { file: key.to_owned(), why: e.to_string() };
     Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(failed)?))

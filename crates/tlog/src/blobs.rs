@@ -1,5 +1,6 @@
 //! Large values beside a log, named by their SHA-256: a leaf commits to them by digest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
@@ -54,6 +55,21 @@ impl<S: Storage> Blobs<S> {
             self.storage.write(&path, bytes).map_err(|e| BlobError::Io(digest.clone(), e))?;
         }
         Ok(digest)
+    }
+
+    /// Stores many byte strings durably; those that are there already are not written again.
+    ///
+    /// # Errors
+    /// Any I/O error of the store.
+    pub(crate) fn put_many<'b>(&self, all: impl Iterator<Item = &'b [u8]>) -> io::Result<()> {
+        let mut files = BTreeMap::new();
+        for bytes in all {
+            let path = path(&Digest::sha256(bytes));
+            if self.storage.read(&path)?.is_none_or(|known| known != bytes) {
+                files.insert(path, bytes.to_vec());
+            }
+        }
+        self.storage.write_many(&files.into_iter().collect::<Vec<_>>())
     }
 
     /// The bytes of a digest, checked.

@@ -2,19 +2,31 @@
 //!
 //! Floor 1. Knows nothing of deployments: a leaf is bytes. An append is acknowledged only when it is durable; after
 //! a failed write the log stops for good, because a failed fsync may have lost anything.
+//!
+//! Two ways to append. [`Log::append`] gives a proof at once, and writes tiles and checkpoint for every entry.
+//! [`Journaled::commit`] gives a promise once a batch is durable in the journal, and the tree follows.
 
 mod blobs;
 mod files;
+mod frame;
+mod journal;
+mod journaled;
 mod log;
+mod promise;
 mod reader;
+mod receipt;
 mod storage;
 mod tile;
 mod verify;
 
 pub use blobs::{BlobError, Blobs};
 pub use files::{Files, write_durably};
-pub use log::{AppendError, Log, OpenLogError, Receipt};
+pub use journal::{Batch, Journal, JournalFlaw, pending};
+pub use journaled::Journaled;
+pub use log::{AppendError, Log, LogSigner, OpenLogError};
+pub use promise::Promise;
 pub use reader::{ReadError, Reader};
+pub use receipt::Receipt;
 pub use storage::Storage;
-pub use tile::root_of;
+pub use tile::{MAX_ENTRY, root_of};
 pub use verify::{Flaw, Verified, verify};

@@ -2,24 +2,30 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
-use attest::bundle::LogEntry;
 use attest::merkle::{Hash, leaf_hash};
 use attest::note::{self, Checkpoint, Note, NoteKey};
 use attest::secret::Signer;
 
+use crate::blobs::Blobs;
+use crate::journal::{self, Batch, JournalFlaw};
 use crate::reader::{ReadError, Reader, as_u64};
+use crate::receipt::Receipt;
 use crate::storage::Storage;
 use crate::tile::{self, MAX_ENTRY, WIDTH};
 
 /// The checkpoint's file.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// What signs for a log: from the thread that applies, and from the one that promises.
+pub type LogSigner = dyn Signer + Send + Sync;
+
 /// A log that can be appended to. The key that signs its checkpoints is never lent to anything else.
 pub struct Log<S> {
     storage: S,
     origin: String,
-    signer: Box<dyn Signer>,
+    signer: Arc<LogSigner>,
     size: u64,
     /// The hashes of each level's last, partial tile.
     edge: Vec<Vec<Hash>>,
@@ -31,16 +37,6 @@ impl<S: fmt::Debug> fmt::Debug for Log<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Log({} of {} entries)", self.origin, self.size)
     }
-}
-
-/// Proof that an entry is in a log: its place, the path to the root, and the signed root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    index: u64,
-    size: u64,
-    proof: Vec<Hash>,
-    checkpoint: String,
-    leaf: Hash,
 }
 
 /// Why a log cannot be opened for appending.
@@ -60,6 +56,10 @@ pub enum OpenLogError {
     Root,
     /// The key cannot sign.
     Sign,
+    /// The journal beside the log was damaged or changed.
+    Journal(JournalFlaw),
+    /// What the journal holds could not be applied.
+    Apply(AppendError),
 }
 
 impl fmt::Display for OpenLogError {
@@ -72,6 +72,8 @@ impl fmt::Display for OpenLogError {
             Self::Checkpoint => f.write_str("the checkpoint is not one of this log under this key"),
             Self::Root => f.write_str("the tiles do not lead to the signed root: the log was changed"),
             Self::Sign => f.write_str("the log's key could not sign"),
+            Self::Journal(e) => e.fmt(f),
+            Self::Apply(e) => write!(f, "the journal could not be applied: {e}"),
         }
     }
 }
@@ -82,6 +84,8 @@ impl std::error::Error for OpenLogError {}
 pub enum AppendError {
     /// An earlier write failed; the process must stop and open the log anew.
     Stopped,
+    /// A batch without entries: nothing would say that its blobs are still wanted.
+    Empty,
     /// The entry is longer than a bundle can hold.
     TooLong(usize),
     /// The store failed; whether the entry is there is unknown until the log is opened anew.
@@ -96,6 +100,7 @@ impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the log stopped after a failed write"),
+            Self::Empty => f.write_str("a batch without records"),
             Self::TooLong(bytes) => write!(f, "a record of {bytes} bytes, at most {MAX_ENTRY} fit"),
             Self::Io(e) => write!(f, "the log's store failed: {e}"),
             Self::Sign => f.write_str("the log's key could not sign"),
@@ -110,14 +115,14 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// [`OpenLogError::Exists`] where there is one, and what storing and signing may fail with.
-    pub fn create(storage: S, origin: &str, signer: Box<dyn Signer>) -> Result<Self, OpenLogError> {
+    pub fn create(storage: S, origin: &str, signer: Box<LogSigner>) -> Result<Self, OpenLogError> {
         if storage.read(CHECKPOINT).map_err(OpenLogError::Io)?.is_some() {
             return Err(OpenLogError::Exists);
         }
         let log = Self {
             storage,
             origin: origin.to_owned(),
-            signer,
+            signer: Arc::from(signer),
             size: 0,
             edge: Vec::new(),
             entries: Vec::new(),
@@ -128,11 +133,21 @@ impl<S: Storage> Log<S> {
         Ok(log)
     }
 
-    /// Opens a log for appending, and checks that its edge leads to the root that was signed.
+    /// Opens a log for appending: checks that its edge leads to the root that was signed, and applies what was
+    /// acknowledged in the journal and is not in the tree yet.
     ///
     /// # Errors
     /// [`OpenLogError`]; a log that was tampered with is not continued.
-    pub fn open(storage: S, origin: &str, signer: Box<dyn Signer>) -> Result<Self, OpenLogError> {
+    pub fn open(storage: S, origin: &str, signer: Box<LogSigner>) -> Result<Self, OpenLogError> {
+        let mut log = Self::open_tree(storage, origin, signer)?;
+        let pending = journal::pending(&log.storage, &log.key(), log.size).map_err(OpenLogError::Journal)?;
+        if !pending.is_empty() {
+            log.apply(&pending).map_err(OpenLogError::Apply)?;
+        }
+        Ok(log)
+    }
+
+    fn open_tree(storage: S, origin: &str, signer: Box<LogSigner>) -> Result<Self, OpenLogError> {
         let bytes = storage.read(CHECKPOINT).map_err(OpenLogError::Io)?.ok_or(OpenLogError::None)?;
         let key = NoteKey { name: origin.to_owned(), key: signer.public().clone() };
         let checkpoint = read_checkpoint(&bytes, &key).ok_or(OpenLogError::Checkpoint)?;
@@ -156,6 +171,7 @@ impl<S: Storage> Log<S> {
             reader.entries(size / WIDTH).map_err(OpenLogError::Read)?
         };
         let leaves: Vec<Hash> = entries.iter().map(|e| leaf_hash(e)).collect();
+        let signer = Arc::from(signer);
         let log = Self { storage, origin: origin.to_owned(), signer, size, edge, entries, stopped: false };
         if log.root() != checkpoint.root || log.edge.first().is_some_and(|edge| *edge != leaves) {
             return Err(OpenLogError::Root);
@@ -180,84 +196,120 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`ReadError`] where the log cannot be read, or has no such entry.
     pub fn prove(&self, index: u64) -> Result<Receipt, ReadError> {
-        let key = NoteKey { name: self.origin.clone(), key: self.signer.public().clone() };
-        Receipt::prove(&self.storage, &key, index)
+        Receipt::prove(&self.storage, &self.key(), index)
+    }
+
+    /// The key under which the log is believed.
+    #[must_use]
+    pub fn key(&self) -> NoteKey {
+        NoteKey { name: self.origin.clone(), key: self.signer.public().clone() }
+    }
+
+    /// What signs for the log.
+    pub(crate) fn signer(&self) -> Arc<LogSigner> {
+        Arc::clone(&self.signer)
     }
 
     /// Appends an entry. When this returns, the entry and a checkpoint that covers it survive a power cut.
     ///
-    /// Order: entry bundle and hash tiles, each durable, then the checkpoint. Until the checkpoint's rename the
-    /// old tree is what everybody reads; after it, everything it promises is there.
-    ///
     /// # Errors
     /// [`AppendError`]. After a failed write the log stops: nothing more is appended until it is opened anew.
     pub fn append(&mut self, entry: &[u8]) -> Result<Receipt, AppendError> {
-        if self.stopped {
-            return Err(AppendError::Stopped);
-        }
-        if entry.len() > MAX_ENTRY {
-            return Err(AppendError::TooLong(entry.len()));
-        }
-        self.stopped = true;
-        let receipt = self.write_entry(entry)?;
-        self.stopped = false;
-        Ok(receipt)
-    }
-
-    fn write_entry(&mut self, entry: &[u8]) -> Result<Receipt, AppendError> {
         let (index, leaf) = (self.size, leaf_hash(entry));
-        let old_paths = self.partial_paths();
-        self.entries.push(entry.to_vec());
-        let bundle = tile::entries_path(index / WIDTH, as_u64(self.entries.len()));
-        self.storage.write(&bundle, &tile::write_entries(&self.entries)).map_err(AppendError::Io)?;
-        if as_u64(self.entries.len()) == WIDTH {
-            self.entries.clear();
-        }
-        self.push_hash(index, leaf)?;
-        self.size += 1;
-        let checkpoint = self.sign()?;
-        self.storage.write(CHECKPOINT, checkpoint.as_bytes()).map_err(AppendError::Io)?;
-        self.sweep(&old_paths);
-        let reader = Reader::new(&self.storage, self.size);
-        let proof = reader.inclusion(index).map_err(AppendError::Read)?;
+        let checkpoint = self.append_many(std::iter::once(entry))?;
+        let proof = Reader::new(&self.storage, self.size).inclusion(index).map_err(AppendError::Read)?;
         Ok(Receipt { index, size: self.size, proof, checkpoint, leaf })
     }
 
-    /// Adds a hash at the right edge; a tile that becomes full gives one hash to the level above.
-    fn push_hash(&mut self, index: u64, leaf: Hash) -> Result<(), AppendError> {
-        let (mut hash, mut level) = (leaf, 0_u32);
-        loop {
+    /// Applies batches of a journal: their blobs, then their leaves. When this returns, the journal is not needed
+    /// for them any more.
+    ///
+    /// # Errors
+    /// [`AppendError`], as for [`Log::append`].
+    pub fn apply(&mut self, batches: &[Batch]) -> Result<(), AppendError> {
+        if self.stopped {
+            return Err(AppendError::Stopped);
+        }
+        let blobs = batches.iter().flat_map(|b| b.blobs.iter().map(Vec::as_slice));
+        if let Err(e) = Blobs::new(&self.storage).put_many(blobs) {
+            self.stopped = true;
+            return Err(AppendError::Io(e));
+        }
+        self.append_many(batches.iter().flat_map(|b| b.leaves.iter().map(Vec::as_slice))).map(|_| ())
+    }
+
+    /// Appends entries under one checkpoint, and gives its text.
+    ///
+    /// Order: entry bundles and hash tiles, all durable, then the checkpoint. Until the checkpoint's rename the old
+    /// tree is what everybody reads; after it, everything it promises is there.
+    fn append_many<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> Result<String, AppendError> {
+        if self.stopped {
+            return Err(AppendError::Stopped);
+        }
+        let entries: Vec<&[u8]> = entries.collect();
+        if let Some(long) = entries.iter().find(|e| e.len() > MAX_ENTRY) {
+            return Err(AppendError::TooLong(long.len()));
+        }
+        self.stopped = true;
+        let old_paths = self.partial_paths();
+        let mut full = Vec::new();
+        for entry in entries {
+            self.push_entry(entry, &mut full);
+        }
+        full.extend(self.partial_files());
+        self.storage.write_many(&full).map_err(AppendError::Io)?;
+        let checkpoint = self.sign()?;
+        self.storage.write(CHECKPOINT, checkpoint.as_bytes()).map_err(AppendError::Io)?;
+        self.sweep(&old_paths);
+        self.stopped = false;
+        Ok(checkpoint)
+    }
+
+    /// Adds an entry at the right edge; tiles that become full go to `full`.
+    fn push_entry(&mut self, entry: &[u8], full: &mut Vec<(String, Vec<u8>)>) {
+        self.entries.push(entry.to_vec());
+        if as_u64(self.entries.len()) == WIDTH {
+            let path = tile::entries_path(self.size / WIDTH, WIDTH);
+            full.push((path, tile::write_entries(&self.entries)));
+            self.entries.clear();
+        }
+        let mut hash = leaf_hash(entry);
+        for level in 0_u32.. {
             let at = usize::try_from(level).unwrap_or(usize::MAX);
             if self.edge.len() <= at {
                 self.edge.push(Vec::new());
             }
-            let number = tile::count_at(index, level) / WIDTH;
-            let Some(edge) = self.edge.get_mut(at) else { return Err(AppendError::Stopped) };
+            let Some(edge) = self.edge.get_mut(at) else { break };
             edge.push(hash);
-            let path = tile::hash_path(level, number, as_u64(edge.len()));
-            self.storage.write(&path, &tile::write_hashes(edge)).map_err(AppendError::Io)?;
             if as_u64(edge.len()) < WIDTH {
-                return Ok(());
+                break;
             }
+            let number = tile::count_at(self.size, level) / WIDTH;
+            full.push((tile::hash_path(level, number, WIDTH), tile::write_hashes(edge)));
+            // a tile that is full gives one hash to the level above
             hash = tile::root_of(edge);
             edge.clear();
-            level += 1;
         }
+        self.size += 1;
     }
 
-    /// The partial files that the current checkpoint needs.
-    fn partial_paths(&self) -> Vec<String> {
-        let mut paths = Vec::new();
+    /// The partial tiles at the right edge.
+    fn partial_files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
         if !self.entries.is_empty() {
-            paths.push(tile::entries_path(self.size / WIDTH, as_u64(self.entries.len())));
+            let path = tile::entries_path(self.size / WIDTH, as_u64(self.entries.len()));
+            files.push((path, tile::write_entries(&self.entries)));
         }
-        for (level, edge) in (0..).zip(&self.edge) {
-            if !edge.is_empty() {
-                let number = tile::count_at(self.size, level) / WIDTH;
-                paths.push(tile::hash_path(level, number, as_u64(edge.len())));
-            }
+        for (level, edge) in (0..).zip(&self.edge).filter(|(_, edge)| !edge.is_empty()) {
+            let number = tile::count_at(self.size, level) / WIDTH;
+            files.push((tile::hash_path(level, number, as_u64(edge.len())), tile::write_hashes(edge)));
         }
-        paths
+        files
+    }
+
+    /// The names of the partial tiles that the current checkpoint needs.
+    fn partial_paths(&self) -> Vec<String> {
+        self.partial_files().into_iter().map(|(path, _)| path).collect()
     }
 
     /// Removes partial tiles that a wider one has replaced. A leftover harms nothing, so errors are not reported.
@@ -289,61 +341,4 @@ pub(crate) fn read_checkpoint(bytes: &[u8], key: &NoteKey) -> Option<Checkpoint>
     let note = Note::parse(std::str::from_utf8(bytes).ok()?)?;
     let checkpoint = Checkpoint::parse(note.text())?;
     (checkpoint.origin == key.name && note.is_signed_by(key)).then_some(checkpoint)
-}
-
-impl Receipt {
-    /// Proves that entry `index` is in the tree of the current checkpoint.
-    ///
-    /// # Errors
-    /// [`ReadError`] where the log cannot be read, or has no such entry.
-    pub fn prove<S: Storage>(storage: &S, key: &NoteKey, index: u64) -> Result<Self, ReadError> {
-        let missing = || ReadError::Missing(CHECKPOINT.to_owned());
-        let bytes = storage.read(CHECKPOINT).map_err(|e| ReadError::Io(CHECKPOINT.to_owned(), e))?;
-        let bytes = bytes.ok_or_else(missing)?;
-        let checkpoint =
-            read_checkpoint(&bytes, key).ok_or_else(|| ReadError::Malformed(CHECKPOINT.to_owned()))?;
-        let reader = Reader::new(storage, checkpoint.size);
-        let leaf = leaf_hash(&reader.entry(index)?);
-        let proof = reader.inclusion(index)?;
-        let checkpoint_text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self { index, size: checkpoint.size, proof, checkpoint: checkpoint_text, leaf })
-    }
-
-    /// The entry's place, from 0.
-    #[must_use]
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-
-    /// The hash of the leaf.
-    #[must_use]
-    pub fn leaf(&self) -> &Hash {
-        &self.leaf
-    }
-
-    /// The proof in the form that a bundle carries.
-    #[must_use]
-    pub fn to_entry(&self, body: &[u8]) -> LogEntry {
-        LogEntry {
-            index: self.index,
-            size: self.size,
-            proof: self.proof.clone(),
-            checkpoint: self.checkpoint.clone(),
-            body: body.to_vec(),
-        }
-    }
-
-    /// The text form of C2SP tlog-proof: index, path, checkpoint.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        use base64::Engine as _;
-        let mut out = format!("c2sp.org/tlog-proof@v1\nindex {}\n", self.index);
-        for hash in &self.proof {
-            out.push_str(&base64::engine::general_purpose::STANDARD.encode(hash));
-            out.push('\n');
-        }
-        out.push('\n');
-        out.push_str(&self.checkpoint);
-        out
-    }
 }

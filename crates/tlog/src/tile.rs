@@ -5,7 +5,7 @@ use attest::merkle::{Hash, empty_root, node_hash};
 /// Hashes in a full tile.
 pub(crate) const WIDTH: u64 = 256;
 /// The longest entry that a bundle can hold: its length is 16 bits.
-pub(crate) const MAX_ENTRY: usize = 65_535;
+pub const MAX_ENTRY: usize = 65_535;
 
 /// `x001/x234/067`: groups of three digits, all but the last with an `x`.
 fn number_path(number: u64) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Json, MAX_INT, Object};
+use super::{Exact, Json, MAX_INT, Object};
 
 /// What one document may cost. Every bound is inclusive.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +14,24 @@ pub struct Limits {
     pub depth: usize,
     /// Values in all, scalars included.
     pub values: usize,
+    /// Whether fractions and integers past 2^53 are kept as [`Exact`] text instead of being refused. Only for
+    /// documents that others define and that are compared, hashed and kept as they are: no reader of ours takes such
+    /// a number for a value.
+    pub exact_numbers: bool,
+}
+
+impl Limits {
+    /// The same limits, with numbers of every kind kept as they stand.
+    #[must_use]
+    pub fn exact(self) -> Self {
+        Self { exact_numbers: true, ..self }
+    }
 }
 
 impl Default for Limits {
     /// 16 MiB (GitHub's bound for one predicate), 64 levels, 500,000 values.
     fn default() -> Self {
-        Self { bytes: 16 << 20, depth: 64, values: 500_000 }
+        Self { bytes: 16 << 20, depth: 64, values: 500_000, exact_numbers: false }
     }
 }
 
@@ -273,13 +285,41 @@ impl<'a> Parser<'a> {
             self.at = digits;
             return Err(self.error(JsonErrorKind::Unexpected { wanted: "a number without a leading zero" }));
         }
-        if matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
+        let is_fraction = matches!(self.peek(), Some(b'.' | b'e' | b'E'));
+        if self.limits.exact_numbers && (is_fraction || value > MAX_INT || (negative && value == 0)) {
+            self.fraction()?;
+            // INVARIANT: a number is ASCII, so both edges are character boundaries.
+            return Ok(Json::Number(Exact::checked(self.text.get(start..self.at).unwrap_or_default())));
+        }
+        if is_fraction {
             return Err(JsonError { offset: start, kind: JsonErrorKind::Fraction });
         }
         if value > MAX_INT {
             return Err(JsonError { offset: start, kind: JsonErrorKind::IntegerTooLarge });
         }
         Ok(Json::Int(if negative { -value } else { value }))
+    }
+
+    /// What may follow the digits before the point: `.digits`, then an exponent.
+    fn fraction(&mut self) -> Result<(), JsonError> {
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.unexpected("a digit")) } else { Ok(()) }
     }
 
     fn string(&mut self) -> Result<String, JsonError> {

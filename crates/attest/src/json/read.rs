@@ -51,6 +51,7 @@ impl Json {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Int(_) => "a number",
+            Self::Number(_) => "a fraction, or a number past 2^53",
             Self::String(_) => "a string",
             Self::Array(_) => "a list",
             Self::Object(_) => "an object",

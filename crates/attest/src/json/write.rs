@@ -37,6 +37,7 @@ fn write(out: &mut String, value: &Json, indent: Option<usize>, level: usize) {
         Json::Bool(true) => out.push_str("true"),
         Json::Bool(false) => out.push_str("false"),
         Json::Int(number) => out.push_str(&number.to_string()),
+        Json::Number(number) => out.push_str(number.text()),
         Json::String(text) => write_string(out, text),
         Json::Array(items) if items.is_empty() => out.push_str("[]"),
         Json::Array(items) => {

@@ -114,7 +114,7 @@ impl Machine {
     }
 }
 
-fn log_key() -> Box<dyn Signer> {
+fn log_key() -> Box<tlog::LogSigner> {
     Box::new(SecretKey::from_ed25519_seed(&[7; 32]).unwrap())
 }
 

@@ -212,14 +212,9 @@ impl<'a> Story<'a> {
             })
             .collect::<Result<_, Failure>>()?;
         let digests = input::digests(&file.display().to_string(), &[])?;
-        let request = DeploymentRequest {
-            artifact: Artifact::new("tree", digests),
-            environment: environment.to_owned(),
-            requester: Some("alice@demo.example".to_owned()),
-            chokepoint: "demo".to_owned(),
-            body: None,
-            envelopes,
-        };
+        let mut request = DeploymentRequest::new(Artifact::new("tree", digests), environment, "demo");
+        request.requester = Some("alice@demo.example".to_owned());
+        request.envelopes = envelopes;
         let admission = self
             .chokepoint
             .decide(request, clock::now(None)?)
@@ -254,6 +249,9 @@ impl<'a> Story<'a> {
 
     fn end(self, keep: Option<&Path>) -> Result<Exit, Failure> {
         self.say("\n11. The log holds everything, and every decision can be made again from it");
+        self.chokepoint
+            .settle()
+            .map_err(|e| Failure::new("the log cannot be read").line("found", &e.to_string()))?;
         let log = self.dir.join("log");
         let key = super::log::Key::beside().read(&log)?;
         let (leaves, checkpoint) = super::log::records(&log, &key, None)?;

@@ -1,12 +1,17 @@
 //! `portcullis init DIR`: a start that works as it is.
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object, Scheme};
 
+use crate::clock;
+use crate::command::keygen::write_new;
 use crate::failure::{Exit, Failure};
-use crate::keys::{folder, key, listed, write};
+use crate::keys::{folder, key, listed, log, write};
 use crate::output::Output;
+use certificate::{Authority, Issued, Use};
 
 /// Write a trust root, keys, an example book, a guardrail and a policy test that work together
 #[derive(Debug, clap::Args)]
@@ -19,6 +24,9 @@ pub(crate) struct Args {
 const POLICY: &str = include_str!("init/shop.yaml");
 const GUARDRAILS: &str = include_str!("init/guardrails.yaml");
 const TESTS: &str = include_str!("init/shop.test.yaml");
+const SERVE: &str = include_str!("init/serve.yaml");
+/// As `serve.yaml` says it.
+const ORIGIN: &str = "portcullis.acme.example/prod";
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let dir = &args.dir;
@@ -34,8 +42,14 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     write(&dir.join("tests/shop.test.yaml"), TESTS)?;
     let schema = policy::language::schema().pretty();
     write(&dir.join("policy.schema.json"), &format!("{schema}\n"))?;
+    choke_point(dir)?;
+    output.result(&told(dir), || Json::from(Object::new().with("dir", dir.display().to_string())));
+    Ok(Exit::Clean)
+}
+
+fn told(dir: &Path) -> String {
     let shown = dir.display();
-    let human = format!(
+    format!(
         "wrote {shown}:
   trust-root.yaml         who may say what
   keys/                   example keys, unencrypted: for trying things out, not for production
@@ -43,15 +57,37 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
   guardrails.yaml         rules about policies, for other owners than the book's
   tests/shop.test.yaml    tests of the policy
   policy.schema.json      for your editor
+  serve.yaml              a choke point for Kubernetes: with log/, evidence/, and in tls/ example certificates
 
 try:
   portcullis policy check {shown}/book --trust-root {shown}/trust-root.yaml --guardrails {shown}/guardrails.yaml
   portcullis policy test {shown}/tests
   portcullis threats --book {shown}/book
+  portcullis serve --config {shown}/serve.yaml --check
 "
-    );
-    output.result(&human, || Json::from(Object::new().with("dir", shown.to_string())));
-    Ok(Exit::Clean)
+    )
+}
+
+/// What `serve.yaml` names: a log, a store, and certificates for this machine that are good for a year.
+fn choke_point(dir: &Path) -> Result<(), Failure> {
+    write(&dir.join("serve.yaml"), SERVE)?;
+    log(&dir.join("log"), ORIGIN, &dir.join("keys/log.key"))?;
+    folder(&dir.join("evidence"))?;
+    folder(&dir.join("state"))?;
+    let tls = dir.join("tls");
+    let authority = Authority::new("example authority of portcullis init", clock::now(None)?)?;
+    write(&tls.join("ca.crt"), &authority.certificate()?)?;
+    let here = ["localhost", "127.0.0.1", "::1", "portcullis.portcullis.svc"];
+    let issued = [
+        ("server", authority.issue("portcullis", Use::Server, &here)?),
+        ("apiserver", authority.issue("kube-apiserver", Use::Client, &["kube-apiserver"])?),
+        ("ci", authority.issue("ci.acme.example", Use::Client, &["ci.acme.example"])?),
+    ];
+    for (name, Issued { certificate, key }) in &issued {
+        write(&tls.join(format!("{name}.crt")), certificate)?;
+        write_new(&tls.join(format!("{name}.key")), key.as_bytes(), 0o600)?;
+    }
+    Ok(())
 }
 
 fn trust_root(keys: &Path) -> Result<String, Failure> {

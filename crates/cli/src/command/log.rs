@@ -109,6 +109,44 @@ pub(crate) fn records(
     Ok((leaves, verified.checkpoint))
 }
 
+/// How many records were acknowledged and are not in the tree yet: a service that runs applies them at once, and one
+/// that was killed when it starts again.
+fn waiting(dir: &Path, key: &NoteKey, size: u64) -> Result<u64, Failure> {
+    let files = Files::new(dir);
+    let mut now = size;
+    loop {
+        let pending = match tlog::pending(&files, key, now) {
+            Ok(batches) => batches,
+            Err(e) => {
+                // a service that runs may have applied some of it since, and written over it
+                let newer = std::fs::read_to_string(dir.join("checkpoint")).ok();
+                let newer = newer.and_then(|text| Checkpoint::parse(Note::parse(&text)?.text()));
+                match newer.filter(|checkpoint| checkpoint.size > now) {
+                    Some(checkpoint) => {
+                        now = checkpoint.size;
+                        continue;
+                    }
+                    None => {
+                        return Err(Failure::new("the journal beside the log is not what was written")
+                            .line("found", &e.to_string())
+                            .found());
+                    }
+                }
+            }
+        };
+        let leaves = pending.iter().map(|batch| u64::try_from(batch.leaves.len()).unwrap_or(u64::MAX));
+        return Ok(leaves.sum::<u64>() + (now - size));
+    }
+}
+
+/// The line that says so.
+fn waiting_line(waiting: u64) -> String {
+    match waiting {
+        0 => String::new(),
+        n => format!("{n} more are in the journal, and enter the log when it is opened for writing\n"),
+    }
+}
+
 fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
     let key = key.read(dir)?;
     let seen = match seen {
@@ -139,23 +177,29 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .found());
         }
     }
+    let waiting = waiting(dir, &key, checkpoint.size)?;
     let human = format!(
-        "{} records ({decisions} decisions), every one as it was logged, under {}\n",
-        checkpoint.size, checkpoint.origin
+        "{} records ({decisions} decisions), every one as it was logged, under {}\n{}",
+        checkpoint.size,
+        checkpoint.origin,
+        waiting_line(waiting)
     );
     output.result(&human, || {
         let object = Object::new()
             .with("origin", checkpoint.origin.as_str())
             .with("size", i64::try_from(checkpoint.size).unwrap_or(i64::MAX))
             .with("root", attest::digest::to_hex(&checkpoint.root))
-            .with("decisions", decisions);
+            .with("decisions", decisions)
+            .with("waiting", i64::try_from(waiting).unwrap_or(i64::MAX));
         Json::from(object)
     });
     Ok(Exit::Clean)
 }
 
 fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Exit, Failure> {
-    let (leaves, _) = records(dir, &key.read(dir)?, None)?;
+    let key = key.read(dir)?;
+    let (leaves, checkpoint) = records(dir, &key, None)?;
+    let waiting = waiting(dir, &key, checkpoint.size)?;
     let Some(wanted) = index else {
         let mut text = String::new();
         let mut list = Vec::new();
@@ -163,6 +207,7 @@ fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Ex
             text.push_str(&line(*index, leaf));
             list.push(attest::json::parse(leaf).unwrap_or(Json::Null));
         }
+        text.push_str(&waiting_line(waiting));
         output.result(&text, || Json::Array(list));
         return Ok(Exit::Clean);
     };
@@ -170,6 +215,10 @@ fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Ex
     let leaf = leaf.ok_or_else(|| {
         Failure::new(&format!("there is no record {wanted}"))
             .line("found", &format!("{} records, from 0", leaves.len()))
+            .line(
+                "waiting",
+                &format!("{waiting} in the journal, which enter when the log is opened for writing"),
+            )
     })?;
     let json = match Record::parse(leaf) {
         Err(_) => attest::json::parse(leaf).unwrap_or(Json::Null),

@@ -54,14 +54,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
     let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
     let artifact = input::artifact(&args.artifact, args.uri.as_deref(), &args.environment, &book, &also)?;
-    let request = DeploymentRequest {
-        artifact,
-        environment: args.environment.clone(),
-        requester: args.requester.clone(),
-        chokepoint: "verify".to_owned(),
-        body: None,
-        envelopes,
-    };
+    let mut request = DeploymentRequest::new(artifact, &args.environment, "verify");
+    request.requester = args.requester.clone();
+    request.envelopes = envelopes;
     let frame = Frame {
         at,
         last_seen: None,

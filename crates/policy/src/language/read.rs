@@ -1,6 +1,6 @@
 //! A policy file, read with the place of everything.
 
-use attest::time::parse_time;
+use attest::time::{Span, parse_time};
 use attest::yaml::{Fields, LoadError, Node, Problems, suggest};
 use attest::{Digest, Place};
 
@@ -8,7 +8,10 @@ use crate::policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
 use crate::rule::{NameKind, NameUse, Requirement};
 use crate::rules::{self, built_within::read_span, parameters};
 
-const KEYS: [&str; 7] = ["environment", "artifact", "mode", "require", "upcoming", "on-outage", "breakglass"];
+const KEYS: [&str; 8] =
+    ["environment", "artifact", "mode", "require", "upcoming", "on-outage", "standing", "breakglass"];
+/// How long what was admitted may be made again where a policy does not say: a week has a working day in it.
+const STANDING: Span = Span::seconds(7 * 86_400);
 
 impl Policy {
     /// Parses one policy.
@@ -58,6 +61,10 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<Policy> {
         None => Some(OnOutage::Reject),
         Some(node) => one_of(node, &[("reject", OnOutage::Reject), ("admit", OnOutage::Admit)], problems),
     };
+    let standing = match fields.optional("standing") {
+        None => Some(STANDING),
+        Some(node) => problems.keep(read_standing(node)),
+    };
     let breakglass = fields.optional("breakglass").and_then(|n| read_breakglass(n, problems));
     let require = fields.required("require", problems).and_then(|n| read_whole_require(n, problems));
     let upcoming = fields.optional("upcoming").map(|n| read_upcoming(n, problems)).unwrap_or_default();
@@ -73,10 +80,19 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<Policy> {
         artifacts: artifacts?,
         mode: mode?,
         on_outage: on_outage?,
+        standing: standing?,
         breakglass,
         require: require?,
         upcoming,
     })
+}
+
+/// A span of time, or `0d`, which is none.
+pub(crate) fn read_standing(node: &Node) -> Result<Span, LoadError> {
+    if node.string()? == "0d" {
+        return Ok(Span::seconds(0));
+    }
+    read_span(node).map_err(|error| error.fix("write how long, as in 7d, or 0d to switch it off"))
 }
 
 /// One of a few words.

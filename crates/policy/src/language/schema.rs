@@ -47,6 +47,13 @@ pub fn schema() -> Json {
                     "what happens when our own parts fail; omitted means reject",
                 ),
             ),
+            (
+                "standing",
+                described(
+                    span_schema(),
+                    "how long what was admitted may be made again from the same template; 0d is never; omitted means 7d",
+                ),
+            ),
             ("breakglass", described(breakglass, "who may bypass the policy, for how long")),
         ],
         &["environment", "artifact", "require"],

@@ -91,10 +91,7 @@ pub(crate) fn accept(
     for signer in listed {
         match refusal(&signer.name, provenance, case, root) {
             None => return Ok(signer.name.clone()),
-            Some((message, wanted, fix)) => {
-                let finding = Finding::new(RULE.name, &message, &fix).wanted_always(&wanted);
-                refused = Some(finding.found(&claimed(provenance)));
-            }
+            Some(finding) => refused = Some(finding.found(&claimed(provenance))),
         }
     }
     Err(refused.unwrap_or_else(|| other(names, evidence)).within(&describe(evidence)))
@@ -126,30 +123,27 @@ fn claimed(provenance: &Provenance) -> String {
     format!("builder.id {}{version}", provenance.builder_id)
 }
 
-/// Message, wanted and fix where this builder may not say this.
-fn refusal(
-    name: &str,
-    provenance: &Provenance,
-    case: &Case,
-    root: &TrustRoot,
-) -> Option<(String, String, String)> {
+/// What is wrong where this builder may not say this.
+fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -> Option<Finding> {
+    let finding =
+        |message: &str, wanted: &str, fix: &str| Finding::new(RULE.name, message, fix).wanted_always(wanted);
     let builder = root.principal(name)?.builder.as_ref();
     let Some(builder) = builder else {
         let fix = format!("declare {name} under `builders` in the trust root, and have it reviewed");
-        return Some((format!("{name} is no builder"), "a builder of the trust root".to_owned(), fix));
+        return Some(finding(&format!("{name} is no builder"), "a builder of the trust root", &fix));
     };
     if !builder.ids.contains(&provenance.builder_id) {
         let message = format!("the provenance claims a builder that {name} may not speak for");
-        let fix = "build with the builder whose id the trust root lists for this key".to_owned();
-        return Some((message, format!("builder.id {}", or_list(&builder.ids)), fix));
+        let fix = "build with the builder whose id the trust root lists for this key";
+        return Some(finding(&message, &format!("builder.id {}", or_list(&builder.ids)), fix));
     }
     if !builder.is_for(case.environment()) {
         let message = format!("{name} does not count in {}", case.environment());
-        let fix = "build with a builder that the trust root admits in this environment".to_owned();
-        return Some((message, format!("a builder for {}", case.environment()), fix));
+        let fix = "build with a builder that the trust root admits in this environment";
+        return Some(finding(&message, &format!("a builder for {}", case.environment()), fix));
     }
     let recall = builder.recall_of(provenance)?;
     let message = format!("builds like this one were recalled: {}", recall.reason);
-    let fix = "build it again, with a builder and tools that are not recalled".to_owned();
-    Some((message, "a build that is not recalled".to_owned(), fix))
+    let fix = "build it again, with a builder and tools that are not recalled";
+    Some(finding(&message, "a build that is not recalled", fix).ending_standing())
 }

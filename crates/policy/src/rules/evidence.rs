@@ -88,6 +88,7 @@ pub(crate) fn unreadable(name: &str, error: &EnvelopeError) -> Finding {
     .found(&error.to_string())
     .within(name)
     .or(&format!("leave {name} out, if no rule needs it"))
+    .ending_standing()
 }
 
 pub(crate) fn too_many(count: usize, most: usize) -> Finding {
@@ -98,6 +99,7 @@ pub(crate) fn too_many(count: usize, most: usize) -> Finding {
     )
     .wanted_always(&format!("at most {most} envelopes"))
     .found(&format!("{count} envelopes"))
+    .ending_standing()
 }
 
 pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
@@ -128,11 +130,16 @@ pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
         ),
         OpenError::CertificateNotSupported => ("evidence is signed with a certificate", "sign it with a key"),
     };
-    Finding::new(AUTHENTIC.name, message, fix)
+    let finding = Finding::new(AUTHENTIC.name, message, fix)
         .wanted_always("a signature by a key of the trust root, at a time when the key counts")
         .found(&error.to_string())
         .within(name)
-        .or("if the key should be trusted, add it to the trust root, and have that reviewed")
+        .or("if the key should be trusted, add it to the trust root, and have that reviewed");
+    match error {
+        // what was signed well and has only become old is no new evidence that is false
+        OpenError::OutsideWindow { time, until: Some(until), .. } if time > until => finding,
+        _ => finding.ending_standing(),
+    }
 }
 
 pub(crate) fn not_about(
@@ -173,7 +180,9 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Summary(_) | Predicate::Signature | Predicate::Other => Vec::new(),
+        Predicate::Breakglass(_) | Predicate::Summary(_) | Predicate::Signature | Predicate::Other => {
+            Vec::new()
+        }
     };
     signers.flat_map(|s| about.iter().map(move |a| format!("{a}, signed by {}", s.name))).collect()
 }

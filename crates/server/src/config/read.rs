@@ -1,6 +1,5 @@
 //! From YAML to a configuration, all problems at once.
 
-use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 
 use attest::LoadError;
@@ -8,7 +7,8 @@ use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 use jsonwebtoken::Algorithm;
 
-use super::{Builds, CertificateName, Certificates, Config, Issuer, KeyPair, Keys, QueueLimits, Repository};
+use super::{Builds, CertificateName, Certificates, Config, Issuer, Keys, QueueLimits, Repository};
+use crate::fields::{address, key_pair, list, path, size, text};
 use crate::identity::Identity;
 
 const ALGORITHMS: [(&str, Algorithm); 9] = [
@@ -72,42 +72,6 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         builds: builds?,
         queue: queue?,
     })
-}
-
-fn list<T>(
-    fields: &Fields<'_>,
-    key: &str,
-    problems: &mut Problems,
-    read: impl Fn(&Node, &mut Problems) -> Option<T>,
-) -> Vec<T> {
-    let items = fields.optional(key).and_then(|n| problems.keep(n.list())).unwrap_or_default();
-    items.iter().filter_map(|item| read(item, problems)).collect()
-}
-
-fn text(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<String> {
-    let node = fields.required(key, problems)?;
-    problems.keep(node.string()).map(str::to_owned)
-}
-
-fn path(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<PathBuf> {
-    text(fields, key, problems).map(PathBuf::from)
-}
-
-fn address(fields: &Fields<'_>, problems: &mut Problems) -> Option<String> {
-    let node = fields.required("listen", problems)?;
-    let text = problems.keep(node.string())?;
-    // a name would be looked up: an address is what it says
-    if text.parse::<std::net::SocketAddr>().is_err() || text.to_socket_addrs().is_err() {
-        problems.push(node.mismatch("an address and a port, as in 127.0.0.1:8443"));
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn key_pair(node: &Node, problems: &mut Problems) -> Option<KeyPair> {
-    let fields = Fields::read(node, "a key pair", &["certificate", "key"], problems)?;
-    let (certificate, key) = (path(&fields, "certificate", problems), path(&fields, "key", problems));
-    Some(KeyPair { certificate: certificate?, key: key? })
 }
 
 fn certificates(node: &Node, problems: &mut Problems) -> Option<Certificates> {
@@ -294,14 +258,6 @@ fn sandbox_and_inputs(fields: &Fields<'_>, builds: &mut Builds, problems: &mut P
         }
     }
     Some(())
-}
-
-fn size(text: &str) -> Option<u64> {
-    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
-        .iter()
-        .find_map(|(name, unit)| text.strip_suffix(name).map(|number| (number, *unit)))?;
-    let is_number = !number.is_empty() && number.len() <= 6 && number.bytes().all(|b| b.is_ascii_digit());
-    if is_number { number.parse::<u64>().ok().filter(|n| *n > 0).map(|n| n * unit) } else { None }
 }
 
 fn queue(node: Option<&Node>, problems: &mut Problems) -> Option<QueueLimits> {

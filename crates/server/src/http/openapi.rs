@@ -3,14 +3,16 @@
 use attest::{Json, Object};
 
 /// A route: path, method, what it does, statuses with what they mean, parameters of the query, permission.
-struct Route {
-    path: &'static str,
-    method: &'static str,
-    id: &'static str,
-    summary: &'static str,
-    query: &'static [(&'static str, &'static str)],
-    answer: (&'static str, &'static str, &'static str),
-    refusals: &'static [&'static str],
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) query: &'static [(&'static str, &'static str)],
+    /// The schema of what is sent, where something is.
+    pub(crate) body: Option<&'static str>,
+    pub(crate) answer: (&'static str, &'static str, &'static str),
+    pub(crate) refusals: &'static [&'static str],
 }
 
 const ROUTES: [Route; 9] = [
@@ -20,6 +22,7 @@ const ROUTES: [Route; 9] = [
         id: "isAlive",
         summary: "Whether the process answers. Needs no identity.",
         query: &[],
+        body: None,
         answer: ("200", "application/json", "Alive"),
         refusals: &[],
     },
@@ -29,6 +32,7 @@ const ROUTES: [Route; 9] = [
         id: "isReady",
         summary: "Whether a build submitted now would be kept, built and signed; 503 where not. Needs no identity.",
         query: &[],
+        body: None,
         answer: ("200", "application/json", "Readiness"),
         refusals: &[],
     },
@@ -38,6 +42,7 @@ const ROUTES: [Route; 9] = [
         id: "describe",
         summary: "This document. Needs no identity.",
         query: &[],
+        body: None,
         answer: ("200", "application/json", "Document"),
         refusals: &[],
     },
@@ -47,6 +52,7 @@ const ROUTES: [Route; 9] = [
         id: "submit",
         summary: "Ask for a build (permission build). The answer means that it is on disk and will be built or reported. Sent again with the same Idempotency-Key header, the answer is 200 and the same build.",
         query: &[],
+        body: Some("BuildRequest"),
         answer: ("201", "application/json", "Build"),
         refusals: &["400", "401", "403", "408", "409", "413", "415", "429", "503"],
     },
@@ -61,6 +67,7 @@ const ROUTES: [Route; 9] = [
             ("limit", "how many, 1 to 100; 20 where it is absent"),
             ("before", "`next` of the page before"),
         ],
+        body: None,
         answer: ("200", "application/json", "Builds"),
         refusals: &["400", "401", "403", "503"],
     },
@@ -70,6 +77,7 @@ const ROUTES: [Route; 9] = [
         id: "show",
         summary: "One build (permission read).",
         query: &[],
+        body: None,
         answer: ("200", "application/json", "Build"),
         refusals: &["401", "403", "404", "503"],
     },
@@ -82,6 +90,7 @@ const ROUTES: [Route; 9] = [
             ("follow", "true: stay, and send more as it comes, until the build ends"),
             ("from", "begin behind so many bytes"),
         ],
+        body: None,
         answer: ("200", "text/plain", "Text"),
         refusals: &["400", "401", "403", "404", "503"],
     },
@@ -91,6 +100,7 @@ const ROUTES: [Route; 9] = [
         id: "cancel",
         summary: "End the build (permission build). One that runs is ended soon; one that is over stays as it is.",
         query: &[],
+        body: None,
         answer: ("200", "application/json", "Build"),
         refusals: &["401", "403", "404", "503"],
     },
@@ -100,6 +110,7 @@ const ROUTES: [Route; 9] = [
         id: "output",
         summary: "An artifact, or its bundle NAME.sigstore.json (permission read).",
         query: &[],
+        body: None,
         answer: ("200", "application/octet-stream", "Bytes"),
         refusals: &["401", "403", "404", "409", "410", "503"],
     },
@@ -111,20 +122,26 @@ const SCHEMAS: &str = include_str!("schemas.json");
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> Json {
+    let security = Object::new()
+        .with("certificate", Object::new().with("type", "mutualTLS"))
+        .with("token", Object::new().with("type", "http").with("scheme", "bearer"));
+    describe("Portcullis build service", &ROUTES, SCHEMAS, security)
+}
+
+/// The document of routes, shapes and ways to say who asks.
+pub(crate) fn describe(title: &str, routes: &[Route], schemas: &str, security: Object) -> Json {
+    let names: Vec<&str> = security.iter().map(|(name, _)| name).collect();
     let mut paths = Object::new();
-    for route in &ROUTES {
+    for route in routes {
         let mut methods = match paths.remove(route.path) {
             Some(Json::Object(methods)) => methods,
             _ => Object::new(),
         };
-        methods.set(route.method, operation(route));
+        methods.set(route.method, operation(route, &names));
         paths.set(route.path, methods);
     }
-    let schemas = attest::json::parse(SCHEMAS.as_bytes()).unwrap_or(Json::Null);
-    let security = Object::new()
-        .with("certificate", Object::new().with("type", "mutualTLS"))
-        .with("token", Object::new().with("type", "http").with("scheme", "bearer"));
-    let info = Object::new().with("title", "Portcullis build service").with("version", "1");
+    let schemas = attest::json::parse(schemas.as_bytes()).unwrap_or(Json::Null);
+    let info = Object::new().with("title", title).with("version", "1");
     Object::new()
         .with("openapi", "3.1.0")
         .with("info", info)
@@ -133,7 +150,7 @@ pub fn openapi() -> Json {
         .into()
 }
 
-fn operation(route: &Route) -> Object {
+fn operation(route: &Route, security: &[&str]) -> Object {
     let mut operation = Object::new().with("operationId", route.id).with("summary", route.summary);
     let text = || Object::new().with("type", "string");
     let in_path = route.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
@@ -148,8 +165,9 @@ fn operation(route: &Route) -> Object {
     if route.id == "submit" {
         let header = Object::new().with("name", "Idempotency-Key").with("in", "header");
         parameters.push(header.with("schema", text().with("maxLength", 128)));
-        let body =
-            Object::new().with("required", true).with("content", content("application/json", "BuildRequest"));
+    }
+    if let Some(schema) = route.body {
+        let body = Object::new().with("required", true).with("content", content("application/json", schema));
         operation.set("requestBody", body);
     }
     operation.set("parameters", parameters);
@@ -163,7 +181,7 @@ fn operation(route: &Route) -> Object {
     operation.set("responses", responses);
     if !route.refusals.is_empty() {
         let one = |name: &str| Object::new().with(name, Json::Array(Vec::new()));
-        operation.set("security", vec![one("certificate"), one("token")]);
+        operation.set("security", security.iter().map(|name| one(name)).collect::<Vec<Object>>());
     }
     operation
 }

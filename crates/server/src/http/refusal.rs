@@ -15,11 +15,13 @@ pub(crate) struct Refusal {
     wanted: Option<String>,
     found: Option<String>,
     fix: Option<String>,
+    /// After how many seconds to come again, where that may help.
+    again: u64,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &'static str, message: &str) -> Self {
-        Self { status, code, message: message.to_owned(), wanted: None, found: None, fix: None }
+        Self { status, code, message: message.to_owned(), wanted: None, found: None, fix: None, again: 30 }
     }
 
     pub(crate) fn wanted(mut self, text: &str) -> Self {
@@ -34,6 +36,12 @@ impl Refusal {
 
     pub(crate) fn fix(mut self, text: &str) -> Self {
         self.fix = Some(text.to_owned());
+        self
+    }
+
+    /// Comes again after so many seconds, and not after the usual ones.
+    pub(crate) fn again(mut self, seconds: u64) -> Self {
+        self.again = seconds;
         self
     }
 
@@ -59,7 +67,7 @@ impl IntoResponse for Refusal {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             ),
             429 | 503 => {
-                drop(response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30")));
+                drop(response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.again)));
             }
             _ => {}
         }

@@ -1,0 +1,132 @@
+//! A process that decides under load, killed at random moments: everything that it acknowledged is in the log, once, at
+//! its place. `PORTCULLIS_KILLS` says how often, `PORTCULLIS_SEED` from which seed.
+
+mod load;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use attest::digest::to_hex;
+use attest::merkle::leaf_hash;
+use chokepoint::{Record, Replay, replay};
+use load::{at, key, open, open_log, request};
+use tlog::{Blobs, Files, pending, verify};
+
+const DIR: &str = "PORTCULLIS_KILL_DIR";
+
+#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    setting(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Marsaglia's xorshift: the same moments for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Not a test: the process that is killed. It says each answer on a line of its own.
+#[test]
+#[ignore = "the other test starts it as a process"]
+fn the_process_that_is_killed() {
+    let Some(dir) = setting(DIR) else { return };
+    let point = open(std::path::Path::new(&dir));
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let (point, asked) = (&point, request(thread));
+            scope.spawn(move || {
+                for round in 0.. {
+                    let mut asked = asked.clone();
+                    asked.requester = Some(format!("{thread} in round {round}"));
+                    let admission = point.decide(asked, at(round)).unwrap();
+                    println!("answered {} {}", admission.index(), to_hex(admission.receipt().leaf()));
+                }
+            });
+        }
+    });
+}
+
+/// Lets the process run for a while, kills it, and gives what it had answered.
+fn run_and_kill(dir: &std::path::Path, moment: Duration) -> Vec<(u64, String)> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_is_killed", "--ignored", "--nocapture"])
+        .env(DIR, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let answered = |line: String| {
+            // the test's own line may stand before the first one
+            let rest = line.split("answered ").nth(1)?.to_owned();
+            let (index, leaf) = rest.split_once(' ')?;
+            (leaf.len() == 64).then(|| (index.parse().unwrap(), leaf.to_owned()))
+        };
+        stdout.lines().map_while(Result::ok).filter_map(answered).collect::<Vec<_>>()
+    });
+    std::thread::sleep(moment);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[test]
+fn what_a_killed_process_answered_is_in_the_log_once() {
+    let (kills, seed) = (number("PORTCULLIS_KILLS", 20), number("PORTCULLIS_SEED", 1));
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let (mut answered, mut recovered) = (0, 0);
+    let mut before: Vec<[u8; 32]> = Vec::new();
+    let files = Files::new(dir.path());
+    for kill in 0..kills {
+        let moment = Duration::from_micros(random.below(300_000));
+        let answers = run_and_kill(dir.path(), moment);
+        let size = verify(&files, &key(), None, |_, _| {}).map_or(0, |verified| verified.checkpoint.size);
+        recovered +=
+            pending(&files, &key(), size).unwrap().iter().map(|batch| batch.leaves.len()).sum::<usize>();
+        drop(open_log(dir.path()));
+        let mut now = Vec::new();
+        verify(&files, &key(), None, |index, leaf| {
+            assert_eq!(Record::parse(leaf).unwrap().sequence, index);
+            now.push(leaf_hash(leaf));
+        })
+        .unwrap_or_else(|e| panic!("kill {kill} of seed {seed}: {e}"));
+        assert!(now.starts_with(&before), "kill {kill} of seed {seed}: the log goes on");
+        for (index, leaf) in &answers {
+            let found = now.get(usize::try_from(*index).unwrap()).map(|hash| to_hex(hash));
+            assert_eq!(found.as_ref(), Some(leaf), "kill {kill} of seed {seed}: answer {index}");
+        }
+        answered += answers.len();
+        before = now;
+    }
+    let blobs = Blobs::new(files.clone());
+    let (mut requesters, mut index) = (std::collections::BTreeSet::new(), 0);
+    verify(&files, &key(), None, |_, leaf| {
+        let record = Record::parse(leaf).unwrap();
+        let case = record.case(&blobs).unwrap();
+        assert_eq!(case.request().envelopes.len(), 2, "a case without its parts is half");
+        requesters.insert(record.case.to_string());
+        if index % 50 == 0 {
+            assert_eq!(replay(&record, &blobs).unwrap(), Replay::Same);
+        }
+        index += 1;
+    })
+    .unwrap();
+    println!(
+        "{kills} kills, seed {seed}: {answered} answers, {} records, {recovered} of them applied from the journal",
+        before.len()
+    );
+    assert!(answered > 0 && before.len() >= answered && recovered > 0);
+    assert!(!requesters.is_empty());
+}

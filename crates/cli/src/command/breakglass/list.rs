@@ -1,0 +1,173 @@
+//! `portcullis breakglass list`: the grants that a store holds, or what a log says was let through by one.
+
+use std::path::{Path, PathBuf};
+
+use attest::breakglass::Grant;
+use attest::{Digest, Envelope, Json, Object, Predicate, TrustRoot};
+use chokepoint::Record;
+use evidence::Store;
+use jiff::Timestamp;
+use tlog::{Blobs, Files};
+
+use crate::clock;
+use crate::command::destination::not_read;
+use crate::command::log::{Key, records};
+use crate::failure::{Exit, Failure};
+use crate::input;
+use crate::output::Output;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis breakglass list --store evidence --trust-root trust-root.yaml
+  portcullis breakglass list --log log")]
+pub(crate) struct Args {
+    /// The grants in this evidence store
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "log",
+        conflicts_with = "log",
+        requires = "trust_root"
+    )]
+    store: Option<PathBuf>,
+    /// Whom to believe that they gave a grant
+    #[arg(long, value_name = "FILE")]
+    trust_root: Option<PathBuf>,
+    /// The deployments that this decision log says were let through
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
+    /// The log's verifier key; without, the one that lies beside the log
+    #[arg(long = "log-key", value_name = "FILE", requires = "log")]
+    log_key: Option<PathBuf>,
+    /// The time that counts; now without
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
+    match (&args.store, &args.trust_root, &args.log) {
+        (Some(store), Some(root), _) => {
+            let root = input::trust_root(root)?;
+            of_store(&Store::new(store), &root, clock::now(args.at.as_deref())?, output)
+        }
+        (_, _, Some(log)) => of_log(log, &Key::of(args.log_key.as_deref()), output),
+        _ => {
+            Err(Failure::new("nothing says where the grants are")
+                .line("fix", "give --store DIR or --log DIR"))
+        }
+    }
+}
+
+/// A grant in the store, or why it is none.
+struct Listed {
+    digest: Digest,
+    what: Result<(Grant, String), String>,
+}
+
+fn of_store(store: &Store, root: &TrustRoot, at: Timestamp, output: &Output) -> Result<Exit, Failure> {
+    let mut all = Vec::new();
+    for digest in store.grants().map_err(|e| not_read(&e))? {
+        // one that was removed since it was listed is no grant any more
+        if let Some(bytes) = store.grant(&digest).map_err(|e| not_read(&e))? {
+            all.push(Listed { what: read(&bytes, root, at), digest });
+        }
+    }
+    let expires = |listed: &Listed| listed.what.as_ref().ok().map(|(grant, _)| grant.expires);
+    all.sort_by_key(|listed| std::cmp::Reverse(expires(listed)));
+    let text: String = all.iter().map(|listed| line(listed, at)).collect();
+    let text = if text.is_empty() { "no grants\n".to_owned() } else { text };
+    output.result(&text, || Json::Array(all.iter().map(|listed| to_json(listed, at)).collect()));
+    Ok(Exit::Clean)
+}
+
+/// Who gave what. An unproven grant is shown as what it is: words that somebody put there.
+fn read(bytes: &[u8], root: &TrustRoot, at: Timestamp) -> Result<(Grant, String), String> {
+    let envelope = Envelope::parse(bytes).map_err(|e| e.to_string())?;
+    let attestation = root.open(&envelope, at).map_err(|e| e.to_string())?;
+    let Predicate::Breakglass(grant) = &attestation.statement().predicate else {
+        return Err(format!("a {}, and no grant", attestation.statement().predicate.kind()));
+    };
+    let person = attestation.signers().iter().find(|s| root.is_person(&s.name));
+    let person = person.ok_or("a grant that no person signed")?;
+    Ok((grant.as_ref().clone(), person.name.clone()))
+}
+
+fn state(grant: &Grant, at: Timestamp) -> &'static str {
+    if at >= grant.expires {
+        "over"
+    } else if at < grant.issued {
+        "to come"
+    } else {
+        "holds"
+    }
+}
+
+fn line(listed: &Listed, at: Timestamp) -> String {
+    let digest = &listed.digest;
+    match &listed.what {
+        Err(why) => format!("{digest}  no grant: {why}\n"),
+        Ok((grant, person)) => {
+            let artifact = grant.artifact.as_ref().map_or_else(|| "everything".to_owned(), Digest::short);
+            format!(
+                "{digest}  {:<7}  {} until {}: {artifact}, by {person}, {}: {}\n",
+                state(grant, at),
+                grant.environment,
+                grant.expires,
+                grant.ticket.as_deref().unwrap_or("no ticket"),
+                one_line(&grant.reason)
+            )
+        }
+    }
+}
+
+/// A reason is its writer's text: it gets no line of its own, and no terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn to_json(listed: &Listed, at: Timestamp) -> Json {
+    let object = Object::new().with("digest", listed.digest.to_string());
+    match &listed.what {
+        Err(why) => object.with("error", why.as_str()),
+        Ok((grant, person)) => object
+            .with("state", state(grant, at))
+            .with("person", person.as_str())
+            .with("grant", grant.to_json()),
+    }
+    .into()
+}
+
+/// Each record names its own basis; what the grant said stands in the decision beside the log.
+fn of_log(dir: &Path, key: &Key, output: &Output) -> Result<Exit, Failure> {
+    let (leaves, _) = records(dir, &key.read(dir)?, None)?;
+    let blobs = Blobs::new(Files::new(dir));
+    let (mut text, mut list) = (String::new(), Vec::new());
+    for (index, leaf) in &leaves {
+        let Some(record) = Record::parse(leaf).ok().filter(|r| r.basis == "breakglass") else { continue };
+        let decision = blobs.get(&record.decided).map_err(|e| {
+            Failure::new(&format!("the decision of record {index} cannot be read"))
+                .line("found", &e.to_string())
+                .found()
+        })?;
+        let decision = attest::json::parse(&decision).unwrap_or(Json::Null);
+        let grant = decision.as_object().ok().and_then(|d| d.get("grant").cloned()).unwrap_or(Json::Null);
+        let field = |name| grant.as_object().ok()?.string(name).ok();
+        text.push_str(&format!(
+            "{index:>5}  {}  {:<16} {}  by {}, {}: {}\n",
+            record.at,
+            record.environment,
+            record.artifact,
+            field("person").unwrap_or("nobody known"),
+            field("ticket").unwrap_or("no ticket"),
+            one_line(field("reason").unwrap_or("no reason"))
+        ));
+        let index = i64::try_from(*index).unwrap_or(i64::MAX);
+        list.push(
+            Object::new().with("index", index).with("record", record.to_json()).with("grant", grant).into(),
+        );
+    }
+    let text = if text.is_empty() { "nothing was let through by a grant\n".to_owned() } else { text };
+    output.result(&text, || Json::Array(list));
+    Ok(Exit::Clean)
+}

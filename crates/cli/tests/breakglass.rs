@@ -1,0 +1,193 @@
+//! Grants are signed by people, for a while, and what cannot hold is not signed.
+
+mod tools;
+
+use std::fs;
+use std::path::Path;
+
+use attest::{Digest, Envelope, Json, Predicate, TrustRoot};
+use evidence::Store;
+use tools::{code, expect, path, portcullis, stderr, stdout};
+
+const AT: &str = "2026-11-22T09:00:00Z";
+
+struct Setting {
+    dir: tempfile::TempDir,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        expect(0, &["init", path(&dir.path().join("deploy"))]);
+        Self { dir }
+    }
+
+    fn at(&self, name: &str) -> String {
+        path(&self.dir.path().join(name)).to_owned()
+    }
+
+    fn open(&self, key: &str, expires: &str, more: &[&str]) -> std::process::Output {
+        let (key, root) = (self.at(&format!("deploy/keys/{key}.key")), self.at("deploy/trust-root.yaml"));
+        let what = ["--environment", "prod/shop", "--reason", "checkout is down", "--ticket", "INC-42"];
+        let who = ["--expires", expires, "--key", &key, "--trust-root", &root, "--at", AT];
+        portcullis(&[&["breakglass", "open"], &what[..], &who[..], more].concat())
+    }
+
+    fn list(&self, at: &str, more: &[&str]) -> String {
+        let (store, root) = (self.at("deploy/evidence"), self.at("deploy/trust-root.yaml"));
+        expect(
+            0,
+            &[&["breakglass", "list", "--store", &store, "--trust-root", &root, "--at", at], more].concat(),
+        )
+    }
+}
+
+#[test]
+fn a_grant_lies_in_the_store_under_the_digest_that_the_annotation_names() {
+    let setting = Setting::new();
+    let (store, book) = (setting.at("deploy/evidence"), setting.at("deploy/book"));
+    let artifact = Digest::sha256(b"shop");
+    let named = artifact.to_string();
+    let more =
+        ["--store", &store, "--book", &book, "--artifact", &named, "--requester", "alice@acme.example"];
+    let output = setting.open("bob", "1h", &more);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let store = Store::new(Path::new(&store));
+    let digest = store.grants().unwrap().remove(0);
+    let text = stdout(&output);
+    assert!(text.contains(&format!("portcullis.dev/breakglass: {digest}")), "{text}");
+    assert!(text.contains("bob lets sha256:") && text.contains("until 2026-11-22T10:00:00Z"), "{text}");
+    assert!(text.contains("sre-oncall (bob), to look at it within"), "{text}");
+    // it opens, as the choke point will open it
+    let root = fs::read_to_string(setting.at("deploy/trust-root.yaml")).unwrap();
+    let root = TrustRoot::parse("trust-root.yaml", &root).unwrap();
+    let envelope = Envelope::parse(&store.grant(&digest).unwrap().unwrap()).unwrap();
+    let attestation = root.open(&envelope, AT.parse().unwrap()).unwrap();
+    let Predicate::Breakglass(grant) = &attestation.statement().predicate else { panic!("no grant") };
+    assert_eq!(grant.artifact, Some(artifact));
+    assert_eq!(grant.requester.as_deref(), Some("alice@acme.example"));
+    assert_eq!((grant.reason.as_str(), grant.ticket.as_deref()), ("checkout is down", Some("INC-42")));
+    assert!(attestation.signers().iter().any(|s| s.name == "bob"));
+    for (at, word) in [("2026-11-22T08:59:59Z", "to come"), (AT, "holds"), ("2026-11-22T10:00:00Z", "over")] {
+        let list = setting.list(at, &[]);
+        assert!(list.contains(&format!("{digest}  {word}")) && list.contains("by bob, INC-42"), "{list}");
+    }
+    let json = attest::json::parse(setting.list(AT, &["--format", "json"]).as_bytes()).unwrap();
+    let first = json.as_array().unwrap()[0].as_object().unwrap().clone();
+    assert_eq!(first.string("state").unwrap(), "holds");
+    assert_eq!(first.object("grant").unwrap().string("environment").unwrap(), "prod/shop");
+}
+
+#[test]
+fn the_file_and_the_store_have_the_same_bytes() {
+    let setting = Setting::new();
+    let (store, out) = (setting.at("deploy/evidence"), setting.at("grant.json"));
+    let output = setting.open("bob", "30m", &["--store", &store, "--out", &out, "--format", "json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let said = attest::json::parse(stdout(&output).as_bytes()).unwrap();
+    let said = said.as_object().unwrap();
+    let digest = Digest::sha256(&fs::read(&out).unwrap());
+    assert_eq!(said.string("digest").unwrap(), digest.to_string());
+    assert_eq!(said.string("person").unwrap(), "bob");
+    assert_eq!(said.object("annotation").unwrap().string("value").unwrap(), digest.to_string());
+    assert_eq!(Store::new(Path::new(&store)).grants().unwrap(), vec![digest]);
+    // two grants for the same thing are two
+    let output = setting.open("bob", "30m", &["--store", &store]);
+    assert_eq!(code(&output), 0);
+    assert_eq!(Store::new(Path::new(&store)).grants().unwrap().len(), 2);
+    let output = setting.open("bob", "30m", &["--out", &out]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("is there already"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_would_not_hold_is_not_signed() {
+    let setting = Setting::new();
+    let (store, book) = (setting.at("deploy/evidence"), setting.at("deploy/book"));
+    let with_book = ["--store", store.as_str(), "--book", &book];
+    expect(0, &["keygen", "--no-passphrase", &setting.at("deploy/keys/stranger")]);
+    for (exit, key, expires, more, words) in [
+        (2, "official-ci", "1h", vec![], "the key is no person's"),
+        (2, "stranger", "1h", vec![], "the key is no person's"),
+        (1, "bob", "5h", with_book.to_vec(), "hold for too long"),
+        (
+            1,
+            "bob",
+            "1h",
+            [&with_book[..], &["--environment", "prod/other"]].concat(),
+            "no policy for prod/other allows",
+        ),
+        (2, "bob", "soon", vec![], "wanted a span of time"),
+        (2, "bob", "0h", vec![], "wanted a span of time"),
+        (2, "bob", "1h", vec!["--artifact", "noise"], "a digest is written"),
+        (2, "bob", "1h", vec!["--reason", " "], "reason"),
+        (2, "bob", "1h", vec!["--environment", ""], "environment"),
+        (2, "absent", "1h", vec![], "cannot read the private key"),
+    ] {
+        // what stands later replaces what stands before
+        let base = ["--environment", "prod/shop", "--reason", "x", "--ticket", "INC-42"];
+        let given = |name: &&str| more.contains(name);
+        let base: Vec<&str> = base.chunks(2).filter(|pair| !given(&pair[0])).flatten().copied().collect();
+        let (key, root) =
+            (setting.at(&format!("deploy/keys/{key}.key")), setting.at("deploy/trust-root.yaml"));
+        let who = ["--expires", expires, "--key", &key, "--trust-root", &root, "--at", AT];
+        let store = if more.contains(&"--store") { vec![] } else { vec!["--store", store.as_str()] };
+        let output =
+            portcullis(&[&["breakglass", "open"], &base[..], &who[..], &more[..], &store[..]].concat());
+        assert_eq!(code(&output), exit, "{more:?} {words}: {}{}", stdout(&output), stderr(&output));
+        assert!(stderr(&output).contains(words), "{more:?} {words}: {}", stderr(&output));
+    }
+    let output = setting.open("bob", "1h", &[]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("nothing says where the grant goes"), "{}", stderr(&output));
+    assert!(Store::new(Path::new(&store)).grants().unwrap().is_empty());
+}
+
+#[test]
+fn somebody_who_is_in_no_group_is_told_whom_to_ask() {
+    let setting = Setting::new();
+    let root = setting.at("deploy/trust-root.yaml");
+    let text = fs::read_to_string(&root).unwrap().replace("sre-oncall: [bob]", "sre-oncall: [alice]");
+    fs::write(&root, text).unwrap();
+    let (store, book) = (setting.at("deploy/evidence"), setting.at("deploy/book"));
+    let output = setting.open("bob", "1h", &["--store", &store, "--book", &book]);
+    assert_eq!(code(&output), 1);
+    let words = stderr(&output);
+    assert!(words.contains("bob may not give a grant for prod/shop"), "{words}");
+    assert!(words.contains("somebody in sre-oncall, for at most 4h"), "{words}");
+}
+
+#[test]
+fn what_lies_among_grants_and_is_none_is_shown_as_none() {
+    let setting = Setting::new();
+    let path_of = setting.at("deploy/evidence");
+    let store = Store::new(Path::new(&path_of));
+    fs::write(setting.at("shop"), "x").unwrap();
+    let (shop, key, out) =
+        (setting.at("shop"), setting.at("deploy/keys/ci-tests.key"), setting.at("test.json"));
+    expect(
+        0,
+        &["attest", "test", &shop, "--name", "unit", "--result", "passed", "--key", &key, "--out", &out],
+    );
+    let fact = store.put_grant(&fs::read(&out).unwrap()).unwrap();
+    // a stranger's grant: the same words, under a trust root that does not know the key
+    let stranger = Setting::new();
+    let theirs = stranger.at("grant.json");
+    assert_eq!(code(&stranger.open("bob", "1h", &["--out", &theirs])), 0);
+    let forged = store.put_grant(&fs::read(&theirs).unwrap()).unwrap();
+    let list = setting.list(AT, &[]);
+    assert!(list.contains(&format!("{fact}  no grant: a test result, and no grant")), "{list}");
+    assert!(list.contains(&format!("{forged}  no grant: ")) && !list.contains("by bob"), "{list}");
+}
+
+#[test]
+fn what_a_log_let_through_by_a_grant_is_listed() {
+    let setting = Setting::new();
+    let log = setting.at("deploy/log");
+    let text = expect(0, &["breakglass", "list", "--log", &log]);
+    assert_eq!(text, "nothing was let through by a grant\n");
+    let json = expect(0, &["breakglass", "list", "--log", &log, "--format", "json"]);
+    assert_eq!(attest::json::parse(json.as_bytes()).unwrap(), Json::Array(Vec::new()));
+    expect(2, &["breakglass", "list", "--log", &setting.at("absent")]);
+    expect(2, &["breakglass", "list"]);
+}

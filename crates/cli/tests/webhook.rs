@@ -1,0 +1,280 @@
+//! A real `portcullis serve` over what `portcullis init` writes: it decides, records, reloads, and ends in good order.
+
+mod tools;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use attest::{Json, Object};
+use server::{Client, ClientTls};
+use tools::{expect, path, portcullis_command};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+struct Running {
+    child: Child,
+    url: String,
+    metrics: String,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        expect(0, &["init", path(&dir.path().join("deploy"))]);
+        let place = Self { dir };
+        let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
+        let config = config.replace("127.0.0.1:8443", "127.0.0.1:0").replace("127.0.0.1:9464", "127.0.0.1:0");
+        let config = config.replace("reload: 10s", "reload: 1s").replace("webhook:\n", "webhook:\n  drain: 1s\n");
+        fs::write(place.at("serve.yaml"), config).unwrap();
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join("deploy").join(name)
+    }
+
+    fn start(&self) -> Running {
+        let mut child = portcullis_command()
+            .args(["serve", "--config"])
+            .arg(self.at("serve.yaml"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&events));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let mut running = Running { child, url: String::new(), metrics: String::new(), events };
+        let line = attest::json::parse(running.event("\"listening\"").as_bytes()).unwrap();
+        let line = line.as_object().unwrap();
+        running.url = format!("https://{}", line.string("address").unwrap());
+        running.metrics = line.string("metrics").unwrap().to_owned();
+        running
+    }
+
+    fn send(&self, running: &Running, name: &str, (method, path): (&str, &str), body: &[u8]) -> (u16, String) {
+        let tls = |part: &str| self.at(&format!("tls/{part}"));
+        let identity = Some((tls(&format!("{name}.crt")), tls(&format!("{name}.key"))));
+        let client = Client::new(&running.url, &ClientTls { ca: Some(tls("ca.crt")), identity }, None).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let headers = [("content-type", "application/json")];
+            let answer = client.send(method, path, &headers, body.to_vec()).await.unwrap();
+            let status = answer.status;
+            (status, String::from_utf8(answer.all(1 << 20).await.unwrap()).unwrap())
+        })
+    }
+
+    fn validate(&self, running: &Running, body: &[u8]) -> (u16, String) {
+        self.send(running, "apiserver", ("POST", "/v1/kubernetes/validate?timeout=10s"), body)
+    }
+
+    /// The answer's `response`.
+    fn response(&self, running: &Running, body: &Json) -> Object {
+        let (status, text) = self.validate(running, body.to_string().as_bytes());
+        assert_eq!(status, 200, "{text}");
+        let json = attest::json::parse(text.as_bytes()).unwrap();
+        json.as_object().unwrap().object("response").unwrap().clone()
+    }
+}
+
+impl Running {
+    /// The first event with this in it, waited for.
+    fn event(&self, part: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let events = self.events.lock().unwrap().clone();
+            if let Some(line) = events.iter().find(|line| line.contains(part)) {
+                return line.clone();
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "no {part} in {events:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn read(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.metrics).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> i32 {
+        self.signal("TERM");
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+fn review(uid: &str, namespace: &str, image: &str, dry_run: bool) -> Json {
+    let text = format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}",
+        "kind":{{"group":"","version":"v1","kind":"Pod"}},"resource":{{"group":"","version":"v1","resource":"pods"}},
+        "name":"web","namespace":"{namespace}","operation":"CREATE","dryRun":{dry_run},
+        "userInfo":{{"username":"alice@acme.example","groups":["system:authenticated"]}},
+        "object":{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"web","namespace":"{namespace}"}},
+        "spec":{{"containers":[{{"name":"web","image":"{image}"}}]}}}}}}}}"#
+    );
+    attest::json::parse(text.as_bytes()).unwrap()
+}
+
+fn message(response: &Object) -> String {
+    response.object("status").unwrap().string("message").unwrap().to_owned()
+}
+
+#[test]
+fn it_decides_records_and_ends_in_good_order() {
+    let place = Place::new();
+    let running = place.start();
+    let digest = "0".repeat(64);
+    let image = format!("registry.example/shop@sha256:{digest}");
+
+    let response = place.response(&running, &review("a-1", "nobodys", &image, false));
+    assert_eq!((response.string("uid").unwrap(), response.flag("allowed").unwrap()), ("a-1", false));
+    assert!(message(&response).contains("error[policy-missing]"), "{}", message(&response));
+    assert!(response.object("auditAnnotations").unwrap().get("receipt").is_some());
+
+    let response = place.response(&running, &review("a-2", "shop", "registry.example/shop:1", false));
+    assert!(message(&response).contains("error[digest-required]"), "{}", message(&response));
+    let response = place.response(&running, &review("a-3", "shop", &image, true));
+    assert!(!response.flag("allowed").unwrap(), "a dry run is judged as it would be");
+    assert!(response.object("auditAnnotations").unwrap().get("record").is_none());
+
+    let line = running.event("\"uid\":\"a-1\"");
+    for part in ["\"event\":\"decision\"", "\"record\":0", "\"leaf\":\"sha256:", "unclaimed/nobodys", "policy-missing"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let text = running.read("/metrics");
+    let counted = "portcullis_decisions_total{environment=\"other\",basis=\"policy\",decision=\"reject\"} 1";
+    assert!(text.contains(counted), "{text}");
+    assert!(running.read("/readyz").starts_with("HTTP/1.1 200"), "{}", running.read("/readyz"));
+
+    assert_eq!(running.end(), 0);
+    let words = expect(0, &["log", "verify", path(&place.at("log"))]);
+    assert!(words.starts_with("2 records"), "a dry run is not on record: {words}");
+    let again = place.start();
+    place.response(&again, &review("a-4", "shop", &image, false));
+    assert!(again.event("\"uid\":\"a-4\"").contains("\"record\":2"));
+    assert_eq!(again.end(), 0);
+}
+
+#[test]
+fn what_is_no_review_is_never_admitted() {
+    let place = Place::new();
+    let running = place.start();
+    let whole = review("b-1", "shop", "registry.example/shop:1", false).to_string();
+    let cut = &whole.as_bytes()[..whole.len() / 2];
+    let (status, body) = place.validate(&running, cut);
+    // its id can be read, so the refusal reaches the person
+    assert_eq!((status, body.contains("\"uid\":\"b-1\""), body.contains("\"allowed\":false")), (200, true, true));
+    for (from, to) in [
+        ("\"uid\":\"b-1\"", "\"uid\":\"b 1\""),
+        ("\"uid\":\"b-1\"", "\"uid\":\"\""),
+        ("\"uid\":\"b-1\"", "\"uid\":7"),
+        ("\"uid\":\"b-1\"", "\"uid\":\"b-1\",\"uid\":\"b-2\""),
+        ("admission.k8s.io/v1\"", "admission.k8s.io/v1beta1\""),
+        ("AdmissionReview", "AdmissionReport"),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        let (status, body) = place.validate(&running, whole.replacen(from, to, 1).as_bytes());
+        assert!(matches!(status, 200 | 400), "{to}: {status} {body}");
+        assert!(!body.contains("\"allowed\":true"), "{to}: {body}");
+        assert!(status == 400 || body.contains("\"allowed\":false"), "{to}: {body}");
+    }
+}
+
+#[test]
+fn a_broken_book_leaves_the_last_good_one_and_says_so() {
+    let place = Place::new();
+    let running = place.start();
+    let policy = place.at("book/prod/shop.yaml");
+    let good = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, "environment: [").unwrap();
+    let event = running.event("reload-refused");
+    assert!(event.contains("book/prod/shop.yaml"), "{event}");
+    std::thread::sleep(Duration::from_millis(2200));
+    let text = running.read("/metrics");
+    let stale = text.lines().find_map(|l| l.strip_prefix("portcullis_book_stale_seconds ")).unwrap();
+    assert!(stale.parse::<f64>().unwrap() > 0.5, "{stale}");
+    let ready = running.read("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("the book on disk is not in force"), "{ready}");
+    let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
+    let response = place.response(&running, &review("c-1", "shop", &image, false));
+    assert!(!message(&response).contains("policy-missing"), "{}", message(&response));
+
+    let before = text.lines().find(|l| l.starts_with("portcullis_loaded{what=\"book\"")).unwrap().to_owned();
+    fs::write(&policy, format!("{good}\n# a word more\n")).unwrap();
+    running.signal("HUP");
+    let event = running.event("\"reloaded\"");
+    assert!(event.contains("\"what\":\"book\""), "{event}");
+    std::thread::sleep(Duration::from_millis(1200));
+    let text = running.read("/metrics");
+    assert!(text.contains("portcullis_book_stale_seconds 0.0"), "{text}");
+    assert!(!text.contains(&before), "the digest in force is another one");
+    // a trust root of an earlier version is none to go back to
+    let root = place.at("trust-root.yaml");
+    let text = fs::read_to_string(&root).unwrap();
+    fs::write(&root, text.replacen("version: 1", "version: 2", 1)).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    running.events.lock().unwrap().clear();
+    fs::write(&root, text).unwrap();
+    let event = running.event("reload-refused");
+    assert!(event.contains("version"), "{event}");
+}
+
+#[test]
+fn evidence_that_is_brought_is_kept_and_the_api_server_brings_none() {
+    let place = Place::new();
+    let running = place.start();
+    let (status, body) = place.send(&running, "ci", ("PUT", "/v1/evidence"), b"{\"no\":\"envelope\"}");
+    assert_eq!(status, 400, "{body}");
+    let (status, body) = place.send(&running, "apiserver", ("PUT", "/v1/evidence"), b"{}");
+    assert_eq!((status, body.contains("not-permitted")), (403, true), "{body}");
+    let (status, body) =
+        place.send(&running, "ci", ("POST", "/v1/kubernetes/validate"), review("d-1", "shop", "a:1", false).to_string().as_bytes());
+    assert_eq!((status, body.contains("allowed")), (403, false), "{body}");
+    let (status, body) = place.send(&running, "apiserver", ("GET", "/v1/openapi.json"), b"");
+    assert_eq!((status, body.contains("/v1/kubernetes/validate")), (200, true), "{body}");
+}
+
+#[test]
+fn the_description_is_the_one_in_the_reference() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/webhook-api.json");
+    let kept = fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(kept, format!("{}\n", server::webhook::openapi().pretty()), "write it to {file}");
+}
+
+#[test]
+fn the_example_is_read_and_what_it_names_is_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("serve.yaml");
+    fs::write(&file, expect(0, &["serve", "--example"])).unwrap();
+    let words = expect(1, &["serve", "--config", path(&file), "--check"]);
+    assert!(words.contains("the configuration is well formed") && words.contains("missing: the book"), "{words}");
+    fs::write(&file, "book: book\nwebhok: {}\n").unwrap();
+    let words = expect(2, &["serve", "--config", path(&file), "--check"]);
+    assert!(words.contains("webhok") && words.contains("trust-root"), "{words}");
+}

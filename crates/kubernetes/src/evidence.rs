@@ -1,0 +1,269 @@
+//! Evidence that travels in annotations. Nothing here is believed: envelopes are handed on unopened, digests only name.
+//!
+//! Text, unpacked size and count are bounded before anything is parsed, so that no annotation costs more than a page.
+
+use std::fmt;
+use std::io::{Read as _, Write as _};
+
+use attest::json::{JsonError, Limits, parse_with};
+use attest::{Algorithm, Digest, DigestSet, Envelope, Json, Object};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use policy::Submitted;
+
+/// What all our annotations begin with.
+pub const PREFIX: &str = "portcullis.dev/";
+/// Envelopes: base64 of gzip of a JSON array.
+pub const EVIDENCE: &str = "portcullis.dev/evidence";
+/// Digests of bundles in the local evidence store.
+pub const EVIDENCE_DIGEST: &str = "portcullis.dev/evidence-digest";
+/// The digest of a signed grant in the evidence store.
+pub const BREAKGLASS: &str = "portcullis.dev/breakglass";
+const KNOWN: [&str; 3] = [EVIDENCE, EVIDENCE_DIGEST, BREAKGLASS];
+
+/// Kubernetes allows 256 KiB of annotations on one object in all.
+pub const MAX_TEXT: usize = 256 << 10;
+/// What inline evidence may unpack to.
+pub const MAX_UNPACKED: usize = 4 << 20;
+/// Envelopes inline, and digests, each.
+pub const MAX_COUNT: usize = 64;
+
+/// What an object's annotations bring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Inline envelopes, unopened.
+    pub envelopes: Vec<Submitted>,
+    /// Bundles to be fetched from the evidence store.
+    pub digests: Vec<Digest>,
+    /// The grant that is asked for.
+    pub breakglass: Option<Digest>,
+}
+
+/// An annotation of ours that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceError {
+    /// Which.
+    pub annotation: String,
+    /// What is wrong with it.
+    pub kind: EvidenceErrorKind,
+}
+
+/// What can be wrong with an annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvidenceErrorKind {
+    /// No annotation that we know; the field is the nearest that we do.
+    Unknown(Option<&'static str>),
+    /// The annotation, or all annotations, are no texts.
+    NoText(&'static str),
+    /// Longer than 256 KiB.
+    TooLong(usize),
+    /// Not base64.
+    NotBase64,
+    /// Not gzip, or broken, or with data after its end.
+    NotGzip(&'static str),
+    /// Unpacks to more than 4 MiB.
+    Bomb,
+    /// The unpacked text is no strict JSON.
+    NotJson(JsonError),
+    /// The unpacked JSON is no array.
+    NoArray(&'static str),
+    /// An entry is no envelope.
+    NoEnvelope(usize, &'static str),
+    /// More than 64 entries.
+    TooMany(usize),
+    /// The same entry twice.
+    Twice(usize),
+    /// Not `sha256:HEX`.
+    NoDigest(String),
+}
+
+impl fmt::Display for EvidenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the annotation {}", policy::one_line(&self.annotation))?;
+        match &self.kind {
+            EvidenceErrorKind::Unknown(_) => f.write_str(" is none that is known"),
+            EvidenceErrorKind::NoText(kind) => write!(f, " is {kind}, not a text"),
+            EvidenceErrorKind::TooLong(bytes) => write!(f, " has {bytes} bytes, more than {MAX_TEXT}"),
+            EvidenceErrorKind::NotBase64 => f.write_str(" is not base64"),
+            EvidenceErrorKind::NotGzip(why) => write!(f, " is not one gzip member: {why}"),
+            EvidenceErrorKind::Bomb => write!(f, " unpacks to more than {MAX_UNPACKED} bytes"),
+            EvidenceErrorKind::NotJson(e) => write!(f, " does not hold strict JSON: {e}"),
+            EvidenceErrorKind::NoArray(kind) => write!(f, " holds {kind}, not an array of envelopes"),
+            EvidenceErrorKind::NoEnvelope(index, kind) => {
+                write!(f, " holds {kind} as entry {index}, not an envelope")
+            }
+            EvidenceErrorKind::TooMany(count) => write!(f, " names {count} entries, more than {MAX_COUNT}"),
+            EvidenceErrorKind::Twice(index) => write!(f, " names entry {index} twice"),
+            EvidenceErrorKind::NoDigest(text) => write!(f, " names `{text}`, which is no sha256 digest"),
+        }
+    }
+}
+impl std::error::Error for EvidenceError {}
+
+impl EvidenceError {
+    /// How to mend it.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        match &self.kind {
+            EvidenceErrorKind::Unknown(Some(near)) => format!("write {near}"),
+            EvidenceErrorKind::Unknown(None) => format!("remove it; known are {}", KNOWN.join(", ")),
+            EvidenceErrorKind::TooLong(_) | EvidenceErrorKind::Bomb | EvidenceErrorKind::TooMany(_) => {
+                format!(
+                    "put the bundles into the evidence store with `portcullis attach`, and name them in {EVIDENCE_DIGEST}"
+                )
+            }
+            EvidenceErrorKind::NoDigest(_) => "write sha256: and 64 lower-case hex digits".to_owned(),
+            _ => "write it anew with `portcullis attach`".to_owned(),
+        }
+    }
+}
+
+impl Attached {
+    /// Reads the annotations of one object or template; `place` is where its metadata stands, for the names of
+    /// envelopes in messages.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] for the first annotation under our prefix that cannot be read, an unknown one among them: a
+    /// misspelt one would be evidence that silently does not count.
+    pub fn read(metadata: Option<&Object>, place: &str) -> Result<Self, EvidenceError> {
+        let mut attached = Self::default();
+        let Some(annotations) = metadata.and_then(|m| m.get("annotations")) else { return Ok(attached) };
+        let Json::Object(annotations) = annotations else {
+            let kind = EvidenceErrorKind::NoText(annotations.kind());
+            return Err(EvidenceError { annotation: format!("{place}.annotations"), kind });
+        };
+        for (key, value) in annotations.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+            let text = match value {
+                Json::String(text) if text.len() <= MAX_TEXT => Ok(text.as_str()),
+                Json::String(text) => Err(EvidenceErrorKind::TooLong(text.len())),
+                other => Err(EvidenceErrorKind::NoText(other.kind())),
+            };
+            let read = text.and_then(|text| match key {
+                EVIDENCE => decode(text, place).map(|envelopes| attached.envelopes = envelopes),
+                EVIDENCE_DIGEST => digests(text).map(|digests| attached.digests = digests),
+                BREAKGLASS => digest(text).map(|digest| attached.breakglass = Some(digest)),
+                _ => Err(EvidenceErrorKind::Unknown(attest::yaml::suggest(key, &KNOWN))),
+            });
+            read.map_err(|kind| EvidenceError { annotation: key.to_owned(), kind })?;
+        }
+        Ok(attached)
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The text of inline evidence: what [`Attached::read`] reads back. The same envelopes always give the same text.
+///
+/// # Errors
+/// [`EvidenceErrorKind`] where it would be refused when read: too many, too large, or no envelopes.
+pub fn encode(envelopes: &[Vec<u8>]) -> Result<String, EvidenceErrorKind> {
+    let mut items = Vec::new();
+    for bytes in envelopes {
+        let limits = Limits { bytes: MAX_UNPACKED, ..Limits::default() };
+        items.push(match std::str::from_utf8(bytes) {
+            Ok(text) if text.starts_with("ey") => Json::from(text.trim_end()),
+            _ => parse_with(bytes, limits).map_err(EvidenceErrorKind::NotJson)?,
+        });
+    }
+    let text = Json::Array(items).to_string();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    // writing to memory does not fail; if it did, reading back finds it
+    let packed = packed.write_all(text.as_bytes()).and_then(|()| packed.finish()).unwrap_or_default();
+    let text = STANDARD.encode(packed);
+    if text.len() > MAX_TEXT {
+        return Err(EvidenceErrorKind::TooLong(text.len()));
+    }
+    decode(&text, "")?;
+    Ok(text)
+}
+
+fn decode(text: &str, place: &str) -> Result<Vec<Submitted>, EvidenceErrorKind> {
+    let packed = STANDARD.decode(text).or(Err(EvidenceErrorKind::NotBase64))?;
+    let text = unpack(&packed)?;
+    let limits = Limits { bytes: MAX_UNPACKED, ..Limits::default() };
+    let value = parse_with(&text, limits).map_err(EvidenceErrorKind::NotJson)?;
+    let Json::Array(items) = &value else { return Err(EvidenceErrorKind::NoArray(value.kind())) };
+    if items.len() > MAX_COUNT {
+        return Err(EvidenceErrorKind::TooMany(items.len()));
+    }
+    let mut envelopes: Vec<Submitted> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let bytes = match item {
+            Json::Object(_) => item.to_string().into_bytes(),
+            Json::String(jwt) if jwt.starts_with("ey") => jwt.clone().into_bytes(),
+            other => return Err(EvidenceErrorKind::NoEnvelope(index, other.kind())),
+        };
+        if envelopes.iter().any(|e| e.bytes == bytes) {
+            return Err(EvidenceErrorKind::Twice(index));
+        }
+        envelopes.push(Submitted { name: format!("{place}.annotations[{EVIDENCE}][{index}]"), bytes });
+    }
+    Ok(envelopes)
+}
+
+/// One member, nothing after it, and never more than the bound in memory.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, EvidenceErrorKind> {
+    let mut rest = packed;
+    let mut text = Vec::new();
+    let bound = u64::try_from(MAX_UNPACKED).unwrap_or(u64::MAX).saturating_add(1);
+    let mut decoder = flate2::bufread::GzDecoder::new(&mut rest).take(bound);
+    decoder.read_to_end(&mut text).or(Err(EvidenceErrorKind::NotGzip("it does not unpack")))?;
+    if text.len() > MAX_UNPACKED {
+        return Err(EvidenceErrorKind::Bomb);
+    }
+    drop(decoder);
+    if rest.is_empty() { Ok(text) } else { Err(EvidenceErrorKind::NotGzip("data after its end")) }
+}
+
+fn digests(text: &str) -> Result<Vec<Digest>, EvidenceErrorKind> {
+    let count = text.split(',').count();
+    if count > MAX_COUNT {
+        return Err(EvidenceErrorKind::TooMany(count));
+    }
+    let mut out: Vec<Digest> = Vec::new();
+    for (index, part) in text.split(',').enumerate() {
+        let digest = digest(part.trim_matches(' '))?;
+        if out.contains(&digest) {
+            return Err(EvidenceErrorKind::Twice(index));
+        }
+        out.push(digest);
+    }
+    Ok(out)
+}
+
+fn digest(text: &str) -> Result<Digest, EvidenceErrorKind> {
+    let found = Digest::parse(text).ok().filter(|d| d.algorithm() == Algorithm::Sha256);
+    found.ok_or_else(|| {
+        EvidenceErrorKind::NoDigest(policy::one_line(&text.chars().take(80).collect::<String>()))
+    })
+}
+
+/// Which envelopes go to which artifact: those that say they are about it, those about a commit, and, so that it is
+/// named in a refusal and not lost, what is about none of the artifacts. Read unproven, for routing only: an envelope
+/// at the wrong artifact proves nothing there, and one that is missing can only make it be refused.
+#[must_use]
+pub fn route(envelopes: &[Submitted], artifacts: &[DigestSet]) -> Vec<Vec<Submitted>> {
+    let mut out: Vec<Vec<Submitted>> = vec![Vec::new(); artifacts.len()];
+    for envelope in envelopes {
+        let subjects = Envelope::parse(&envelope.bytes).map(|e| e.unproven_subjects()).unwrap_or_default();
+        let is_about = |artifact: &DigestSet| {
+            subjects
+                .iter()
+                .any(|s| s.iter().any(|digest| artifact.get(digest.algorithm()).as_ref() == Some(&digest)))
+        };
+        let is_commit = |d: &Digest| matches!(d.algorithm(), Algorithm::GitCommit | Algorithm::GitTree);
+        let of_commit = subjects.iter().any(|s| s.iter().any(|d| is_commit(&d)));
+        let about: Vec<bool> = artifacts.iter().map(is_about).collect();
+        let everywhere = of_commit || !about.contains(&true);
+        for (list, is_about) in out.iter_mut().zip(about) {
+            if is_about || everywhere {
+                list.push(envelope.clone());
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,157 @@
+//! The choke point itself: its namespace, its rights, its files, and two or more of it.
+
+use std::collections::BTreeSet;
+
+use attest::{Digest, Json, Object};
+
+use super::template::{self, Values};
+use super::{Files, ManifestError, Reach, Serve, Settings, kinds, render};
+
+const INSTALL: &str = include_str!("templates/install.yaml");
+const MONITOR: &str = include_str!("templates/service-monitor.yaml");
+
+/// The API server refuses larger objects than this.
+const CONFIG_MAP: usize = 1 << 20;
+
+pub(super) fn objects(settings: &Settings, serve: &Serve, files: &Files) -> Result<Vec<Json>, ManifestError> {
+    let Reach::Service { image } = &settings.reach else { return Ok(Vec::new()) };
+    let folder = files.book.first().and_then(|f| f.name.split_once('/')).map_or("book", |(folder, _)| folder);
+    let serve_files: Object = (0..settings.replicas)
+        .map(|replica| (format!("portcullis-{replica}.yaml"), Json::from(serve.in_pod(replica, folder))))
+        .collect();
+    let (book_files, items) = book(files);
+    size(&serve_files)?;
+    size(&book_files)?;
+    let serve_digest = Digest::sha256(render::document(&serve_files.clone().into()).as_bytes());
+    let values = Values::from([
+        ("namespace", Json::from(settings.namespace.as_str())),
+        ("owner_rules", Json::Array(owner_rules(serve))),
+        ("serve_files", serve_files.into()),
+        ("book_files", book_files.into()),
+        ("serve_digest", Json::from(serve_digest.hex())),
+        ("configuration_sources", Json::Array(sources(items))),
+        ("image", Json::from(image.as_str())),
+        ("replicas", Json::Int(settings.replicas.into())),
+        ("resources", resources(template::is_mark(image))),
+        ("storage", Json::from(settings.storage.as_str())),
+        ("ingress", Json::Array(ingress(settings))),
+        ("egress", Json::Array(egress(settings, serve))),
+    ]);
+    let mut objects = template::fill("install.yaml", INSTALL, &values)?;
+    if settings.monitored {
+        objects.extend(template::fill("service-monitor.yaml", MONITOR, &values)?);
+    }
+    Ok(objects)
+}
+
+/// The right to read what a Pod's owner says, and no other.
+fn owner_rules(serve: &Serve) -> Vec<Json> {
+    let rule = |group: &str, resources: Vec<&str>| -> Json {
+        let rule = Object::new().with("apiGroups", vec![group]).with("resources", resources);
+        rule.with("verbs", vec!["get"]).into()
+    };
+    let mut rules = vec![
+        rule("", vec!["replicationcontrollers"]),
+        rule("apps", vec!["daemonsets", "deployments", "replicasets", "statefulsets"]),
+        rule("batch", vec!["cronjobs", "jobs"]),
+    ];
+    let custom: BTreeSet<(String, String)> =
+        serve.mapping.images.iter().filter_map(|images| kinds::owner(&images.kind)).collect();
+    rules.extend(custom.iter().map(|(group, resource)| rule(group, vec![resource])));
+    rules
+}
+
+/// The files of the book under keys that a ConfigMap may have, and where each key's file goes.
+fn book(files: &Files) -> (Object, Vec<Json>) {
+    let mut all: Vec<(String, &str)> = files.book.iter().map(|f| (f.name.clone(), f.text.as_str())).collect();
+    all.push(("trust-root.yaml".to_owned(), &files.trust_root));
+    all.extend(files.guardrails.iter().map(|text| ("guardrails.yaml".to_owned(), text.as_str())));
+    all.extend(files.clients.iter().map(|text| ("clients-ca.crt".to_owned(), text.as_str())));
+    let (mut data, mut items) = (Object::new(), Vec::new());
+    for (index, (path, text)) in all.into_iter().enumerate() {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_key = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        let key = format!("{:03}-{}", index + 1, if is_key { name } else { "policy.yaml" });
+        data.set(&key, text);
+        items.push(Object::new().with("key", key).with("path", path).into());
+    }
+    (data, items)
+}
+
+fn size(data: &Object) -> Result<(), ManifestError> {
+    let bytes: usize = data.iter().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    if bytes <= CONFIG_MAP {
+        return Ok(());
+    }
+    let wanted = format!("at most {CONFIG_MAP} bytes, which is what a ConfigMap holds");
+    let fix = "run the choke point outside of the cluster, and give --url";
+    Err(ManifestError::new(
+        "the files are too large for a ConfigMap",
+        &wanted,
+        &format!("{bytes} bytes"),
+        fix,
+    ))
+}
+
+fn sources(book: Vec<Json>) -> Vec<Json> {
+    let source = |name: &str, items: Option<Vec<Json>>| -> Json {
+        let mut map = Object::new().with("name", name);
+        map.set_some("items", items);
+        Object::new().with("configMap", map).into()
+    };
+    vec![source("portcullis-serve", None), source("portcullis-book", Some(book))]
+}
+
+fn resources(is_chart: bool) -> Json {
+    if is_chart {
+        return Json::from(template::mark("resources"));
+    }
+    let amounts = |cpu: Option<&str>, memory: &str| {
+        let mut amounts = Object::new();
+        amounts.set_some("cpu", cpu);
+        amounts.with("memory", memory)
+    };
+    // no limit of processor time: what is throttled answers late, and a late answer is a refusal
+    Object::new()
+        .with("requests", amounts(Some("500m"), "128Mi"))
+        .with("limits", amounts(None, "256Mi"))
+        .into()
+}
+
+fn port(number: i64, protocol: &str) -> Json {
+    Object::new().with("port", number).with("protocol", protocol).into()
+}
+
+fn rule(peers: &str, of: Vec<Json>, ports: Vec<Json>) -> Json {
+    let mut rule = Object::new();
+    if !of.is_empty() {
+        rule.set(peers, of);
+    }
+    rule.with("ports", ports).into()
+}
+
+fn addresses(settings: &Settings) -> Vec<Json> {
+    let block =
+        |cidr: &String| Object::new().with("ipBlock", Object::new().with("cidr", cidr.as_str())).into();
+    settings.api_addresses.iter().map(block).collect()
+}
+
+fn ingress(settings: &Settings) -> Vec<Json> {
+    // the API server stands outside of the Pods' network, and often has no address of its own to select
+    let mut rules = vec![rule("from", addresses(settings), vec![port(8443, "TCP")])];
+    if !settings.metrics_from.is_empty() {
+        let names = settings.metrics_from.iter().cloned().collect();
+        let from = Object::new().with("namespaceSelector", super::namespaces::selector("In", names));
+        rules.push(rule("from", vec![from.into()], vec![port(9464, "TCP")]));
+    }
+    rules
+}
+
+fn egress(settings: &Settings, serve: &Serve) -> Vec<Json> {
+    let mut rules = vec![
+        rule("to", Vec::new(), vec![port(53, "UDP"), port(53, "TCP")]),
+        rule("to", addresses(settings), vec![port(443, "TCP"), port(6443, "TCP")]),
+    ];
+    rules.extend(serve.traces_port().map(|number| rule("to", Vec::new(), vec![port(number, "TCP")])));
+    rules
+}

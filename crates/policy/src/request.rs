@@ -1,0 +1,232 @@
+//! What a choke point's adapter asks, and what it found out while it prepared the question.
+
+use attest::json::{MAX_INT, ShapeError, each};
+use attest::redact::{redact, without_credentials};
+use attest::{Artifact, Digest, Json, Object};
+use jiff::Timestamp;
+
+use crate::case::{read_digest, read_time};
+
+/// Who asks for what to be deployed where. A choke point's adapter makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentRequest {
+    /// The artifact; one request, one artifact. Without a digest it is refused by the rule `digest-required`.
+    pub artifact: Artifact,
+    /// The environment, as in `prod/shop`.
+    pub environment: String,
+    /// The authenticated requester, where the choke point knows one.
+    pub requester: Option<String>,
+    /// Which choke point asks.
+    pub chokepoint: String,
+    /// The request as it came in, for forensics. Secrets in it are redacted before anything else happens.
+    pub body: Option<Json>,
+    /// The evidence that travels with the request.
+    pub envelopes: Vec<Submitted>,
+    /// Every object that was looked at to prepare the request. Secrets in them are redacted too.
+    pub consulted: Vec<Consulted>,
+    /// What the adapter proved about something that runs already. Never what a requester says of it.
+    pub standing: Option<Standing>,
+    /// The breakglass grant that the request names.
+    pub grant: Option<Submitted>,
+    /// Which of our own parts failed while the request was prepared.
+    pub outage: Option<Outage>,
+    /// The digest that a request without one should have named, where the adapter could find it out. It is only said to
+    /// the requester, and never judged.
+    pub suggestion: Option<Digest>,
+}
+
+/// One piece of evidence as it was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// What the requester calls it, for messages.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// An object that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consulted {
+    /// Its name, as in `ReplicaSet shop/web-5d8f`.
+    pub name: String,
+    /// The object, as it was then.
+    pub object: Json,
+}
+
+/// What an adapter proved about something that runs already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It stays as it is: neither the image nor any guarded configuration changes.
+    Unchanged,
+    /// It is made again from the template it was made from, for the owner it was made for.
+    Recreated {
+        /// The owner, verified: kind, namespace, name and uid.
+        owner: String,
+        /// The template's digest.
+        template: Digest,
+        /// The record that admitted it. That record's own basis must not be standing: else it would never end.
+        decided: u64,
+        /// The time of that record.
+        at: Timestamp,
+    },
+}
+
+/// A part of ours that failed: a closed list, so that nothing of a requester's ever passes for our outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// The store that holds evidence did not answer.
+    EvidenceStore,
+}
+
+impl Standing {
+    /// The word in JSON and messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Recreated { .. } => "recreated",
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        let object = Object::new().with("kind", self.name());
+        match self {
+            Self::Unchanged => object.into(),
+            Self::Recreated { owner, template, decided, at } => object
+                .with("owner", owner.as_str())
+                .with("template", template.to_string())
+                .with("decided", i64::try_from(*decided).unwrap_or(MAX_INT).min(MAX_INT))
+                .with("at", at.to_string())
+                .into(),
+        }
+    }
+
+    fn read(object: &Object) -> Result<Self, ShapeError> {
+        match object.string("kind")? {
+            "unchanged" => Ok(Self::Unchanged),
+            "recreated" => {
+                let negative = || ShapeError::new("decided", "a record's index", "a negative number");
+                Ok(Self::Recreated {
+                    owner: object.string("owner")?.to_owned(),
+                    template: read_digest(object, "template")?,
+                    decided: u64::try_from(object.int("decided")?).or(Err(negative()))?,
+                    at: read_time(object, "at")?,
+                })
+            }
+            other => Err(ShapeError::new("kind", "unchanged or recreated", other)),
+        }
+    }
+}
+
+impl Outage {
+    /// The word in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EvidenceStore => "evidence-store",
+        }
+    }
+
+    /// The part, as messages call it.
+    #[must_use]
+    pub fn part(self) -> &'static str {
+        match self {
+            Self::EvidenceStore => "the evidence store",
+        }
+    }
+
+    fn read(word: &str) -> Result<Self, ShapeError> {
+        match word {
+            "evidence-store" => Ok(Self::EvidenceStore),
+            other => Err(ShapeError::new("outage", "evidence-store", other)),
+        }
+    }
+}
+
+impl DeploymentRequest {
+    /// A request with nothing but what every request has.
+    #[must_use]
+    pub fn new(artifact: Artifact, environment: &str, chokepoint: &str) -> Self {
+        Self {
+            artifact,
+            environment: environment.to_owned(),
+            requester: None,
+            chokepoint: chokepoint.to_owned(),
+            body: None,
+            envelopes: Vec::new(),
+            consulted: Vec::new(),
+            standing: None,
+            grant: None,
+            outage: None,
+            suggestion: None,
+        }
+    }
+
+    /// Takes out what must not be kept: secrets in the body and in what was consulted, credentials in the artifact's
+    /// URI, and the same evidence a second time.
+    pub(crate) fn freeze(&mut self) {
+        // a `null` reads back as an absence
+        self.body = self.body.take().filter(|body| *body != Json::Null);
+        let consulted = self.consulted.iter_mut().map(|c| &mut c.object);
+        self.body.iter_mut().chain(consulted).for_each(redact);
+        let uri = without_credentials(self.artifact.uri());
+        self.artifact = Artifact::new(&uri, self.artifact.digests().clone());
+        if let Some(Standing::Recreated { decided, .. }) = &mut self.standing {
+            *decided = (*decided).min(MAX_INT.unsigned_abs());
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        self.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));
+    }
+
+    /// Writes what only some requests have: absent keys leave the JSON of other cases as it always was.
+    pub(crate) fn write_more(&self, object: &mut Object) {
+        let consulted = |c: &Consulted| {
+            Json::from(Object::new().with("name", c.name.as_str()).with("object", c.object.clone()))
+        };
+        if !self.consulted.is_empty() {
+            object.set("consulted", Json::Array(self.consulted.iter().map(consulted).collect()));
+        }
+        object.set_some("standing", self.standing.as_ref().map(Standing::to_json));
+        object.set_some("grant", self.grant.as_ref().map(Submitted::to_json));
+        object.set_some("outage", self.outage.map(Outage::name));
+        object.set_some("suggestion", self.suggestion.as_ref().map(Digest::to_string));
+    }
+
+    /// Reads what only some requests have.
+    pub(crate) fn read_more(
+        &mut self,
+        object: &Object,
+        fetch: &mut impl FnMut(&Digest) -> Option<Vec<u8>>,
+    ) -> Result<(), ShapeError> {
+        self.consulted = each("consulted", object.optional_array("consulted")?, |item| {
+            let item = item.as_object()?;
+            let object = item.get("object").cloned().unwrap_or(Json::Null);
+            Ok(Consulted { name: item.string("name")?.to_owned(), object })
+        })?;
+        let standing = object.optional_object("standing")?.map(Standing::read);
+        self.standing = standing.transpose().map_err(|e| e.within("standing"))?;
+        let grant = object.optional_object("grant")?.map(|grant| Submitted::read(grant, fetch));
+        self.grant = grant.transpose().map_err(|e| e.within("grant"))?;
+        self.outage = object.optional_string("outage")?.map(Outage::read).transpose()?;
+        self.suggestion = object.get("suggestion").map(|_| read_digest(object, "suggestion")).transpose()?;
+        Ok(())
+    }
+}
+
+impl Submitted {
+    pub(crate) fn to_json(&self) -> Json {
+        let digest = Digest::sha256(&self.bytes).to_string();
+        Object::new().with("name", self.name.as_str()).with("digest", digest).into()
+    }
+
+    /// Reads the name and fetches the bytes; other bytes than those of the digest are none.
+    pub(crate) fn read(
+        object: &Object,
+        fetch: &mut impl FnMut(&Digest) -> Option<Vec<u8>>,
+    ) -> Result<Self, ShapeError> {
+        let digest = read_digest(object, "digest")?;
+        let bytes = fetch(&digest).filter(|bytes| Digest::sha256(bytes) == digest);
+        let missing = || ShapeError::new("digest", &format!("the bytes of {digest}"), "none, or others");
+        Ok(Self { name: object.string("name")?.to_owned(), bytes: bytes.ok_or_else(missing)? })
+    }
+}

@@ -1,0 +1,37 @@
+//! The Kubernetes choke point as a service: what the API server asks, answered in time or refused.
+//!
+//! `service.rs` is the story of the process, `review.rs` of one request on the wire, `decide.rs` of one review. What
+//! decides is behind [`Judge`]: the listener knows no policy, and who decides knows no HTTP.
+
+mod attach;
+mod certificates;
+mod config;
+mod decide;
+mod door;
+mod engine;
+mod events;
+mod files;
+mod gather;
+mod http;
+mod judge;
+mod listen;
+mod metrics;
+mod openapi;
+mod owners;
+mod ready;
+mod review;
+mod service;
+mod tell;
+mod trace;
+
+pub use config::{
+    Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig,
+};
+pub use decide::Kubernetes;
+pub use engine::DecisionLog;
+pub use judge::{
+    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
+};
+pub use openapi::openapi;
+pub use owners::Cluster;
+pub use service::{Choke, ServeError, serve};

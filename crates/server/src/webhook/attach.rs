@@ -1,0 +1,67 @@
+//! What is brought before a deployment: evidence and grants, into the local store, by those who are named for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use attest::Object;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::http::{Refusal, json};
+use crate::webhook::http::{Caller, Permission, permitted};
+use crate::webhook::judge::{Deadline, Kept, NotKept};
+use crate::webhook::review::body;
+use crate::webhook::service::Front;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A list of bundles.
+const MAX_EVIDENCE: u64 = 4 << 20;
+const MAX_GRANT: u64 = 64 << 10;
+
+/// Keeps what is brought, and says under which digest deployments name it. Brought again, it is the same.
+pub(crate) async fn keep(
+    front: &Arc<Front>,
+    caller: &Caller,
+    kept: Kept,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (what, most) = match kept {
+        Kept::Evidence => ("evidence", MAX_EVIDENCE),
+        Kept::Grant => ("grant", MAX_GRANT),
+    };
+    let counted = |result: &'static str| front.metrics.kept(what, result);
+    let by = permitted(front, caller, Permission::Attach).inspect_err(|_| counted("not permitted"))?;
+    let busy = || Refusal::new(429, "busy", "too much is brought at once; nothing was kept").again(1);
+    let Ok(place) = Arc::clone(&front.bringing).try_acquire_owned() else {
+        counted("busy");
+        return Err(busy());
+    };
+    let bytes = body(request, most, &Deadline::after(PATIENCE)).await.inspect_err(|_| counted("malformed"))?;
+    let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| own.judge.keep(kept, &bytes, &name, now)));
+        drop(place);
+        result.unwrap_or_else(|_| Err(NotKept::Store("the store failed".to_owned())))
+    });
+    let result = work.await.unwrap_or_else(|e| Err(NotKept::Store(e.to_string())));
+    let details = Object::new().with("what", what).with("by", by);
+    match result {
+        Ok(digest) => {
+            counted("kept");
+            front.tell("kept", details.with("digest", digest.as_str()));
+            Ok(json(StatusCode::OK, &Object::new().with("digest", digest).into()))
+        }
+        Err(NotKept::Malformed(why)) => {
+            counted("malformed");
+            Err(Refusal::new(400, "malformed", &format!("this is no {what}")).found(&why))
+        }
+        Err(NotKept::Store(why)) => {
+            counted("failed");
+            front.tell("not-kept", details.with("found", why));
+            Err(Refusal::new(503, "store-failed", "the store cannot take it now; nothing was kept")
+                .fix("try again later; the choke point's log says why"))
+        }
+    }
+}

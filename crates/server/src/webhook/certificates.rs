@@ -1,0 +1,115 @@
+//! The webhook's own certificate, and the authorities of its clients: looked at again and again, replaced while
+//! connections stay.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use attest::Digest;
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::validity;
+use crate::connection::{HTTP1, HTTP2};
+use crate::tls::{self, TlsError};
+use crate::webhook::config::Webhook;
+
+/// What a connection that begins now is served with.
+pub(crate) struct Certificates {
+    current: Mutex<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    server: Arc<ServerConfig>,
+    /// From when until when, in seconds since 1970.
+    validity: (i64, i64),
+    /// Of the files that it was made of.
+    files: Option<Digest>,
+    /// Of the files that were tried last and did not do.
+    refused: Option<Option<Digest>>,
+}
+
+impl Certificates {
+    pub(crate) fn load(webhook: &Webhook) -> Result<Self, TlsError> {
+        Ok(Self { current: Mutex::new(read(webhook)?) })
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a connection that begins now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.current().server))
+    }
+
+    /// Seconds until the certificate ends; below 0 once it has.
+    pub(crate) fn left(&self, now: Timestamp) -> i64 {
+        self.current().validity.1.saturating_sub(now.as_second())
+    }
+
+    /// Whether it counts now, and if not, why.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), String> {
+        let (from, until) = self.current().validity;
+        let time = |seconds: i64| Timestamp::from_second(seconds).map(|t| t.to_string()).unwrap_or_default();
+        if now.as_second() > until {
+            return Err(format!("the certificate ended at {}", time(until)));
+        }
+        if now.as_second() < from {
+            return Err(format!("the certificate begins at {}", time(from)));
+        }
+        Ok(())
+    }
+
+    /// Looks at the files; nothing where they are what they were. Files that do not do leave the last good ones.
+    pub(crate) fn reload(&self, webhook: &Webhook, now: Timestamp) -> Option<Result<String, String>> {
+        let files = digest(webhook);
+        let old = self.current().clone();
+        if files == old.files || Some(&files) == old.refused.as_ref() {
+            return None;
+        }
+        let is_good = |(from, until): (i64, i64)| (from..=until).contains(&now.as_second());
+        let refused = match read(webhook) {
+            Ok(new) if is_good(old.validity) && !is_good(new.validity) => {
+                "the certificate on disk does not count now; the one in force does".to_owned()
+            }
+            Ok(new) => {
+                let until = Timestamp::from_second(new.validity.1).map(|t| t.to_string()).unwrap_or_default();
+                *self.current() = new;
+                return Some(Ok(until));
+            }
+            Err(e) => e.to_string(),
+        };
+        self.current().refused = Some(files);
+        Some(Err(refused))
+    }
+}
+
+fn read(webhook: &Webhook) -> Result<Current, TlsError> {
+    // first the digest: files that change meanwhile are looked at again
+    let files = digest(webhook);
+    let authorities = webhook.clients.as_ref().map(|c| c.ca.as_path());
+    let server = tls::server(&webhook.tls, authorities, &[HTTP2, HTTP1])?;
+    let chain = tls::certificates(&webhook.tls.certificate)?;
+    let unreadable =
+        || TlsError { file: webhook.tls.certificate.clone(), why: "its dates cannot be read".to_owned() };
+    let validity = chain.first().and_then(|leaf| validity(leaf)).ok_or_else(unreadable)?;
+    Ok(Current { server: Arc::new(server), validity, files, refused: None })
+}
+
+fn digest(webhook: &Webhook) -> Option<Digest> {
+    let authorities = webhook.clients.as_ref().map(|c| c.ca.as_path());
+    let mut all = Vec::new();
+    for file in [Some(&*webhook.tls.certificate), Some(&*webhook.tls.key), authorities].into_iter().flatten() {
+        all.extend_from_slice(Digest::sha256(&small(file)?).to_string().as_bytes());
+    }
+    Some(Digest::sha256(&all))
+}
+
+fn small(file: &Path) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file).ok()?.take(4 << 20).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}

@@ -1,0 +1,196 @@
+//! What the operator of a choke point says: a file, reviewed like code.
+
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use attest::LoadError;
+use attest::time::Span;
+use attest::yaml::{Node, Problems};
+use kubernetes::Mapping;
+
+use crate::config::KeyPair;
+
+/// A complete configuration with everything that can be said, as the documentation shows it.
+pub const EXAMPLE: &str = include_str!("config/example.yaml");
+
+/// The configuration of `portcullis serve`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder with the policies.
+    pub book: PathBuf,
+    /// Whom to trust.
+    pub trust_root: PathBuf,
+    /// What policies may say; nothing where nothing limits them.
+    pub guardrails: Option<PathBuf>,
+    /// The decision log.
+    pub log: Log,
+    /// The folder of the local evidence store.
+    pub evidence: PathBuf,
+    /// The folder of what was decided for which template; it can be made again from the log.
+    pub state: PathBuf,
+    /// How often book, trust root and certificates are looked at.
+    pub reload: Span,
+    /// Where metrics are, in plain HTTP.
+    pub metrics: String,
+    /// Where traces go, as OTLP over HTTP; nothing where they go nowhere.
+    pub traces: Option<String>,
+    /// Who may put evidence and grants into the store, by a name in the client's certificate.
+    pub attach: Vec<String>,
+    /// The Kubernetes webhook.
+    pub webhook: Webhook,
+}
+
+/// A decision log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its name.
+    pub origin: String,
+    /// The key that signs its checkpoints.
+    pub key: PathBuf,
+}
+
+/// The Kubernetes webhook.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// The address to listen on.
+    pub listen: String,
+    /// The webhook's own certificate chain and its key, PEM.
+    pub tls: KeyPair,
+    /// Who may ask; nothing where the configuration says `anonymous: true`.
+    pub clients: Option<Clients>,
+    /// Requests that are judged or wait, at once.
+    pub concurrency: usize,
+    /// Bytes of a request's body.
+    pub body: u64,
+    /// How long the webhook goes on taking requests when it was told to stop: until nobody sends any.
+    pub drain: Span,
+    /// Where owners are looked up; nothing where the configuration names none.
+    pub api: Option<Api>,
+    /// The file with the key that binds the data of guarded Secrets; nothing where no Secret can be guarded.
+    pub secret_key: Option<PathBuf>,
+    /// Which workload is which environment, what is guarded, who the controllers are.
+    pub mapping: Mapping,
+}
+
+/// Who may ask.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// The authorities that issue the certificates, PEM.
+    pub ca: PathBuf,
+    /// The names of the API server: common name, or any alternative one.
+    pub names: Vec<String>,
+}
+
+/// Where the API server is.
+#[derive(Clone, Debug)]
+pub enum Api {
+    /// As this file says.
+    Kubeconfig(PathBuf),
+    /// The one of the cluster that this process runs in.
+    InCluster,
+}
+
+impl Config {
+    /// Parses a configuration. Relative paths are relative to the folder of the file.
+    ///
+    /// # Errors
+    /// All problems, each with its place and how to mend it.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<LoadError>> {
+        let node = Node::parse(&file.display().to_string(), text).map_err(|e| vec![e])?;
+        let mut problems = Problems::new();
+        let config = read::config(&node, &mut problems);
+        let mut config = problems.finish(config)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for path in config.paths() {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let mut paths = vec![&mut self.book, &mut self.trust_root, &mut self.log.path, &mut self.log.key];
+        paths.extend([&mut self.evidence, &mut self.state]);
+        paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
+        paths.extend(&mut self.guardrails);
+        paths.extend(&mut self.webhook.secret_key);
+        paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
+        if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
+            paths.push(file);
+        }
+        paths
+    }
+
+    /// Files and folders that must be there before the choke point starts, and what they are.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, &Path)> {
+        let webhook = &self.webhook;
+        let mut named: Vec<(&'static str, &Path)> = vec![
+            ("the book", &self.book),
+            ("the trust root", &self.trust_root),
+            ("the log's key", &self.log.key),
+            ("the certificate", &webhook.tls.certificate),
+            ("its key", &webhook.tls.key),
+        ];
+        named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
+        named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
+        named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
+        if let Some(Api::Kubeconfig(file)) = &webhook.api {
+            named.push(("the kubeconfig", file));
+        }
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: (&str, &str)) -> String {
+        assert!(EXAMPLE.contains(change.0), "{}", change.0);
+        let errors = Config::parse(Path::new("serve.yaml"), &EXAMPLE.replace(change.0, change.1)).unwrap_err();
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_is_a_configuration_and_its_paths_are_relative_to_it() {
+        let config = Config::parse(Path::new("/etc/portcullis/serve.yaml"), EXAMPLE).unwrap();
+        assert_eq!(config.book, Path::new("/etc/portcullis/book"));
+        assert_eq!(config.webhook.clients.unwrap().names, ["kube-apiserver"]);
+        assert_eq!(config.webhook.mapping.environments.len(), 2);
+        assert_eq!(config.attach, ["ci.example"]);
+    }
+
+    #[test]
+    fn what_would_let_anybody_ask_is_said_twice_or_refused() {
+        let both = problems(("  concurrency: 256", "  anonymous: true\n  concurrency: 256"));
+        assert!(both.contains("`clients` and `anonymous: true`"), "{both}");
+        let neither = problems(("  clients: {", "  clientz: {"));
+        assert!(neither.contains("clientz"), "{neither}");
+        assert!(neither.contains("nobody may ask"), "{neither}");
+        let nobody = problems(("names: [kube-apiserver]", "names: []"));
+        assert!(nobody.contains("nobody may ask"), "{nobody}");
+    }
+
+    #[test]
+    fn a_name_that_may_attach_is_not_the_api_server() {
+        let same = problems(("names: [ci.example]", "names: [kube-apiserver]"));
+        assert!(same.contains("kube-apiserver may ask and may attach"), "{same}");
+    }
+
+    #[test]
+    fn limits_have_limits() {
+        for (change, wanted) in [
+            (("body: 8MiB", "body: 1GiB"), "at most 64MiB"),
+            (("concurrency: 256", "concurrency: 0"), "1"),
+            (("reload: 10s", "reload: 2h"), "at most 1h"),
+            (("listen: 0.0.0.0:8443", "listen: localhost:8443"), "an address and a port"),
+            (("http://collector.example:4318", "grpc://collector"), "http:// or https://"),
+        ] {
+            let found = problems(change);
+            assert!(found.contains(wanted), "{change:?}: {found}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From YAML to a configuration, all problems at once.
+
+use attest::LoadError;
+use attest::time::Span;
+use attest::yaml::{Fields, Node, Problems};
+
+use kubernetes::Mapping;
+
+use super::{Api, Clients, Config, Log, Webhook};
+use crate::fields::{address, key_pair, number, path, size, span, text, words};
+
+const KNOWN: [&str; 11] = [
+    "book",
+    "trust-root",
+    "guardrails",
+    "log",
+    "evidence",
+    "state",
+    "reload",
+    "metrics",
+    "traces",
+    "attach",
+    "webhook",
+];
+/// Beside those of the mapping.
+const WEBHOOK: [&str; 9] =
+    ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
+const MAX_BODY: u64 = 64 << 20;
+const HOUR: Span = Span::seconds(3600);
+
+pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
+    let fields = Fields::read(node, "a choke point's configuration", &KNOWN, problems)?;
+    let (book, trust_root) = (path(&fields, "book", problems), path(&fields, "trust-root", problems));
+    let guardrails = fields.optional("guardrails").map(|n| problems.keep(n.string()).map(Into::into));
+    let log = fields.required("log", problems).and_then(|n| log(n, problems));
+    let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
+    let reload = short(&fields, "reload", Span::seconds(10), problems);
+    let metrics = fields.required("metrics", problems).and_then(|node| {
+        address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
+    });
+    let traces = fields.optional("traces").map(|n| traces(n, problems));
+    let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
+        words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
+    });
+    let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
+    let (attach, webhook) = (attach?, webhook?);
+    one_role_each(node, &attach, &webhook, problems);
+    Some(Config {
+        book: book?,
+        trust_root: trust_root?,
+        guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
+        log: log?,
+        evidence: evidence?,
+        state: state?,
+        reload: reload?,
+        metrics: metrics?,
+        traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
+        attach,
+        webhook,
+    })
+}
+
+/// Who may attach is known by a certificate, and is not the API server: its certificate asks, and brings nothing.
+fn one_role_each(node: &Node, attach: &[String], webhook: &Webhook, problems: &mut Problems) {
+    let names = webhook.clients.as_ref().map(|c| c.names.as_slice());
+    match names {
+        None if !attach.is_empty() => problems.push(
+            LoadError::new(&node.place, "nobody can prove a name that may attach")
+                .wanted("`clients: { ca: FILE, names: [...] }` in `webhook`")
+                .found("`anonymous: true`")
+                .fix("name the authority of client certificates, or remove `attach`"),
+        ),
+        _ => {}
+    }
+    for name in attach.iter().filter(|name| names.is_some_and(|names| names.contains(name))) {
+        problems.push(
+            LoadError::new(&node.place, &format!("{name} may ask and may attach"))
+                .wanted("one role for a name")
+                .fix("give whoever attaches evidence a certificate of its own"),
+        );
+    }
+}
+
+fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
+    let fields = Fields::read(node, "a log", &["path", "origin", "key"], problems)?;
+    let (folder, key) = (path(&fields, "path", problems), path(&fields, "key", problems));
+    let origin = text(&fields, "origin", problems);
+    Some(Log { path: folder?, origin: origin?, key: key? })
+}
+
+fn traces(node: &Node, problems: &mut Problems) -> Option<String> {
+    let fields = Fields::read(node, "`traces`", &["endpoint"], problems)?;
+    let node = fields.required("endpoint", problems)?;
+    let endpoint = problems.keep(node.string())?;
+    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        problems.push(node.mismatch("an http:// or https:// address of a collector's OTLP over HTTP"));
+        return None;
+    }
+    Some(endpoint.trim_end_matches('/').to_owned())
+}
+
+/// A span of at most an hour: it is a rhythm, or a wait, and not a policy.
+fn short(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems) -> Option<Span> {
+    let span = span(fields, key, otherwise, problems)?;
+    if span > HOUR {
+        let node = fields.optional(key)?;
+        problems.push(node.mismatch("a span of at most 1h"));
+        return None;
+    }
+    Some(span)
+}
+
+fn webhook(node: &Node, problems: &mut Problems) -> Option<Webhook> {
+    let known: Vec<&str> = WEBHOOK.into_iter().chain(kubernetes::mapping::KEYS).collect();
+    let fields = Fields::read(node, "`webhook`", &known, problems)?;
+    let listen = address(&fields, problems);
+    let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
+    let clients = clients(node, &fields, problems);
+    let concurrency = number(&fields, "concurrency", (1, 100_000, 256), problems);
+    let body = body(&fields, problems);
+    let drain = short(&fields, "drain", Span::seconds(5), problems);
+    let api = fields.optional("api").map(|n| api(n, problems));
+    let secret_key = fields.optional("secret-key").map(|n| problems.keep(n.string()).map(Into::into));
+    fields.required("environments", problems);
+    let mapping = Mapping::read(&fields, problems);
+    Some(Webhook {
+        listen: listen?,
+        tls: tls?,
+        clients: clients?,
+        concurrency: concurrency?,
+        body: body?,
+        drain: drain?,
+        api: api.map_or(Some(None), |api| api.map(Some))?,
+        secret_key: secret_key.map_or(Some(None), |file| file.map(Some))?,
+        mapping: mapping?,
+    })
+}
+
+/// Nobody may ask by accident: either names, or the word for it.
+fn clients(node: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Clients>> {
+    let anonymous = fields.optional("anonymous").map(|n| problems.keep(n.boolean()));
+    let is_anonymous = anonymous.map_or(Some(false), |flag| flag)?;
+    let nobody = LoadError::new(&node.place, "nobody may ask")
+        .wanted("`clients: { ca: FILE, names: [NAME] }`: the API server's client certificate")
+        .fix("name the API server; or say `anonymous: true`, where only it can reach this address");
+    match (fields.optional("clients"), is_anonymous) {
+        (Some(clients), true) => {
+            problems.push(clients.mismatch("not `clients` and `anonymous: true` together"));
+            None
+        }
+        (None, true) => Some(None),
+        (None, false) => {
+            problems.push(nobody);
+            None
+        }
+        (Some(clients), false) => {
+            let fields = Fields::read(clients, "`clients`", &["ca", "names"], problems)?;
+            fields.required("names", problems);
+            let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems)?);
+            if names.is_empty() {
+                problems.push(nobody);
+            }
+            Some(Some(Clients { ca: ca?, names }))
+        }
+    }
+}
+
+fn body(fields: &Fields<'_>, problems: &mut Problems) -> Option<u64> {
+    let Some(node) = fields.optional("body") else { return Some(8 << 20) };
+    let found = size(problems.keep(node.string())?).filter(|bytes| *bytes <= MAX_BODY);
+    problems.keep(found.ok_or_else(|| node.mismatch("a size of at most 64MiB, as in 8MiB")))
+}
+
+fn api(node: &Node, problems: &mut Problems) -> Option<Api> {
+    let fields = Fields::read(node, "`api`", &["kubeconfig", "in-cluster"], problems)?;
+    match (fields.optional("kubeconfig"), fields.optional("in-cluster")) {
+        (Some(file), None) => Some(Api::Kubeconfig(problems.keep(file.string())?.into())),
+        (None, Some(flag)) if problems.keep(flag.boolean())? => Some(Api::InCluster),
+        _ => {
+            problems.push(node.mismatch("either `kubeconfig: FILE` or `in-cluster: true`"));
+            None
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The story of one review: what is asked → what of it is deployed → who owns it → what is known about it → the
+//! decision, on record → the answer.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use attest::{Artifact, Digest, DigestSet};
+use chokepoint::Answer;
+use evidence::{Store, WriteError};
+use jiff::Timestamp;
+use kubernetes::{Context, Deployment, Refusal, Review, Subject, answer, answer_malformed, answer_nothing, answer_patch};
+use policy::{Consulted, DeploymentRequest};
+
+use crate::webhook::config::Config;
+use crate::webhook::engine::{DecisionLog, Engine, Ruled};
+use crate::webhook::files::Files;
+use crate::webhook::gather;
+use crate::webhook::judge::{
+    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages,
+};
+use crate::webhook::owners::{self, Cluster};
+use crate::webhook::tell::{heard, refused, told};
+
+/// Decides about what an API server asks.
+#[derive(Debug)]
+pub struct Kubernetes {
+    config: Config,
+    engine: Engine,
+    store: Store,
+    cluster: Option<Arc<dyn Cluster>>,
+    secret_key: Option<SecretBytes>,
+    loaded: Mutex<Loaded>,
+}
+
+/// The reviewed files.
+#[derive(Debug)]
+struct Loaded {
+    /// What was tried last.
+    tried: Result<Files, String>,
+    /// Since when what is on disk is not in force.
+    stale: Option<Instant>,
+}
+
+struct SecretBytes(Vec<u8>);
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretBytes")
+    }
+}
+
+/// What a request deploys, and the requests to the engine that stand for it.
+struct Prepared {
+    deployments: Vec<Deployment>,
+    requests: Vec<DeploymentRequest>,
+}
+
+/// An artifact that nobody deploys: the case whose answer is known.
+const SELF_TEST: &str = "portcullis-self-test";
+const MIN_SECRET: usize = 32;
+
+impl Kubernetes {
+    /// Loads the reviewed files, and puts them in force over a log. Without a cluster to ask, nobody inherits anything
+    /// from an owner.
+    ///
+    /// # Errors
+    /// What does not load, and why.
+    pub fn open(config: &Config, log: DecisionLog, cluster: Option<Arc<dyn Cluster>>) -> Result<Self, String> {
+        let files = Files::read(config)?;
+        let secret_key = config.webhook.secret_key.as_deref().map(|file| {
+            let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
+            if bytes.len() < MIN_SECRET {
+                return Err(format!("{} holds less than {MIN_SECRET} bytes of key", file.display()));
+            }
+            Ok(SecretBytes(bytes))
+        });
+        Ok(Self {
+            engine: Engine::open(&files, log)?,
+            store: Store::new(&config.evidence),
+            secret_key: secret_key.transpose()?,
+            cluster,
+            config: config.clone(),
+            loaded: Mutex::new(Loaded { tried: Ok(files), stale: None }),
+        })
+    }
+
+    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secret_key(&self) -> Option<&[u8]> {
+        self.secret_key.as_ref().map(|key| key.0.as_slice())
+    }
+
+    /// Owners, evidence, and what the engine is told.
+    fn prepare(
+        &self,
+        review: &Review,
+        judged: &kubernetes::Judged,
+        ask: &Ask,
+        stages: &mut Stages,
+    ) -> Result<Prepared, Vec<Refusal>> {
+        let mapping = &self.config.webhook.mapping;
+        let look = || owners::look(self.cluster.as_deref(), review, mapping, &ask.deadline);
+        let owned = stages.measure(Stage::Owners, look);
+        let began = Instant::now();
+        let (for_images, for_object) = kubernetes::attached(review, judged).map_err(|e| vec![e])?;
+        let (bundles, is_failing) = gather::bundles(&self.store, [&for_images, &for_object]);
+        let context = Context {
+            ownership: owned.ownership.as_ref(),
+            // who decided about which template is not looked up yet: see `state` in the configuration
+            heir: None,
+            bundles,
+            secret_key: self.secret_key(),
+        };
+        let deployments = kubernetes::requests(review, judged, mapping, &context)?;
+        let one = |deployment: &Deployment| {
+            let mut request = gather::request(&self.store, deployment, &mapping.cluster, is_failing);
+            request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
+            request
+        };
+        let requests = deployments.iter().map(one).collect();
+        stages.add(Stage::Evidence, began);
+        Ok(Prepared { deployments, requests })
+    }
+
+    /// Decides, and records; of a dry run, nothing is recorded.
+    fn rule(
+        &self,
+        review: &Review,
+        requests: Vec<DeploymentRequest>,
+        ask: &Ask,
+        stages: &mut Stages,
+    ) -> Result<Vec<Ruled>, NoAnswer> {
+        if review.dry_run {
+            let judge = || requests.into_iter().map(|request| self.engine.judge(request, ask.now)).collect();
+            return Ok(stages.measure(Stage::Judge, judge));
+        }
+        let decided = stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now));
+        decided.map_err(|e| NoAnswer::Failed(review.uid.clone(), e.to_string()))
+    }
+
+    fn refuse(&self, review: Review, refusals: &[Refusal]) -> Judged {
+        let environment = self.config.webhook.mapping.environment(
+            &review.namespace,
+            &review.kind.name(),
+            &review.display_name(),
+        );
+        let decisions = refusals.iter().map(|refusal| refused(refusal, &environment)).collect();
+        Judged { answer: answer(&review, &[], refusals), uid: review.uid, decisions }
+    }
+
+    /// Digests for tags that somebody who may attach has named. Decides nothing, and refuses nothing.
+    fn pin(&self, review: Review, subject: &Subject) -> Judged {
+        let pins = kubernetes::pin::pins(subject, |reference| gather::resolve(&self.store, reference));
+        Judged { answer: answer_patch(&review, &pins), uid: review.uid, decisions: Vec::new() }
+    }
+}
+
+impl Judge for Kubernetes {
+    fn judge(&self, ask: &Ask, stages: &mut Stages) -> Result<Judged, NoAnswer> {
+        let review = match stages.measure(Stage::Parse, || Review::parse(&ask.body)) {
+            Ok(review) => review,
+            Err(e) => return malformed(&e),
+        };
+        let subject = Subject::of(&review, &self.config.webhook.mapping, self.secret_key());
+        if ask.purpose == Purpose::Mutate {
+            return Ok(self.pin(review, &subject));
+        }
+        let judged = match subject {
+            Subject::Nothing(nothing) => {
+                let answer = answer_nothing(&review, &nothing);
+                return Ok(Judged { answer, uid: review.uid, decisions: Vec::new() });
+            }
+            Subject::Refused(refusal) => return Ok(self.refuse(review, &[refusal])),
+            Subject::Judged(judged) => judged,
+        };
+        let prepared = match self.prepare(&review, &judged, ask, stages) {
+            Ok(prepared) => prepared,
+            Err(refusals) => return Ok(self.refuse(review, &refusals)),
+        };
+        // nothing is put on record for a caller that is gone
+        ask.deadline.check()?;
+        let ruled = self.rule(&review, prepared.requests, ask, stages)?;
+        let began = Instant::now();
+        let both = || prepared.deployments.iter().zip(&ruled);
+        let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
+        let decisions = both().map(|(deployment, ruled)| told(deployment, ruled)).collect();
+        let answer = answer(&review, &outcomes, &[]);
+        stages.add(Stage::Answer, began);
+        Ok(Judged { answer, uid: review.uid, decisions })
+    }
+
+    fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, _now: Timestamp) -> Result<String, NotKept> {
+        let put = match kept {
+            Kept::Evidence => self.store.put(bytes),
+            Kept::Grant => self.store.put_grant(bytes),
+        };
+        put.map(|digest| digest.to_string()).map_err(|e| match e {
+            WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
+            _ => NotKept::Malformed(e.to_string()),
+        })
+    }
+
+    fn look(&self, now: Timestamp) -> Look {
+        let stopped = "a record may not be durable; nothing is decided until the choke point is started anew";
+        let log = if self.engine.is_stopped() { Err(stopped.to_owned()) } else { Ok(()) };
+        let store = self.store.attached(&Digest::sha256(b"portcullis")).map(drop).map_err(|e| e.to_string());
+        let [book, root] = self.engine.digests();
+        Look {
+            parts: vec![("log", log), ("evidence store", store), ("self-test", self.self_test(now))],
+            digests: vec![("book", book), ("trust root", root)],
+            book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
+            log_size: self.engine.log_size(),
+            journal_pending: 0,
+            cache: self.engine.cache(),
+            environments: self.environments(),
+            rules: policy::rules::all().map(|rule| rule.name.to_owned()).collect(),
+        }
+    }
+
+    fn reload(&self, _now: Timestamp) -> Vec<Reloaded> {
+        let files = Files::read(&self.config);
+        let mut loaded = self.loaded();
+        if files == loaded.tried {
+            return Vec::new();
+        }
+        loaded.tried.clone_from(&files);
+        match files.and_then(|files| self.engine.replace(&files)) {
+            Ok(()) => {
+                loaded.stale = None;
+                let [book, root] = self.engine.digests();
+                let one = |(what, digest)| Reloaded { what, result: Ok(digest) };
+                [("book", book), ("trust root", root)].map(one).into()
+            }
+            Err(why) => {
+                loaded.stale.get_or_insert_with(Instant::now);
+                vec![Reloaded { what: "book", result: Err(why) }]
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.engine.settle();
+    }
+}
+
+impl Kubernetes {
+    /// Judges what no policy can admit: who admits that admits everything.
+    fn self_test(&self, now: Timestamp) -> Result<(), String> {
+        let artifact = Artifact::new(SELF_TEST, DigestSet::default());
+        let environment = format!("{}(self-test)", kubernetes::mapping::UNCLAIMED);
+        let ruled = self.engine.judge(DeploymentRequest::new(artifact, &environment, SELF_TEST), now);
+        if ruled.decision.answer() == Answer::Admit || ruled.decision.verdict().findings().is_empty() {
+            return Err("a case that no policy claims was not refused for that".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Environments that have a name in metrics.
+    fn environments(&self) -> BTreeSet<String> {
+        let mapped = self.config.webhook.mapping.environments.iter().map(|e| e.name.clone());
+        mapped.chain(self.engine.book().policies().iter().map(|p| p.environment().text.clone())).collect()
+    }
+}
+
+fn malformed(error: &kubernetes::ReviewError) -> Result<Judged, NoAnswer> {
+    match (answer_malformed(error), &error.uid) {
+        (Some(answer), Some(uid)) => Ok(Judged { answer, uid: uid.clone(), decisions: Vec::new() }),
+        _ => Err(NoAnswer::Malformed(error.to_string())),
+    }
+}

@@ -1,0 +1,94 @@
+//! The choke point's engine, shared by all threads, and what the adapter needs of its decisions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chokepoint::{Admission, Chokepoint, DecideError, Decision};
+use jiff::Timestamp;
+use policy::{Book, DeploymentRequest};
+use tlog::{Files as LogFiles, Log};
+
+use crate::webhook::files::Files;
+
+/// The log that decisions are recorded in, opened where keys are read.
+pub type DecisionLog = Log<LogFiles>;
+
+/// The engine.
+pub(crate) struct Engine(Chokepoint<LogFiles>);
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+/// A decision, and its record where there is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Ruled {
+    pub(crate) decision: Decision,
+    /// Index and leaf; nothing where nothing was recorded.
+    pub(crate) record: Option<(u64, String)>,
+}
+
+impl Engine {
+    pub(crate) fn open(files: &Files, log: DecisionLog) -> Result<Self, String> {
+        Chokepoint::open(files.book()?, files.trust_root()?, log).map(Self).map_err(|e| e.to_string())
+    }
+
+    /// Decides about all, and answers once all records are durable.
+    pub(crate) fn decide_all(
+        &self,
+        requests: Vec<DeploymentRequest>,
+        at: Timestamp,
+    ) -> Result<Vec<Ruled>, DecideError> {
+        let admissions = self.0.decide_all(requests, at)?;
+        let ruled = |one: &Admission| Ruled { decision: one.decision().clone(), record: Some(id(one)) };
+        Ok(admissions.iter().map(ruled).collect())
+    }
+
+    /// What would be decided; records nothing.
+    pub(crate) fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Ruled {
+        Ruled { decision: self.0.judge(request, at), record: None }
+    }
+
+    /// Puts new files in force; the last good ones stay where the new do not load.
+    pub(crate) fn replace(&self, files: &Files) -> Result<(), String> {
+        self.0.replace(files.book()?, files.trust_root()?).map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn book(&self) -> Arc<Book> {
+        self.0.book()
+    }
+
+    /// Digests of the book and the trust root in force.
+    pub(crate) fn digests(&self) -> [String; 2] {
+        self.0.digests().map(|digest| digest.to_string())
+    }
+
+    /// After a record that may or may not be durable nothing is decided any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+
+    pub(crate) fn log_size(&self) -> u64 {
+        self.0.recorded()
+    }
+
+    /// Successes of verification that the cache had, had not, and bytes in it.
+    pub(crate) fn cache(&self) -> (u64, u64, u64) {
+        let counts = self.0.cache().counts();
+        (counts.hits.saturating_add(counts.shared), counts.misses, counts.bytes)
+    }
+
+    /// Waits until what was answered is in the log's tree.
+    pub(crate) fn settle(&self) {
+        // what is not in the tree is in the journal, and gets there when the log is opened anew
+        self.0.settle().ok();
+    }
+}
+
+/// A decision's name: its record's index and leaf.
+fn id(admission: &Admission) -> (u64, String) {
+    let leaf = attest::Digest::from_bytes(attest::Algorithm::Sha256, admission.receipt().leaf().to_vec());
+    (admission.index(), leaf.map(|leaf| leaf.to_string()).unwrap_or_default())
+}

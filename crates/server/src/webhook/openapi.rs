@@ -1,0 +1,106 @@
+//! The API's description, OpenAPI 3.1. `docs/reference/webhook-api.json` is this, and a test compares.
+
+use attest::{Json, Object};
+
+use crate::http::openapi::{Route, describe};
+
+const REFUSALS: [&str; 9] = ["400", "403", "408", "413", "415", "429", "500", "503", "504"];
+
+const ROUTES: [Route; 7] = [
+    Route {
+        path: "/healthz",
+        method: "get",
+        id: "isAlive",
+        summary: "Whether the process answers. Needs no identity; also on the metrics listener.",
+        query: &[],
+        body: None,
+        answer: ("200", "application/json", "Alive"),
+        refusals: &[],
+    },
+    Route {
+        path: "/readyz",
+        method: "get",
+        id: "isReady",
+        summary: "Whether it can decide; 503 where not, with what is wrong. Needs no identity; also on the metrics listener.",
+        query: &[],
+        body: None,
+        answer: ("200", "application/json", "Readiness"),
+        refusals: &[],
+    },
+    Route {
+        path: "/v1/openapi.json",
+        method: "get",
+        id: "describe",
+        summary: "This document. Needs no identity.",
+        query: &[],
+        body: None,
+        answer: ("200", "application/json", "Document"),
+        refusals: &[],
+    },
+    Route {
+        path: "/v1/kubernetes/validate",
+        method: "post",
+        id: "validate",
+        summary: "Decide about what the API server is asked to admit (permission: clients). Answers only once the decision is on record. 429: it could not be decided in time, and nothing was judged.",
+        query: &[("timeout", "how long the API server waits, as in 10s; at most 30s count")],
+        body: Some("AdmissionReview"),
+        answer: ("200", "application/json", "AdmissionReview"),
+        refusals: &REFUSALS,
+    },
+    Route {
+        path: "/v1/kubernetes/mutate",
+        method: "post",
+        id: "mutate",
+        summary: "Put digests and known evidence into an object before it is decided about (permission: clients). Decides nothing.",
+        query: &[("timeout", "how long the API server waits, as in 10s; at most 30s count")],
+        body: Some("AdmissionReview"),
+        answer: ("200", "application/json", "AdmissionReview"),
+        refusals: &REFUSALS,
+    },
+    Route {
+        path: "/v1/evidence",
+        method: "put",
+        id: "attachEvidence",
+        summary: "Keep a bundle, or a list of bundles, in the local evidence store (permission: attach). Whether it is believed is decided at each deployment. Sent again, it is the same.",
+        query: &[],
+        body: Some("Evidence"),
+        answer: ("200", "application/json", "Kept"),
+        refusals: &["400", "403", "408", "413", "415", "429", "503"],
+    },
+    Route {
+        path: "/v1/grants",
+        method: "put",
+        id: "attachGrant",
+        summary: "Keep a signed breakglass grant (permission: attach). Whether it is believed is decided at each deployment that names it.",
+        query: &[],
+        body: Some("Evidence"),
+        answer: ("200", "application/json", "Kept"),
+        refusals: &["400", "403", "408", "413", "415", "429", "503"],
+    },
+];
+
+const SCHEMAS: &str = include_str!("schemas.json");
+
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> Json {
+    let security = Object::new().with("certificate", Object::new().with("type", "mutualTLS"));
+    describe("Portcullis webhook", &ROUTES, SCHEMAS, security)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_that_is_named_is_described() {
+        let text = openapi().to_string();
+        let document = openapi();
+        let schemas = document.as_object().unwrap().object("components").unwrap().object("schemas").unwrap().clone();
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(schemas.get(name).is_some(), "{name}");
+        }
+        assert_eq!(document.as_object().unwrap().object("paths").unwrap().iter().count(), ROUTES.len());
+    }
+}

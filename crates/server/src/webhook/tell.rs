@@ -1,0 +1,86 @@
+//! From decisions to what the API server hears, and to what is written down about them.
+
+use attest::Digest;
+use chokepoint::{Answer, Basis};
+use kubernetes::{Deployment, Outcome as Heard, Refusal, Ruling};
+use policy::{Diagnostic, Finding, Outcome, Severity};
+
+use crate::webhook::engine::Ruled;
+use crate::webhook::judge::Told;
+
+/// One deployment's outcome, as the answer has it.
+pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
+    let (decision, artifact) = (&ruled.decision, deployment.artifact.short());
+    let verdict = decision.verdict();
+    let ruling = match (decision.answer(), decision.basis()) {
+        (Answer::Admit, _) => Ruling::Admitted,
+        (Answer::Reject, Basis::CannotDecide) => Ruling::CannotDecide,
+        (Answer::Reject, _) => Ruling::Refused,
+    };
+    let why = match verdict.outcome() {
+        Outcome::CannotDecide(why) => Some(why.clone()),
+        Outcome::Met | Outcome::Unmet => None,
+    };
+    let show = |finding: &Finding, severity| Diagnostic::of_finding(finding, &artifact, severity);
+    let findings = verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    Heard {
+        place: deployment.place(),
+        findings,
+        why,
+        ruling,
+        basis: decision.basis().name().to_owned(),
+        warnings: warnings(&artifact, ruled),
+        record: ruled.record.as_ref().map(|(index, _)| *index),
+        receipt: ruled.record.as_ref().map(|(index, leaf)| format!("{index}:{leaf}")),
+        artifact,
+    }
+}
+
+/// What somebody whose deployment goes on should know: that it would not, and what is yet to come.
+fn warnings(artifact: &str, ruled: &Ruled) -> Vec<String> {
+    let (decision, verdict) = (&ruled.decision, ruled.decision.verdict());
+    if decision.answer() != Answer::Admit {
+        return Vec::new();
+    }
+    let upcoming = verdict.warnings().iter().map(|finding| format!("{}: {}", finding.rule, finding.message));
+    let unmet = verdict.findings().iter().map(|finding| {
+        format!("admitted by {}, and refused else: {}: {}", decision.basis().name(), finding.rule, finding.message)
+    });
+    let mut all: Vec<String> = unmet.chain(upcoming).collect();
+    if decision.basis() == Basis::Breakglass {
+        all.insert(0, format!("breakglass: {artifact} is admitted by a grant; the record is reviewed"));
+    }
+    all
+}
+
+/// One decision in words.
+pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
+    let mut rules: Vec<String> =
+        ruled.decision.verdict().findings().iter().map(|finding| finding.rule.to_owned()).collect();
+    rules.dedup();
+    Told {
+        record: ruled.record.clone(),
+        environment: deployment.environment.clone(),
+        artifact: deployment.artifact.short(),
+        decision: ruled.decision.word().to_owned(),
+        basis: ruled.decision.basis().name().to_owned(),
+        rules,
+    }
+}
+
+/// A request that was refused before there was anything to judge.
+pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
+    Told {
+        record: None,
+        environment: environment.to_owned(),
+        artifact: String::new(),
+        decision: "reject".to_owned(),
+        basis: "request".to_owned(),
+        rules: vec![refusal.code.to_owned()],
+    }
+}
+
+/// What the adapter calls a piece of evidence in messages.
+pub(crate) fn stored(digest: &Digest) -> String {
+    format!("{digest} in the evidence store")
+}
