@@ -7,6 +7,7 @@ mod tools;
 mod kubernetes {
     pub mod case;
     pub mod cluster;
+    pub mod failures;
     pub mod fixtures;
     pub mod manifest;
     pub mod other;

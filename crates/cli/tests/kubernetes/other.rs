@@ -30,7 +30,7 @@ pub enum Manner {
 pub struct Other {
     pub url: String,
     /// The reviews that came, and the subject of the certificate that each caller showed.
-    pub seen: Arc<Mutex<Vec<(Json, Vec<u8>)>>>,
+    pub seen: Arc<Seen>,
 }
 
 impl Other {

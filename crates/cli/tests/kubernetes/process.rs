@@ -48,10 +48,6 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
@@ -85,6 +81,7 @@ pub struct Folder {
 static JANITORS: Mutex<Vec<Sender<()>>> = Mutex::new(Vec::new());
 
 impl Folder {
+    #[allow(clippy::zombie_processes, reason = "the janitor outlives this process: that is what it is for")]
     pub fn new() -> Self {
         let path = tempfile::tempdir().unwrap().keep();
         // its own group: Ctrl-C ends the test, and this cleans up behind it

@@ -11,6 +11,7 @@ pub struct Hook {
     url: String,
     only: Option<String>,
     failure: &'static str,
+    seconds: u32,
 }
 
 /// Everything that can bring code, and the subresources by which it can come later.
@@ -28,7 +29,7 @@ const PODS: &str =
 impl Hook {
     fn new(kind: &'static str, world: &str, name: &str, url: &str) -> Self {
         let (world, name, url) = (world.to_owned(), name.to_owned(), url.to_owned());
-        Self { kind, world, name, url, only: None, failure: "Fail" }
+        Self { kind, world, name, url, only: None, failure: "Fail", seconds: 10 }
     }
 
     pub fn validating(world: &str, name: &str, url: &str) -> Self {
@@ -45,6 +46,12 @@ impl Hook {
         self
     }
 
+    /// The time that a webhook has.
+    pub fn within(mut self, seconds: u32) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
     pub fn fail_open(mut self) -> Self {
         self.failure = "Ignore";
         self
@@ -53,7 +60,7 @@ impl Hook {
 
 /// Registers a webhook for the namespaces of one world.
 pub fn register(cluster: &Cluster, hook: &Hook) {
-    let Hook { kind, world, name, url, only, failure } = hook;
+    let Hook { kind, world, name, url, only, failure, seconds } = hook;
     let authority = base64(cluster.folder.read("webhook-serving.pem").as_bytes());
     let mut labels = format!(r#""world":"{world}""#);
     if let Some(label) = only {
@@ -64,7 +71,7 @@ pub fn register(cluster: &Cluster, hook: &Hook) {
     let rules = if is_mutating { PODS } else { RULES };
     let text = format!(
         r#"{{"apiVersion":"admissionregistration.k8s.io/v1","kind":"{kind}WebhookConfiguration","metadata":{{"name":"{world}-{name}"}},
-"webhooks":[{{"name":"{name}","admissionReviewVersions":["v1"],"sideEffects":"NoneOnDryRun","timeoutSeconds":10,"failurePolicy":"{failure}",
+"webhooks":[{{"name":"{name}","admissionReviewVersions":["v1"],"sideEffects":"NoneOnDryRun","timeoutSeconds":{seconds},"failurePolicy":"{failure}",
 "matchPolicy":"Equivalent","namespaceSelector":{{"matchLabels":{{{labels}}}}},"clientConfig":{{"url":"{url}","caBundle":"{authority}"}},
 "rules":{rules}{reinvoked}}}]}}"#
     );

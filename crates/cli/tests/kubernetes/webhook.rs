@@ -91,6 +91,13 @@ impl Webhook {
         self.process.lock().unwrap().take();
     }
 
+    /// Asks it to end, and gives its exit code.
+    pub fn terminate(&self) -> Option<i32> {
+        let mut process = self.process.lock().unwrap().take().unwrap();
+        process.signal(rustix::process::Signal::TERM);
+        process.wait().code()
+    }
+
     pub fn url(&self, what: &str) -> String {
         format!("https://localhost:{}/v1/kubernetes/{what}", self.port)
     }
