@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use attest::json::ShapeError;
+use attest::json::{Limits, ShapeError, parse_with};
 use attest::time::parse_time;
 use attest::{Digest, Json, Object};
 use jiff::Timestamp;
@@ -173,8 +173,11 @@ impl Record {
     }
 }
 
+/// What we wrote is read back, whatever a request held: its objects with their exact numbers, a little deeper and larger
+/// than they were in the request.
 fn parse_blob(bytes: &[u8]) -> Result<Json, ShapeError> {
-    attest::json::parse(bytes).map_err(|e| ShapeError::new("", "strict JSON", &e.to_string()))
+    let limits = Limits { bytes: 64 << 20, depth: 128, values: 4_000_000, ..Limits::default().exact() };
+    parse_with(bytes, limits).map_err(|e| ShapeError::new("", "strict JSON", &e.to_string()))
 }
 
 /// The list of a book's files, by name and digest.

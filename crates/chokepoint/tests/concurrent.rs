@@ -86,7 +86,13 @@ fn a_group_is_recorded_together_and_in_order() {
 #[test]
 fn who_comes_when_too_many_wait_is_told_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let point = Chokepoint::open_with(book(), root(4), open_log(dir.path()), Limits { waiting: 2, ..Limits::default() }).unwrap();
+    let point = Chokepoint::open_with(
+        book(),
+        root(4),
+        open_log(dir.path()),
+        Limits { waiting: 2, ..Limits::default() },
+    )
+    .unwrap();
     let (entered, has_entered) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     // the first reply holds up the committer

@@ -96,7 +96,7 @@ fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
 #[test]
 fn what_a_request_says_beside_evidence_is_on_record_and_replays() {
     let dir = tempfile::tempdir().unwrap();
-    let mut point = chokepoint(dir.path(), "enforce");
+    let point = chokepoint(dir.path(), "enforce");
     let standing = Standing::Recreated {
         owner: "ReplicaSet/shop/web/uid-1".to_owned(),
         template: Digest::sha256(b"template"),

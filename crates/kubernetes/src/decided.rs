@@ -118,7 +118,8 @@ impl Decided {
 
     /// A tenth goes at once, so that a full index does not look for its oldest owner at every decision.
     fn forget_oldest(&mut self) {
-        let mut times: Vec<Timestamp> = self.owners.values().filter_map(|e| e.iter().map(|e| e.last).max()).collect();
+        let mut times: Vec<Timestamp> =
+            self.owners.values().filter_map(|e| e.iter().map(|e| e.last).max()).collect();
         times.sort_unstable();
         let Some(limit) = times.get(times.len() / 10).copied() else { return };
         self.owners.retain(|_, entries| entries.iter().any(|e| e.last > limit));
@@ -158,7 +159,8 @@ impl Decided {
 
 impl Entry {
     fn to_json(&self) -> Json {
-        let mut object = Object::new().with("template", self.template.to_string()).with("last", self.last.to_string());
+        let mut object =
+            Object::new().with("template", self.template.to_string()).with("last", self.last.to_string());
         object.set_some("requester", self.requester.as_deref());
         if let Some((record, at)) = self.met {
             object.set("record", i64::try_from(record).unwrap_or(i64::MAX));

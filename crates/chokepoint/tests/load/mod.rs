@@ -46,7 +46,8 @@ pub fn request(number: u64) -> DeploymentRequest {
         let dsse = attest::dsse::Dsse::sign(attest::dsse::IN_TOTO, statement.as_bytes(), &[&key]).unwrap();
         Submitted { name: format!("shop-{seed}.json"), bytes: dsse.to_json().to_string().into_bytes() }
     };
-    let mut request = DeploymentRequest::new(Artifact::new("shop", digest.clone().into()), "prod/shop", "load");
+    let mut request =
+        DeploymentRequest::new(Artifact::new("shop", digest.clone().into()), "prod/shop", "load");
     request.requester = Some(format!("requester-{number}@example.com"));
     request.envelopes = vec![envelope(1), envelope(2)];
     request

@@ -228,7 +228,7 @@ fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Ex
                 let bytes = blobs.get(digest).map_err(|e| {
                     Failure::new("a part of the record cannot be read").line("found", &e.to_string()).found()
                 })?;
-                Ok::<Json, Failure>(attest::json::parse(&bytes).unwrap_or(Json::Null))
+                Ok::<Json, Failure>(attest::json::parse_with(&bytes, kept()).unwrap_or(Json::Null))
             };
             let object = Object::new().with("record", record.to_json()).with("case", part(&record.case)?);
             object.with("decision", part(&record.decided)?).into()
@@ -249,4 +249,9 @@ fn line(index: u64, leaf: &[u8]) -> String {
         }
         Err(_) => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
     }
+}
+
+/// As large, as deep and as exact as what a case may hold.
+fn kept() -> attest::json::Limits {
+    attest::json::Limits { bytes: 64 << 20, depth: 128, values: 4_000_000, exact_numbers: true }
 }

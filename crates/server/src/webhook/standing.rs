@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use attest::{Digest, Json, Object};
 use chokepoint::{Answer, Basis, Record};
 use jiff::Timestamp;
-use kubernetes::{Admitted, Decided, Deployment, Entry, Owner, Ownership, Review, makes};
+use kubernetes::{Admitted, Decided, Deployment, Entry, Link, Ownership, Review, makes};
 use policy::{Case, Standing};
 use tlog::{Blobs, Reader, Storage, write_durably};
 
@@ -38,7 +38,8 @@ impl Standings {
     /// Why the log cannot be read.
     pub(crate) fn open<S: Storage + Clone>(state: &Path, storage: &S, size: u64) -> Result<Self, String> {
         let file = state.join(FILE);
-        let mut decided = snapshot(&file).filter(|d| d.learnt() <= size).unwrap_or_else(|| Decided::new(OWNERS));
+        let mut decided =
+            snapshot(&file).filter(|d| d.learnt() <= size).unwrap_or_else(|| Decided::new(OWNERS));
         let (reader, blobs) = (Reader::new(storage, size), Blobs::new(storage.clone()));
         let mut group = Group::default();
         for index in decided.learnt().max(size.saturating_sub(RECORDS))..size {
@@ -62,14 +63,16 @@ impl Standings {
         let decided = self.lock();
         links.iter().find_map(|link| {
             let entry = decided.find(&link.owner.key(), &link.template)?.clone();
-            Some(Inherited { owner: link.owner.clone(), entry })
+            Some(Inherited { link: link.clone(), entry })
         })
     }
 
     /// Learns of an object that makes others, once it was admitted whole and on record.
     pub(crate) fn learn(&self, review: &Review, deployments: &[Deployment], ruled: &[Ruled], at: Timestamp) {
         let is_admitted = |one: &Ruled| one.decision.answer() == Answer::Admit;
-        let Some(record) = ruled.first().and_then(|one| one.record.as_ref()).map(|(index, _)| *index) else { return };
+        let Some(record) = ruled.first().and_then(|one| one.record.as_ref()).map(|(index, _)| *index) else {
+            return;
+        };
         let (Some((owner, template)), true) = (makes(review), ruled.iter().all(is_admitted)) else { return };
         let requester = deployments.first().map(|d| d.requester.clone());
         let is_met = ruled.iter().all(|one| one.decision.basis() == Basis::Policy);
@@ -97,21 +100,26 @@ impl Standings {
 /// What an owner hands down to what is made of its template.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
-    owner: Owner,
+    link: Link,
     entry: Entry,
 }
 
 impl Inherited {
     /// Who asked for the owner.
-    pub(crate) fn heir(&self) -> Option<(&Owner, &str)> {
-        Some((&self.owner, self.entry.requester.as_deref()?))
+    pub(crate) fn heir(&self) -> Option<(&Link, &str)> {
+        Some((&self.link, self.entry.requester.as_deref()?))
     }
 
     /// That it was decided before. Only what met the policy then may be made again: what a grant or a dry run let in is
     /// judged each time.
     pub(crate) fn recreated(&self) -> Option<Standing> {
         let (decided, at) = self.entry.met?;
-        Some(Standing::Recreated { owner: self.owner.key(), template: self.entry.template.clone(), decided, at })
+        Some(Standing::Recreated {
+            owner: self.link.owner.key(),
+            template: self.entry.template.clone(),
+            decided,
+            at,
+        })
     }
 }
 
@@ -142,8 +150,8 @@ impl Group {
         self.parts += 1;
         self.admitted += usize::from(record.decision == "admit");
         self.met += usize::from(record.decision == "admit" && record.basis == "policy");
-        let is_whole = self.parts == told.parts && self.admitted == told.parts;
-        is_whole.then(|| told.admitted(case, self.first, self.met == told.parts))
+        let (is_whole, is_met) = (self.admitted == told.parts, self.met == told.parts);
+        (is_whole && self.parts == told.parts).then(|| told.admitted(case, self.first, is_met))
     }
 }
 

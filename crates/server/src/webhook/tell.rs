@@ -76,7 +76,8 @@ pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
 
 /// Where something is refused, the bundles that an annotation names and that are nowhere: the likeliest reason.
 pub(crate) fn missing(deployments: &[Deployment], ruled: &[Ruled]) -> Vec<Refusal> {
-    let is_refused = |one: &&Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
+    let is_refused =
+        |one: &&Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
     if ruled.iter().find(is_refused).is_none() {
         return Vec::new();
     }
