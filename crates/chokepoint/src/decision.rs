@@ -61,16 +61,20 @@ pub struct Decision {
 impl Decision {
     /// Decides, by the first of these that holds: the policy is met; a breakglass grant; an outage of ours under a policy
     /// that admits then; what runs already; dry run. Without a policy there is no mode, no outage that admits and nothing
-    /// that is made again: nothing that nobody claimed is in dry run. What cannot be decided is rejected in every mode.
+    /// that is made again: nothing that nobody claimed is in dry run. What cannot be decided for another reason than an
+    /// outage of ours is rejected in every mode.
     pub(crate) fn of(verdict: Verdict, case: &Case, policy: Option<&Policy>) -> Self {
         let standing = standing(&verdict, case, policy);
-        let admits_on_outage =
-            verdict.outage().is_some() && policy.is_some_and(|p| p.on_outage() == OnOutage::Admit);
+        let is_outage = verdict.outage().is_some();
+        let admits_on_outage = is_outage && policy.is_some_and(|p| p.on_outage() == OnOutage::Admit);
         let is_dry_run = policy.is_some_and(|p| p.mode() == Mode::DryRun);
         let (answer, basis) = match verdict.outcome() {
             Outcome::Met => (Answer::Admit, Basis::Policy),
             _ if verdict.grant().is_some() => (Answer::Admit, Basis::Breakglass),
             Outcome::CannotDecide(_) if admits_on_outage => (Answer::Admit, Basis::Outage),
+            // a node that is drained while a store of ours is down must not lose what ran on it, and a dry run stops nobody
+            Outcome::CannotDecide(_) if is_outage && standing.is_some() => (Answer::Admit, Basis::Standing),
+            Outcome::CannotDecide(_) if is_outage && is_dry_run => (Answer::Admit, Basis::DryRun),
             Outcome::CannotDecide(_) => (Answer::Reject, Basis::CannotDecide),
             Outcome::Unmet if standing.is_some() => (Answer::Admit, Basis::Standing),
             Outcome::Unmet if is_dry_run => (Answer::Admit, Basis::DryRun),

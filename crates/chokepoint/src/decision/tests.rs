@@ -171,8 +171,12 @@ fn expected(s: Setting) -> (Answer, Basis) {
         return (Answer::Admit, Basis::Breakglass);
     }
     if is_judged && s.outage && !is_bad {
-        let answer = if s.admits_on_outage { Answer::Admit } else { Answer::Reject };
-        return (answer, if s.admits_on_outage { Basis::Outage } else { Basis::CannotDecide });
+        return match (s.admits_on_outage, stands, s.is_dry_run) {
+            (true, ..) => (Answer::Admit, Basis::Outage),
+            (_, true, _) => (Answer::Admit, Basis::Standing),
+            (.., true) => (Answer::Admit, Basis::DryRun),
+            _ => (Answer::Reject, Basis::CannotDecide),
+        };
     }
     match (stands, s.is_dry_run && s.is_claimed) {
         (true, _) => (Answer::Admit, Basis::Standing),
