@@ -6,13 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet};
-<<<<<<< HEAD
-use chokepoint::Answer;
-use evidence::{Attachment, Store, WriteError};
-=======
 use chokepoint::{Answer, DecideError};
-use evidence::{Store, WriteError};
->>>>>>> server
+use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::{
     Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
@@ -198,10 +193,6 @@ impl Judge for Kubernetes {
         };
         // nothing is put on record for a caller that is gone
         ask.deadline.check()?;
-<<<<<<< HEAD
-        let ruled = self.rule(&review, prepared.requests, ask, stages)?;
-        self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
-=======
         let ruled = match self.rule(&review, prepared.requests, ask, stages) {
             Ok(ruled) => ruled,
             Err(e @ DecideError::Busy { .. }) => {
@@ -210,7 +201,7 @@ impl Judge for Kubernetes {
             }
             Err(e) => return Err(NoAnswer::Failed(review.uid, e.to_string())),
         };
->>>>>>> server
+        self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
         let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();

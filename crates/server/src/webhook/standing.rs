@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use attest::{Digest, Json, Object};
 use chokepoint::{Answer, Basis, Record};
 use jiff::Timestamp;
-use kubernetes::{Admitted, Decided, Deployment, Entry, Owner, Ownership, Review, makes};
+use kubernetes::{Admitted, Decided, Deployment, Entry, Link, Ownership, Review, makes};
 use policy::{Case, Standing};
 use tlog::{Blobs, Reader, Storage, write_durably};
 
@@ -62,7 +62,7 @@ impl Standings {
         let decided = self.lock();
         links.iter().find_map(|link| {
             let entry = decided.find(&link.owner.key(), &link.template)?.clone();
-            Some(Inherited { owner: link.owner.clone(), entry })
+            Some(Inherited { link: link.clone(), entry })
         })
     }
 
@@ -97,21 +97,21 @@ impl Standings {
 /// What an owner hands down to what is made of its template.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
-    owner: Owner,
+    link: Link,
     entry: Entry,
 }
 
 impl Inherited {
     /// Who asked for the owner.
-    pub(crate) fn heir(&self) -> Option<(&Owner, &str)> {
-        Some((&self.owner, self.entry.requester.as_deref()?))
+    pub(crate) fn heir(&self) -> Option<(&Link, &str)> {
+        Some((&self.link, self.entry.requester.as_deref()?))
     }
 
     /// That it was decided before. Only what met the policy then may be made again: what a grant or a dry run let in is
     /// judged each time.
     pub(crate) fn recreated(&self) -> Option<Standing> {
         let (decided, at) = self.entry.met?;
-        Some(Standing::Recreated { owner: self.owner.key(), template: self.entry.template.clone(), decided, at })
+        Some(Standing::Recreated { owner: self.link.owner.key(), template: self.entry.template.clone(), decided, at })
     }
 }
 
@@ -142,8 +142,8 @@ impl Group {
         self.parts += 1;
         self.admitted += usize::from(record.decision == "admit");
         self.met += usize::from(record.decision == "admit" && record.basis == "policy");
-        let is_whole = self.parts == told.parts && self.admitted == told.parts;
-        is_whole.then(|| told.admitted(case, self.first, self.met == told.parts))
+        let (is_whole, is_met) = (self.admitted == told.parts, self.met == told.parts);
+        (is_whole && self.parts == told.parts).then(|| told.admitted(case, self.first, is_met))
     }
 }
 
