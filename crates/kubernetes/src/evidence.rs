@@ -242,25 +242,34 @@ fn digest(text: &str) -> Result<Digest, EvidenceErrorKind> {
     })
 }
 
-/// Which envelopes go to which artifact: those that say they are about it, those about a commit, and, so that it is
-/// named in a refusal and not lost, what is about none of the artifacts. Read unproven, for routing only: an envelope
-/// at the wrong artifact proves nothing there, and one that is missing can only make it be refused.
+/// Which envelopes go to which artifact: those that say they are about it, those about a commit, and those that say
+/// nothing readable. What is about none of the artifacts goes to those that have none of their own, so that a refusal
+/// names it: beside an image's own evidence, that of its next version harms nothing. Read unproven, for routing only: an
+/// envelope at the wrong artifact proves nothing there, and one that is missing can only make it be refused.
 #[must_use]
 pub fn route(envelopes: &[Submitted], artifacts: &[DigestSet]) -> Vec<Vec<Submitted>> {
-    let mut out: Vec<Vec<Submitted>> = vec![Vec::new(); artifacts.len()];
-    for envelope in envelopes {
-        let subjects = Envelope::parse(&envelope.bytes).map(|e| e.unproven_subjects()).unwrap_or_default();
-        let is_about = |artifact: &DigestSet| {
-            subjects
-                .iter()
-                .any(|s| s.iter().any(|digest| artifact.get(digest.algorithm()).as_ref() == Some(&digest)))
+    let subjects: Vec<Vec<DigestSet>> = envelopes
+        .iter()
+        .map(|e| Envelope::parse(&e.bytes).map(|e| e.unproven_subjects()).unwrap_or_default())
+        .collect();
+    let is_commit = |d: Digest| matches!(d.algorithm(), Algorithm::GitCommit | Algorithm::GitTree);
+    let about = |own: &Vec<DigestSet>| -> Vec<bool> {
+        let is_of = |artifact: &DigestSet| {
+            let same = |digest: Digest| artifact.get(digest.algorithm()) == Some(digest);
+            own.iter().any(|s| s.iter().any(same))
         };
-        let is_commit = |d: &Digest| matches!(d.algorithm(), Algorithm::GitCommit | Algorithm::GitTree);
-        let of_commit = subjects.iter().any(|s| s.iter().any(|d| is_commit(&d)));
-        let about: Vec<bool> = artifacts.iter().map(is_about).collect();
-        let everywhere = of_commit || !about.contains(&true);
-        for (list, is_about) in out.iter_mut().zip(about) {
-            if is_about || everywhere {
+        artifacts.iter().map(is_of).collect()
+    };
+    // looked at once for each pair: a request may hold many of both
+    let about: Vec<Vec<bool>> = subjects.iter().map(about).collect();
+    let mut out: Vec<Vec<Submitted>> = vec![Vec::new(); artifacts.len()];
+    let has_own: Vec<bool> =
+        (0..artifacts.len()).map(|at| about.iter().any(|row| row.get(at) == Some(&true))).collect();
+    for ((envelope, own), row) in envelopes.iter().zip(&subjects).zip(&about) {
+        let is_everywhere = own.is_empty() || own.iter().any(|s| s.iter().any(is_commit));
+        let is_stray = !row.contains(&true);
+        for ((list, is_about), has_own) in out.iter_mut().zip(row).zip(&has_own) {
+            if is_everywhere || *is_about || (is_stray && !has_own) {
                 list.push(envelope.clone());
             }
         }
