@@ -35,7 +35,7 @@ use kubernetes::world::{Judge, World, rules_in};
 
 /// The single switch: `portcullis serve` has the webhook. Until it is on, the table runs against a webhook that says yes only,
 /// which shows that what each case does is right, and nothing about refusals.
-const WEBHOOK_IS_THERE: bool = false;
+const WEBHOOK_IS_THERE: bool = true;
 
 /// One cluster for all tests of this file. It goes with the process.
 fn cluster() -> Option<&'static Cluster> {

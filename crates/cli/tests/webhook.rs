@@ -39,7 +39,8 @@ impl Place {
         let place = Self { dir };
         let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
         let config = config.replace("127.0.0.1:8443", "127.0.0.1:0").replace("127.0.0.1:9464", "127.0.0.1:0");
-        let config = config.replace("reload: 10s", "reload: 1s").replace("webhook:\n", "webhook:\n  drain: 1s\n");
+        let config =
+            config.replace("reload: 10s", "reload: 1s").replace("webhook:\n", "webhook:\n  drain: 1s\n");
         fs::write(place.at("serve.yaml"), config).unwrap();
         place
     }
@@ -70,10 +71,17 @@ impl Place {
         running
     }
 
-    fn send(&self, running: &Running, name: &str, (method, path): (&str, &str), body: &[u8]) -> (u16, String) {
+    fn send(
+        &self,
+        running: &Running,
+        name: &str,
+        (method, path): (&str, &str),
+        body: &[u8],
+    ) -> (u16, String) {
         let tls = |part: &str| self.at(&format!("tls/{part}"));
         let identity = Some((tls(&format!("{name}.crt")), tls(&format!("{name}.key"))));
-        let client = Client::new(&running.url, &ClientTls { ca: Some(tls("ca.crt")), identity }, None).unwrap();
+        let client =
+            Client::new(&running.url, &ClientTls { ca: Some(tls("ca.crt")), identity }, None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let headers = [("content-type", "application/json")];
@@ -164,7 +172,13 @@ fn it_decides_records_and_ends_in_good_order() {
     assert!(response.object("auditAnnotations").unwrap().get("record").is_none());
 
     let line = running.event("\"uid\":\"a-1\"");
-    for part in ["\"event\":\"decision\"", "\"record\":0", "\"leaf\":\"sha256:", "unclaimed/nobodys", "policy-missing"] {
+    for part in [
+        "\"event\":\"decision\"",
+        "\"record\":0",
+        "\"leaf\":\"sha256:",
+        "unclaimed/nobodys",
+        "policy-missing",
+    ] {
         assert!(line.contains(part), "{part}: {line}");
     }
     let text = running.read("/metrics");
@@ -189,7 +203,10 @@ fn what_is_no_review_is_never_admitted() {
     let cut = &whole.as_bytes()[..whole.len() / 2];
     let (status, body) = place.validate(&running, cut);
     // its id can be read, so the refusal reaches the person
-    assert_eq!((status, body.contains("\"uid\":\"b-1\""), body.contains("\"allowed\":false")), (200, true, true));
+    assert_eq!(
+        (status, body.contains("\"uid\":\"b-1\""), body.contains("\"allowed\":false")),
+        (200, true, true)
+    );
     for (from, to) in [
         ("\"uid\":\"b-1\"", "\"uid\":\"b 1\""),
         ("\"uid\":\"b-1\"", "\"uid\":\"\""),
@@ -220,7 +237,10 @@ fn a_broken_book_leaves_the_last_good_one_and_says_so() {
     let stale = text.lines().find_map(|l| l.strip_prefix("portcullis_book_stale_seconds ")).unwrap();
     assert!(stale.parse::<f64>().unwrap() > 0.5, "{stale}");
     let ready = running.read("/readyz");
-    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("the book on disk is not in force"), "{ready}");
+    assert!(
+        ready.starts_with("HTTP/1.1 200") && ready.contains("the book on disk is not in force"),
+        "{ready}"
+    );
     let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
     let response = place.response(&running, &review("c-1", "shop", &image, false));
     assert!(!message(&response).contains("policy-missing"), "{}", message(&response));
@@ -253,8 +273,12 @@ fn evidence_that_is_brought_is_kept_and_the_api_server_brings_none() {
     assert_eq!(status, 400, "{body}");
     let (status, body) = place.send(&running, "apiserver", ("PUT", "/v1/evidence"), b"{}");
     assert_eq!((status, body.contains("not-permitted")), (403, true), "{body}");
-    let (status, body) =
-        place.send(&running, "ci", ("POST", "/v1/kubernetes/validate"), review("d-1", "shop", "a:1", false).to_string().as_bytes());
+    let (status, body) = place.send(
+        &running,
+        "ci",
+        ("POST", "/v1/kubernetes/validate"),
+        review("d-1", "shop", "a:1", false).to_string().as_bytes(),
+    );
     assert_eq!((status, body.contains("allowed")), (403, false), "{body}");
     let (status, body) = place.send(&running, "apiserver", ("GET", "/v1/openapi.json"), b"");
     assert_eq!((status, body.contains("/v1/kubernetes/validate")), (200, true), "{body}");
@@ -273,7 +297,10 @@ fn the_example_is_read_and_what_it_names_is_looked_for() {
     let file = dir.path().join("serve.yaml");
     fs::write(&file, expect(0, &["serve", "--example"])).unwrap();
     let words = expect(1, &["serve", "--config", path(&file), "--check"]);
-    assert!(words.contains("the configuration is well formed") && words.contains("missing: the book"), "{words}");
+    assert!(
+        words.contains("the configuration is well formed") && words.contains("missing: the book"),
+        "{words}"
+    );
     fs::write(&file, "book: book\nwebhok: {}\n").unwrap();
     let words = expect(2, &["serve", "--config", path(&file), "--check"]);
     assert!(words.contains("webhok") && words.contains("trust-root"), "{words}");

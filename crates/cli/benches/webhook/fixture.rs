@@ -97,8 +97,9 @@ fn certificates(folder: &Path) {
 }
 
 fn write_files(folder: &Path, keys: &[SecretKey; 4]) {
-    let pem =
-        |i: usize| -> String { keys[i].public().to_pem().lines().map(|l| format!("          {l}\n")).collect() };
+    let pem = |i: usize| -> String {
+        keys[i].public().to_pem().lines().map(|l| format!("          {l}\n")).collect()
+    };
     let listed = |i: usize| format!("  {}:\n    keys:\n      - key: |\n{}", NAMES[i], pem(i));
     let root = format!(
         "version: 1\nbuilders:\n{}    ids: [\"id:ci\"]\n    hermetic: [\">=1.0.0\"]\nreview-authorities:\n{}testers:\n{}scanners:\n{}people:\n  a: {{ identities: [a@x] }}\n  b: {{ identities: [b@x] }}\n",

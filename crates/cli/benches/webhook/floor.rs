@@ -43,9 +43,8 @@ async fn listen(folder: &Path, checks: Arc<Vec<Check>>) {
             yes(&body)
         }
     };
-    let router = Router::new()
-        .route("/v1/kubernetes/validate", post(answer))
-        .layer(DefaultBodyLimit::max(8 << 20));
+    let router =
+        Router::new().route("/v1/kubernetes/validate", post(answer)).layer(DefaultBodyLimit::max(8 << 20));
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (tls, router) = (tls.clone(), router.clone());

@@ -29,7 +29,10 @@ fn main() {
     let seconds = std::env::var("PORTCULLIS_BENCH_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
     let time = Duration::from_secs(seconds);
     let fixture = Fixture::new(tempfile::tempdir().unwrap());
-    println!("each of 4 signatures P-256, inline; body {} bytes; {seconds} s each\n", fixture.bodies[0].len());
+    println!(
+        "each of 4 signatures P-256, inline; body {} bytes; {seconds} s each\n",
+        fixture.bodies[0].len()
+    );
     let kinds = [Kind::AlwaysYes, Kind::OnlyChecks, Kind::Uncached, Kind::Cached];
     let mut table: Vec<(Kind, Vec<Load>)> = kinds.map(|kind| (kind, Vec::new())).into();
     for connections in CONNECTIONS {
@@ -56,8 +59,11 @@ fn measure(fixture: &Fixture, kind: Kind, run: impl Fn(&Target) -> Load) -> Load
 }
 
 fn print(table: &[(Kind, Vec<Load>)]) {
-    let rows: Vec<String> =
-        CONNECTIONS.iter().map(|c| format!("{c} connections")).chain([format!("open loop {RATE}/s")]).collect();
+    let rows: Vec<String> = CONNECTIONS
+        .iter()
+        .map(|c| format!("{c} connections"))
+        .chain([format!("open loop {RATE}/s")])
+        .collect();
     println!(
         "{:<18} {:<22} {:>9} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7}",
         "", "", "req/s", "p50 ms", "p99 ms", "p99.9", "cpu ms", "MiB", "failed"
@@ -78,7 +84,8 @@ fn print(table: &[(Kind, Vec<Load>)]) {
             );
         }
     }
-    let best = |kind: usize| table[kind].1[..CONNECTIONS.len()].iter().map(Load::throughput).fold(0.0, f64::max);
+    let best =
+        |kind: usize| table[kind].1[..CONNECTIONS.len()].iter().map(Load::throughput).fold(0.0, f64::max);
     println!("\nuncached, of the server that does only the checks: {:.2}", best(2) / best(1));
     println!("cached, of the server that always says yes:        {:.2}", best(3) / best(0));
     println!("open loop, uncached, p99:                          {:.2} ms", table[2].1[4].quantile(0.99));

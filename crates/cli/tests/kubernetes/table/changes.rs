@@ -1,10 +1,10 @@
 //! What changes after it was admitted.
 
 use crate::kubernetes::case::{Case, case};
-use crate::kubernetes::fixtures::Images;
+use crate::kubernetes::fixtures::{Image, Images, inline};
 use crate::kubernetes::manifest::Spec;
 
-use super::pods::UNKNOWN;
+use super::pods::{MISLED, UNKNOWN};
 
 const CREATE: &str = "create -f -";
 const FIRST: [&str; 1] = ["spec.containers[0].image"];
@@ -17,15 +17,21 @@ pub fn cases(images: &Images) -> Vec<Case> {
         .collect()
 }
 
-/// A case that begins with a good Pod, which carries the evidence of the first two images.
+/// A case that begins with a good Pod.
 fn pod(name: &str, images: &Images) -> Case {
-    let spec = Spec::of(&[&images.good[0]]).evidence_of(&images.good[1]);
+    let spec = Spec::of(&[&images.good[0]]);
     case(name).tenant(CREATE, spec.pod("web")).says(&["pod/web created"])
 }
 
 fn deployment(name: &str, images: &Images) -> Case {
-    let spec = Spec::of(&[&images.good[0]]).evidence_of(&images.good[1]);
+    let spec = Spec::of(&[&images.good[0]]);
     case(name).tenant(CREATE, spec.replicas("Deployment", "web", 0)).says(&["deployment.apps/web created"])
+}
+
+/// Brings other evidence to a Pod, before its image changes: that alone changes nothing that is judged.
+fn annotate(images: &[&Image]) -> String {
+    let bundles: Vec<String> = images.iter().flat_map(|image| image.evidence.clone()).collect();
+    format!("annotate --overwrite pod web portcullis.dev/evidence={}", inline(&bundles))
 }
 
 fn container(image: &str) -> String {
@@ -40,6 +46,7 @@ fn running(images: &Images) -> Vec<Case> {
             .tenant(&format!("set image pod/web c0={bad}"), "")
             .refused(&UNKNOWN, &FIRST),
         pod("set image, to an image whose evidence is there", images)
+            .tenant(&annotate(&[&images.good[1]]), "")
             .tenant(&format!("set image pod/web c0={other}"), "")
             .says(&["pod/web image updated"])
             .audited("basis", "policy"),
@@ -102,9 +109,13 @@ fn templates(images: &Images) -> Vec<Case> {
         deployment("set image in a template", images)
             .admin(&format!("set image deployment/web c0={bad}"), "")
             .refused(&UNKNOWN, &TEMPLATE),
-        deployment("set image in a template, to a good one", images)
+        deployment("another good image, and its evidence with it", images)
+            .admin("apply -f -", Spec::of(&[&images.good[1]]).replicas("Deployment", "web", 0))
+            .says(&["deployment.apps/web configured"])
+            .audited("basis", "policy"),
+        deployment("another good image, and only the evidence of the one before", images)
             .admin(&format!("set image deployment/web c0={other}"), "")
-            .says(&["image updated"]),
+            .refused(&MISLED, &TEMPLATE),
         deployment("a merge patch of a template", images)
             .tenant(&format!("patch deployment web --type merge -p {}", patch(bad)), "")
             .refused(&UNKNOWN, &TEMPLATE),
@@ -137,6 +148,7 @@ fn debugged(images: &Images) -> Vec<Case> {
             .admin(&format!("debug web --image={bad} --attach=false"), "")
             .refused(&UNKNOWN, &["spec.ephemeralContainers[0].image"]),
         pod("kubectl debug with an image whose evidence is there", images)
+            .tenant(&annotate(&[&images.good[0], &images.good[1]]), "")
             .admin(&format!("debug web --image={other} --attach=false -c tool"), "")
             .admin("get pod web -o jsonpath={.spec.ephemeralContainers[*].name}", "")
             .says(&["tool"]),
