@@ -224,6 +224,6 @@ fn revoked(images: &Images) -> Case {
         .tenant(EVENTS, "")
         .eventually("error[evidence-authentic]")
         .for_portcullis()
-        .tenant("label deployment web tier=front", "")
-        .says(&["labeled"])
+        .tenant("delete deployment web", "")
+        .says(&["deleted"])
 }
