@@ -68,8 +68,6 @@ fn run<'c>(cluster: &'c Cluster, name: &str, is_real: bool) -> World<'c> {
     let ran = world.run(name, &cases, only().as_deref());
     let mut wrong = String::new();
     for case in &ran {
-        let how = if case.wrong.is_some() { "WRONG" } else { "right" };
-        eprintln!("{how} {:>6.2} s  {}", case.took.as_secs_f64(), case.name);
         if let Some(text) = &case.wrong {
             wrong += &format!("\n=== {}\n{text}\n", case.name);
         }

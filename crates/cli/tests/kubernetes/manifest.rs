@@ -190,6 +190,10 @@ impl Spec {
         let version = KINDS.iter().find(|k| k.0 == kind).map_or("argoproj.io/v1alpha1", |k| k.1);
         let mut metadata = Object::new().with("name", name);
         self.metadata.iter().for_each(|(name, value)| metadata.set(name, value.clone()));
+        if kind == "Rollout" {
+            // nobody knows where a custom resource has its template: its own metadata counts
+            metadata.set("annotations", self.annotations());
+        }
         let is_job = matches!(kind, "Job" | "CronJob");
         let template = self.template(name, if is_job { "Never" } else { "" });
         if kind == "PodTemplate" {

@@ -81,6 +81,8 @@ impl<'c> World<'c> {
                             continue;
                         }
                         let result = self.run_one(case, &namespace(name, number));
+                        let how = if result.wrong.is_some() { "WRONG" } else { "right" };
+                        eprintln!("{how} {:>6.2} s  {}", result.took.as_secs_f64(), result.name);
                         ran.lock().unwrap().push(result);
                     }
                 });

@@ -1,10 +1,10 @@
 //! What changes after it was admitted.
 
 use crate::kubernetes::case::{Case, case};
-use crate::kubernetes::fixtures::Images;
+use crate::kubernetes::fixtures::{Image, Images, inline};
 use crate::kubernetes::manifest::Spec;
 
-use super::pods::UNKNOWN;
+use super::pods::{MISLED, UNKNOWN};
 
 const CREATE: &str = "create -f -";
 const FIRST: [&str; 1] = ["spec.containers[0].image"];
@@ -17,15 +17,21 @@ pub fn cases(images: &Images) -> Vec<Case> {
         .collect()
 }
 
-/// A case that begins with a good Pod, which carries the evidence of the first two images.
+/// A case that begins with a good Pod.
 fn pod(name: &str, images: &Images) -> Case {
-    let spec = Spec::of(&[&images.good[0]]).evidence_of(&images.good[1]);
+    let spec = Spec::of(&[&images.good[0]]);
     case(name).tenant(CREATE, spec.pod("web")).says(&["pod/web created"])
 }
 
 fn deployment(name: &str, images: &Images) -> Case {
-    let spec = Spec::of(&[&images.good[0]]).evidence_of(&images.good[1]);
+    let spec = Spec::of(&[&images.good[0]]);
     case(name).tenant(CREATE, spec.replicas("Deployment", "web", 0)).says(&["deployment.apps/web created"])
+}
+
+/// Brings other evidence to a Pod, before its image changes: that alone changes nothing that is judged.
+fn annotate(images: &[&Image]) -> String {
+    let bundles: Vec<String> = images.iter().flat_map(|image| image.evidence.clone()).collect();
+    format!("annotate --overwrite pod web portcullis.dev/evidence={}", inline(&bundles))
 }
 
 fn container(image: &str) -> String {
@@ -38,8 +44,9 @@ fn running(images: &Images) -> Vec<Case> {
     vec![
         pod("set image, to an image of which nothing is known", images)
             .tenant(&format!("set image pod/web c0={bad}"), "")
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
         pod("set image, to an image whose evidence is there", images)
+            .tenant(&annotate(&[&images.good[1]]), "")
             .tenant(&format!("set image pod/web c0={other}"), "")
             .says(&["pod/web image updated"])
             .audited("basis", "policy"),
@@ -48,10 +55,10 @@ fn running(images: &Images) -> Vec<Case> {
                 &format!(r#"patch pod web --type json -p '[{{"op":"replace","path":"/spec/containers/0/image","value":"{bad}"}}]'"#),
                 "",
             )
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
         pod("a strategic patch of the image", images)
             .admin(&format!(r#"patch pod web -p '{{"spec":{{"containers":[{}]}}}}'"#, container(bad)), "")
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
         pod("server-side apply by another manager", images)
             .tenant(
                 "apply --server-side --force-conflicts --field-manager=mallory -f -",
@@ -60,16 +67,16 @@ fn running(images: &Images) -> Vec<Case> {
                     container(bad)
                 ),
             )
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
         pod("a patch in a dry run", images)
             .tenant(&format!(r#"patch pod web --dry-run=server -p '{{"spec":{{"containers":[{}]}}}}'"#, container(bad)), "")
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
         pod("a Pod that is going, held by a finalizer, gets another image", images)
             .tenant(r#"patch pod web --type merge -p '{"metadata":{"finalizers":["example.com/wait"]}}'"#, "")
             .tenant("delete pod web --wait=false", "")
             .says(&["deleted"])
             .tenant(&format!("set image pod/web c0={bad}"), "")
-            .refused(&UNKNOWN, &FIRST)
+            .refused(&MISLED, &FIRST)
             .tenant(r#"patch pod web --type merge -p '{"metadata":{"finalizers":null}}'"#, ""),
     ]
 }
@@ -79,13 +86,13 @@ fn replaced(images: &Images) -> Vec<Case> {
     let (good, bad) = (&images.good[0], &images.unsigned);
     let edit = format!("sed -i s/{}/{}/", good.digest.hex(), bad.digest.hex());
     vec![
-        pod("edit", images).tenant("edit pod web", "").editor(&edit).refused(&UNKNOWN, &FIRST),
+        pod("edit", images).tenant("edit pod web", "").editor(&edit).refused(&MISLED, &FIRST),
         deployment("replace", images)
             .tenant("replace -f -", Spec::of(&[bad]).replicas("Deployment", "web", 0))
             .refused(&UNKNOWN, &TEMPLATE),
         deployment("apply", images)
             .tenant("apply -f -", Spec::of(&[bad]).replicas("Deployment", "web", 0))
-            .refused(&UNKNOWN, &TEMPLATE),
+            .refused(&MISLED, &TEMPLATE),
         deployment("replace --force", images)
             .tenant("replace --force -f -", Spec::of(&[bad]).replicas("Deployment", "web", 0))
             .refused(&UNKNOWN, &TEMPLATE),
@@ -101,13 +108,17 @@ fn templates(images: &Images) -> Vec<Case> {
     vec![
         deployment("set image in a template", images)
             .admin(&format!("set image deployment/web c0={bad}"), "")
-            .refused(&UNKNOWN, &TEMPLATE),
-        deployment("set image in a template, to a good one", images)
+            .refused(&MISLED, &TEMPLATE),
+        deployment("another good image, and its evidence with it", images)
+            .admin("apply -f -", Spec::of(&[&images.good[1]]).replicas("Deployment", "web", 0))
+            .says(&["deployment.apps/web configured"])
+            .audited("basis", "policy"),
+        deployment("another good image, and only the evidence of the one before", images)
             .admin(&format!("set image deployment/web c0={other}"), "")
-            .says(&["image updated"]),
+            .refused(&MISLED, &TEMPLATE),
         deployment("a merge patch of a template", images)
             .tenant(&format!("patch deployment web --type merge -p {}", patch(bad)), "")
-            .refused(&UNKNOWN, &TEMPLATE),
+            .refused(&MISLED, &TEMPLATE),
         deployment("more replicas and another image at once", images)
             .tenant(
                 &format!(
@@ -116,7 +127,7 @@ fn templates(images: &Images) -> Vec<Case> {
                 ),
                 "",
             )
-            .refused(&UNKNOWN, &TEMPLATE),
+            .refused(&MISLED, &TEMPLATE),
         deployment("the evidence goes and another image comes", images)
             .tenant(
                 &format!(
@@ -137,12 +148,13 @@ fn debugged(images: &Images) -> Vec<Case> {
             .admin(&format!("debug web --image={bad} --attach=false"), "")
             .refused(&UNKNOWN, &["spec.ephemeralContainers[0].image"]),
         pod("kubectl debug with an image whose evidence is there", images)
+            .tenant(&annotate(&[&images.good[0], &images.good[1]]), "")
             .admin(&format!("debug web --image={other} --attach=false -c tool"), "")
             .admin("get pod web -o jsonpath={.spec.ephemeralContainers[*].name}", "")
             .says(&["tool"]),
         pod("kubectl debug with a copy of the Pod", images)
             .tenant(&format!("debug web --copy-to=copy --set-image=c0={bad} --attach=false"), "")
-            .refused(&UNKNOWN, &FIRST),
+            .refused(&MISLED, &FIRST),
     ]
 }
 
@@ -174,13 +186,14 @@ fn neutral(images: &Images) -> Vec<Case> {
         pod("a label", images)
             .tenant("label pod web tier=front", "")
             .says(&["labeled"])
-            .audited("basis", "standing"),
+            .audited("basis", "policy"),
         pod("an annotation", images).tenant("annotate pod web example.com/note=hello", "").says(&["annotated"]),
         pod("the evidence of a running Pod is taken away", images)
             .tenant("annotate pod web portcullis.dev/evidence-", "")
             .says(&["annotated"])
             .tenant("label pod web tier=front", "")
-            .says(&["labeled"]),
+            .says(&["labeled"])
+            .audited("basis", "standing"),
         case("a running Pod gets other resources")
             .tenant(CREATE, Spec::of(&[&images.good[0]]).processor("20m").pod("web"))
             .tenant(
@@ -203,7 +216,7 @@ fn neutral(images: &Images) -> Vec<Case> {
         deployment("an edit of a workload's own annotations", images)
             .tenant("annotate deployment web example.com/note=hello", "")
             .says(&["annotated"])
-            .audited("basis", "standing"),
+            .audited("basis", "policy"),
         before(images),
     ]
 }

@@ -165,7 +165,8 @@ fn requested(images: &Images) -> Vec<Case> {
 fn again(images: &Images) -> Vec<Case> {
     let own = || Place::Own(REQUIRED, &[]);
     let (first, second) = (&images.good[0], &images.good[1]);
-    let both = |image| Spec::of(&[image]).evidence_of(first).evidence_of(second);
+    let both = |image| Spec::of(&[image]);
+    let update = both(second).replicas("Deployment", "web", 1);
     let deployed = |name: &str| {
         case(name)
             .place(own())
@@ -194,13 +195,13 @@ fn again(images: &Images) -> Vec<Case> {
             .eventually("error[signed-by]")
             .for_portcullis(),
         deployed("rollout undo, where both digests meet the policy")
-            .tenant(&format!("set image deployment/web c0={}", second.reference), "")
-            .says(&["image updated"])
+            .tenant("apply -f -", update.clone())
+            .says(&["configured"])
             .tenant("rollout undo deployment/web", "")
             .says(&["rolled back"]),
         deployed("rollout undo to another digest is a new deployment")
-            .tenant(&format!("set image deployment/web c0={}", second.reference), "")
-            .says(&["image updated"])
+            .tenant("apply -f -", update.clone())
+            .says(&["configured"])
             .policy(TESTED)
             .tenant("rollout undo deployment/web", "")
             .refused(&unmet, &["spec.template.spec.containers[0].image"])
@@ -223,6 +224,6 @@ fn revoked(images: &Images) -> Case {
         .tenant(EVENTS, "")
         .eventually("error[evidence-authentic]")
         .for_portcullis()
-        .tenant("label deployment web tier=front", "")
-        .says(&["labeled"])
+        .tenant("delete deployment web", "")
+        .says(&["deleted"])
 }

@@ -51,7 +51,15 @@ fn places(images: &Images) -> Vec<Case> {
             .tenant(CREATE, Spec::of(&[good]).ephemeral(bad).pod("web"))
             .kubernetes("ephemeralContainers"),
         case("all that is wrong is said at once")
-            .tenant(CREATE, Spec::of(&[bad]).init(&images.stranger).volume(&images.misled).pod("web"))
+            .tenant(
+                CREATE,
+                Spec::of(&[bad])
+                    .init(&images.stranger)
+                    .volume(&images.misled)
+                    .evidence_of(&images.stranger)
+                    .evidence_of(&images.misled)
+                    .pod("web"),
+            )
             .refused(
                 &["built-by", "evidence-authentic", "evidence-applies"],
                 &[
@@ -160,13 +168,13 @@ fn references(images: &Images) -> Vec<Case> {
             .refused(&UNKNOWN, &["spec.containers[0].image"]),
         case("half a digest")
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop@sha256:abcd").pod("web"))
-            .refused(&["digest-required"], &["spec.containers[0].image"]),
+            .refused(&["image-reference"], &["spec.containers[0].image"]),
         case("a digest in capitals")
             .tenant(
                 CREATE,
                 Spec::of(&[]).container(&good.reference.to_uppercase()).evidence_of(good).pod("web"),
             )
-            .refused(&["digest-required"], &["spec.containers[0].image"]),
+            .refused(&["image-reference"], &["spec.containers[0].image"]),
     ]
 }
 
