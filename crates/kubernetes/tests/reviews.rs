@@ -35,7 +35,7 @@ fn the_reviews_of_another_project_are_read() {
         let made = requests(&review, &judged, &standard(), &Context::default()).unwrap();
         assert_eq!(
             (made[0].artifact.uri(), made[0].environment.as_str()),
-            ("docker.io/library/nginx", "unclaimed/default")
+            ("docker.io/library/alpine", "unclaimed/default")
         );
         assert!(made[0].artifact.digests().is_empty(), "a tag is no digest");
         assert!(!made[0].body.to_string().contains("managedFields"));
