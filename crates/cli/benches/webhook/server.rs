@@ -47,7 +47,7 @@ impl Server {
         match kind {
             Kind::AlwaysYes => Self::floor(fixture, run, "yes"),
             Kind::OnlyChecks => Self::floor(fixture, run, "checks"),
-            Kind::Uncached => Self::portcullis(fixture, run, "0"),
+            Kind::Uncached => Self::portcullis(fixture, run, "none"),
             Kind::Cached => Self::portcullis(fixture, run, "64MiB"),
         }
     }

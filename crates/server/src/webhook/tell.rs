@@ -1,8 +1,10 @@
 //! From decisions to what the API server hears, and to what is written down about them.
 
+use std::collections::BTreeSet;
+
 use attest::Digest;
 use chokepoint::{Answer, Basis};
-use kubernetes::evidence::EVIDENCE_DIGEST;
+use kubernetes::evidence::{BREAKGLASS, EVIDENCE_DIGEST};
 use kubernetes::{Deployment, Outcome as Heard, Refusal, Ruling};
 use policy::{Diagnostic, Finding, Outcome, Severity};
 
@@ -71,25 +73,34 @@ pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
         decision: ruled.decision.word().to_owned(),
         basis: ruled.decision.basis().name().to_owned(),
         rules,
+        unproven: None,
     }
 }
 
-/// Where something is refused, the bundles that an annotation names and that are nowhere: the likeliest reason.
-pub(crate) fn missing(deployments: &[Deployment], ruled: &[Ruled]) -> Vec<Refusal> {
+/// Where something is refused: bundles and grants that an annotation names and that are nowhere, the likeliest reason.
+pub(crate) fn missing(deployments: &[Deployment], lost: &[Digest], ruled: &[Ruled]) -> Vec<Refusal> {
     let is_refused =
-        |one: &&Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
-    if ruled.iter().find(is_refused).is_none() {
+        |one: &Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
+    if !ruled.iter().any(is_refused) {
         return Vec::new();
     }
-    let digests: std::collections::BTreeSet<&Digest> = deployments.iter().flat_map(|d| &d.missing).collect();
-    let refusal = |digest: &Digest| {
+    let evidence = |digest: &Digest| {
         let message = "evidence that an annotation names is not in the evidence store";
         let fix = "bring it with `portcullis attach`, and name what that prints";
         Refusal::new("evidence-missing", EVIDENCE_DIGEST, message, fix)
             .wanted("bundles that were attached")
             .found(&digest.to_string())
     };
-    digests.into_iter().map(refusal).collect()
+    let grant = |digest: &Digest| {
+        let message = "the breakglass grant that an annotation names is not in the evidence store";
+        let fix = "open one with `portcullis breakglass open`, and name what that prints";
+        Refusal::new("breakglass-grant", BREAKGLASS, message, fix)
+            .wanted("a grant that was opened and brought")
+            .found(&digest.to_string())
+    };
+    let bundles: BTreeSet<&Digest> = deployments.iter().flat_map(|d| &d.missing).collect();
+    let grants: BTreeSet<&Digest> = lost.iter().collect();
+    bundles.into_iter().map(evidence).chain(grants.into_iter().map(grant)).collect()
 }
 
 /// A request that was refused before there was anything to judge.
@@ -101,6 +112,7 @@ pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
         decision: "reject".to_owned(),
         basis: "request".to_owned(),
         rules: vec![refusal.code.to_owned()],
+        unproven: None,
     }
 }
 
