@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use attest::Digest;
 use chokepoint::{Answer, Basis};
 use kubernetes::evidence::{BREAKGLASS, EVIDENCE_DIGEST};
-use kubernetes::{Deployment, Outcome as Heard, Refusal, Ruling};
+use kubernetes::{Deployment, DeploymentKind, Outcome as Heard, Refusal, Ruling};
 use policy::{Diagnostic, Finding, Outcome, Severity};
 
 use crate::webhook::engine::Ruled;
 use crate::webhook::judge::Told;
+
+/// So many changes of a guarded object are shown.
+const CHANGES: usize = 8;
 
 /// One deployment's outcome, as the answer has it.
 pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
@@ -25,7 +28,11 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         Outcome::Met | Outcome::Unmet => None,
     };
     let show = |finding: &Finding, severity| Diagnostic::of_finding(finding, &artifact, severity);
-    let findings = verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    let mut findings: Vec<Diagnostic> =
+        verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    if let Some(first) = findings.first_mut() {
+        *first = changes(deployment).fold(first.clone(), |shown, change| shown.noting("changed", &change));
+    }
     Heard {
         place: deployment.place(),
         findings,
@@ -37,6 +44,17 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         receipt: ruled.record.as_ref().map(|(index, leaf)| format!("{index}:{leaf}")),
         artifact,
     }
+}
+
+/// What an update changes in a guarded object: the likeliest reason why nobody vouches for it.
+fn changes(deployment: &Deployment) -> impl Iterator<Item = String> {
+    let all: &[_] = match &deployment.kind {
+        DeploymentKind::Configuration(changes) => changes,
+        DeploymentKind::Image(_) => &[],
+    };
+    let more = all.len().saturating_sub(CHANGES);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    all.iter().take(CHANGES).map(ToString::to_string).chain(more)
 }
 
 /// What somebody whose deployment goes on should know: that it would not, and what is yet to come.
