@@ -77,6 +77,10 @@ impl Server {
         panic!("the server does not listen: {}", std::fs::read_to_string(&log).unwrap());
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
