@@ -31,7 +31,7 @@ use crate::webhook::trace::Exporter;
 
 /// Requests that are judged at the same time: more than processors, because most of an answer waits for the disk, and
 /// records that wait together are written together.
-const THREADS: usize = 64;
+const THREADS: usize = 16;
 const BRINGING: usize = 8;
 /// How often it is looked at whether it can decide.
 const RHYTHM: Duration = Duration::from_secs(1);
