@@ -13,7 +13,7 @@ use crate::receipt::Receipt;
 use crate::storage::Storage;
 
 /// How long the tree may stay behind while there is room: what comes in this time shares tiles and a checkpoint.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A log with a journal in front of it. Dropping it applies everything.
 pub struct Journaled<S> {
