@@ -42,7 +42,17 @@ pub(crate) fn key(path: &Path, scheme: Scheme) -> Result<SecretKey, Failure> {
 /// The log in a folder, made where there is none yet, with its verifier key beside it in `log.vkey`.
 pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files>, Failure> {
     let files = Files::new(dir);
-    let signer = || Ok::<_, Failure>(Box::new(key(key_file, Scheme::Ed25519)?));
+    let signer = || {
+        let signer = key(key_file, Scheme::Ed25519)?;
+        // the notes of checkpoints know no other; a log whose key nobody can check would be found out too late
+        if signer.public().scheme() != Scheme::Ed25519 {
+            return Err(Failure::new(&format!("{} cannot sign a log", key_file.display()))
+                .line("wanted", "an Ed25519 key")
+                .line("found", &format!("a key for {}", signer.public().scheme().name()))
+                .line("fix", "portcullis keygen NAME --algorithm ed25519"));
+        }
+        Ok::<_, Failure>(Box::new(signer))
+    };
     let failed = |e: OpenLogError| {
         Failure::new(&format!("the log in {} cannot be used", dir.display())).line("found", &e.to_string())
     };

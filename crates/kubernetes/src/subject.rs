@@ -35,6 +35,10 @@ pub enum Nothing {
     Binding,
     /// A node registers what it runs from its own disk, in a namespace where that is allowed.
     MirrorPod,
+    /// Something that is being deleted already changes, in nothing that is judged: its finalizers go.
+    Deleting,
+    /// The cluster's own certificate, which its publisher puts into every namespace.
+    ClusterCertificate,
     /// The kind holds no image and is not guarded.
     NotDeployed,
 }
@@ -52,6 +56,8 @@ impl Nothing {
             Self::Eviction => "eviction",
             Self::Binding => "binding",
             Self::MirrorPod => "mirror-pod",
+            Self::Deleting => "deleting",
+            Self::ClusterCertificate => "cluster-certificate",
             Self::NotDeployed => "not-deployed",
         }
     }
@@ -113,6 +119,9 @@ impl Subject {
         if is_mirror(review, object, mapping) {
             return Self::Nothing(Nothing::MirrorPod);
         }
+        if is_cluster_certificate(review) {
+            return Self::Nothing(Nothing::ClusterCertificate);
+        }
         match judged(review, object, mapping, secret_key) {
             Err(refusal) => Self::Refused(refusal),
             Ok(judged) => judged.settle(review),
@@ -133,6 +142,7 @@ impl Judged {
             "status" if unchanged => Subject::Nothing(Nothing::Status),
             "resize" if unchanged => Subject::Nothing(Nothing::Resize),
             _ if is_empty => Subject::Nothing(Nothing::NotDeployed),
+            _ if unchanged && is_going(review) => Subject::Nothing(Nothing::Deleting),
             _ => Subject::Judged(self),
         }
     }
@@ -162,6 +172,22 @@ fn binding(object: &Object) -> Subject {
             .found(key),
         ),
     }
+}
+
+/// What is going already must be able to go, whatever a policy says today: a finalizer that nobody may take away would
+/// keep it for ever. The server set the time; a change of an image is judged as ever.
+fn is_going(review: &Review) -> bool {
+    let metadata = |object: &Object| object.optional_object("metadata").ok().flatten().cloned();
+    let old = review.old_object.as_ref().filter(|_| review.operation == Operation::Update).and_then(metadata);
+    old.is_some_and(|metadata| metadata.get("deletionTimestamp").is_some())
+}
+
+/// Published by an account that nobody else can use, under a name that nobody else may take from it.
+fn is_cluster_certificate(review: &Review) -> bool {
+    review.kind.group.is_empty()
+        && review.kind.kind == "ConfigMap"
+        && review.display_name() == "kube-root-ca.crt"
+        && review.user.username == "system:serviceaccount:kube-system:root-ca-cert-publisher"
 }
 
 /// What a node runs from its own disk, registered by that very node, where the configuration allows it. Whoever else

@@ -207,6 +207,37 @@ fn what_is_nothing_to_judge_is_an_exact_list() {
 }
 
 #[test]
+fn what_goes_already_may_go_and_may_not_become_something_else() {
+    let going = |image: &str| {
+        let mut pod = pod(image);
+        let metadata = attest::Object::new().with("name", "web").with("deletionTimestamp", "2026-11-22T00:00:00Z");
+        pod.set("metadata", metadata);
+        pod
+    };
+    let mut ask = ask("UPDATE", "v1", "Pod");
+    (ask.object, ask.old) = (Some(going(&image("shop", 'a'))), Some(going(&image("shop", 'a'))));
+    assert_eq!(subject(&ask), Subject::Nothing(Nothing::Deleting));
+    ask.object = Some(going(&image("evil", 'b')));
+    assert!(!judged(&ask).uses[0].unchanged);
+    // a time that only the new object has was written by the requester
+    (ask.object, ask.old) = (Some(going(&image("shop", 'a'))), Some(pod(&image("shop", 'a'))));
+    assert!(matches!(subject(&ask), Subject::Judged(_)));
+}
+
+#[test]
+fn the_clusters_certificate_is_its_publishers_alone() {
+    let mut ask = ask("CREATE", "v1", "ConfigMap");
+    ask.name = "kube-root-ca.crt";
+    ask.object = Some(object(r#"{"metadata":{"name":"kube-root-ca.crt"},"data":{"ca.crt":"x"}}"#));
+    assert!(matches!(subject(&ask), Subject::Judged(_)), "anybody else's is judged");
+    ask.user = "system:serviceaccount:kube-system:root-ca-cert-publisher";
+    assert_eq!(subject(&ask), Subject::Nothing(Nothing::ClusterCertificate));
+    ask.name = "flags";
+    ask.object = Some(object(r#"{"metadata":{"name":"flags"},"data":{"ca.crt":"x"}}"#));
+    assert!(matches!(subject(&ask), Subject::Judged(_)), "and another object of the publisher's");
+}
+
+#[test]
 fn a_subresource_that_changes_what_is_judged_is_judged() {
     for subresource in ["status", "resize", "scale", "ephemeralcontainers", "anything"] {
         let mut ask = ask("UPDATE", "v1", "Pod");

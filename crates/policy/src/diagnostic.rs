@@ -54,6 +54,14 @@ impl Diagnostic {
         Self { severity, code: finding.rule.to_owned(), message: finding.message.clone(), lines }
     }
 
+    /// The same with another line before the fixes: what only the choke point knows about the request.
+    #[must_use]
+    pub fn noting(mut self, label: &'static str, text: &str) -> Self {
+        let at = self.lines.iter().position(|(label, ..)| *label == "fix").unwrap_or(self.lines.len());
+        self.lines.insert(at, (label, crate::finding::one_line(text), None));
+        self
+    }
+
     /// An error in a file that a person wrote.
     #[must_use]
     pub fn of_load_error(code: &str, error: &LoadError) -> Self {

@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p portcullis --bench webhook` prints throughput, latency (p50, p99, p99.9), CPU per decision and
 //! peak memory at 1, 8, 64 and 256 keep-alive connections, and in an open loop of 500 requests a second whose
-//! latency counts from the moment at which each was due. `PORTCULLIS_BENCH_SECONDS` sets how long each takes.
+//! latency counts from the moment at which each was due. `PORTCULLIS_BENCH_SECONDS` sets how long each takes; `-- --only cached` is one
+//! server for a profiler.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
@@ -28,6 +29,9 @@ fn main() {
     }
     let seconds = std::env::var("PORTCULLIS_BENCH_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
     let time = Duration::from_secs(seconds);
+    if let Some(at) = words.iter().position(|w| w == "--only") {
+        return only(&words[at + 1], time);
+    }
     let fixture = Fixture::new(tempfile::tempdir().unwrap());
     println!(
         "each of 4 signatures P-256, inline; body {} bytes; {seconds} s each\n",
@@ -44,6 +48,16 @@ fn main() {
         loads.push(measure(&fixture, *kind, |target| load::open(target, RATE, time)));
     }
     print(&table);
+}
+
+/// One kind of server under 64 connections: for a profiler.
+fn only(name: &str, time: Duration) {
+    let fixture = Fixture::new(tempfile::tempdir().unwrap());
+    let kind = if name == "cached" { Kind::Cached } else { Kind::Uncached };
+    let server = Server::start(&fixture, kind);
+    println!("process {}", server.id());
+    let load = load::closed(&Target::new(&fixture, server.port()), 64, time);
+    println!("{:.0} a second, p99 {:.2} ms, {:?} of CPU", load.throughput(), load.quantile(0.99), server.cpu());
 }
 
 /// A fresh process for each figure, so that memory is its own.

@@ -47,7 +47,7 @@ impl Server {
         match kind {
             Kind::AlwaysYes => Self::floor(fixture, run, "yes"),
             Kind::OnlyChecks => Self::floor(fixture, run, "checks"),
-            Kind::Uncached => Self::portcullis(fixture, run, "0"),
+            Kind::Uncached => Self::portcullis(fixture, run, "none"),
             Kind::Cached => Self::portcullis(fixture, run, "64MiB"),
         }
     }
@@ -75,6 +75,10 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("the server does not listen: {}", std::fs::read_to_string(&log).unwrap());
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn port(&self) -> u16 {

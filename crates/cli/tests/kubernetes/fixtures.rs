@@ -36,16 +36,21 @@ impl Image {
     /// `portcullis.dev/evidence-digest`.
     pub fn evidence_digests(&self) -> String {
         let digests: Vec<String> =
-            self.evidence.iter().map(|text| Digest::sha256(text.as_bytes()).to_string()).collect();
+            self.evidence.iter().map(|text| stored(text).to_string()).collect();
         digests.join(",")
     }
+}
+
+/// The digest under which the store keeps a bundle: of its one spelling.
+fn stored(text: &str) -> Digest {
+    Digest::sha256(&evidence::compact(text.as_bytes()).unwrap())
 }
 
 /// Everything that the cases deploy.
 #[derive(Debug)]
 pub struct Images {
     /// Reviewed, built by `ci` from the right repository; three of them.
-    pub good: [Image; 3],
+    pub good: [Image; 4],
     /// As good, built by `leaving-ci`, whose key one case revokes.
     pub leaving: Image,
     /// As good, but its key was revoked long ago.
@@ -81,7 +86,7 @@ impl Images {
                 std::iter::once(provenance).chain(more.iter().map(|text| (*text).clone())).collect();
             Image { reference: format!("registry.example/shop@{digest}"), digest, evidence }
         };
-        let good = ["one", "two", "three"].map(|name| build(name, "ci", REPOSITORY, COMMIT, &[&approved]));
+        let good = ["one", "two", "three", "four"].map(|name| build(name, "ci", REPOSITORY, COMMIT, &[&approved]));
         let none = |name: &str| {
             let digest = Digest::sha256(name.as_bytes());
             Image { reference: format!("registry.example/shop@{digest}"), digest, evidence: Vec::new() }

@@ -73,7 +73,8 @@ impl Webhook {
         }
         let (port, metrics) = (free_port(), free_port());
         folder.write("trust-root.yaml", &images.trust_root(false));
-        expect(0, &["keygen", &folder.text("log"), "--no-passphrase"]);
+        expect(0, &["keygen", &folder.text("log"), "--no-passphrase", "--algorithm", "ed25519"]);
+        folder.write("secret.key", &"k".repeat(32));
         folder.write("serve.yaml", &configuration(cluster, claims, port, metrics));
         let keys = cluster.folder.at("");
         let webhook = Self { folder, keys, port, metrics, process: Mutex::new(None), clock: None };
@@ -246,7 +247,7 @@ impl Webhook {
         let file =
             self.folder.write("final.json", &said.stdout.replace("\"namespace\": \"default\"", &spoken));
         let digest = expect(0, &["kubernetes", "digest", &file]);
-        Digest::parse(digest.trim()).unwrap()
+        Digest::parse(digest.split_whitespace().next().unwrap()).unwrap()
     }
 
     /// None of these texts is in anything that it wrote.
@@ -319,6 +320,7 @@ webhook:
   clients: {{ ca: {}, names: [kube-apiserver] }}
   cluster: tests
   api: {{ kubeconfig: {} }}
+  secret-key: secret.key
   environments:
 {claimed}{guard}  images:
     - {{ kind: Rollout.argoproj.io, paths: [\"spec.template.spec.containers[*].image\"] }}

@@ -307,8 +307,10 @@ fn check_refusal(said: &Said, rules: &[String], lines: &[String]) -> Result<(), 
     if count("\n  fix  ") < errors || count("\n  artifact  ") + count("\n  place  ") < errors {
         return Err(format!("{errors} findings, and not for each where it is and how to mend it"));
     }
+    // before it, kubectl says what it sent
+    let ours = text.rsplit("denied the request").next().unwrap_or(text);
     for never in ["does not meet policy", "\\n", "Some(", "Error {", "\u{1b}"] {
-        if text.contains(never) {
+        if ours.contains(never) {
             return Err(format!("`{never:?}` is not for people"));
         }
     }

@@ -31,6 +31,10 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
     if matches!(maker.kind.as_str(), "StatefulSet" | "Job") {
         NAMED.iter().filter(|key| template.get(key).is_none()).for_each(|key| drop(pod.remove(key)));
     }
+    // filled in for pods, and not for templates
+    if template.get("enableServiceLinks").is_none() && pod.get("enableServiceLinks") == Some(&Json::from(true)) {
+        pod.remove("enableServiceLinks");
+    }
     account(pod, template);
     runtime(pod, template);
     claims(pod, template, maker, name);
@@ -44,6 +48,7 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
     if maker.kind == "DaemonSet" {
         own_node(pod, template);
     }
+    let is_on_host = pod.get("hostNetwork") == Some(&Json::from(true));
     for list in ["containers", "initContainers"] {
         let wanted = items(template, list).to_vec();
         let Some((_, Json::Array(made))) = pod.iter_mut().find(|(key, _)| *key == list) else { continue };
@@ -54,6 +59,9 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
             let partner = wanted.iter().find(|w| name_of(w).is_some() && name_of(w) == name_of(made));
             if let (Json::Object(made), Some(Json::Object(wanted))) = (made, partner) {
                 container(made, wanted, &injected, maker);
+                if is_on_host {
+                    host_ports(made, wanted);
+                }
             }
         }
     }
@@ -152,6 +160,18 @@ fn container(made: &mut Object, wanted: &Object, injected: &[String], maker: &Ma
     }
     added_resources(made, wanted);
     pod_drop_empty(made, wanted);
+}
+
+/// On the host's network, a port of the container is the same port of the host: filled in for pods alone.
+fn host_ports(made: &mut Object, wanted: &Object) {
+    let known = items(wanted, "ports").to_vec();
+    let Some((_, Json::Array(ports))) = made.iter_mut().find(|(key, _)| *key == "ports") else { return };
+    for (port, known) in ports.iter_mut().zip(&known) {
+        let (Json::Object(port), Json::Object(known)) = (port, known) else { continue };
+        if known.get("hostPort").is_none() && port.get("hostPort") == port.get("containerPort") {
+            port.remove("hostPort");
+        }
+    }
 }
 
 /// `JOB_COMPLETION_INDEX`, read from the pod's own metadata.

@@ -10,7 +10,7 @@ use chokepoint::{Answer, DecideError};
 use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::{
-    Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
+    Context, Deployment, Ownership, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
     answer_patch,
 };
 use policy::{Consulted, DeploymentRequest};
@@ -20,7 +20,7 @@ use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
 use crate::webhook::gather;
 use crate::webhook::judge::{
-    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages,
+    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::standing::{Inherited, Standings};
@@ -59,6 +59,10 @@ impl std::fmt::Debug for SecretBytes {
 struct Prepared {
     deployments: Vec<Deployment>,
     requests: Vec<DeploymentRequest>,
+    /// Why what a controller made is not proven to be its owner's.
+    unproven: Option<String>,
+    /// Grants that an annotation names and that are nowhere.
+    lost: Vec<Digest>,
 }
 
 /// An artifact that nobody deploys: the case whose answer is known.
@@ -132,9 +136,16 @@ impl Kubernetes {
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
-        let requests = deployments.iter().map(one).collect();
+        let requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
+        let is_lost = |request: &DeploymentRequest| request.grant.is_none() && request.outage.is_none();
+        let named = deployments.iter().zip(&requests).filter(|(_, request)| is_lost(request));
+        let lost = named.filter_map(|(deployment, _)| deployment.breakglass.clone()).collect();
         stages.add(Stage::Evidence, began);
-        Ok(Prepared { deployments, requests })
+        let unproven = match owned.ownership {
+            Some(Ownership::Unproven(why)) => Some(why),
+            _ => None,
+        };
+        Ok(Prepared { deployments, requests, unproven, lost })
     }
 
     /// Decides, and records; of a dry run, nothing is recorded.
@@ -205,8 +216,10 @@ impl Judge for Kubernetes {
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
         let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
-        let decisions = both().map(|(deployment, ruled)| told(deployment, ruled)).collect();
-        let answer = answer(&review, &outcomes, &missing(&prepared.deployments, &ruled));
+        let unproven = || prepared.unproven.clone();
+        let one = |(deployment, ruled)| Told { unproven: unproven(), ..told(deployment, ruled) };
+        let decisions = both().map(one).collect();
+        let answer = answer(&review, &outcomes, &missing(&prepared.deployments, &prepared.lost, &ruled));
         stages.add(Stage::Answer, began);
         Ok(Judged { answer, uid: review.uid, decisions })
     }

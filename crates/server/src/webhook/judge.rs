@@ -129,6 +129,8 @@ pub struct Told {
     pub basis: String,
     /// The rules that refused.
     pub rules: Vec<String>,
+    /// Why what a controller made is not proven to be its owner's.
+    pub unproven: Option<String>,
 }
 
 /// Why a review has no answer.

@@ -1,13 +1,18 @@
 //! From decisions to what the API server hears, and to what is written down about them.
 
+use std::collections::BTreeSet;
+
 use attest::Digest;
 use chokepoint::{Answer, Basis};
-use kubernetes::evidence::EVIDENCE_DIGEST;
-use kubernetes::{Deployment, Outcome as Heard, Refusal, Ruling};
+use kubernetes::evidence::{BREAKGLASS, EVIDENCE_DIGEST};
+use kubernetes::{Deployment, DeploymentKind, Outcome as Heard, Refusal, Ruling};
 use policy::{Diagnostic, Finding, Outcome, Severity};
 
 use crate::webhook::engine::Ruled;
 use crate::webhook::judge::Told;
+
+/// So many changes of a guarded object are shown.
+const CHANGES: usize = 8;
 
 /// One deployment's outcome, as the answer has it.
 pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
@@ -23,7 +28,11 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         Outcome::Met | Outcome::Unmet => None,
     };
     let show = |finding: &Finding, severity| Diagnostic::of_finding(finding, &artifact, severity);
-    let findings = verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    let mut findings: Vec<Diagnostic> =
+        verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    if let Some(first) = findings.first_mut() {
+        *first = changes(deployment).fold(first.clone(), |shown, change| shown.noting("changed", &change));
+    }
     Heard {
         place: deployment.place(),
         findings,
@@ -35,6 +44,17 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         receipt: ruled.record.as_ref().map(|(index, leaf)| format!("{index}:{leaf}")),
         artifact,
     }
+}
+
+/// What an update changes in a guarded object: the likeliest reason why nobody vouches for it.
+fn changes(deployment: &Deployment) -> impl Iterator<Item = String> {
+    let all: &[_] = match &deployment.kind {
+        DeploymentKind::Configuration(changes) => changes,
+        DeploymentKind::Image(_) => &[],
+    };
+    let more = all.len().saturating_sub(CHANGES);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    all.iter().take(CHANGES).map(ToString::to_string).chain(more)
 }
 
 /// What somebody whose deployment goes on should know: that it would not, and what is yet to come.
@@ -71,25 +91,34 @@ pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
         decision: ruled.decision.word().to_owned(),
         basis: ruled.decision.basis().name().to_owned(),
         rules,
+        unproven: None,
     }
 }
 
-/// Where something is refused, the bundles that an annotation names and that are nowhere: the likeliest reason.
-pub(crate) fn missing(deployments: &[Deployment], ruled: &[Ruled]) -> Vec<Refusal> {
+/// Where something is refused: bundles and grants that an annotation names and that are nowhere, the likeliest reason.
+pub(crate) fn missing(deployments: &[Deployment], lost: &[Digest], ruled: &[Ruled]) -> Vec<Refusal> {
     let is_refused =
-        |one: &&Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
-    if ruled.iter().find(is_refused).is_none() {
+        |one: &Ruled| one.decision.answer() == Answer::Reject && one.decision.verdict().outage().is_none();
+    if !ruled.iter().any(is_refused) {
         return Vec::new();
     }
-    let digests: std::collections::BTreeSet<&Digest> = deployments.iter().flat_map(|d| &d.missing).collect();
-    let refusal = |digest: &Digest| {
+    let evidence = |digest: &Digest| {
         let message = "evidence that an annotation names is not in the evidence store";
         let fix = "bring it with `portcullis attach`, and name what that prints";
         Refusal::new("evidence-missing", EVIDENCE_DIGEST, message, fix)
             .wanted("bundles that were attached")
             .found(&digest.to_string())
     };
-    digests.into_iter().map(refusal).collect()
+    let grant = |digest: &Digest| {
+        let message = "the breakglass grant that an annotation names is not in the evidence store";
+        let fix = "open one with `portcullis breakglass open`, and name what that prints";
+        Refusal::new("breakglass-grant", BREAKGLASS, message, fix)
+            .wanted("a grant that was opened and brought")
+            .found(&digest.to_string())
+    };
+    let bundles: BTreeSet<&Digest> = deployments.iter().flat_map(|d| &d.missing).collect();
+    let grants: BTreeSet<&Digest> = lost.iter().collect();
+    bundles.into_iter().map(evidence).chain(grants.into_iter().map(grant)).collect()
 }
 
 /// A request that was refused before there was anything to judge.
@@ -101,6 +130,7 @@ pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
         decision: "reject".to_owned(),
         basis: "request".to_owned(),
         rules: vec![refusal.code.to_owned()],
+        unproven: None,
     }
 }
 

@@ -50,12 +50,12 @@ fn a_grant_holds_where_it_can_be_read_and_recorded_and_nowhere_else() {
     site.webhook.write_trust_root(&images().trust_root(false));
     // nobody can say whether it has ended
     site.webhook.step_clock(-3600);
-    fails("the clock went back", &["cannot decide", "the clock says"]);
+    fails("the clock went back", &["error[cannot-decide]", "the clock says"]);
     site.webhook.step_clock(0);
     let folder = &site.webhook.folder;
     std::fs::rename(folder.at("evidence"), folder.at("aside")).unwrap();
     folder.write("evidence", "no folder");
-    fails("the store where it lies does not answer", &["cannot decide", "the evidence store"]);
+    fails("the store where it lies does not answer", &["error[cannot-decide]", "the evidence store"]);
     std::fs::remove_file(folder.at("evidence")).unwrap();
     std::fs::rename(folder.at("aside"), folder.at("evidence")).unwrap();
     holds("the store is back");

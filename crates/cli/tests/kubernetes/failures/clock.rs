@@ -32,7 +32,7 @@ fn a_clock_that_went_back_decides_nothing_until_it_is_right_again() {
     let site = site(cluster, "back");
     site.webhook.step_clock(-HOUR);
     for place in ["shop", "brief"] {
-        site.refuses(place, &["cannot decide", "the clock says", "set the clock"]);
+        site.refuses(place, &["error[cannot-decide]", "the clock says", "set the clock"]);
         assert!(site.annotation(place, "decision").ends_with("=cannot-decide"));
         assert!(site.annotation(place, "basis").ends_with("=cannot-decide"));
     }
@@ -57,7 +57,7 @@ fn a_clock_that_went_forward_makes_evidence_old_and_holds_until_time_has_caught_
     site.admits("shop");
     site.webhook.step_clock(0);
     // a record says that it has been later: nobody knows which of the two is the time
-    let said = site.refuses("shop", &["cannot decide", "the clock says", "the newest record is of", "set the clock"]);
+    let said = site.refuses("shop", &["error[cannot-decide]", "the clock says", "the newest record is of", "set the clock"]);
     eprintln!("after an hour too late: {}", said.stderr.trim());
     site.webhook.step_clock(HOUR);
     wait("it has caught up", || site.create("shop", &Spec::of(&[&images().good[0]]).pod("after-")).exit == 0);

@@ -68,9 +68,18 @@ fn a_full_disk_refuses_and_loses_nothing_and_goes_on_once_there_is_room() {
     eprintln!("the first: {}\nthe last: {}", first.body, last.body);
     let said = site.refuses("shop", &["cannot decide", "mend the disk"]);
     eprintln!("{}", said.stderr.trim());
+    assert_eq!(site.webhook.terminate(), Some(0));
     // a start without room says so, and does not begin
-    let refused = site.webhook.terminate();
-    eprintln!("it ended with {refused:?}");
+    let mut process = site.webhook.begin();
+    let ended = std::cell::Cell::new(None);
+    let process = std::cell::RefCell::new(&mut process);
+    wait("it does not begin", || {
+        ended.set(process.borrow_mut().ended());
+        ended.get().is_some()
+    });
+    let tail = process.borrow().tail();
+    assert!(ended.get().is_some_and(|status| !status.success()) && tail.contains("No space left"), "{tail}");
+    eprintln!("{tail}");
     disk.free();
     let start = std::time::Instant::now();
     site.webhook.run();

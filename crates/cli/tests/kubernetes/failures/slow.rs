@@ -16,13 +16,13 @@ const TIMEOUT: u32 = 2;
 #[test]
 fn one_that_stands_still_refuses_in_time_or_leaves_a_trace_and_goes_on() {
     let Some(cluster) = cluster() else { return };
-    let site = Site::lay_out(cluster, "slow", &[("shop", "prod/shop"), ("shut", "prod/shop"), ("open", "prod/shop")]);
+    let site = Site::lay_out(cluster, "still", &[("shop", "prod/shop"), ("open", "prod/shop")]);
     site.webhook.run();
     site.register(&site.webhook.url("validate"), |hook| hook.within(TIMEOUT));
     // the same choke point, and a namespace that is asked about under `Ignore`
-    let open = Hook::validating("slow-opened", "slow-opened.portcullis.dev", &site.webhook.url("validate"));
+    let open = Hook::validating("still-opened", "still-opened.portcullis.dev", &site.webhook.url("validate"));
     register(cluster, &open.within(TIMEOUT).fail_open());
-    cluster.prepare(&["label", "--overwrite", "namespace", "slow-open", "world=slow-opened"], "");
+    cluster.prepare(&["label", "--overwrite", "namespace", "still-open", "world=still-opened"], "");
     let bad = Spec::of(&[&images().unsigned]);
     wait("the second is in force", || site.create("open", &bad.pod("bad-")).exit != 0);
     site.admits("shop");
@@ -33,7 +33,7 @@ fn one_that_stands_still_refuses_in_time_or_leaves_a_trace_and_goes_on() {
     assert!(took >= Duration::from_secs(TIMEOUT.into()), "{took:?}");
     let said = site.create("open", &bad.pod("past"));
     assert_eq!(said.exit, 0, "{}", said.stderr);
-    assert!(failed_open(cluster, "slow-open"), "the audit log says that nobody judged it");
+    assert!(failed_open(cluster, "still-open"), "the audit log says that nobody judged it");
     site.webhook.signal(Signal::CONT);
     let start = Instant::now();
     wait("it admits again", || site.create("shop", &Spec::of(&[&images().good[0]]).pod("after-")).exit == 0);
@@ -41,5 +41,5 @@ fn one_that_stands_still_refuses_in_time_or_leaves_a_trace_and_goes_on() {
     assert_eq!(site.create("open", &bad.pod("bad-")).exit, 1);
     let late = ["late", "answered"].map(|end| site.metric(&format!("portcullis_requests_total{{end=\"{end}\"}}")));
     eprintln!("requests that were late: {}, answered: {}", late[0], late[1]);
-    check(&site, "slow-shop");
+    check(&site, "still-shop");
 }

@@ -40,7 +40,7 @@ fn a_store_that_does_not_answer_is_an_outage_and_never_an_empty_one() {
     site.wait_unready("evidence store");
     for (number, manifest) in [pod("during-1"), unnamed("during-2")].iter().enumerate() {
         let said = site.create("shut", manifest);
-        site.is_refused(&said, &["cannot decide", "the evidence store"]);
+        site.is_refused(&said, &["error[cannot-decide]", "the evidence store"]);
         assert!(site.annotation("shut", "decision").ends_with("=cannot-decide"));
         if number == 0 {
             eprintln!("{}", said.stderr.trim());

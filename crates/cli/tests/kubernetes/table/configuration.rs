@@ -20,6 +20,8 @@ require:
   signed-by: [vendor]
 ";
 const UNSIGNED: [&str; 1] = ["signed-by"];
+/// The annotation still names the signature of what was there before.
+const CHANGED: [&str; 2] = ["evidence-applies", "signed-by"];
 
 pub fn cases(images: &Images) -> Vec<Case> {
     let guarded = || Place::Own(GUARDED, &["ConfigMap", "Secret"]);
@@ -35,10 +37,10 @@ pub fn cases(images: &Images) -> Vec<Case> {
             .place(guarded())
             .act(move |world, namespace| create_signed(world, namespace, &signed))
             .tenant("label configmap flags tier=front", "")
-            .refused(&UNSIGNED, &["kubernetes:{ns}/ConfigMap/flags"])
+            .refused(&CHANGED, &["kubernetes:{ns}/ConfigMap/flags"])
             .for_portcullis()
             .tenant(r#"patch configmap flags -p '{"data":{"mode":"slow"}}'"#, "")
-            .refused(&UNSIGNED, &["kubernetes:{ns}/ConfigMap/flags"])
+            .refused(&CHANGED, &["kubernetes:{ns}/ConfigMap/flags", "\n  changed   data.mode: \"fast\" became \"slow\""])
             .for_portcullis()
             .tenant("delete configmap flags", "")
             .says(&["deleted"])
@@ -62,8 +64,8 @@ fn workloads(images: &Images) -> Vec<Case> {
     let good = &images.good[0];
     let signature = images.vendor_signature(&good.digest);
     let plain =
-        Spec::of(&[good]).bundle(&signature).arguments(&["--port=80"]).replicas("Deployment", "web", 0);
-    let debug = Spec::of(&[good]).bundle(&signature).arguments(&["--port=80", "--debug"]).replicas(
+        Spec::of(&[good]).without_evidence().bundle(&signature).arguments(&["--port=80"]).replicas("Deployment", "web", 0);
+    let debug = Spec::of(&[good]).without_evidence().bundle(&signature).arguments(&["--port=80", "--debug"]).replicas(
         "Deployment",
         "web",
         0,
@@ -76,8 +78,8 @@ fn workloads(images: &Images) -> Vec<Case> {
             .act(move |world, namespace| create_signed(world, namespace, &plain))
             .tenant(patch, "")
             .refused(
-                &UNSIGNED,
-                &["kubernetes:{ns}/Deployment/web", "spec.template.spec.containers[0].args", "--debug"],
+                &CHANGED,
+                &["kubernetes:{ns}/Deployment/web", "\n  changed   spec.template.spec.containers[c0].args", "--debug"],
             )
             .for_portcullis()
             .tenant("scale deployment web --replicas=0", "")

@@ -79,7 +79,7 @@ fn stored(images: &Images) -> Vec<Case> {
             .tenant(CREATE, named("../../etc/passwd").pod("web"))
             .refused(&UNREADABLE, &[STORED]),
         case("evidence that stands on the metadata of another object does not count")
-            .tenant(CREATE, Spec::of(&[third]).without_evidence().pod("web"))
+            .tenant(CREATE, Spec::of(&[&images.good[1]]).without_evidence().pod("web"))
             .refused(&UNKNOWN, &["spec.containers[0].image"]),
     ]
 }

@@ -37,8 +37,9 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
-        let parsed = size(problems.keep(node.string())?);
-        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB")))
+        let text = problems.keep(node.string())?;
+        let parsed = if text == "none" { Some(0) } else { size(text) };
+        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
     });
     let reload = short(&fields, "reload", Span::seconds(10), problems);
     let metrics = fields
