@@ -57,7 +57,12 @@ fn only(name: &str, time: Duration) {
     let server = Server::start(&fixture, kind);
     println!("process {}", server.id());
     let load = load::closed(&Target::new(&fixture, server.port()), 64, time);
-    println!("{:.0} a second, p99 {:.2} ms, {:?} of CPU", load.throughput(), load.quantile(0.99), server.cpu());
+    println!(
+        "{:.0} a second, p99 {:.2} ms, {:?} of CPU",
+        load.throughput(),
+        load.quantile(0.99),
+        server.cpu()
+    );
 }
 
 /// A fresh process for each figure, so that memory is its own.

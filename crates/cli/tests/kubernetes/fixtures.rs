@@ -35,8 +35,7 @@ impl Image {
 
     /// `portcullis.dev/evidence-digest`.
     pub fn evidence_digests(&self) -> String {
-        let digests: Vec<String> =
-            self.evidence.iter().map(|text| stored(text).to_string()).collect();
+        let digests: Vec<String> = self.evidence.iter().map(|text| stored(text).to_string()).collect();
         digests.join(",")
     }
 }
@@ -86,7 +85,8 @@ impl Images {
                 std::iter::once(provenance).chain(more.iter().map(|text| (*text).clone())).collect();
             Image { reference: format!("registry.example/shop@{digest}"), digest, evidence }
         };
-        let good = ["one", "two", "three", "four"].map(|name| build(name, "ci", REPOSITORY, COMMIT, &[&approved]));
+        let good =
+            ["one", "two", "three", "four"].map(|name| build(name, "ci", REPOSITORY, COMMIT, &[&approved]));
         let none = |name: &str| {
             let digest = Digest::sha256(name.as_bytes());
             Image { reference: format!("registry.example/shop@{digest}"), digest, evidence: Vec::new() }

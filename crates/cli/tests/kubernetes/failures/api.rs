@@ -55,7 +55,10 @@ fn goes_back(site: &Site<'_>) {
         r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"c0","image":"{}"}}]}}}}}}}}"#,
         images().unsigned.reference
     );
-    site.is_refused(&site.kubectl("shop", &["patch", "deployment/kept", "-p", &patch], ""), &["error[built-by]"]);
+    site.is_refused(
+        &site.kubectl("shop", &["patch", "deployment/kept", "-p", &patch], ""),
+        &["error[built-by]"],
+    );
 }
 
 #[test]
@@ -78,7 +81,8 @@ fn a_namespace_is_judged_from_its_first_moment_to_its_last() {
         let rule = if place == "late" { "error[built-by]" } else { "error[policy-missing]" };
         site.is_refused(&said, &[rule]);
     }
-    let said = cluster.kubectl(Person::ClusterAdmin, "moment-late", &["create", "-f", "-"], &good.pod("good"));
+    let said =
+        cluster.kubectl(Person::ClusterAdmin, "moment-late", &["create", "-f", "-"], &good.pod("good"));
     assert_eq!(said.exit, 0, "{}", said.stderr);
     ends(&site, &good, &bad);
     check(&site, "moment-shop");
@@ -89,8 +93,11 @@ fn ends(site: &Site<'_>, good: &Spec, bad: &Spec) {
     let held = good.clone().metadata("finalizers", r#"["example.com/held"]"#);
     assert_eq!(site.create("shop", &held.pod("held")).exit, 0);
     site.cluster.prepare(&["delete", "namespace", "moment-shop", "--wait=false"], "");
-    let admin = |args: &[&str], input: &str| site.cluster.kubectl(Person::ClusterAdmin, "moment-shop", args, input);
-    wait("it ends", || admin(&["create", "-f", "-"], &good.pod("good-")).stderr.contains("is being terminated"));
+    let admin =
+        |args: &[&str], input: &str| site.cluster.kubectl(Person::ClusterAdmin, "moment-shop", args, input);
+    wait("it ends", || {
+        admin(&["create", "-f", "-"], &good.pod("good-")).stderr.contains("is being terminated")
+    });
     let said = admin(&["create", "-f", "-"], &bad.pod("bad-"));
     assert!(said.stderr.contains("is being terminated"), "{said:?}");
     let debug = admin(&["debug", "held", "--image", &images().unsigned.reference], "");

@@ -83,9 +83,7 @@ fn connect(backends: &[Backend], next: usize) -> Option<TcpStream> {
 }
 
 fn carry(front: TcpStream, behind: TcpStream) {
-    for (mut from, mut to) in
-        [(front.try_clone().unwrap(), behind.try_clone().unwrap()), (behind, front)]
-    {
+    for (mut from, mut to) in [(front.try_clone().unwrap(), behind.try_clone().unwrap()), (behind, front)] {
         from.set_nodelay(true).ok();
         std::thread::spawn(move || {
             std::io::copy(&mut from, &mut to).ok();

@@ -14,7 +14,11 @@ fn a_broken_book_leaves_the_last_good_one_and_a_mended_one_comes_into_force() {
     let Some(cluster) = cluster() else { return };
     let site = Site::start(cluster, "broken", &[("shop", "prod/shop")]);
     let bad = Spec::of(&[&images().unsigned]).pod("bad-");
-    site.webhook.write_policy("prod/shop", "prod-shop", "mode: enforce\nrequire: { nothing-like-this: yes }\n");
+    site.webhook.write_policy(
+        "prod/shop",
+        "prod-shop",
+        "mode: enforce\nrequire: { nothing-like-this: yes }\n",
+    );
     site.wait_event(&["\"reload-refused\"", "nothing-like-this", "prod-shop.yaml"]);
     wait("the number moves", || site.metric(STALE) > 0.0);
     assert!(site.metric(REFUSED) >= 1.0);
@@ -58,7 +62,7 @@ fn an_old_trust_root_does_not_come_back_also_after_a_restart() {
     let status = process.wait();
     assert!(!status.success(), "{}", process.tail());
     assert!(process.tail().contains("version"), "{}", process.tail());
-    eprintln!("started with the old one: {}", process.tail().lines().last().unwrap_or_default());
+    eprintln!("started with the old one, it ends with {status}:\n{}", process.tail());
     site.webhook.write_trust_root(&images().trust_root(true));
     site.webhook.run();
     stays("after the restart");

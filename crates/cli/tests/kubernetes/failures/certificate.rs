@@ -95,10 +95,7 @@ fn a_pair_that_does_not_fit_leaves_the_last_good_one() {
     let folder = &site.webhook.folder;
     let shared = |what: &str| cluster.folder.text(&format!("webhook.{what}"));
     let config = folder.read("serve.yaml");
-    folder.write(
-        "serve.yaml",
-        &config.replace(&shared("pem"), "own.pem").replace(&shared("key"), "own.key"),
-    );
+    folder.write("serve.yaml", &config.replace(&shared("pem"), "own.pem").replace(&shared("key"), "own.key"));
     issue(&site, 3600);
     site.webhook.run();
     site.register(&site.webhook.url("validate"), |hook| hook);

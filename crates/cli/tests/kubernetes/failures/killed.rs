@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use attest::Json;
+
 use super::balancer::Balancer;
 use super::load::{during, tell};
 use super::records::check;
 use super::site::{Site, wait};
 use crate::kubernetes::manifest::Spec;
+use crate::kubernetes::schema::at;
 use crate::kubernetes::webhook::{Claim, Webhook};
 use crate::{cluster, images};
 
@@ -61,10 +64,13 @@ fn told_to_end_it_answers_what_is_under_way() {
     });
     tell("told to end, alone, and started again", &answers);
     for answer in answers.iter().filter(|answer| !answer.is_created()) {
-        // nothing that was begun is cut off: who comes later finds nobody
-        assert!(answer.body.contains("connection refused"), "{}: {}", answer.status, answer.body);
+        let is_late = ["connection refused", "connection reset"].iter().any(|why| answer.body.contains(why));
+        assert!(is_late, "{}: {}", answer.status, answer.body);
     }
-    check(&site, &site.namespace("shop"));
+    let (heard, records) = check(&site, &site.namespace("shop"));
+    let shop = |record: &&Json| at(record, &["environment"]) == Some(&Json::from("prod/shop"));
+    // nothing that was begun is cut off: who comes too late finds nobody, and nothing was decided for him
+    assert_eq!(records.iter().filter(shop).count(), heard.len());
 }
 
 /// Both are replaced, one after the other, as a StatefulSet does it.

@@ -107,8 +107,7 @@ async fn send(target: &Target, connection: &mut Connection, text: String) -> Res
 }
 
 async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, String> {
-    let tcp =
-        tokio::net::TcpStream::connect(("127.0.0.1", target.port)).await.map_err(|e| e.to_string())?;
+    let tcp = tokio::net::TcpStream::connect(("127.0.0.1", target.port)).await.map_err(|e| e.to_string())?;
     tcp.set_nodelay(true).ok();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let stream = target.tls.connect(name, tcp).await.map_err(|e| e.to_string())?;
@@ -166,7 +165,8 @@ pub fn tell(what: &str, answers: &[Answer]) {
     let created = answers.iter().filter(|answer| answer.is_created()).count();
     let share = 100.0 * created as f64 / answers.len() as f64;
     let lost = answers.iter().filter(|answer| !answer.is_created());
-    let gap = lost.clone().map(|answer| answer.sent).min().zip(lost.map(|answer| answer.sent + answer.took).max());
+    let gap =
+        lost.clone().map(|answer| answer.sent).min().zip(lost.map(|answer| answer.sent + answer.took).max());
     let gap = gap.map(|(from, until)| until - from).unwrap_or_default();
     let longest = answers.iter().map(|answer| answer.took).max().unwrap_or_default();
     eprintln!(

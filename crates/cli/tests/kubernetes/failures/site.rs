@@ -47,7 +47,13 @@ impl<'c> Site<'c> {
         register(self.cluster, &change(hook));
         let namespace = format!("{}-settle", self.name);
         let labels = [format!(r#""world":"{}""#, self.name)];
-        self.cluster.namespaces(std::slice::from_ref(&namespace), &labels);
+        if self
+            .cluster
+            .get(&format!("/api/v1/namespaces/{namespace}"))
+            .is_none_or(|(status, _)| status == 404)
+        {
+            self.cluster.namespaces(std::slice::from_ref(&namespace), &labels);
+        }
         let pod = Spec::of(&[&images().unsigned]).pod("settle-");
         let ask = || self.cluster.kubectl(Person::Tenant, &namespace, &["create", "-f", "-"], &pod);
         // nobody claimed that namespace: once the webhook is asked, nothing is admitted there
@@ -129,18 +135,24 @@ impl<'c> Site<'c> {
         });
     }
 
-    /// Our annotation of this name on the newest event about what the tenant did there.
-    pub fn annotation(&self, place: &str, name: &str) -> String {
-        let (namespace, key) = (self.namespace(place), format!("{}/{name}", self.hook()));
+    /// The newest event about what the tenant did there has an annotation of ours with this name, that ends with this.
+    pub fn is_annotated(&self, place: &str, name: &str, end: &str) {
+        // an event is written when the answer is out
+        wait(&format!("{name} is {end} in {place}"), || {
+            self.annotation(place, name).is_some_and(|value| value.ends_with(end))
+        });
+    }
+
+    fn annotation(&self, place: &str, name: &str) -> Option<String> {
+        let namespace = self.namespace(place);
         let is_here = |event: &Json| {
             at(event, &["objectRef", "namespace"]) == Some(&Json::from(namespace.as_str()))
                 && at(event, &["user", "username"]) == Some(&Json::from(Person::Tenant.name()))
         };
-        let event = self.cluster.audit().into_iter().rev().find(is_here).unwrap();
-        let annotations = at(&event, &["annotations"]).unwrap().as_object().unwrap();
+        let event = self.cluster.audit().into_iter().rev().find(is_here)?;
+        let annotations = at(&event, &["annotations"])?.as_object().ok()?;
         let found = annotations.iter().find(|(found, _)| found.ends_with(&format!("/{name}")));
-        let (_, value) = found.unwrap_or_else(|| panic!("no {key} in {annotations:?}"));
-        value.as_str().unwrap().to_owned()
+        found.map(|(_, value)| value.as_str().unwrap().to_owned())
     }
 }
 

@@ -39,7 +39,8 @@ fn one_that_stands_still_refuses_in_time_or_leaves_a_trace_and_goes_on() {
     wait("it admits again", || site.create("shop", &Spec::of(&[&images().good[0]]).pod("after-")).exit == 0);
     eprintln!("refused after {took:.2?}; {:.2?} after it went on, it answered", start.elapsed());
     assert_eq!(site.create("open", &bad.pod("bad-")).exit, 1);
-    let late = ["late", "answered"].map(|end| site.metric(&format!("portcullis_requests_total{{end=\"{end}\"}}")));
+    let late =
+        ["late", "answered"].map(|end| site.metric(&format!("portcullis_requests_total{{end=\"{end}\"}}")));
     eprintln!("requests that were late: {}, answered: {}", late[0], late[1]);
     check(&site, "still-shop");
 }

@@ -40,7 +40,10 @@ pub fn cases(images: &Images) -> Vec<Case> {
             .refused(&CHANGED, &["kubernetes:{ns}/ConfigMap/flags"])
             .for_portcullis()
             .tenant(r#"patch configmap flags -p '{"data":{"mode":"slow"}}'"#, "")
-            .refused(&CHANGED, &["kubernetes:{ns}/ConfigMap/flags", "\n  changed   data.mode: \"fast\" became \"slow\""])
+            .refused(
+                &CHANGED,
+                &["kubernetes:{ns}/ConfigMap/flags", "\n  changed   data.mode: \"fast\" became \"slow\""],
+            )
             .for_portcullis()
             .tenant("delete configmap flags", "")
             .says(&["deleted"])
@@ -63,13 +66,16 @@ pub fn cases(images: &Images) -> Vec<Case> {
 fn workloads(images: &Images) -> Vec<Case> {
     let good = &images.good[0];
     let signature = images.vendor_signature(&good.digest);
-    let plain =
-        Spec::of(&[good]).without_evidence().bundle(&signature).arguments(&["--port=80"]).replicas("Deployment", "web", 0);
-    let debug = Spec::of(&[good]).without_evidence().bundle(&signature).arguments(&["--port=80", "--debug"]).replicas(
+    let plain = Spec::of(&[good]).without_evidence().bundle(&signature).arguments(&["--port=80"]).replicas(
         "Deployment",
         "web",
         0,
     );
+    let debug = Spec::of(&[good])
+        .without_evidence()
+        .bundle(&signature)
+        .arguments(&["--port=80", "--debug"])
+        .replicas("Deployment", "web", 0);
     let patch = r#"patch deployment web --type json -p '[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--debug"}]'"#;
     let place = || Place::Own(WITH_IMAGES, &["Deployment"]);
     vec![
@@ -79,7 +85,11 @@ fn workloads(images: &Images) -> Vec<Case> {
             .tenant(patch, "")
             .refused(
                 &CHANGED,
-                &["kubernetes:{ns}/Deployment/web", "\n  changed   spec.template.spec.containers[c0].args", "--debug"],
+                &[
+                    "kubernetes:{ns}/Deployment/web",
+                    "\n  changed   spec.template.spec.containers[c0].args",
+                    "--debug",
+                ],
             )
             .for_portcullis()
             .tenant("scale deployment web --replicas=0", "")
