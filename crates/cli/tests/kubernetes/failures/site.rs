@@ -151,7 +151,7 @@ impl<'c> Site<'c> {
         };
         let event = self.cluster.audit().into_iter().rev().find(is_here)?;
         let annotations = at(&event, &["annotations"])?.as_object().ok()?;
-        let found = annotations.iter().find(|(found, _)| found.ends_with(&format!("/{name}")));
+        let found = annotations.iter().find(|(found, _)| found.ends_with(&format!(".portcullis.dev/{name}")));
         found.map(|(_, value)| value.as_str().unwrap().to_owned())
     }
 }
