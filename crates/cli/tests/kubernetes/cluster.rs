@@ -231,6 +231,8 @@ impl Cluster {
             "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged=true",
             "--audit-log-mode=blocking",
+            // ten thousand Pods fill the usual 100 MB, and what is then begun anew is no longer read
+            "--audit-log-maxsize=4096",
             "--runtime-config=api/all=true",
             "--profiling=false",
         ]
