@@ -256,10 +256,10 @@ fn a_changed_part_of_a_record_is_found() {
     chokepoint(dir.path(), "enforce").decide(request(vec![envelope()]), at(0)).unwrap();
     let record = records(dir.path()).remove(0);
     let files = Files::new(dir.path());
-    let hex = record.case.hex();
-    let path = format!("blobs/sha256/{}/{hex}", &hex[..2]);
-    let mut bytes = files.read(&path).unwrap().unwrap();
-    bytes[10] ^= 1;
-    files.write(&path, &bytes).unwrap();
+    let path = "blobs/packs/00000000";
+    let mut bytes = files.read(path).unwrap().unwrap();
+    let at = bytes.windows(32).position(|name| name == record.case.bytes()).unwrap();
+    bytes[at + 32 + 10] ^= 1;
+    files.write(path, &bytes).unwrap();
     assert!(replay(&record, &Blobs::new(files)).unwrap_err().to_string().contains("changed"));
 }

@@ -7,7 +7,7 @@ use policy::{DeploymentRequest, Submitted};
 
 use crate::difference::Difference;
 use crate::digest::{DigestForm, configuration_form};
-use crate::evidence::{Attached, EVIDENCE, EvidenceError, route};
+use crate::evidence::{Attached, EVIDENCE, EvidenceError, Memory, route_with};
 use crate::images::{ImageUse, pod_in, pod_prefix};
 use crate::mapping::Mapping;
 use crate::owner::{Link, Owner, Ownership};
@@ -60,6 +60,10 @@ pub struct Context<'a> {
     pub bundles: BTreeMap<Digest, Submitted>,
     /// The key that binds the data of Secrets.
     pub secret_key: Option<&'a [u8]>,
+    /// What [`attached`] gave; it is read from the request where this is absent.
+    pub attached: Option<&'a (Attached, Attached)>,
+    /// What is remembered of evidence.
+    pub memory: Option<&'a Memory>,
 }
 
 impl Deployment {
@@ -90,14 +94,14 @@ impl Deployment {
 /// # Errors
 /// [`Refusal`] for an annotation of ours that cannot be read, with its place. Where nothing changes, what is wrong is as
 /// if it were not there: what runs is not blocked because of it.
-pub fn attached(review: &Review, judged: &Judged) -> Result<(Attached, Attached), Refusal> {
+pub fn attached(review: &Review, judged: &Judged, memory: &Memory) -> Result<(Attached, Attached), Refusal> {
     let Some(object) = &review.object else { return Ok(<_>::default()) };
     let metadata = |of: &Object| of.optional_object("metadata").ok().flatten().cloned();
     let prefix = pod_prefix(&review.kind).unwrap_or_default();
     let unchanged =
         judged.uses.iter().all(|u| u.unchanged) && judged.configuration.as_ref().is_none_or(|c| c.unchanged);
     let read = |of: Option<&Object>, place: &str| {
-        let found = Attached::read(of.and_then(metadata).as_ref(), place);
+        let found = Attached::read_with(of.and_then(metadata).as_ref(), place, memory);
         if unchanged { Ok(found.unwrap_or_default()) } else { found.map_err(|e| refuse(&e, place)) }
     };
     let holder =
@@ -128,8 +132,14 @@ pub fn requests(
 ) -> Result<Vec<Deployment>, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let groups = group(&judged.uses, &mut refusals);
-    let attached = attached(review, judged).map_err(|e| refusals.push(e)).ok();
-    let (Some((for_images, for_object)), true) = (attached, refusals.is_empty()) else {
+    let none = Memory::none();
+    let memory = context.memory.unwrap_or(&none);
+    let own = match context.attached {
+        Some(_) => None,
+        None => attached(review, judged, memory).map_err(|e| refusals.push(e)).ok(),
+    };
+    let (Some((for_images, for_object)), true) = (context.attached.or(own.as_ref()), refusals.is_empty())
+    else {
         return Err(refusals);
     };
     let (requester, workload) = behind(review, context);
@@ -140,8 +150,8 @@ pub fn requests(
     };
     let mut out = Vec::new();
     let artifacts: Vec<DigestSet> = groups.iter().map(|g| g.artifact.digests().clone()).collect();
-    let (envelopes, missing) = gather(&for_images, &context.bundles);
-    for (group, envelopes) in groups.into_iter().zip(route(&envelopes, &artifacts)) {
+    let (envelopes, missing) = gather(for_images, &context.bundles);
+    for (group, envelopes) in groups.into_iter().zip(route_with(&envelopes, &artifacts, memory)) {
         let unchanged = group.unchanged;
         let kind = Kind::Image(group.uses);
         out.push(base.deployment(
@@ -153,7 +163,7 @@ pub fn requests(
     }
     if let Some(configuration) = &judged.configuration {
         let artifact = Artifact::new(&configuration_uri(review), configuration.digest.clone().into());
-        let (envelopes, missing) = gather(&for_object, &context.bundles);
+        let (envelopes, missing) = gather(for_object, &context.bundles);
         let kind = Kind::Configuration(configuration.changes.clone());
         let rest = (missing, for_object.breakglass.clone(), configuration.unchanged);
         out.push(base.deployment(kind, artifact, envelopes, rest));

@@ -2,14 +2,19 @@
 //!
 //! Text, unpacked size and count are bounded before anything is parsed, so that no annotation costs more than a page.
 
+mod memory;
+
 use std::fmt;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 
 use attest::json::{JsonError, Limits, parse_with};
 use attest::{Algorithm, Digest, DigestSet, Envelope, Json, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use policy::Submitted;
+
+pub use memory::Memory;
 
 /// What all our annotations begin with.
 pub const PREFIX: &str = "portcullis.dev/";
@@ -126,6 +131,14 @@ impl Attached {
     /// [`EvidenceError`] for the first annotation under our prefix that cannot be read, an unknown one among them: a
     /// misspelt one would be evidence that silently does not count.
     pub fn read(metadata: Option<&Object>, place: &str) -> Result<Self, EvidenceError> {
+        Self::read_with(metadata, place, &Memory::none())
+    }
+
+    /// As [`Attached::read`], with what is remembered of the same annotation.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub fn read_with(metadata: Option<&Object>, place: &str, memory: &Memory) -> Result<Self, EvidenceError> {
         let mut attached = Self::default();
         let Some(annotations) = metadata.and_then(|m| m.get("annotations")) else { return Ok(attached) };
         let Json::Object(annotations) = annotations else {
@@ -139,7 +152,9 @@ impl Attached {
                 other => Err(EvidenceErrorKind::NoText(other.kind())),
             };
             let read = text.and_then(|text| match key {
-                EVIDENCE => decode(text, place).map(|envelopes| attached.envelopes = envelopes),
+                EVIDENCE => memory.unpacked(text, || decode(text)).map(|envelopes| {
+                    attached.envelopes = named(&envelopes, place);
+                }),
                 EVIDENCE_DIGEST => digests(text).map(|digests| attached.digests = digests),
                 BREAKGLASS => digest(text).map(|digest| attached.breakglass = Some(digest)),
                 _ => Err(EvidenceErrorKind::Unknown(attest::yaml::suggest(key, &KNOWN))),
@@ -177,11 +192,20 @@ pub fn encode(envelopes: &[Vec<u8>]) -> Result<String, EvidenceErrorKind> {
     if text.len() > MAX_TEXT {
         return Err(EvidenceErrorKind::TooLong(text.len()));
     }
-    decode(&text, "")?;
+    decode(&text)?;
     Ok(text)
 }
 
-fn decode(text: &str, place: &str) -> Result<Vec<Submitted>, EvidenceErrorKind> {
+/// Envelopes under the names that messages use.
+fn named(envelopes: &[Vec<u8>], place: &str) -> Vec<Submitted> {
+    let one = |(index, bytes): (usize, &Vec<u8>)| Submitted {
+        name: format!("{place}.annotations[{EVIDENCE}][{index}]"),
+        bytes: bytes.clone(),
+    };
+    envelopes.iter().enumerate().map(one).collect()
+}
+
+fn decode(text: &str) -> Result<Vec<Vec<u8>>, EvidenceErrorKind> {
     let packed = STANDARD.decode(text).or(Err(EvidenceErrorKind::NotBase64))?;
     let text = unpack(&packed)?;
     let limits = Limits { bytes: MAX_UNPACKED, ..Limits::default() };
@@ -190,17 +214,17 @@ fn decode(text: &str, place: &str) -> Result<Vec<Submitted>, EvidenceErrorKind> 
     if items.len() > MAX_COUNT {
         return Err(EvidenceErrorKind::TooMany(items.len()));
     }
-    let mut envelopes: Vec<Submitted> = Vec::new();
+    let mut envelopes: Vec<Vec<u8>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let bytes = match item {
             Json::Object(_) => item.to_string().into_bytes(),
             Json::String(jwt) if jwt.starts_with("ey") => jwt.clone().into_bytes(),
             other => return Err(EvidenceErrorKind::NoEnvelope(index, other.kind())),
         };
-        if envelopes.iter().any(|e| e.bytes == bytes) {
+        if envelopes.contains(&bytes) {
             return Err(EvidenceErrorKind::Twice(index));
         }
-        envelopes.push(Submitted { name: format!("{place}.annotations[{EVIDENCE}][{index}]"), bytes });
+        envelopes.push(bytes);
     }
     Ok(envelopes)
 }
@@ -248,12 +272,19 @@ fn digest(text: &str) -> Result<Digest, EvidenceErrorKind> {
 /// envelope at the wrong artifact proves nothing there, and one that is missing can only make it be refused.
 #[must_use]
 pub fn route(envelopes: &[Submitted], artifacts: &[DigestSet]) -> Vec<Vec<Submitted>> {
-    let subjects: Vec<Vec<DigestSet>> = envelopes
-        .iter()
-        .map(|e| Envelope::parse(&e.bytes).map(|e| e.unproven_subjects()).unwrap_or_default())
-        .collect();
+    route_with(envelopes, artifacts, &Memory::none())
+}
+
+/// As [`route`], with what is remembered of the same envelopes.
+pub(crate) fn route_with(
+    envelopes: &[Submitted],
+    artifacts: &[DigestSet],
+    memory: &Memory,
+) -> Vec<Vec<Submitted>> {
+    let read = |bytes: &[u8]| Envelope::parse(bytes).map(|e| e.unproven_subjects()).unwrap_or_default();
+    let subjects: Vec<_> = envelopes.iter().map(|e| memory.subjects(&e.bytes, || read(&e.bytes))).collect();
     let is_commit = |d: Digest| matches!(d.algorithm(), Algorithm::GitCommit | Algorithm::GitTree);
-    let about = |own: &Vec<DigestSet>| -> Vec<bool> {
+    let about = |own: &Arc<Vec<DigestSet>>| -> Vec<bool> {
         let is_of = |artifact: &DigestSet| {
             let same = |digest: Digest| artifact.get(digest.algorithm()) == Some(digest);
             own.iter().any(|s| s.iter().any(same))

@@ -210,7 +210,8 @@ fn what_is_nothing_to_judge_is_an_exact_list() {
 fn what_goes_already_may_go_and_may_not_become_something_else() {
     let going = |image: &str| {
         let mut pod = pod(image);
-        let metadata = attest::Object::new().with("name", "web").with("deletionTimestamp", "2026-11-22T00:00:00Z");
+        let metadata =
+            attest::Object::new().with("name", "web").with("deletionTimestamp", "2026-11-22T00:00:00Z");
         pod.set("metadata", metadata);
         pod
     };

@@ -12,6 +12,8 @@ mod frame;
 mod journal;
 mod journaled;
 mod log;
+mod pack;
+mod packer;
 mod promise;
 mod reader;
 mod receipt;

@@ -8,8 +8,8 @@ use attest::merkle::{Hash, leaf_hash};
 use attest::note::{self, Checkpoint, Note, NoteKey};
 use attest::secret::Signer;
 
-use crate::blobs::Blobs;
 use crate::journal::{self, Batch, JournalFlaw};
+use crate::packer::{PACK, Packer};
 use crate::reader::{ReadError, Reader, as_u64};
 use crate::receipt::Receipt;
 use crate::storage::Storage;
@@ -30,6 +30,9 @@ pub struct Log<S> {
     /// The hashes of each level's last, partial tile.
     edge: Vec<Vec<Hash>>,
     entries: Vec<Vec<u8>>,
+    /// Where blobs go; found when there are some.
+    packer: Option<Packer>,
+    pack: usize,
     stopped: bool,
 }
 
@@ -126,6 +129,8 @@ impl<S: Storage> Log<S> {
             size: 0,
             edge: Vec::new(),
             entries: Vec::new(),
+            packer: None,
+            pack: PACK,
             stopped: false,
         };
         let checkpoint = log.sign().or(Err(OpenLogError::Sign))?;
@@ -171,12 +176,28 @@ impl<S: Storage> Log<S> {
             reader.entries(size / WIDTH).map_err(OpenLogError::Read)?
         };
         let leaves: Vec<Hash> = entries.iter().map(|e| leaf_hash(e)).collect();
-        let signer = Arc::from(signer);
-        let log = Self { storage, origin: origin.to_owned(), signer, size, edge, entries, stopped: false };
+        let log = Self {
+            storage,
+            origin: origin.to_owned(),
+            signer: Arc::from(signer),
+            size,
+            edge,
+            entries,
+            packer: None,
+            pack: PACK,
+            stopped: false,
+        };
         if log.root() != checkpoint.root || log.edge.first().is_some_and(|edge| *edge != leaves) {
             return Err(OpenLogError::Root);
         }
         Ok(log)
+    }
+
+    /// Packs of blobs become so long in bytes, and not 64 MiB.
+    #[must_use]
+    pub fn with_packs_of(mut self, length: usize) -> Self {
+        self.pack = length;
+        self
     }
 
     /// How many entries there are.
@@ -231,10 +252,14 @@ impl<S: Storage> Log<S> {
             return Err(AppendError::Stopped);
         }
         let blobs = batches.iter().flat_map(|b| b.blobs.iter().map(Vec::as_slice));
-        if let Err(e) = Blobs::new(&self.storage).put_many(blobs) {
-            self.stopped = true;
-            return Err(AppendError::Io(e));
-        }
+        self.stopped = true;
+        let packer = match self.packer.take() {
+            Some(packer) => Ok(packer),
+            None => Packer::open(&self.storage),
+        };
+        let mut packer = packer.map_err(AppendError::Io)?;
+        packer.append(&self.storage, self.pack, blobs).map_err(AppendError::Io)?;
+        (self.packer, self.stopped) = (Some(packer), false);
         self.append_many(batches.iter().flat_map(|b| b.leaves.iter().map(Vec::as_slice))).map(|_| ())
     }
 
@@ -295,21 +320,19 @@ impl<S: Storage> Log<S> {
 
     /// The partial tiles at the right edge.
     fn partial_files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut files = Vec::new();
-        if !self.entries.is_empty() {
-            let path = tile::entries_path(self.size / WIDTH, as_u64(self.entries.len()));
-            files.push((path, tile::write_entries(&self.entries)));
-        }
-        for (level, edge) in (0..).zip(&self.edge).filter(|(_, edge)| !edge.is_empty()) {
-            let number = tile::count_at(self.size, level) / WIDTH;
-            files.push((tile::hash_path(level, number, as_u64(edge.len())), tile::write_hashes(edge)));
-        }
-        files
+        let entries = (!self.entries.is_empty()).then(|| tile::write_entries(&self.entries));
+        let hashes = self.edge.iter().filter(|edge| !edge.is_empty()).map(|edge| tile::write_hashes(edge));
+        self.partial_paths().into_iter().zip(entries.into_iter().chain(hashes)).collect()
     }
 
-    /// The names of the partial tiles that the current checkpoint needs.
+    /// Their names, in the same order.
     fn partial_paths(&self) -> Vec<String> {
-        self.partial_files().into_iter().map(|(path, _)| path).collect()
+        let entries = (!self.entries.is_empty())
+            .then(|| tile::entries_path(self.size / WIDTH, as_u64(self.entries.len())));
+        let hashes = (0..).zip(&self.edge).filter(|(_, edge)| !edge.is_empty()).map(|(level, edge)| {
+            tile::hash_path(level, tile::count_at(self.size, level) / WIDTH, as_u64(edge.len()))
+        });
+        entries.into_iter().chain(hashes).collect()
     }
 
     /// Removes partial tiles that a wider one has replaced. A leftover harms nothing, so errors are not reported.

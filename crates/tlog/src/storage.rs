@@ -16,6 +16,23 @@ pub trait Storage {
     /// Any I/O error but "not found".
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// How long a file is; nothing where there is none.
+    ///
+    /// # Errors
+    /// Any I/O error but "not found".
+    fn length(&self, path: &str) -> io::Result<Option<usize>> {
+        Ok(self.read(path)?.map(|bytes| bytes.len()))
+    }
+
+    /// A part of a file, shorter where the file ends; nothing where there is none.
+    ///
+    /// # Errors
+    /// Any I/O error but "not found".
+    fn read_at(&self, path: &str, position: usize, length: usize) -> io::Result<Option<Vec<u8>>> {
+        let part = |bytes: Vec<u8>| bytes.into_iter().skip(position).take(length).collect();
+        Ok(self.read(path)?.map(part))
+    }
+
     /// Writes a file durably.
     ///
     /// # Errors
@@ -42,8 +59,8 @@ pub trait Storage {
         }
     }
 
-    /// Overwrites a part of a file that is there, or continues it, and returns when that is durable: the journal's
-    /// one write and one sync. Where it fails or the power is cut, any sectors of the new bytes may be there and any
+    /// Overwrites a part of a file that is there, or continues it, and returns when that is durable: the
+    /// journal's and the packs' one write and one sync. Where it fails or the power is cut, any sectors of the new bytes may be there and any
     /// others not; what lies outside of them is untouched.
     ///
     /// # Errors
@@ -68,6 +85,14 @@ pub trait Storage {
 impl<S: Storage> Storage for &S {
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         (**self).read(path)
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<usize>> {
+        (**self).length(path)
+    }
+
+    fn read_at(&self, path: &str, position: usize, length: usize) -> io::Result<Option<Vec<u8>>> {
+        (**self).read_at(path, position, length)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {

@@ -32,7 +32,9 @@ pub(super) fn settle(pod: &mut Object, template: &mut Object, maker: &Maker, nam
         NAMED.iter().filter(|key| template.get(key).is_none()).for_each(|key| drop(pod.remove(key)));
     }
     // filled in for pods, and not for templates
-    if template.get("enableServiceLinks").is_none() && pod.get("enableServiceLinks") == Some(&Json::from(true)) {
+    if template.get("enableServiceLinks").is_none()
+        && pod.get("enableServiceLinks") == Some(&Json::from(true))
+    {
         pod.remove("enableServiceLinks");
     }
     account(pod, template);

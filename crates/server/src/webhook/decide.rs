@@ -9,6 +9,7 @@ use attest::{Artifact, Digest, DigestSet};
 use chokepoint::{Answer, DecideError};
 use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
+use kubernetes::evidence::Memory;
 use kubernetes::{
     Context, Deployment, Ownership, Refusal, Review, Subject, answer, answer_busy, answer_malformed,
     answer_nothing, answer_patch,
@@ -34,6 +35,7 @@ pub struct Kubernetes {
     store: Store,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
+    memory: Memory,
     secret_key: Option<SecretBytes>,
     loaded: Mutex<Loaded>,
 }
@@ -92,6 +94,7 @@ impl Kubernetes {
         Ok(Self {
             engine: Engine::open(&files, log, config.cache)?,
             standings,
+            memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
             store: Store::new(&config.evidence),
             secret_key: secret_key.transpose()?,
             cluster,
@@ -120,14 +123,16 @@ impl Kubernetes {
         let look = || owners::look(self.cluster.as_deref(), review, mapping, &ask.deadline);
         let owned = stages.measure(Stage::Owners, look);
         let began = Instant::now();
-        let (for_images, for_object) = kubernetes::attached(review, judged).map_err(|e| vec![e])?;
-        let (bundles, is_failing) = gather::bundles(&self.store, [&for_images, &for_object]);
+        let attached = kubernetes::attached(review, judged, &self.memory).map_err(|e| vec![e])?;
+        let (bundles, is_failing) = gather::bundles(&self.store, [&attached.0, &attached.1]);
         let inherited = self.standings.inherited(owned.ownership.as_ref());
         let context = Context {
             ownership: owned.ownership.as_ref(),
             heir: inherited.as_ref().and_then(Inherited::heir),
             bundles,
             secret_key: self.secret_key(),
+            attached: Some(&attached),
+            memory: Some(&self.memory),
         };
         let deployments = kubernetes::requests(review, judged, mapping, &context)?;
         let one = |deployment: &Deployment| {

@@ -70,7 +70,7 @@ impl Judge for Scripted {
             decision: "admit".to_owned(),
             basis: "policy".to_owned(),
             rules: Vec::new(),
-            ..Told::default()
+            unproven: None,
         };
         Ok(Judged { answer, uid, decisions: vec![told] })
     }
