@@ -10,27 +10,39 @@ struct Soak {
     name: &'static str,
     package: &'static str,
     test: &'static str,
+    /// Part of the tests' names, where not all of them are long counts.
+    only: &'static str,
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 3] = [
+const SOAKS: [Soak; 4] = [
     Soak {
         name: "differential",
         package: "policy",
         test: "differential",
+        only: "",
         settings: &[("PORTCULLIS_CASES", "100000"), ("PORTCULLIS_SEED", "1")],
     },
     Soak {
         name: "kills",
         package: "portcullis",
         test: "kill_service",
+        only: "",
         settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
     },
     Soak {
         name: "log-kills",
         package: "chokepoint",
         test: "kill_log",
+        only: "",
         settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "pods",
+        package: "portcullis",
+        test: "kubernetes",
+        only: "failures::many",
+        settings: &[("PORTCULLIS_PODS", "10000"), ("PORTCULLIS_SEED", "7")],
     },
 ];
 
@@ -59,6 +71,9 @@ impl Soak {
             "--",
             "--nocapture",
         ]);
+        if !self.only.is_empty() {
+            command.arg(self.only);
+        }
         command.current_dir(root);
         for (name, default) in self.settings {
             let value = std::env::var(name).unwrap_or_else(|_| (*default).to_owned());

@@ -254,6 +254,12 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         self.committer.is_stopped()
     }
 
+    /// What failed, where it is stopped for that.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.committer.log().failure()
+    }
+
     /// The proof that a record is in the log, once the log's tree has it.
     ///
     /// # Errors

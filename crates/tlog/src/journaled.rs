@@ -38,11 +38,20 @@ struct Front<S> {
     /// Somebody waits for the applier.
     hurry: bool,
     closing: bool,
+    /// What made it stop.
+    failure: Option<String>,
 }
 
 impl<S> fmt::Debug for Journaled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Journaled")
+    }
+}
+
+impl<S> Front<S> {
+    /// Keeps the first of them: what comes afterwards is only that it has stopped.
+    fn failed(&mut self, e: &AppendError) {
+        self.failure.get_or_insert_with(|| e.to_string());
     }
 }
 
@@ -67,7 +76,8 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
     pub fn start_with(log: Log<S>, segment: usize) -> io::Result<Self> {
         let journal = Journal::begin(&log, segment)?;
         let applied = log.size();
-        let front = Front { journal, waiting: Vec::new(), applied, hurry: false, closing: false };
+        let front =
+            Front { journal, waiting: Vec::new(), applied, hurry: false, closing: false, failure: None };
         let shared = Arc::new(Shared {
             committing: Mutex::new(()),
             front: Mutex::new(front),
@@ -93,7 +103,11 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
             self.shared.changed.notify_all();
             front = self.shared.changed.wait(front).unwrap_or_else(PoisonError::into_inner);
         }
-        let promises = front.journal.commit(&batch)?;
+        let result = front.journal.commit(&batch);
+        if let Err(e @ (AppendError::Io(_) | AppendError::Sign | AppendError::Read(_))) = &result {
+            front.failed(e);
+        }
+        let promises = result?;
         front.waiting.push(batch);
         front.hurry |= front.journal.is_half_full();
         self.shared.changed.notify_all();
@@ -117,6 +131,13 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         lock(&self.shared.front).journal.is_stopped()
+    }
+
+    /// What made it stop, once it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let front = lock(&self.shared.front);
+        front.journal.is_stopped().then(|| front.failure.clone()).flatten()
     }
 
     /// The store.
@@ -172,7 +193,10 @@ impl<S: Storage> Shared<S> {
             let mut front = lock(&self.front);
             match result {
                 Ok(()) => front.applied = size,
-                Err(_) => front.journal.stop(),
+                Err(e) => {
+                    front.journal.stop();
+                    front.failed(&e);
+                }
             }
             let is_stopped = front.journal.is_stopped();
             drop(front);

@@ -81,9 +81,9 @@ impl Programs {
 pub struct Cluster {
     pub folder: Folder,
     pub programs: Programs,
-    port: u16,
+    pub port: u16,
     etcd_port: u16,
-    _etcd: Process,
+    etcd: Mutex<Option<Process>>,
     api: Mutex<Option<Process>>,
     controllers: Mutex<Option<Process>>,
     /// How long the start took.
@@ -136,7 +136,7 @@ impl Cluster {
             programs,
             port,
             etcd_port,
-            _etcd: etcd,
+            etcd: Mutex::new(Some(etcd)),
             api: Mutex::new(None),
             controllers: Mutex::new(None),
             took: Duration::ZERO,
@@ -170,6 +170,30 @@ impl Cluster {
     /// Ends the API server at once, as a crash does.
     pub fn kill_api(&self) {
         self.api.lock().unwrap().take();
+    }
+
+    /// Keeps what etcd has now, under this name.
+    pub fn snapshot(&self, name: &str) {
+        self.kill_api();
+        self.copy_etcd("etcd", name);
+        self.start_api();
+    }
+
+    /// Makes etcd have again what it had.
+    pub fn restore(&self, name: &str) {
+        self.kill_api();
+        self.copy_etcd(name, "etcd");
+        self.start_api();
+    }
+
+    /// Copies etcd's folder while nobody writes into it.
+    fn copy_etcd(&self, from: &str, to: &str) {
+        self.etcd.lock().unwrap().take();
+        let (from, to) = (self.folder.text(from), self.folder.text(to));
+        for words in [vec!["rm", "-rf", &to], vec!["cp", "-a", &from, &to]] {
+            assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}");
+        }
+        *self.etcd.lock().unwrap() = Some(start_etcd(&self.programs, &self.folder, self.etcd_port));
     }
 
     pub fn start_controllers(&self) {
@@ -207,6 +231,8 @@ impl Cluster {
             "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged=true",
             "--audit-log-mode=blocking",
+            // ten thousand Pods fill the usual 100 MB, and what is then begun anew is no longer read
+            "--audit-log-maxsize=4096",
             "--runtime-config=api/all=true",
             "--profiling=false",
         ]

@@ -51,10 +51,22 @@ pub struct Webhook {
     process: Mutex<Option<Process>>,
     /// The cluster's folder, with the keys of who comes.
     keys: PathBuf,
+    /// The file that says how wrong the program's clock is, where it is.
+    clock: Option<PathBuf>,
 }
+
+/// Makes a program's clock another one.
+pub const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 impl Webhook {
     pub fn start(cluster: &Cluster, images: &Images, claims: Vec<Claim>) -> Self {
+        let webhook = Self::lay_out(cluster, images, &claims);
+        webhook.run();
+        webhook
+    }
+
+    /// Everything that it needs; it does not run yet.
+    pub fn lay_out(cluster: &Cluster, images: &Images, claims: &[Claim]) -> Self {
         let folder = Folder::new();
         for name in ["book", "evidence", "state"] {
             std::fs::create_dir(folder.at(name)).unwrap();
@@ -63,20 +75,30 @@ impl Webhook {
         folder.write("trust-root.yaml", &images.trust_root(false));
         expect(0, &["keygen", &folder.text("log"), "--no-passphrase", "--algorithm", "ed25519"]);
         folder.write("secret.key", &"k".repeat(32));
-        folder.write("serve.yaml", &configuration(cluster, &claims, port, metrics));
+        folder.write("serve.yaml", &configuration(cluster, claims, port, metrics));
         let keys = cluster.folder.at("");
-        let webhook = Self { folder, keys, port, metrics, process: Mutex::new(None) };
-        webhook.write_book(&claims);
+        let webhook = Self { folder, keys, port, metrics, process: Mutex::new(None), clock: None };
+        webhook.write_book(claims);
         cluster.prepare(&["apply", "-f", "-"], READER);
-        webhook.run();
         webhook
+    }
+
+    /// With a clock that [`Webhook::step_clock`] makes wrong.
+    pub fn with_a_clock(mut self) -> Self {
+        self.clock = Some(self.folder.at("clock"));
+        self.step_clock(0);
+        self
+    }
+
+    /// From now on its clock is so many seconds off.
+    pub fn step_clock(&self, seconds: i64) {
+        let at = self.folder.write("clock.tmp", &format!("{seconds:+}\n"));
+        std::fs::rename(at, self.clock.as_ref().unwrap()).unwrap();
     }
 
     /// Starts the program, and waits until it says that it can decide.
     pub fn run(&self) {
-        let program = Path::new(env!("CARGO_BIN_EXE_portcullis"));
-        let args = ["serve".to_owned(), "--config".to_owned(), self.folder.text("serve.yaml")];
-        let mut process = Process::start(program, &args, &self.folder.at("serve.log"));
+        let mut process = self.begin();
         let start = Instant::now();
         while self.metrics("/readyz").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
             let ended = process.ended();
@@ -85,6 +107,39 @@ impl Webhook {
             std::thread::sleep(Duration::from_millis(20));
         }
         *self.process.lock().unwrap() = Some(process);
+    }
+
+    /// Starts the program.
+    pub fn begin(&self) -> Process {
+        let program = env!("CARGO_BIN_EXE_portcullis");
+        let words = [program, "serve", "--config", &self.folder.text("serve.yaml")].map(str::to_owned);
+        let clock = self.clock.as_ref().map(|file| {
+            // only what is on the wall: waiting takes as long as ever
+            let settings = ["DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1"];
+            let mut all: Vec<String> = settings.map(str::to_owned).into();
+            all.push(format!("LD_PRELOAD={FAKETIME}"));
+            all.push(format!("FAKETIME_TIMESTAMP_FILE={}", file.display()));
+            all
+        });
+        let args: Vec<String> = clock.into_iter().flatten().chain(words).collect();
+        Process::start(Path::new("/usr/bin/env"), &args, &self.folder.at("serve.log"))
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.process.lock().unwrap().as_ref().unwrap().signal(signal);
+    }
+
+    /// The most memory that it had so far, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        let id = self.process.lock().unwrap().as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Where it listens, and where it says how it is.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.port, self.metrics)
     }
 
     /// Ends it at once, as a crash does.

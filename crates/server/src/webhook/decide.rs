@@ -249,8 +249,11 @@ impl Judge for Kubernetes {
     }
 
     fn look(&self, now: Timestamp) -> Look {
-        let stopped = "a record may not be durable; nothing is decided until the choke point is started anew";
-        let log = if self.engine.is_stopped() { Err(stopped.to_owned()) } else { Ok(()) };
+        let stopped = || {
+            let why = self.engine.failure().unwrap_or_else(|| "a record may not be durable".to_owned());
+            format!("{why}; nothing is decided until the choke point is started anew")
+        };
+        let log = if self.engine.is_stopped() { Err(stopped()) } else { Ok(()) };
         let store = self.store.attached(&Digest::sha256(b"portcullis")).map(drop).map_err(|e| e.to_string());
         let [book, root] = self.engine.digests();
         Look {

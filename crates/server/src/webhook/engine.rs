@@ -74,6 +74,11 @@ impl Engine {
         self.0.is_stopped()
     }
 
+    /// What failed then.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.0.failure()
+    }
+
     pub(crate) fn log_size(&self) -> u64 {
         self.0.recorded()
     }

@@ -48,8 +48,8 @@ impl Door {
         self.tcp.local_addr().map(|a| a.to_string()).unwrap_or_default()
     }
 
-    /// Takes connections over TLS until the choke point closes.
-    pub(crate) async fn serve(&self, front: &Arc<Front>) {
+    /// Takes connections over TLS until the choke point closes; gives those that are still open.
+    pub(crate) async fn serve(self, front: &Arc<Front>) -> Open {
         let routes = router(Arc::clone(front));
         let start = |stream, from: SocketAddr, slot: OwnedSemaphorePermit| {
             let (routes, front) = (routes.clone(), Arc::clone(front));
@@ -67,6 +67,8 @@ impl Door {
             front.tell(event, details);
         };
         connection::accept(&self.tcp, &self.slots, front.closing(), start, tell).await;
+        // with `tcp`, the address goes too: who comes now is refused at once, and does not wait where nobody takes him
+        Open { slots: self.slots, most: self.most }
     }
 
     /// Takes connections of those who read metrics, without TLS, until the very end.
@@ -82,7 +84,16 @@ impl Door {
         let tell = |event: &str, details| front.tell(event, details);
         connection::accept(&self.tcp, &self.slots, std::future::pending(), start, tell).await;
     }
+}
 
+/// Connections that are open where no more are taken.
+#[derive(Debug)]
+pub(crate) struct Open {
+    slots: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Open {
     /// Waits until the last connection is gone, and no longer than this.
     pub(crate) async fn hang_up(&self, patience: Duration) -> bool {
         tokio::time::timeout(patience, self.slots.acquire_many(self.most)).await.is_ok()

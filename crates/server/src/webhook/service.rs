@@ -228,8 +228,8 @@ impl Choke {
             tokio::time::sleep(duration(drain)).await;
             ending.end.send_replace(End::Closing);
         });
-        main.serve(&front).await;
-        let is_whole = main.hang_up(LAST_WORDS).await;
+        let open = main.serve(&front).await;
+        let is_whole = open.hang_up(LAST_WORDS).await;
         looking.abort();
         let judge = Arc::clone(&front.judge);
         tokio::task::spawn_blocking(move || judge.close()).await.ok();
