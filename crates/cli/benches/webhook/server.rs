@@ -61,6 +61,7 @@ impl Server {
         Self { child, port: line.trim().parse().unwrap(), _run: run }
     }
 
+    #[allow(clippy::zombie_processes, reason = "a benchmark that panics ends with its process")]
     fn portcullis(fixture: &Fixture, run: tempfile::TempDir, cache: &str) -> Self {
         let config = fixture::configuration(fixture.path(), run.path(), cache);
         let log = run.path().join("stderr");
