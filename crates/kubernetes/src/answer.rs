@@ -164,8 +164,13 @@ fn message(review: &Review, outcomes: &[Outcome], refusals: &[Refusal]) -> Strin
         let mut block = String::new();
         if let Some(why) = &outcome.why {
             let line = policy::one_line(why);
+            let fix = if why.ends_with("set the clock") {
+                "have the clock of the choke point's machine set; trying again does not help before"
+            } else {
+                "try again; if it stays so, tell those who run the choke point"
+            };
             block.push_str(&format!(
-                "error[cannot-decide]: {line}\n  artifact  {}\n  fix       try again; if it stays so, tell those who run the choke point\n",
+                "error[cannot-decide]: {line}\n  artifact  {}\n  fix       {fix}\n",
                 policy::one_line(&outcome.artifact)
             ));
         }

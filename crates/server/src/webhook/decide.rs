@@ -257,7 +257,13 @@ impl Judge for Kubernetes {
         let store = self.store.attached(&Digest::sha256(b"portcullis")).map(drop).map_err(|e| e.to_string());
         let [book, root] = self.engine.digests();
         Look {
-            parts: vec![("log", log), ("evidence store", store), ("self-test", self.self_test(now))],
+            parts: vec![("log", log), ("self-test", self.self_test(now))],
+            // without it, what policies say of an outage is decided: taking every replica away would decide nothing
+            warnings: store
+                .err()
+                .map(|e| format!("the evidence store does not answer: {e}"))
+                .into_iter()
+                .collect(),
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
             log_size: self.engine.log_size(),

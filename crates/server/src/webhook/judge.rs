@@ -167,6 +167,8 @@ pub enum NotKept {
 pub struct Look {
     /// Parts that must be well, and why one is not.
     pub parts: Vec<(&'static str, Result<(), String>)>,
+    /// What is not well, and keeps nobody from deciding.
+    pub warnings: Vec<String>,
     /// Digests of the files in force, by what they are.
     pub digests: Vec<(&'static str, String)>,
     /// For how long the book on disk has not been the one in force.

@@ -55,6 +55,7 @@ impl Readiness {
         if now.certificate.is_ok() && now.certificate_left < SOON {
             warnings.push(format!("the certificate ends in {} h", now.certificate_left / 3600));
         }
+        warnings.extend(last.iter().flat_map(|(_, look)| look.warnings.iter().cloned()));
         if let Some((_, look)) = &*last
             && !look.book_stale.is_zero()
         {

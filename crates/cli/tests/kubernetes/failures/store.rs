@@ -37,7 +37,7 @@ fn a_store_that_does_not_answer_is_an_outage_and_never_an_empty_one() {
     let folder = &site.webhook.folder;
     std::fs::rename(folder.at("evidence"), folder.at("aside")).unwrap();
     folder.write("evidence", "no folder");
-    site.wait_unready("evidence store");
+    site.wait_warning("the evidence store does not answer");
     for (number, manifest) in [pod("during-1"), unnamed("during-2")].iter().enumerate() {
         let said = site.create("shut", manifest);
         site.is_refused(&said, &["error[cannot-decide]", "the evidence store"]);
@@ -59,7 +59,7 @@ fn a_store_that_does_not_answer_is_an_outage_and_never_an_empty_one() {
     site.is_annotated("shut", "basis", "=policy");
     std::fs::remove_file(folder.at("evidence")).unwrap();
     std::fs::rename(folder.at("aside"), folder.at("evidence")).unwrap();
-    eprintln!("ready again {:.2?} after the store was back", site.wait_ready());
+    site.wait_ready();
     assert_eq!(site.create("shut", &pod("after")).exit, 0);
     check(&site, "store-shut");
 }
