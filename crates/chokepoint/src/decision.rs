@@ -136,17 +136,15 @@ impl Decision {
 
 /// The standing that holds against this verdict, where the case has one.
 ///
-/// - Never against a finding of a revocation or a recall, nor against evidence that came with the request and is
-///   malformed or false: whoever sends that is not asking for what was there before.
-/// - What stays as it is brings nothing new in, so it needs no policy: an update of a label must not fail because a policy
-///   is missing.
+/// - What stays as it is brings nothing new in, so it needs no policy, and no finding ends it: an update of a label must
+///   not fail because a policy is missing, and one that scales down what a revoked key signed must go through, or nobody
+///   could take it away. What is made of it later is judged then.
 /// - What is made again runs again: it needs a policy that lets it stand, for no longer than that policy says, and a
-///   digest, since a tag can mean other bytes today.
+///   digest, since a tag can mean other bytes today. Never against a finding of a revocation or a recall, nor against
+///   evidence that came with the request and is malformed or false.
 fn standing<'c>(verdict: &Verdict, case: &'c Case, policy: Option<&Policy>) -> Option<&'c Standing> {
-    if verdict.findings().iter().any(policy::Finding::ends_standing) {
-        return None;
-    }
     let standing = case.request().standing.as_ref()?;
+    let is_ended = || verdict.findings().iter().any(policy::Finding::ends_standing);
     match standing {
         Standing::Unchanged => Some(standing),
         Standing::Recreated { at, .. } => {
@@ -154,7 +152,7 @@ fn standing<'c>(verdict: &Verdict, case: &'c Case, policy: Option<&Policy>) -> O
             let age = Span::between(*at, case.at());
             let is_past = age >= Span::seconds(-TOLERANCE);
             let has_digest = !case.artifact().digests().is_empty();
-            (is_past && age <= span && has_digest).then_some(standing)
+            (is_past && age <= span && has_digest && !is_ended()).then_some(standing)
         }
     }
 }

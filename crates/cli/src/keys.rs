@@ -49,7 +49,7 @@ pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files
             return Err(Failure::new(&format!("{} cannot sign a log", key_file.display()))
                 .line("wanted", "an Ed25519 key")
                 .line("found", &format!("a key for {}", signer.public().scheme().name()))
-                .line("fix", "portcullis keygen NAME --algorithm ed25519"));
+                .line("fix", "portcullis keygen NAME --algorithm ed25519 --no-passphrase"));
         }
         Ok::<_, Failure>(Box::new(signer))
     };
@@ -58,6 +58,13 @@ pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files
     };
     match Log::open(files.clone(), origin, signer()?) {
         Err(OpenLogError::None) => {
+            // a log without its checkpoint is no new log: a second tree over the first would be a fork
+            if let Some(part) = ["tile", "journal", "blobs"].iter().find(|part| dir.join(part).exists()) {
+                return Err(Failure::new(&format!("the log in {} has no checkpoint", dir.display()))
+                    .line("wanted", "the file `checkpoint`, or an empty folder for a new log")
+                    .line("found", &format!("{part}, and no checkpoint"))
+                    .line("fix", "restore the checkpoint from a backup or a mirror; never begin a new log over an old one"));
+            }
             let signer = signer()?;
             let vkey = NoteKey { name: origin.to_owned(), key: signer.public().clone() }.to_vkey();
             let log = Log::create(files, origin, signer).map_err(failed)?;

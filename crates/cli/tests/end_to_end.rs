@@ -524,21 +524,24 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
             continue;
         }
         let bytes = fs::read(&file).unwrap();
-        let mut edited = bytes.clone();
-        let middle = edited.len() / 2;
-        edited[middle] ^= 1;
-        fs::write(&file, edited).unwrap();
-        let output = portcullis_in(copy.path(), &["log", "verify", path(&log)]);
-        // the key beside the log is a setting of ours: a malformed one is 2, everything else is found: 1
-        assert!(
-            matches!(code(&output), 1 | 2) && (code(&output) == 1 || name == "log.vkey"),
-            "{name}: {}",
-            stderr(&output)
-        );
+        // packs hold many blobs: a byte of each
+        for part in 0..8 {
+            let mut edited = bytes.clone();
+            let at = edited.len() * part / 8;
+            edited[at] ^= 1;
+            fs::write(&file, edited).unwrap();
+            let output = portcullis_in(copy.path(), &["log", "verify", path(&log)]);
+            // the key beside the log is a setting of ours: a malformed one is 2, everything else is found: 1
+            assert!(
+                matches!(code(&output), 1 | 2) && (code(&output) == 1 || name == "log.vkey"),
+                "{name}, byte {at}: {}",
+                stderr(&output)
+            );
+        }
         fs::write(&file, bytes).unwrap();
         changed += 1;
     }
-    assert!(changed > 20);
+    assert!(changed >= 4);
     expect(0, &["log", "verify", path(&log)]);
 }
 

@@ -75,7 +75,7 @@ fn run<'c>(cluster: &'c Cluster, name: &str, is_real: bool) -> World<'c> {
     assert!(wrong.is_empty(), "{wrong}");
     if is_real {
         let replayed = world.webhook().check_log();
-        assert!(replayed.contains("byte for byte the same"), "{replayed}");
+        assert!(replayed.contains("are the same, byte for byte; 0 differ"), "{replayed}");
     }
     eprintln!("{} cases in {:?}, after {ready:?} for their namespaces", ran.len(), start.elapsed() - ready);
     world

@@ -5,14 +5,14 @@ mod tools;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attest::{Json, Object};
 use server::{Client, ClientTls};
-use tools::{expect, path, portcullis_command};
+use tools::{code, expect, path, portcullis_command, stderr};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -282,6 +282,40 @@ fn evidence_that_is_brought_is_kept_and_the_api_server_brings_none() {
     assert_eq!((status, body.contains("allowed")), (403, false), "{body}");
     let (status, body) = place.send(&running, "apiserver", ("GET", "/v1/openapi.json"), b"");
     assert_eq!((status, body.contains("/v1/kubernetes/validate")), (200, true), "{body}");
+}
+
+/// Another `serve` that ends by itself: its exit code, and what it says.
+fn refused(config: &Path) -> (i32, String) {
+    let args = ["serve", "--config", path(config)];
+    let output = portcullis_command().args(args).output().unwrap();
+    (code(&output), stderr(&output))
+}
+
+#[test]
+fn two_of_them_never_write_one_log() {
+    let place = Place::new();
+    let running = place.start();
+    let (exit, said) = refused(&place.at("serve.yaml"));
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("another process writes to the log in"), "{said}");
+    let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
+    place.response(&running, &review("c-1", "shop", &image, false));
+    assert_eq!(running.end(), 0);
+    assert!(expect(0, &["log", "verify", path(&place.at("log"))]).contains("1 records"));
+}
+
+#[test]
+fn a_log_without_its_checkpoint_is_no_new_log() {
+    let place = Place::new();
+    let running = place.start();
+    let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
+    place.response(&running, &review("c-1", "shop", &image, false));
+    assert_eq!(running.end(), 0);
+    fs::remove_file(place.at("log/checkpoint")).unwrap();
+    let (exit, said) = refused(&place.at("serve.yaml"));
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("has no checkpoint") && said.contains("restore the checkpoint"), "{said}");
+    assert!(!place.at("log/checkpoint").exists(), "nothing was signed");
 }
 
 #[test]

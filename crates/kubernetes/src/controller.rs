@@ -44,6 +44,11 @@ pub(crate) fn link(made: &GroupKind, owner: &GroupKind) -> Option<&'static Made>
     MADE.iter().find(|m| is(made, m.made) && is(owner, m.owner))
 }
 
+/// Whether a controller makes something out of this kind.
+pub(crate) fn is_owner(kind: &GroupKind) -> bool {
+    MADE.iter().any(|m| kind.group == m.owner.0 && kind.kind == m.owner.1)
+}
+
 /// Whether a user is the controller that makes this link: the account of that name in the list, or one whose name is
 /// none of the built-in ones (a controller manager with a single account), which the list then trusts with every link.
 pub(crate) fn is_maker(user: &str, link: &Made, controllers: &[String]) -> bool {

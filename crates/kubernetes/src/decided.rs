@@ -90,18 +90,18 @@ impl Decided {
         let entries = self.owners.entry(uid).or_default();
         let met = is_met.then_some((record, at));
         match entries.iter_mut().find(|e| e.template == template) {
-            // a controller's own decision about its template says nothing new about who asked for it
+            // whoever changes something else of the object, or scales it, did not ask for this template: a person who
+            // annotates a Deployment must not vouch for what somebody else put into it
             Some(entry) => {
                 entry.met = entry.met.max(met);
                 entry.last = entry.last.max(at);
-                if requester.is_some() {
-                    entry.requester = requester;
-                }
             }
             None => {
                 entries.push(Entry { template, requester, met, last: at });
                 if entries.len() > TEMPLATES {
-                    entries.remove(0);
+                    let oldest = entries.iter().map(|e| e.last).min();
+                    let at = entries.iter().position(|e| Some(e.last) == oldest).unwrap_or_default();
+                    entries.remove(at);
                 }
             }
         }
@@ -116,13 +116,27 @@ impl Decided {
         self.owners.get(uid)?.iter().find(|e| e.template == *template)
     }
 
-    /// A tenth goes at once, so that a full index does not look for its oldest owner at every decision.
+    /// Something was made of this template just now: what is in use is not forgotten.
+    pub fn used(&mut self, uid: &str, template: &Digest, at: Timestamp) {
+        let entries = self.owners.get_mut(uid).into_iter().flatten();
+        entries.filter(|e| e.template == *template).for_each(|e| e.last = e.last.max(at));
+    }
+
+    /// The namespace that has most owners loses the half of them that was not in use for longest: nobody can make the
+    /// index forget another's. Many go at once, so that a full index does not look for its oldest at every decision.
     fn forget_oldest(&mut self) {
-        let mut times: Vec<Timestamp> =
-            self.owners.values().filter_map(|e| e.iter().map(|e| e.last).max()).collect();
+        let mut namespaces: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+        for (key, entries) in &self.owners {
+            let last = entries.iter().map(|e| e.last).max();
+            namespaces.entry(namespace(key).to_owned()).or_default().extend(last);
+        }
+        let Some((largest, mut times)) = namespaces.into_iter().max_by_key(|(_, times)| times.len()) else {
+            return;
+        };
         times.sort_unstable();
-        let Some(limit) = times.get(times.len() / 10).copied() else { return };
-        self.owners.retain(|_, entries| entries.iter().any(|e| e.last > limit));
+        let Some(limit) = times.get(times.len() / 2).copied() else { return };
+        self.owners
+            .retain(|key, entries| namespace(key) != largest || entries.iter().any(|e| e.last > limit));
     }
 
     /// The JSON form, for a snapshot.
@@ -183,6 +197,11 @@ impl Entry {
     }
 }
 
+/// The namespace in an owner's key, as in `Deployment/shop/web/UID`.
+fn namespace(key: &str) -> &str {
+    key.split('/').nth(1).unwrap_or_default()
+}
+
 fn number(object: &Object, key: &str) -> Result<u64, ShapeError> {
     u64::try_from(object.int(key)?).map_err(|_| ShapeError::new(key, "a number from 0", "a negative one"))
 }
@@ -223,6 +242,10 @@ mod tests {
         decided.learn(admitted("u1", b"a", 11, 300, true));
         let entry = decided.find("u1", &Digest::sha256(b"a")).unwrap();
         assert_eq!(entry.met, Some((11, Timestamp::from_second(300).unwrap())));
+        decided
+            .learn(Admitted { requester: Some("mallory".to_owned()), ..admitted("u1", b"a", 12, 301, true) });
+        let entry = decided.find("u1", &Digest::sha256(b"a")).unwrap();
+        assert_eq!(entry.requester.as_deref(), Some("alice"), "nor does who changes something else");
         decided.learn(admitted("u1", b"never", 12, 300, false));
         assert_eq!(decided.find("u1", &Digest::sha256(b"never")).unwrap().met, None);
     }
@@ -236,11 +259,22 @@ mod tests {
         assert!(decided.len() <= 100);
         assert!(decided.find("u999", &Digest::sha256(b"a")).is_some());
         assert!(decided.find("u0", &Digest::sha256(b"a")).is_none());
-        for number in 0..100_u8 {
-            decided.learn(admitted("u999", &[number], 1, 2000, true));
+        decided.learn(admitted("Deployment/quiet/web/1", b"a", 1, 0, true));
+        for number in 0..1000 {
+            decided.learn(admitted(&format!("Job/loud/j{number}/2"), b"a", 1, 5000 + number, true));
         }
-        assert!(decided.find("u999", &Digest::sha256(&[99])).is_some());
-        assert!(decided.find("u999", &Digest::sha256(&[0])).is_none());
+        assert!(
+            decided.find("Deployment/quiet/web/1", &Digest::sha256(b"a")).is_some(),
+            "another namespace's"
+        );
+        let mut decided = Decided::new(100);
+        for number in 0..100_u8 {
+            decided.learn(admitted("u", &[number], 1, 2000 + i64::from(number), true));
+            decided.used("u", &Digest::sha256(&[0]), Timestamp::from_second(9000).unwrap());
+        }
+        assert!(decided.find("u", &Digest::sha256(&[99])).is_some());
+        assert!(decided.find("u", &Digest::sha256(&[0])).is_some(), "in use");
+        assert!(decided.find("u", &Digest::sha256(&[1])).is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use policy::{DeploymentRequest, Submitted};
 
+use crate::controller::is_owner;
 use crate::difference::Difference;
 use crate::digest::{DigestForm, configuration_form};
 use crate::evidence::{Attached, EVIDENCE, EvidenceError, Memory, route_with};
@@ -260,11 +261,13 @@ fn behind(review: &Review, context: &Context<'_>) -> (String, (String, String)) 
     let Some(Ownership::Made(links)) = context.ownership else { return (user, own()) };
     let workload = |owner: &Owner| (owner.kind.name(), owner.name.clone());
     // only a link that this very chain proved can be inherited from
-    if let Some((link, requester)) = context.heir.filter(|(link, _)| links.contains(link)) {
-        return (requester.to_owned(), workload(&link.owner));
-    }
-    let current = links.iter().take_while(|l| l.current).last();
-    (user, current.map_or_else(own, |link| workload(&link.owner)))
+    let heir = context.heir.filter(|(link, _)| links.contains(link));
+    let of_heir = heir.and_then(|(link, _)| links.iter().position(|l| l == link));
+    let of_template = links.iter().take_while(|l| l.current).count().checked_sub(1);
+    // what a person wrote is on top: a Deployment's environment is its Pods', whoever of the two is on record
+    let top = of_heir.max(of_template).and_then(|at| links.get(at));
+    let requester = heir.map_or(user, |(_, requester)| requester.to_owned());
+    (requester, top.map_or_else(own, |link| workload(&link.owner)))
 }
 
 fn gather(attached: &Attached, bundles: &BTreeMap<Digest, Submitted>) -> (Vec<Submitted>, Vec<Digest>) {
@@ -334,7 +337,8 @@ fn body(review: &Review, secret_key: Option<&[u8]>) -> Json {
 #[must_use]
 pub fn makes(review: &Review) -> Option<(Owner, Digest)> {
     let object = review.object.as_ref()?;
-    let template = template_digest(&review.kind, object)?;
+    // a PodTemplate holds one too, and nothing is made of it
+    let template = template_digest(&review.kind, object).filter(|_| is_owner(&review.kind))?;
     let metadata = object.optional_object("metadata").ok().flatten()?;
     let uid = metadata.optional_string("uid").ok().flatten()?.to_owned();
     let (kind, namespace) = (review.kind.clone(), review.namespace.clone());

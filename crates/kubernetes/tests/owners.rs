@@ -330,3 +330,26 @@ fn an_operators_single_account_stands_for_every_controller() {
     assert!(matches!(begin(RS), Step::Done(Ownership::Unproven(_))));
     let _: Json = Json::Null;
 }
+
+#[test]
+fn a_pod_is_in_the_environment_of_its_deployment_whichever_owner_is_on_record() {
+    let shop = image("shop", 'a');
+    let world = cluster(&shop, &shop);
+    let (review, _, ownership) = follow(&create(RS, &shop), &world);
+    let Ownership::Made(links) = &ownership else { panic!("{ownership:?}") };
+    assert_eq!(links.len(), 2);
+    let Subject::Judged(judged) = Subject::of(&review, &standard(), None) else { panic!() };
+    let text = "
+cluster: eu-1
+environments:
+  - { environment: prod/shop, namespaces: [shop] }
+  - { environment: prod/pay, namespaces: [shop], workloads: [Deployment/NAME] }
+";
+    let mapping = world::mapping(&text.replace("NAME", &links[1].owner.name)).unwrap();
+    for heir in [None, Some((&links[0], "alice")), Some((&links[1], "alice"))] {
+        let context = Context { ownership: Some(&ownership), heir, ..Context::default() };
+        let made = requests(&review, &judged, &mapping, &context).unwrap();
+        assert_eq!(made[0].environment, "prod/pay", "{heir:?}");
+        assert_eq!(made[0].requester == "alice", heir.is_some());
+    }
+}

@@ -57,9 +57,30 @@ impl Diagnostic {
     /// The same with another line before the fixes: what only the choke point knows about the request.
     #[must_use]
     pub fn noting(mut self, label: &'static str, text: &str) -> Self {
-        let at = self.lines.iter().position(|(label, ..)| *label == "fix").unwrap_or(self.lines.len());
-        self.lines.insert(at, (label, crate::finding::one_line(text), None));
+        self.lines.insert(self.place_of("fix"), (label, crate::finding::one_line(text), None));
         self
+    }
+
+    /// The same with another fix before the others.
+    #[must_use]
+    pub fn rather(mut self, fix: &str) -> Self {
+        let at = self.place_of("fix");
+        if let Some(first) = self.lines.get_mut(at) {
+            first.0 = if first.0 == "fix" { "or" } else { first.0 };
+        }
+        self.lines.insert(at, ("fix", crate::finding::one_line(fix), None));
+        self
+    }
+
+    /// The same with another fix behind the others.
+    #[must_use]
+    pub fn or(mut self, fix: &str) -> Self {
+        self.lines.insert(self.place_of("more"), ("or", crate::finding::one_line(fix), None));
+        self
+    }
+
+    fn place_of(&self, label: &str) -> usize {
+        self.lines.iter().position(|(known, ..)| *known == label).unwrap_or(self.lines.len())
     }
 
     /// An error in a file that a person wrote.

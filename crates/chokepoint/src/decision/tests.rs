@@ -163,7 +163,7 @@ fn expected(s: Setting) -> (Answer, Basis) {
     let is_bad = is_judged && matches!(s.evidence, Evidence::Revoked | Evidence::Garbage);
     let span = SPANS.iter().position(|span| *span == s.standing_span).unwrap();
     let is_unchanged = s.standing == 1;
-    let stands = standings()[s.standing].1[span] && !is_bad && (is_judged || is_unchanged);
+    let stands = standings()[s.standing].1[span] && (is_unchanged || (is_judged && !is_bad));
     if is_judged && s.evidence == Evidence::Enough {
         return (Answer::Admit, Basis::Policy);
     }

@@ -50,6 +50,15 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let log = &config.log;
     // a log that nobody has signed for yet is begun with the key that is there, and never with a new one
     input::text("log's key", &log.key)?;
+    // two that write one log would each promise what the other overwrites; given back when this process ends
+    let lock = tlog::Files::new(&log.path).lock();
+    let _lock = lock.map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            Failure::new(&format!("another process writes to the log in {}", log.path.display()))
+                .line("fix", "stop it, or give each its own log: `log: { path: … }`")
+        }
+        _ => Failure::io("take the lock of the log in", &log.path, &e),
+    })?;
     let log = keys::log(&log.path, &log.origin, &log.key)?;
     webhook::serve(config, log, Arc::new(now)).map_err(|e| {
         Failure::new("the choke point does not run")

@@ -125,7 +125,7 @@ impl Kubernetes {
         let began = Instant::now();
         let attached = kubernetes::attached(review, judged, &self.memory).map_err(|e| vec![e])?;
         let (bundles, is_failing) = gather::bundles(&self.store, [&attached.0, &attached.1]);
-        let inherited = self.standings.inherited(owned.ownership.as_ref());
+        let inherited = self.standings.inherited(owned.ownership.as_ref(), ask.now);
         let context = Context {
             ownership: owned.ownership.as_ref(),
             heir: inherited.as_ref().and_then(Inherited::heir),

@@ -57,14 +57,17 @@ impl Standings {
         self.decided.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is on record about the nearest owner whose template was decided about.
-    pub(crate) fn inherited(&self, ownership: Option<&Ownership>) -> Option<Inherited> {
+    /// What is on record about the owners of something that is made at this moment.
+    pub(crate) fn inherited(&self, ownership: Option<&Ownership>, now: Timestamp) -> Option<Inherited> {
         let Some(Ownership::Made(links)) = ownership else { return None };
-        let decided = self.lock();
-        links.iter().find_map(|link| {
-            let entry = decided.find(&link.owner.key(), &link.template)?.clone();
-            Some(Inherited { link: link.clone(), entry })
-        })
+        let mut decided = self.lock();
+        let mut known = Vec::new();
+        for link in links {
+            let key = link.owner.key();
+            decided.used(&key, &link.template, now);
+            known.extend(decided.find(&key, &link.template).cloned().map(|entry| (link.clone(), entry)));
+        }
+        (!known.is_empty()).then_some(Inherited { known })
     }
 
     /// Learns of an object that makes others, once it was admitted whole and on record.
@@ -97,29 +100,24 @@ impl Standings {
     }
 }
 
-/// What an owner hands down to what is made of its template.
+/// What owners hand down to what is made of their template, nearest first.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
-    link: Link,
-    entry: Entry,
+    known: Vec<(Link, Entry)>,
 }
 
 impl Inherited {
-    /// Who asked for the owner.
+    /// Who asked: for the topmost owner, which is what a person wrote.
     pub(crate) fn heir(&self) -> Option<(&Link, &str)> {
-        Some((&self.link, self.entry.requester.as_deref()?))
+        self.known.iter().rev().find_map(|(link, entry)| Some((link, entry.requester.as_deref()?)))
     }
 
-    /// That it was decided before. Only what met the policy then may be made again: what a grant or a dry run let in is
-    /// judged each time.
+    /// That it was decided before, the last time. Only what met the policy then may be made again: what a grant or a dry
+    /// run let in is judged each time.
     pub(crate) fn recreated(&self) -> Option<Standing> {
-        let (decided, at) = self.entry.met?;
-        Some(Standing::Recreated {
-            owner: self.link.owner.key(),
-            template: self.entry.template.clone(),
-            decided,
-            at,
-        })
+        let met = self.known.iter().filter_map(|(link, entry)| Some((link, entry, entry.met?)));
+        let (link, entry, (decided, at)) = met.max_by_key(|(_, _, (_, at))| *at)?;
+        Some(Standing::Recreated { owner: link.owner.key(), template: entry.template.clone(), decided, at })
     }
 }
 

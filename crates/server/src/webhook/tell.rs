@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use attest::Digest;
 use chokepoint::{Answer, Basis};
 use kubernetes::evidence::{BREAKGLASS, EVIDENCE_DIGEST};
+use kubernetes::mapping::UNCLAIMED;
 use kubernetes::{Deployment, DeploymentKind, Outcome as Heard, Refusal, Ruling};
 use policy::{Diagnostic, Finding, Outcome, Severity};
 
@@ -27,9 +28,20 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         Outcome::CannotDecide(why) => Some(why.clone()),
         Outcome::Met | Outcome::Unmet => None,
     };
-    let show = |finding: &Finding, severity| Diagnostic::of_finding(finding, &artifact, severity);
-    let mut findings: Vec<Diagnostic> =
-        verdict.findings().iter().map(|finding| show(finding, Severity::Error)).collect();
+    let show = |finding: &Finding| {
+        let shown = Diagnostic::of_finding(finding, &artifact, Severity::Error);
+        match finding.rule {
+            "policy-missing" if deployment.environment.starts_with(UNCLAIMED) => shown.rather(
+                "claim the namespace: an entry under `webhook: environments` in the choke point's configuration",
+            ),
+            // what was built well and not brought is the likeliest reason here
+            "built-by" if deployment.envelopes.is_empty() => {
+                shown.or(&format!("bring what the build wrote: portcullis attach {} --bundle FILE", exact(deployment)))
+            }
+            _ => shown,
+        }
+    };
+    let mut findings: Vec<Diagnostic> = verdict.findings().iter().map(show).collect();
     if let Some(first) = findings.first_mut() {
         *first = changes(deployment).fold(first.clone(), |shown, change| shown.noting("changed", &change));
     }
@@ -43,6 +55,14 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         record: ruled.record.as_ref().map(|(index, _)| *index),
         receipt: ruled.record.as_ref().map(|(index, leaf)| format!("{index}:{leaf}")),
         artifact,
+    }
+}
+
+/// The artifact as `portcullis attach` takes it.
+fn exact(deployment: &Deployment) -> String {
+    match deployment.artifact.digest() {
+        Some(digest) => format!("{}@{digest}", deployment.artifact.uri()),
+        None => "NAME@sha256:HEX".to_owned(),
     }
 }
 

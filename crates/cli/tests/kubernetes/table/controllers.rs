@@ -29,8 +29,68 @@ require:
   signed-by: [vendor]
 ";
 
+/// As `RELEASED`, and nothing stands: what is made again is judged by who asked for it.
+const RELEASED_NOW: &str = "mode: enforce
+standing: 0d
+require:
+  built-by: [ci, leaving-ci]
+  requested-by: [release-managers]
+";
+const ENVIRONMENTS: &str = "get pods -o jsonpath={range .items[*]}[{.spec.containers[0].env[*].value}]{end}.";
+
+/// What others do to a workload changes neither who asked for it nor that what runs may be taken away. Each was shown to go
+/// wrong once, by somebody who was asked to attack it.
+fn kept(images: &Images) -> Vec<Case> {
+    let spec = Spec::of(&[&images.good[0]]);
+    let root = images.trust_root(true);
+    vec![
+        case("a release manager scales up, and the Pods are still the release manager's")
+            .place(Place::Own(RELEASED_NOW, &[]))
+            .admin(CREATE, spec.replicas("Deployment", "web", 1))
+            .says(&["created"])
+            .tenant(PODS, "")
+            .eventually("web-")
+            .admin("scale deployment web --replicas=2", "")
+            .says(&["scaled"])
+            .tenant("get pods -l app=web -o jsonpath={.items[1].metadata.name}", "")
+            .eventually("web-"),
+        case("a release manager's note does not vouch for what a tenant put into the template")
+            .place(Place::Own(RELEASED, &[]))
+            .admin(CREATE, spec.replicas("Deployment", "web", 1))
+            .says(&["created"])
+            .tenant(PODS, "")
+            .eventually("web-")
+            .tenant("set env deployment/web EVIL=it-ran", "")
+            .says(&["updated"])
+            .tenant(EVENTS, "")
+            .eventually("error[requested-by]")
+            .admin("annotate deployment web note=seen", "")
+            .says(&["annotated"])
+            .admin("scale deployment web --replicas=2", "")
+            .says(&["scaled"])
+            .tenant("get pods -l app=web -o jsonpath={.items[1].metadata.name}", "")
+            .eventually("web-")
+            .tenant(ENVIRONMENTS, "")
+            .says(&["[][]."]),
+        case("what a revoked key signed can be rolled away")
+            .place(Place::Own(REQUIRED, &[]))
+            .tenant(CREATE, Spec::of(&[&images.leaving]).replicas("Deployment", "web", 1))
+            .says(&["created"])
+            .tenant(PODS, "")
+            .eventually("web-")
+            .act(move |world, _| world.webhook().write_trust_root(&root))
+            .tenant("apply -f -", Spec::of(&[&images.good[1]]).replicas("Deployment", "web", 0))
+            .says(&["configured"])
+            .tenant("get rs -o jsonpath={.items[*].spec.replicas}", "")
+            .eventually("0 0"),
+    ]
+}
+
 pub fn cases(images: &Images) -> Vec<Case> {
-    [made(images), forged(images), requested(images), again(images)].into_iter().flatten().collect()
+    [made(images), forged(images), requested(images), again(images), kept(images)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn made(images: &Images) -> Vec<Case> {
