@@ -116,6 +116,13 @@ impl<'c> Site<'c> {
         });
     }
 
+    /// It goes on deciding, and says what is not well.
+    pub fn wait_warning(&self, words: &str) {
+        wait(&format!("/readyz warns: {words}"), || {
+            self.ready().is_some_and(|(ready, text)| ready && text.contains(words))
+        });
+    }
+
     pub fn wait_ready(&self) -> Duration {
         wait("it is ready", || self.ready().is_some_and(|(ready, _)| ready))
     }
