@@ -132,3 +132,87 @@ pub(crate) fn resolve(store: &Store, reference: &Reference) -> Option<Digest> {
     let tagged = store.tagged(reference.repository(), reference.tag().unwrap_or("latest"));
     tagged.ok().flatten().map(|tagged| tagged.digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attest::{Artifact, DigestSet, Json};
+    use kubernetes::DeploymentKind;
+
+    const MIB: usize = 1 << 20;
+
+    /// A folder with a store, and bundles of about 3 MiB each in it.
+    fn store(count: usize) -> (tempfile::TempDir, Store, Vec<Digest>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let bundle = |number: usize| {
+            let payload = format!("{number:04}{}", "AAAA".repeat(3 * MIB / 4));
+            let text = format!(
+                r#"{{"payload":"{payload}","payloadType":"application/vnd.in-toto+json","signatures":[{{"sig":"AA=="}}]}}"#
+            );
+            store.put(text.as_bytes()).unwrap()
+        };
+        let digests = (0..count).map(bundle).collect();
+        (folder, store, digests)
+    }
+
+    fn naming(digests: &[Digest]) -> Attached {
+        Attached { digests: digests.to_vec(), ..Attached::default() }
+    }
+
+    fn deployment(digest: &Digest, breakglass: Option<Digest>) -> Deployment {
+        Deployment {
+            kind: DeploymentKind::Image(Vec::new()),
+            artifact: Artifact::new("registry.example/a", DigestSet::from(digest.clone())),
+            environment: "prod".to_owned(),
+            requester: "alice".to_owned(),
+            envelopes: Vec::new(),
+            missing: Vec::new(),
+            breakglass,
+            unchanged: false,
+            body: Json::Null,
+        }
+    }
+
+    #[test]
+    fn bundles_that_a_review_names_are_bounded_in_sum() {
+        let (_folder, store, digests) = store(4);
+        let fetch = |one: &[Digest], other: &[Digest]| {
+            let mut fetched = Fetched::default();
+            let (found, is_failing) = bundles(&store, [&naming(one), &naming(other)], &mut fetched);
+            assert!(!is_failing, "too much is no outage");
+            (found.len(), fetched)
+        };
+        // the same bundle twice is read once
+        let (count, fetched) = fetch(&digests[..2], &digests[..2]);
+        assert_eq!((count, fetched.excess()), (2, None));
+        let (count, fetched) = fetch(&digests[..2], &digests[2..]);
+        let refusal = fetched.excess().unwrap();
+        assert_eq!((count, refusal.code), (0, "evidence-too-much"));
+        assert_eq!(refusal.wanted, "at most 8388608 bytes from the evidence store");
+        assert!(refusal.fix.contains("split the workload"), "{refusal}");
+        assert!(fetched.evidence.0 < 10 * MIB, "the fourth is not read: {}", fetched.evidence.0);
+    }
+
+    #[test]
+    fn sets_of_many_images_and_their_grants_are_bounded_in_sum() {
+        let (_folder, store, digests) = store(1);
+        let artifact = Digest::sha256(b"artifact");
+        store.attach(&artifact, &digests).unwrap();
+        let grant = store.put_grant(&store.get(&digests[0]).unwrap().unwrap()).unwrap();
+        let sum = |deployment: &Deployment| {
+            let mut fetched = Fetched::default();
+            let one = |_| request(&store, deployment, "eu-1", false, &mut fetched);
+            let requests: Vec<DeploymentRequest> = (0..20).map(one).collect();
+            assert!(requests.iter().all(|request| request.outage.is_none()));
+            let evidence = requests.iter().flat_map(|r| &r.envelopes).map(|e| e.bytes.len()).sum::<usize>();
+            let grants = requests.iter().flat_map(|r| &r.grant).map(|g| g.bytes.len()).sum::<usize>();
+            (evidence / MIB, grants / MIB, fetched.excess().map(|refusal| refusal.code))
+        };
+        assert_eq!(sum(&deployment(&artifact, None)), (6, 0, Some("evidence-too-much")));
+        let nothing = Digest::sha256(b"nothing");
+        assert_eq!(sum(&deployment(&nothing, Some(grant.clone()))), (0, 6, Some("evidence-too-much")));
+        assert_eq!(sum(&deployment(&artifact, Some(grant))).1, 6, "too much evidence takes no grant away");
+        assert_eq!(sum(&deployment(&nothing, None)), (0, 0, None));
+    }
+}
