@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use policy::{DeploymentRequest, Submitted};
 
+use crate::canonical::canonical;
 use crate::controller::is_owner;
 use crate::difference::Difference;
 use crate::digest::{DigestForm, configuration_form};
-use crate::evidence::{Attached, EVIDENCE, EvidenceError, Memory, route_with};
+use crate::evidence::{Attached, EVIDENCE, EvidenceError, Memory, excess, route_with};
 use crate::images::{ImageUse, pod_in, pod_prefix};
 use crate::mapping::Mapping;
 use crate::owner::{Link, Owner, Ownership};
@@ -46,7 +47,8 @@ pub struct Deployment {
     pub breakglass: Option<Digest>,
     /// Whether nothing that is judged changed.
     pub unchanged: bool,
-    /// The request, for the case: without the server's bookkeeping, evidence by digest.
+    /// The request, for the case: without the server's bookkeeping, evidence by digest. The object itself stands in the
+    /// first deployment's only; the others have its digest.
     pub body: Json,
 }
 
@@ -65,6 +67,14 @@ pub struct Context<'a> {
     pub attached: Option<&'a (Attached, Attached)>,
     /// What is remembered of evidence.
     pub memory: Option<&'a Memory>,
+}
+
+impl Judged {
+    /// Whether nothing of what is judged changes: what runs is not blocked because of what is wrong beside it.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.uses.iter().all(|u| u.unchanged) && self.configuration.as_ref().is_none_or(|c| c.unchanged)
+    }
 }
 
 impl Deployment {
@@ -99,8 +109,7 @@ pub fn attached(review: &Review, judged: &Judged, memory: &Memory) -> Result<(At
     let Some(object) = &review.object else { return Ok(<_>::default()) };
     let metadata = |of: &Object| of.optional_object("metadata").ok().flatten().cloned();
     let prefix = pod_prefix(&review.kind).unwrap_or_default();
-    let unchanged =
-        judged.uses.iter().all(|u| u.unchanged) && judged.configuration.as_ref().is_none_or(|c| c.unchanged);
+    let unchanged = judged.is_unchanged();
     let read = |of: Option<&Object>, place: &str| {
         let found = Attached::read_with(of.and_then(metadata).as_ref(), place, memory);
         if unchanged { Ok(found.unwrap_or_default()) } else { found.map_err(|e| refuse(&e, place)) }
@@ -124,7 +133,8 @@ fn refuse(e: &EvidenceError, place: &str) -> Refusal {
 /// The deployments of a request that [`crate::Subject::of`] found something to judge in.
 ///
 /// # Errors
-/// Every [`Refusal`] at once: references that are none, annotations that cannot be read.
+/// Every [`Refusal`] at once: references that are none, annotations that cannot be read; more evidence than is read for
+/// one review.
 pub fn requests(
     review: &Review,
     judged: &Judged,
@@ -144,45 +154,66 @@ pub fn requests(
         return Err(refusals);
     };
     let (requester, workload) = behind(review, context);
+    let (head, object) = body(review, context.secret_key);
     let base = Base {
         environment: mapping.environment(&review.namespace, &workload.0, &workload.1),
         requester,
-        body: body(review, context.secret_key),
+        head,
     };
-    let mut out = Vec::new();
     let artifacts: Vec<DigestSet> = groups.iter().map(|g| g.artifact.digests().clone()).collect();
-    let (envelopes, missing) = gather(for_images, &context.bundles);
-    for (group, envelopes) in groups.into_iter().zip(route_with(&envelopes, &artifacts, memory)) {
-        let unchanged = group.unchanged;
-        let kind = Kind::Image(group.uses);
-        out.push(base.deployment(
-            kind,
-            group.artifact,
-            envelopes,
-            (missing.clone(), for_images.breakglass.clone(), unchanged),
-        ));
+    let (of_images, missing) = gather(for_images, &context.bundles);
+    let (of_object, missing_of_object) = gather(for_object, &context.bundles);
+    let mut routed = route_with(&of_images, &artifacts, memory);
+    routed.push(of_object);
+    match excess(&routed) {
+        Some(refusal) if !judged.is_unchanged() => return Err(vec![refusal]),
+        Some(_) => routed.iter_mut().for_each(Vec::clear),
+        None => {}
+    }
+    let (mut out, mut routed) = (Vec::new(), routed.into_iter());
+    for (group, envelopes) in groups.into_iter().zip(routed.by_ref()) {
+        let rest = (missing.clone(), for_images.breakglass.clone(), group.unchanged);
+        out.push(base.deployment(Kind::Image(group.uses), group.artifact, envelopes, rest));
     }
     if let Some(configuration) = &judged.configuration {
         let artifact = Artifact::new(&configuration_uri(review), configuration.digest.clone().into());
-        let (envelopes, missing) = gather(for_object, &context.bundles);
         let kind = Kind::Configuration(configuration.changes.clone());
-        let rest = (missing, for_object.breakglass.clone(), configuration.unchanged);
-        out.push(base.deployment(kind, artifact, envelopes, rest));
+        let rest = (missing_of_object, for_object.breakglass.clone(), configuration.unchanged);
+        out.push(base.deployment(kind, artifact, routed.next().unwrap_or_default(), rest));
     }
-    // a review is admitted whole: its records say how many they are
-    let parts = i64::try_from(out.len()).unwrap_or(i64::MAX);
-    for deployment in &mut out {
-        if let Json::Object(body) = &mut deployment.body {
-            body.set("parts", parts);
-        }
-    }
+    number(&mut out, object);
     Ok(out)
+}
+
+/// A review is admitted whole: its records say how many they are, and which. The object stands in the first alone, or
+/// each of its images would keep a copy on record.
+fn number(deployments: &mut [Deployment], mut object: Json) {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let parts = count(deployments.len());
+    let digest = (deployments.len() > 1).then(|| {
+        // of what the first record shows: a digest of more would let secrets be guessed
+        policy::redact(&mut object);
+        Digest::sha256(canonical(&object).as_bytes()).to_string()
+    });
+    let mut object = Some(object);
+    for (part, deployment) in deployments.iter_mut().enumerate() {
+        let Json::Object(body) = &mut deployment.body else { continue };
+        if let Some(object) = object.take() {
+            body.set("object", object);
+        } else {
+            body.set("object", Object::new().with("part", 0_i64));
+            body.set_some("digest", digest.clone());
+        }
+        body.set("part", count(part));
+        body.set("parts", parts);
+    }
 }
 
 struct Base {
     environment: String,
     requester: String,
-    body: Json,
+    /// The body without the object.
+    head: Object,
 }
 
 impl Base {
@@ -190,7 +221,7 @@ impl Base {
         &self,
         kind: Kind,
         artifact: Artifact,
-        envelopes: Vec<Submitted>,
+        envelopes: Vec<&Submitted>,
         (missing, breakglass, unchanged): (Vec<Digest>, Option<Digest>, bool),
     ) -> Deployment {
         Deployment {
@@ -198,11 +229,11 @@ impl Base {
             artifact,
             environment: self.environment.clone(),
             requester: self.requester.clone(),
-            envelopes,
+            envelopes: envelopes.into_iter().cloned().collect(),
             missing,
             breakglass,
             unchanged,
-            body: self.body.clone(),
+            body: self.head.clone().into(),
         }
     }
 }
@@ -270,12 +301,15 @@ fn behind(review: &Review, context: &Context<'_>) -> (String, (String, String)) 
     (requester, top.map_or_else(own, |link| workload(&link.owner)))
 }
 
-fn gather(attached: &Attached, bundles: &BTreeMap<Digest, Submitted>) -> (Vec<Submitted>, Vec<Digest>) {
-    let mut envelopes = attached.envelopes.clone();
+fn gather<'a>(
+    attached: &'a Attached,
+    bundles: &'a BTreeMap<Digest, Submitted>,
+) -> (Vec<&'a Submitted>, Vec<Digest>) {
+    let mut envelopes: Vec<&Submitted> = attached.envelopes.iter().collect();
     let mut missing = Vec::new();
     for digest in &attached.digests {
         match bundles.get(digest).filter(|b| Digest::sha256(&b.bytes) == *digest) {
-            Some(bundle) => envelopes.push(bundle.clone()),
+            Some(bundle) => envelopes.push(bundle),
             None => missing.push(digest.clone()),
         }
     }
@@ -298,8 +332,8 @@ fn configuration_uri(review: &Review) -> String {
     }
 }
 
-/// The request for the case: who asks for what, and the object without the server's bookkeeping.
-fn body(review: &Review, secret_key: Option<&[u8]>) -> Json {
+/// The request for the case: who asks for what; and, apart, the object without the server's bookkeeping.
+fn body(review: &Review, secret_key: Option<&[u8]>) -> (Object, Json) {
     let mut object = review.object.clone().unwrap_or_default();
     if review.kind.group.is_empty() && review.kind.kind == "Secret" {
         // without a key nothing of the data is kept at all
@@ -329,7 +363,7 @@ fn body(review: &Review, secret_key: Option<&[u8]>) -> Json {
         body.set("owner", owner.key());
         body.set("template", template.to_string());
     }
-    body.with("object", object).into()
+    (body, object)
 }
 
 /// What the object is to those that are made of its template, where it has one: its name as an owner, and the digest of

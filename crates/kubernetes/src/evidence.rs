@@ -16,6 +16,8 @@ use policy::Submitted;
 
 pub use memory::Memory;
 
+use crate::refusal::Refusal;
+
 /// What all our annotations begin with.
 pub const PREFIX: &str = "portcullis.dev/";
 /// Envelopes: base64 of gzip of a JSON array.
@@ -32,6 +34,10 @@ pub const MAX_TEXT: usize = 256 << 10;
 pub const MAX_UNPACKED: usize = 4 << 20;
 /// Envelopes inline, and digests, each.
 pub const MAX_COUNT: usize = 64;
+/// Envelopes that one review may bring, counted once for every artifact that they go to.
+pub const MAX_PAIRS: usize = 1024;
+/// What they may have in bytes, counted the same way: the record of each artifact keeps its own.
+pub const MAX_ROUTED: usize = 8 << 20;
 
 /// What an object's annotations bring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,21 +272,24 @@ fn digest(text: &str) -> Result<Digest, EvidenceErrorKind> {
     })
 }
 
-/// Which envelopes go to which artifact: those that say they are about it, those about a commit, and those that say
-/// nothing readable. What is about none of the artifacts goes to those that have none of their own, so that a refusal
-/// names it: beside an image's own evidence, that of its next version harms nothing. Read unproven, for routing only: an
+/// Which envelopes go to which artifact: those that say they are about it, and those about a commit. Nobody can place
+/// the others, and an envelope that refuses one artifact refuses the whole review: what says nothing readable goes to the
+/// first artifact, and what is about none of them to the first that has no evidence of its own, so that a refusal names
+/// it: beside an image's own evidence, that of its next version harms nothing. Read unproven, for routing only: an
 /// envelope at the wrong artifact proves nothing there, and one that is missing can only make it be refused.
 #[must_use]
 pub fn route(envelopes: &[Submitted], artifacts: &[DigestSet]) -> Vec<Vec<Submitted>> {
-    route_with(envelopes, artifacts, &Memory::none())
+    let all: Vec<&Submitted> = envelopes.iter().collect();
+    let routed = route_with(&all, artifacts, &Memory::none());
+    routed.into_iter().map(|list| list.into_iter().cloned().collect()).collect()
 }
 
-/// As [`route`], with what is remembered of the same envelopes.
-pub(crate) fn route_with(
-    envelopes: &[Submitted],
+/// As [`route`], with what is remembered of the same envelopes; nothing is copied yet.
+pub(crate) fn route_with<'a>(
+    envelopes: &[&'a Submitted],
     artifacts: &[DigestSet],
     memory: &Memory,
-) -> Vec<Vec<Submitted>> {
+) -> Vec<Vec<&'a Submitted>> {
     let read = |bytes: &[u8]| Envelope::parse(bytes).map(|e| e.unproven_subjects()).unwrap_or_default();
     let subjects: Vec<_> = envelopes.iter().map(|e| memory.subjects(&e.bytes, || read(&e.bytes))).collect();
     let is_commit = |d: Digest| matches!(d.algorithm(), Algorithm::GitCommit | Algorithm::GitTree);
@@ -293,17 +302,46 @@ pub(crate) fn route_with(
     };
     // looked at once for each pair: a request may hold many of both
     let about: Vec<Vec<bool>> = subjects.iter().map(about).collect();
-    let mut out: Vec<Vec<Submitted>> = vec![Vec::new(); artifacts.len()];
-    let has_own: Vec<bool> =
-        (0..artifacts.len()).map(|at| about.iter().any(|row| row.get(at) == Some(&true))).collect();
+    let has_own = |at: usize| about.iter().any(|row| row.get(at) == Some(&true));
+    let first_without = (0..artifacts.len()).find(|at| !has_own(*at));
+    let mut out: Vec<Vec<&Submitted>> = vec![Vec::new(); artifacts.len()];
     for ((envelope, own), row) in envelopes.iter().zip(&subjects).zip(&about) {
-        let is_everywhere = own.is_empty() || own.iter().any(|s| s.iter().any(is_commit));
-        let is_stray = !row.contains(&true);
-        for ((list, is_about), has_own) in out.iter_mut().zip(row).zip(&has_own) {
-            if is_everywhere || *is_about || (is_stray && !has_own) {
-                list.push(envelope.clone());
+        let is_everywhere = own.iter().any(|s| s.iter().any(is_commit));
+        // at every artifact, one envelope that nobody can place would be kept as often as there are images
+        let only_at = match (own.is_empty(), row.contains(&true)) {
+            (true, _) => Some(0),
+            (false, false) => first_without,
+            (false, true) => None,
+        };
+        for (at, (list, is_about)) in out.iter_mut().zip(row).enumerate() {
+            if is_everywhere || *is_about || only_at == Some(at) {
+                list.push(envelope);
             }
         }
     }
     out
+}
+
+/// Why what was routed is more than one review may bring; nothing where it is not. Only lengths are looked at.
+pub(crate) fn excess(routed: &[Vec<&Submitted>]) -> Option<Refusal> {
+    let pairs: usize = routed.iter().map(Vec::len).sum();
+    let bytes: usize = routed.iter().flatten().map(|envelope| envelope.bytes.len()).sum();
+    (pairs > MAX_PAIRS || bytes > MAX_ROUTED).then(|| {
+        let wanted =
+            format!("at most {MAX_PAIRS} envelopes and {MAX_ROUTED} bytes, counted for each artifact anew");
+        too_much(&wanted, &format!("{pairs} envelopes and {bytes} bytes"))
+    })
+}
+
+/// A review that brings more evidence than is read, and kept on record, for one.
+#[must_use]
+pub fn too_much(wanted: &str, found: &str) -> Refusal {
+    let message = "the review brings more evidence than is read for one";
+    let fix = format!(
+        "attach to each image its own bundles with `portcullis attach`, and name by digest in {EVIDENCE_DIGEST} only \
+         those that are about it; or split the workload"
+    );
+    Refusal::new("evidence-too-much", &format!("annotations[{PREFIX}evidence…]"), message, &fix)
+        .wanted(wanted)
+        .found(found)
 }

@@ -124,7 +124,8 @@ impl Kubernetes {
         let owned = stages.measure(Stage::Owners, look);
         let began = Instant::now();
         let attached = kubernetes::attached(review, judged, &self.memory).map_err(|e| vec![e])?;
-        let (bundles, is_failing) = gather::bundles(&self.store, [&attached.0, &attached.1]);
+        let mut fetched = gather::Fetched::default();
+        let (bundles, is_failing) = gather::bundles(&self.store, [&attached.0, &attached.1], &mut fetched);
         let inherited = self.standings.inherited(owned.ownership.as_ref(), ask.now);
         let context = Context {
             ownership: owned.ownership.as_ref(),
@@ -136,12 +137,16 @@ impl Kubernetes {
         };
         let deployments = kubernetes::requests(review, judged, mapping, &context)?;
         let one = |deployment: &Deployment| {
-            let mut request = gather::request(&self.store, deployment, &mapping.cluster, is_failing);
+            let cluster = &mapping.cluster;
+            let mut request = gather::request(&self.store, deployment, cluster, is_failing, &mut fetched);
             request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
         let requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
+        if let Some(refusal) = fetched.excess().filter(|_| !judged.is_unchanged()) {
+            return Err(vec![refusal]);
+        }
         let is_lost = |request: &DeploymentRequest| request.grant.is_none() && request.outage.is_none();
         let named = deployments.iter().zip(&requests).filter(|(_, request)| is_lost(request));
         let lost = named.filter_map(|(deployment, _)| deployment.breakglass.clone()).collect();
