@@ -11,8 +11,8 @@ use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::evidence::Memory;
 use kubernetes::{
-    Context, Deployment, Ownership, Refusal, Review, Subject, answer, answer_busy, answer_malformed,
-    answer_nothing, answer_patch,
+    Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
+    answer_patch,
 };
 use policy::{Consulted, DeploymentRequest};
 
@@ -138,6 +138,7 @@ impl Kubernetes {
         let one = |deployment: &Deployment| {
             let mut request = gather::request(&self.store, deployment, &mapping.cluster, is_failing);
             request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
+            request.outage = request.outage.or_else(|| owned.outage());
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
@@ -146,11 +147,7 @@ impl Kubernetes {
         let named = deployments.iter().zip(&requests).filter(|(_, request)| is_lost(request));
         let lost = named.filter_map(|(deployment, _)| deployment.breakglass.clone()).collect();
         stages.add(Stage::Evidence, began);
-        let unproven = match owned.ownership {
-            Some(Ownership::Unproven(why)) => Some(why),
-            _ => None,
-        };
-        Ok(Prepared { deployments, requests, unproven, lost })
+        Ok(Prepared { deployments, requests, unproven: owned.unproven(), lost })
     }
 
     /// Decides, and records; of a dry run, nothing is recorded.
