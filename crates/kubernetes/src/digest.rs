@@ -12,7 +12,7 @@ use crate::evidence::PREFIX;
 use crate::review::GroupKind;
 
 pub use fields::reference_page;
-use fields::{Keep, OMITTED, Omitted, REPLICAS};
+use fields::{BUILT_IN, Keep, OMITTED, Omitted, REPLICAS};
 
 /// kubectl's own note of what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -70,7 +70,13 @@ pub fn configuration_form(
     form: DigestForm<'_>,
 ) -> Result<Object, FormError> {
     let mut object = object.clone();
-    for entry in OMITTED.iter().filter(|e| e.kind == "*" || e.kind == kind.name()) {
+    // the status of a custom resource without that subresource is a field that anybody writes
+    let is_of = |entry: &&Omitted| match entry.kind {
+        "*" => true,
+        BUILT_IN => kind.is_built_in(),
+        name => name == kind.name(),
+    };
+    for entry in OMITTED.iter().filter(is_of) {
         omit(&mut object, entry);
     }
     if form.autoscaled && REPLICAS.contains(&kind.name().as_str()) {

@@ -154,6 +154,12 @@ impl Chain {
         };
     }
 
+    /// What is proven where the object that was asked for could not be read: everything below it.
+    #[must_use]
+    pub fn broken(&self, why: String) -> Ownership {
+        if self.links.is_empty() { Ownership::Unproven(why) } else { Ownership::Made(self.links.clone()) }
+    }
+
     fn see(&mut self, kind: &GroupKind, name: &str, object: &Object) {
         let name = format!("{} {}/{name}", kind.name(), self.namespace);
         self.seen.push(Seen { name, object: Json::Object(object.clone()) });
@@ -161,8 +167,7 @@ impl Chain {
 
     /// Without a link there is nothing proven; with some, a broken one further up ends the chain below it.
     fn ended(&self, why: String) -> State {
-        let links = self.links.clone();
-        State::Done(if links.is_empty() { Ownership::Unproven(why) } else { Ownership::Made(links) })
+        State::Done(self.broken(why))
     }
 
     fn owner(&mut self, reference: &Reference, object: Option<&Object>) -> State {

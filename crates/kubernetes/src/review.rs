@@ -73,11 +73,12 @@ impl GroupKind {
     /// `Deployment` for the kinds of Kubernetes itself, `Rollout.argoproj.io` for others: what configuration calls it.
     #[must_use]
     pub fn name(&self) -> String {
-        if OWN_GROUPS.contains(&self.group.as_str()) {
-            self.kind.clone()
-        } else {
-            format!("{}.{}", self.kind, self.group)
-        }
+        if self.is_built_in() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
+    /// Whether it is of Kubernetes itself.
+    pub(crate) fn is_built_in(&self) -> bool {
+        OWN_GROUPS.contains(&self.group.as_str())
     }
 }
 

@@ -58,6 +58,18 @@ fn what_has_two_meanings_does_not_load_and_says_where() {
             "two entries guard the same Secret",
         ),
         (
+            "[ClusterRole]",
+            "[PersistentVolume]",
+            "serve.yaml:9:15",
+            "PersistentVolume cannot be guarded: binding writes what a tenant may choose",
+        ),
+        (
+            "[Deployment], namespaces",
+            "[PersistentVolumeClaim], namespaces",
+            "serve.yaml:10:15",
+            "PersistentVolumeClaim cannot be guarded: binding writes what a tenant may choose",
+        ),
+        (
             "containers[*].image",
             "containers[0].image",
             "serve.yaml:12:42",

@@ -67,6 +67,17 @@ fn everything_else_counts() {
 }
 
 #[test]
+fn a_volume_that_somebody_chooses_and_the_status_of_a_kind_of_others_count() {
+    let claim = GroupKind::of("v1", "PersistentVolumeClaim");
+    let of = |volume: &str| digest(&claim, &format!(r#"{{"spec":{{"volumeName":"{volume}"}}}}"#));
+    assert_ne!(of("mine"), of("theirs"));
+    let (flag, job) = (GroupKind::of("example.com/v1", "Flag"), GroupKind::of("batch/v1", "Job"));
+    let of = |kind: &GroupKind, status: &str| digest(kind, &format!(r#"{{"status":"{status}"}}"#));
+    assert_ne!(of(&flag, "on"), of(&flag, "off"));
+    assert_eq!(of(&job, "on"), of(&job, "off"));
+}
+
+#[test]
 fn an_autoscaler_owns_replicas_only_where_the_configuration_says_so() {
     let kind = GroupKind::of("apps/v1", "Deployment");
     let form = DigestForm { autoscaled: true, secret_key: None };

@@ -88,14 +88,17 @@ fn judge(
         } else {
             let day = upcoming.from.to_string();
             let day = day.get(..10).unwrap_or(&day).to_owned();
-            let found = if case.request().outage.is_some() { outage::settled(found) } else { found };
+            let found = match case.request().outage {
+                Some(outage) => outage::settled(found, outage),
+                None => found,
+            };
             warnings.extend(found.into_iter().map(|f| f.upcoming(&day)));
         }
     }
     let mut is_out_of_reach = false;
-    if case.request().outage.is_some() {
+    if let Some(outage) = case.request().outage {
         let is_unmet = !findings.is_empty() || !gathered.consequences.is_empty();
-        findings = outage::settled(findings);
+        findings = outage::settled(findings, outage);
         is_out_of_reach = is_unmet && findings.is_empty();
     } else if findings.is_empty() {
         findings = gathered.consequences;

@@ -76,6 +76,8 @@ pub enum Standing {
 pub enum Outage {
     /// The store that holds evidence did not answer.
     EvidenceStore,
+    /// The cluster's API server did not answer: whose something is may be provable, and is not proven.
+    ClusterApi,
 }
 
 impl Standing {
@@ -124,6 +126,7 @@ impl Outage {
     pub fn name(self) -> &'static str {
         match self {
             Self::EvidenceStore => "evidence-store",
+            Self::ClusterApi => "cluster-api",
         }
     }
 
@@ -132,13 +135,15 @@ impl Outage {
     pub fn part(self) -> &'static str {
         match self {
             Self::EvidenceStore => "the evidence store",
+            Self::ClusterApi => "the cluster's API server",
         }
     }
 
     fn read(word: &str) -> Result<Self, ShapeError> {
         match word {
             "evidence-store" => Ok(Self::EvidenceStore),
-            other => Err(ShapeError::new("outage", "evidence-store", other)),
+            "cluster-api" => Ok(Self::ClusterApi),
+            other => Err(ShapeError::new("outage", "evidence-store or cluster-api", other)),
         }
     }
 }

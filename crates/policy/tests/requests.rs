@@ -10,8 +10,8 @@ use std::path::Path;
 use attest::breakglass::Grant;
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use policy::{
-    Case, Consulted, DeploymentRequest, Diagnostic, Outage, Outcome, Severity, Standing, Style, Submitted,
-    Verdict,
+    Book, Case, Consulted, DeploymentRequest, Diagnostic, Guardrails, Outage, Outcome, Severity, SourceFile,
+    Standing, Style, Submitted, Verdict,
 };
 use setting::{BREAKGLASS, at, book, case, given, grant, judge, request, root, signature, submitted};
 
@@ -154,6 +154,21 @@ fn with_a_clock_that_went_back_no_grant_holds() {
 }
 
 #[test]
+fn where_no_owner_could_be_looked_up_nobody_is_told_that_a_controller_may_not_ask() {
+    let text = "environment: prod/shop\nartifact: registry.example/shop\nrequire: { signed-by: [vendor], requested-by: [oncall] }\n";
+    let file = SourceFile { name: "book/shop.yaml".to_owned(), text: text.to_owned() };
+    let policy = Book::load(vec![file], &Guardrails::none()).unwrap();
+    let asked =
+        |outage| DeploymentRequest { outage, envelopes: vec![signature("vendor", "shop")], ..request() };
+    let store = judge(asked(Some(Outage::EvidenceStore)), &policy);
+    assert_eq!(store.findings().iter().map(|f| f.rule).collect::<Vec<_>>(), ["requested-by"]);
+    let verdict = judge(asked(Some(Outage::ClusterApi)), &policy);
+    assert_eq!((verdict.outage(), verdict.findings()), (Some(Outage::ClusterApi), &[][..]));
+    let Outcome::CannotDecide(why) = verdict.outcome() else { panic!("{:?}", verdict.outcome()) };
+    assert!(why.starts_with("the cluster's API server did not answer"), "{why}");
+}
+
+#[test]
 fn in_an_outage_what_is_missing_is_no_finding_and_what_is_wrong_still_is() {
     let outage = |envelopes: Vec<Submitted>| DeploymentRequest {
         outage: Some(Outage::EvidenceStore),
@@ -230,7 +245,8 @@ fn requests() -> Vec<DeploymentRequest> {
         request.standing = standing.clone();
         request.consulted = if number & 2 == 0 { Vec::new() } else { consulted.clone() };
         request.grant = (number & 4 != 0).then(|| given(&grant(), "alice"));
-        request.outage = (number & 8 != 0).then_some(Outage::EvidenceStore);
+        let outage = if number & 4 == 0 { Outage::EvidenceStore } else { Outage::ClusterApi };
+        request.outage = (number & 8 != 0).then_some(outage);
         request.suggestion = (number & 16 != 0).then(|| Digest::sha256(b"suggested"));
         request.body = (number & 32 != 0).then_some(Json::Null);
         request.envelopes = vec![signature("vendor", "shop")];

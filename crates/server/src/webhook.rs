@@ -32,5 +32,5 @@ pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 pub use openapi::openapi;
-pub use owners::Cluster;
+pub use owners::{Cluster, NotRead};
 pub use service::{Choke, ServeError, serve};

@@ -283,7 +283,7 @@ impl Webhook {
 
 /// What Portcullis may read: the owners of what it is asked about.
 const READER: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"portcullis"},"rules":[
-{"apiGroups":["apps"],"resources":["deployments","replicasets","statefulsets","daemonsets"],"verbs":["get"]},
+{"apiGroups":["apps"],"resources":["controllerrevisions","deployments","replicasets","statefulsets","daemonsets"],"verbs":["get"]},
 {"apiGroups":["batch"],"resources":["jobs","cronjobs"],"verbs":["get"]},
 {"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["get"]},
 {"apiGroups":[""],"resources":["pods","replicationcontrollers","namespaces"],"verbs":["get"]}]}

@@ -14,7 +14,7 @@ pub(super) enum Keep {
 /// One field that is left out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Omitted {
-    /// The kind, or `*` for all.
+    /// The kind, `*` for all, or [`BUILT_IN`] for all of Kubernetes itself.
     pub kind: &'static str,
     /// Where.
     pub path: &'static [&'static str],
@@ -28,10 +28,12 @@ const fn field(kind: &'static str, path: &'static [&'static str], why: &'static 
     Omitted { kind, path, keep: Keep::Never, why }
 }
 
+/// Every kind of Kubernetes itself.
+pub(super) const BUILT_IN: &str = "built-in";
+
 const IDENTITY: &str = "made anew by the server for every object";
 const VERSION: &str = "counts the server's writes";
 const DELETION: &str = "says that the object goes away, not what it is";
-const BOUND: &str = "written by the volume controllers when they bind";
 const CONTROLLER: &str = "written by the controller that makes the object";
 const ADDRESS: &str = "allocated by the server";
 
@@ -39,8 +41,8 @@ const ADDRESS: &str = "allocated by the server";
 pub(super) const REPLICAS: [&str; 4] = ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
 
 /// The list.
-pub(super) const OMITTED: [Omitted; 43] = [
-    field("*", &["status"], "what controllers observed, not what anybody asked for"),
+pub(super) const OMITTED: [Omitted; 36] = [
+    field(BUILT_IN, &["status"], "what controllers observed, not what anybody asked for"),
     field("*", &["metadata", "uid"], IDENTITY),
     field("*", &["metadata", "creationTimestamp"], IDENTITY),
     field("*", &["metadata", "resourceVersion"], VERSION),
@@ -80,21 +82,6 @@ pub(super) const OMITTED: [Omitted; 43] = [
     field("Job", &["spec", "template", "metadata", "labels", "controller-uid"], CONTROLLER),
     field("Job", &["spec", "template", "metadata", "labels", "job-name"], CONTROLLER),
     field("Namespace", &["spec", "finalizers"], "added by the server"),
-    field("PersistentVolume", &["spec", "claimRef", "resourceVersion"], BOUND),
-    field("PersistentVolume", &["spec", "claimRef", "uid"], BOUND),
-    field("PersistentVolumeClaim", &["metadata", "annotations", "pv.kubernetes.io/bind-completed"], BOUND),
-    field(
-        "PersistentVolumeClaim",
-        &["metadata", "annotations", "pv.kubernetes.io/bound-by-controller"],
-        BOUND,
-    ),
-    field("PersistentVolumeClaim", &["metadata", "annotations", "volume.kubernetes.io/selected-node"], BOUND),
-    field(
-        "PersistentVolumeClaim",
-        &["metadata", "annotations", "volume.kubernetes.io/storage-provisioner"],
-        BOUND,
-    ),
-    field("PersistentVolumeClaim", &["spec", "volumeName"], BOUND),
     field("Pod", &["spec", "nodeName"], "chosen by the scheduler"),
     field(
         "ReplicaSet",
@@ -115,7 +102,11 @@ pub(super) const OMITTED: [Omitted; 43] = [
 pub fn reference_page() -> String {
     let mut out = String::from(HEAD);
     for entry in OMITTED {
-        let kind = if entry.kind == "*" { "every kind" } else { entry.kind };
+        let kind = match entry.kind {
+            "*" => "every kind",
+            BUILT_IN => "every kind of Kubernetes itself",
+            kind => kind,
+        };
         let path = entry.path.join(".").replace(".[*]", "[*]");
         let unless = match entry.keep {
             Keep::Never => String::new(),
@@ -153,4 +144,14 @@ const TAIL: &str = "
   writes is judged as a new form.
 - The values under `data` and `stringData` of a Secret are replaced by `hmac-sha256:HEX` under the webhook's key, over namespace, name, field, key
   and value, each with its length before it. The value itself is neither hashed alone nor kept.
+
+## What does not fit
+- PersistentVolume and PersistentVolumeClaim cannot be guarded: the volume controllers write into the same fields, of the claim's
+  `spec.volumeName` above all, in which somebody who makes one chooses the volume. Left out, a claim could take another volume; left in,
+  binding would be refused.
+- `status` of custom resources counts: where a definition has no status subresource it is a field as any other, and an object does
+  not say which it is. An object whose controller has written a status has another digest than when it was made: evidence for its next
+  change has to be about the object with that status. Prefer to guard custom kinds that have none.
+- Left in, although a controller writes them: `deployment.kubernetes.io/revision-history` of a ReplicaSet, which a rollback changes, and
+  owner references, which the garbage collector takes away with an owner that is gone. Such a write to a guarded object is judged as a change.
 ";

@@ -52,7 +52,8 @@ fn owner_rules(serve: &Serve) -> Vec<Json> {
     };
     let mut rules = vec![
         rule("", vec!["replicationcontrollers"]),
-        rule("apps", vec!["daemonsets", "deployments", "replicasets", "statefulsets"]),
+        // revisions: a StatefulSet and a DaemonSet make Pods of earlier templates, which stand only there
+        rule("apps", vec!["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"]),
         rule("batch", vec!["cronjobs", "jobs"]),
     ];
     let custom: BTreeSet<(String, String)> =
@@ -154,4 +155,30 @@ fn egress(settings: &Settings, serve: &Serve) -> Vec<Json> {
     ];
     rules.extend(serve.traces_port().map(|number| rule("to", Vec::new(), vec![port(number, "TCP")])));
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::MADE;
+
+    #[test]
+    fn every_owner_that_is_looked_up_may_be_read() {
+        let text =
+            "book: b\ntrust-root: t\nlog: { path: l, origin: o.example/x, key: k }\nwebhook:\n  cluster: c\n";
+        let rules = owner_rules(&Serve::parse("serve.yaml", text).unwrap());
+        let revision = [("apps", "ControllerRevision")];
+        for (group, kind) in MADE.iter().map(|made| made.owner).chain(revision) {
+            let resource = format!("{}s", kind.to_ascii_lowercase());
+            let names = |rule: &Object, key: &str, name: &str| {
+                rule.optional_array(key).unwrap().iter().any(|item| item.as_str() == Ok(name))
+            };
+            let may_get = rules.iter().map(|rule| rule.as_object().unwrap()).any(|rule| {
+                names(rule, "apiGroups", group)
+                    && names(rule, "resources", &resource)
+                    && names(rule, "verbs", "get")
+            });
+            assert!(may_get, "get of {resource} in the group `{group}`");
+        }
+    }
 }

@@ -156,11 +156,25 @@ fn guard(node: &Node, problems: &mut Problems) -> Option<Guard> {
     let fields = Fields::read(node, "an entry of `guard`", &known, problems)?;
     fields.required("kinds", problems);
     let kinds = strings(&fields, "kinds", problems, is_kind, "a kind as in ConfigMap or Rollout.argoproj.io");
+    bound_by_controllers(&fields, problems);
     let (namespaces, cluster_scoped) = place_of_objects(&fields, node, problems)?;
     let is_name = |text: &str| !text.is_empty() && !text.contains(['*', '/', ' ']);
     let names = strings(&fields, "names", problems, is_name, "an object's name, without patterns");
     let autoscaled = fields.optional("autoscaled").and_then(|n| problems.keep(n.boolean())).unwrap_or(false);
     Some(Guard { kinds, namespaces, cluster_scoped, names, autoscaled })
+}
+
+/// Who binds a volume, and who chooses one, write the same fields: no digest can tell them apart.
+fn bound_by_controllers(fields: &Fields<'_>, problems: &mut Problems) {
+    let found = fields.optional("kinds").and_then(|n| n.strings().ok()).unwrap_or_default();
+    for (kind, place) in &found {
+        if matches!(kind.as_str(), "PersistentVolume" | "PersistentVolumeClaim") {
+            let message = format!("{kind} cannot be guarded: binding writes what a tenant may choose");
+            let error = LoadError::new(place, &message).found(kind);
+            let error = error.wanted("a kind whose specification no controller writes");
+            problems.push(error.fix("remove it; say who may make volumes and claims with RBAC and quotas"));
+        }
+    }
 }
 
 /// One object guarded by two entries could have two digests.

@@ -154,6 +154,27 @@ pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
     }
 }
 
+/// The outcome of a refusal of the request itself where a dry run only tells of it.
+pub(crate) fn spared(refusal: &Refusal) -> Heard {
+    let place = if refusal.place.is_empty() { "object" } else { &refusal.place };
+    Heard {
+        place: place.to_owned(),
+        artifact: String::new(),
+        ruling: Ruling::Admitted,
+        basis: Basis::DryRun.name().to_owned(),
+        findings: Vec::new(),
+        why: None,
+        warnings: vec![format!("dry run: refused else: {}: {} at {place}", refusal.code, refusal.message)],
+        record: None,
+        receipt: None,
+    }
+}
+
+/// The same in words: what was refused goes on.
+pub(crate) fn let_in(refused: Told) -> Told {
+    Told { decision: "admit".to_owned(), basis: Basis::DryRun.name().to_owned(), ..refused }
+}
+
 /// What the adapter calls a piece of evidence in messages.
 pub(crate) fn stored(digest: &Digest) -> String {
     format!("{digest} in the evidence store")
