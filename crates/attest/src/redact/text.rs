@@ -130,6 +130,10 @@ fn told(text: &str) -> String {
 }
 
 fn says_what_follows(word: &str) -> bool {
+    // JSON says where its string ends, and is read as such
+    if word.ends_with("\":") {
+        return false;
+    }
     let word = word.trim_matches(['"', '\'', ',', '[', '(']);
     let is_header = word.strip_suffix(':').is_some_and(|name| is_secret_name(name.trim_matches(['"', '\''])));
     let scheme = word.rsplit(':').next().unwrap_or(word);
