@@ -1,9 +1,13 @@
 //! Takes secrets out of a request's body before it is judged or logged.
 //!
 //! By shape, not by guess: Kubernetes Secrets, values under names that say they are secret, environment variables
-//! with such names, private keys, bearer tokens, and credentials inside URIs. Rules see only the redacted body.
+//! with such names, what follows such an option of a command, private keys, bearer tokens, and credentials inside URIs
+//! and DSNs. Rules see only the redacted body.
 
-use crate::json::Json;
+mod text;
+
+use crate::json::{Json, Object};
+use text::{is_secret_flag, redact_text};
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -28,33 +32,88 @@ const SECRET_WORDS: [&str; 17] = [
     "connection_string",
 ];
 
-/// Replaces every secret in `value`.
+/// Words that say it where they stand alone between `_`, `-` and `.`.
+const WHOLE_WORDS: [&str; 8] = ["pass", "dsn", "cred", "creds", "pat", "jwt", "cookie", "cookies"];
+
+/// Replaces every secret in `value`. What is redacted already stays as it is, byte for byte.
 pub fn redact(value: &mut Json) {
     match value {
-        Json::Object(object) => {
-            let is_secret = matches!(object.get("kind"), Some(Json::String(kind)) if kind == "Secret");
-            let name = match object.get("name") {
-                Some(Json::String(name)) => is_secret_name(name),
-                _ => false,
-            };
-            for (key, value) in object.iter_mut() {
-                let whole = (is_secret && matches!(key, "data" | "stringData"))
-                    || (name && key == "value")
-                    // kubectl keeps the whole object here, Secrets included, as one text
-                    || key == "kubectl.kubernetes.io/last-applied-configuration"
-                    || (is_secret_name(key) && !matches!(key, "secretName" | "secretKeyRef" | "secretRef"));
-                if whole { redact_all(value) } else { redact(value) }
-            }
-        }
-        Json::Array(items) => items.iter_mut().for_each(redact),
+        Json::Object(object) => redact_object(object),
+        Json::Array(items) => redact_items(items),
         Json::String(text) => redact_text(text),
         Json::Null | Json::Bool(_) | Json::Int(_) | Json::Number(_) => {}
     }
 }
 
+fn redact_object(object: &mut Object) {
+    let is_secret = matches!(object.get("kind"), Some(Json::String(kind)) if kind == "Secret");
+    // what the name says once it is redacted itself counts too: that is what the next reading sees
+    let name = match object.get("name") {
+        Some(Json::String(name)) => {
+            let mut shown = name.clone();
+            redact_text(&mut shown);
+            is_secret_name(name) || is_secret_name(&shown)
+        }
+        _ => false,
+    };
+    for (key, value) in object.iter_mut() {
+        let whole = (is_secret && matches!(key, "data" | "stringData"))
+            || (name && key == "value")
+            // kubectl keeps the whole object here, Secrets included, as one text
+            || key == "kubectl.kubernetes.io/last-applied-configuration"
+            || is_secret_key(key);
+        if whole { redact_all(value) } else { redact(value) }
+    }
+}
+
+/// Redacts each item, and what stands after an option such as `--password`.
+fn redact_items(items: &mut [Json]) {
+    let mut is_told = false;
+    for item in items {
+        redact(item);
+        let says = matches!(item, Json::String(word) if is_secret_flag(word));
+        // an object in a list of words is no value of an option
+        if is_told && !says && !matches!(item, Json::Object(_) | Json::Array(_)) {
+            redact_all(item);
+        }
+        is_told = says;
+    }
+}
+
+/// Whether what stands under a key is secret. Labels and annotations (with a `/`) are looked at less closely: their words
+/// are about other things more often than not.
+fn is_secret_key(key: &str) -> bool {
+    if matches!(key, "secretName" | "secretKeyRef" | "secretRef") {
+        return false;
+    }
+    has_secret_word(key) || (!key.contains('/') && is_secret_name(key))
+}
+
+/// Whether a name says that its value is secret.
 fn is_secret_name(name: &str) -> bool {
+    has_secret_word(name) || has_whole_word(name)
+}
+
+fn has_secret_word(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// `PGPASS`, `ENCRYPTION_KEY`, `REDIS_AUTH`; not `PUBLIC_KEY`, and not the `key` of every second object of Kubernetes.
+fn has_whole_word(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let words: Vec<&str> = lower.split(['_', '-', '.']).filter(|word| !word.is_empty()).collect();
+    let is_key = |pair: &[&str]| match pair {
+        [kind, "key" | "keys"] => !matches!(*kind, "public" | "authorized" | "host" | "known"),
+        ["key", _] => true,
+        _ => false,
+    };
+    let is_pass = |word: &&str| word.ends_with("pass") && !matches!(*word, "bypass" | "compass" | "trespass");
+    let is_auth = words.len() > 1 && words.last() == Some(&"auth");
+    name == "KEY"
+        || is_auth
+        || words.windows(2).any(is_key)
+        || words.iter().any(|word| WHOLE_WORDS.contains(word) || is_pass(word) || word.ends_with("ionkey"))
 }
 
 /// Replaces every scalar below; the shape stays.
@@ -67,22 +126,17 @@ fn redact_all(value: &mut Json) {
     }
 }
 
-fn redact_text(text: &mut String) {
+/// Whether a text is a secret from its first letter to its last.
+fn is_marked(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    if text.contains("PRIVATE KEY-----") || lower.starts_with("bearer ") || lower.starts_with("basic ") {
-        *text = REDACTED.to_owned();
-        return;
-    }
-    // `--password=x` among arguments
-    if let Some((name, value)) = text.split_once('=')
-        && name.starts_with('-')
-        && is_secret_name(name)
-        && !value.is_empty()
-    {
-        *text = format!("{name}={REDACTED}");
-        return;
-    }
-    *text = without_credentials(text);
+    text.contains("PRIVATE KEY-----") || lower.starts_with("bearer ") || lower.starts_with("basic ")
+}
+
+/// `--password=x` among arguments, where all that follows is the value, spaces included.
+fn with_option(text: &str, is_secret: fn(&str) -> bool) -> Option<String> {
+    let (name, value) = text.split_once('=')?;
+    let is_option = name.starts_with('-') && is_secret(name) && !value.is_empty();
+    is_option.then(|| format!("{name}={REDACTED}"))
 }
 
 /// `https://user:password@host/…` without what stands before the host.
@@ -141,18 +195,21 @@ fn is_named_secret(name: &str) -> bool {
 }
 
 fn has_secret_shape(value: &str) -> bool {
-    let mut redacted = value.to_owned();
-    redact_text(&mut redacted);
+    let is_told = is_marked(value) || with_option(value, has_secret_word).is_some();
     let mut pairs = value.split(['?', '&', ' ', ';', ',']).filter_map(|pair| pair.split_once('='));
-    if redacted != value || pairs.any(|(name, value)| is_named_secret(name) && !value.is_empty()) {
+    if is_told
+        || without_credentials(value) != value
+        || pairs.any(|(name, value)| is_named_secret(name) && !value.is_empty())
+    {
         return true;
     }
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | ',' | '/' | ':');
-    let is_token = |word: &str| {
-        let is_long = |prefix: &&str| word.split_once(*prefix).is_some_and(|(_, rest)| rest.len() >= 16);
-        TOKENS.iter().any(is_long) || is_aws_key(word) || is_jwt(word)
-    };
     value.split(is_end).any(is_token)
+}
+
+fn is_token(word: &str) -> bool {
+    let is_long = |prefix: &&str| word.split_once(*prefix).is_some_and(|(_, rest)| rest.len() >= 16);
+    TOKENS.iter().any(is_long) || is_aws_key(word) || is_jwt(word)
 }
 
 fn is_aws_key(word: &str) -> bool {
@@ -165,63 +222,4 @@ fn is_jwt(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_would_be_published_is_looked_at_closely() {
-        for (name, value) in [
-            ("DB_PASSWORD", "x"),
-            ("api_key", "x"),
-            ("npm-token", "x"),
-            ("", "https://bob:x@h.example/"),
-            ("", "--password=x"),
-            ("", "ghp_0123456789abcdefghij"),
-            ("", "curl -H 'X: glpat-0123456789abcdefghij'"),
-            ("", "AKIAIOSFODNN7EXAMPLE"),
-            ("", "-----BEGIN EC PRIVATE KEY-----"),
-            ("", "https://h.example/x?private_token=hunter2"),
-            ("", "DB_PASSWORD=hunter2"),
-            ("", "x-ghp_0123456789abcdefghij"),
-        ] {
-            assert!(is_secret(name, value), "{name}={value}");
-        }
-        for (name, value) in [
-            ("TOKENIZERS_PARALLELISM", "false"),
-            ("DB_PASSWORD", ""),
-            ("", "npm_config_cache"),
-            ("", "AKIA"),
-            ("MODE", "release"),
-            ("", "https://h.example/a@b"),
-            ("KEY", "value"),
-        ] {
-            assert!(!is_secret(name, value), "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn an_option_that_says_what_follows_is_believed() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert!(has_secret(&words("curl --password hunter2")) && has_secret(&words("make DB_PASSWORD=x")));
-        assert!(!has_secret(&words("make --jobs 2")) && !has_secret(&words("--token")));
-    }
-
-    #[test]
-    fn secrets_of_every_shape_are_gone_and_the_rest_stays() {
-        let text = r#"{"kind":"Pod","spec":{"containers":[{"image":"shop","args":["--debug","--db-password=hunter2"],"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{hunter2}"},"headers":{"Authorization":"hunter2"},
-            "env":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"MODE","value":"prod"}]}],
-            "volumes":[{"secret":{"secretName":"hunter2"}}],"url":"https://bob:hunter2@db.example/x",
-            "auth":"Bearer hunter2","k":"-----BEGIN PRIVATE KEY-----\nhunter2"},
-            "list":[{"kind":"Secret","data":{"a":"hunter2","b":{"c":7}}}]}"#;
-        let mut value = crate::json::parse(text.as_bytes()).unwrap();
-        redact(&mut value);
-        let out = value.to_string();
-        assert!(!out.contains("hunter2"), "{out}");
-        for kept in ["shop", "--debug", "MODE", "prod", "DB_PASSWORD", "db.example/x"] {
-            assert!(out.contains(kept), "{kept} in {out}");
-        }
-        let mut again = value.clone();
-        redact(&mut again);
-        assert_eq!(again, value, "redacting twice changes nothing: replay sees the same case");
-    }
-}
+mod tests;
