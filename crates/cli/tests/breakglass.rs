@@ -191,3 +191,25 @@ fn what_a_log_let_through_by_a_grant_is_listed() {
     expect(2, &["breakglass", "list", "--log", &setting.at("absent")]);
     expect(2, &["breakglass", "list"]);
 }
+
+#[test]
+fn a_folder_that_is_no_store_does_not_hold_no_grants() {
+    let setting = Setting::new();
+    let root = setting.at("deploy/trust-root.yaml");
+    let list = |store: &str, exit| {
+        expect(exit, &["breakglass", "list", "--store", &setting.at(store), "--trust-root", &root, "--at", AT])
+    };
+    for (store, found) in [
+        ("deploy/evidnce", "no such folder"),
+        ("deploy/book", "other things in it"),
+        ("deploy/serve.yaml", "a file"),
+    ] {
+        let said = list(store, 2);
+        let wanted = format!("there is no evidence store in {}", setting.at(store));
+        assert!(said.contains(&wanted) && said.contains(found), "{said}");
+    }
+    // what init makes, and what a new volume is
+    assert_eq!(list("deploy/evidence", 0), "no grants\n");
+    fs::create_dir(setting.at("deploy/evidence/lost+found")).unwrap();
+    assert_eq!(list("deploy/evidence", 0), "no grants\n");
+}

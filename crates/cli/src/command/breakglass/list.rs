@@ -1,5 +1,6 @@
 //! `portcullis breakglass list`: the grants that a store holds, or what a log says was let through by one.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use attest::breakglass::Grant;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     match (&args.store, &args.trust_root, &args.log) {
         (Some(store), Some(root), _) => {
             let root = input::trust_root(root)?;
+            is_store(store)?;
             of_store(&Store::new(store), &root, clock::now(args.at.as_deref())?, output)
         }
         (_, _, Some(log)) => of_log(log, &Key::of(args.log_key.as_deref()), output),
@@ -57,6 +59,34 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
                 .line("fix", "give --store DIR or --log DIR"))
         }
     }
+}
+
+/// What a store in a folder is made of. A new volume has `lost+found`, and is as good as empty.
+const STORE: [&str; 5] = ["sha256", "artifact", "tag", "grants", "lock"];
+
+/// A folder that is no store holds no grants either, and saying so would hide those that hold.
+fn is_store(dir: &Path) -> Result<(), Failure> {
+    let none = |found: &str| {
+        Failure::new(&format!("there is no evidence store in {}", dir.display()))
+            .code("no-store")
+            .line("wanted", "the folder that serve.yaml names as `evidence`")
+            .line("found", found)
+            .line("fix", "check the name; relative names are relative to the current folder")
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(none("no such folder")),
+        Err(e) if e.kind() == ErrorKind::NotADirectory => return Err(none("a file")),
+        Err(e) => return Err(Failure::io("read the evidence store", dir, &e)),
+    };
+    let names = entries.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> =
+        names.collect::<Result<_, _>>().map_err(|e| Failure::io("read the evidence store", dir, &e))?;
+    let is_empty = names.iter().all(|name| name == "lost+found");
+    if is_empty || names.iter().any(|name| STORE.contains(&name.as_str())) {
+        return Ok(());
+    }
+    Err(none("a folder with other things in it"))
 }
 
 /// A grant in the store, or why it is none.
