@@ -138,10 +138,13 @@ impl Kubernetes {
             memory: Some(&self.memory),
         };
         let deployments = kubernetes::requests(review, judged, mapping, &context)?;
+        // as the object itself, what was looked at stands in the case of a review's first part: a large owner is not kept
+        // once for each of its images
+        let mut consulted = owned.consulted.clone();
         let one = |deployment: &Deployment| {
             let cluster = &mapping.cluster;
             let mut request = gather::request(&self.store, deployment, cluster, is_failing, &mut fetched);
-            request.consulted = owned.consulted.iter().map(Consulted::clone).collect();
+            request.consulted = std::mem::take(&mut consulted);
             request.outage = request.outage.or_else(|| owned.outage());
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
