@@ -93,7 +93,10 @@ impl Decided {
             // whoever changes something else of the object, or scales it, did not ask for this template: a person who
             // annotates a Deployment must not vouch for what somebody else put into it
             Some(entry) => {
-                entry.met = entry.met.max(met);
+                // that the policy is met by another requester says nothing of the one who asked
+                if entry.requester == requester {
+                    entry.met = entry.met.max(met);
+                }
                 entry.last = entry.last.max(at);
             }
             None => {
@@ -246,6 +249,7 @@ mod tests {
             .learn(Admitted { requester: Some("mallory".to_owned()), ..admitted("u1", b"a", 12, 301, true) });
         let entry = decided.find("u1", &Digest::sha256(b"a")).unwrap();
         assert_eq!(entry.requester.as_deref(), Some("alice"), "nor does who changes something else");
+        assert_eq!(entry.met, Some((11, Timestamp::from_second(300).unwrap())), "nor what is met by them");
         decided.learn(admitted("u1", b"never", 12, 300, false));
         assert_eq!(decided.find("u1", &Digest::sha256(b"never")).unwrap().met, None);
     }

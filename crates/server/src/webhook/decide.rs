@@ -14,7 +14,7 @@ use kubernetes::{
     Context, Deployment, Mapping, Reference, Refusal, Review, Subject, answer, answer_busy, answer_malformed,
     answer_nothing, answer_patch,
 };
-use policy::{Book, Consulted, DeploymentRequest, Mode};
+use policy::{Book, DeploymentRequest, Mode};
 
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
