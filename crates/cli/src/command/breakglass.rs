@@ -9,8 +9,8 @@ use crate::output::Output;
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
-  portcullis breakglass open --environment prod/shop --reason 'checkout is down' --ticket INC-42 --expires 1h \\
-      --key bob.key --trust-root trust-root.yaml --book book --store evidence
+  portcullis breakglass open --environment prod/shop --reason 'checkout is down' --ticket INC-42 \\
+      --expires 1h --key bob.key --trust-root trust-root.yaml --book book --store evidence
   portcullis breakglass list --store evidence --trust-root trust-root.yaml
   portcullis breakglass list --log log")]
 pub(crate) enum Command {

@@ -15,7 +15,7 @@ use crate::output::Output;
 #[command(after_help = "\
 Examples:
   portcullis kubernetes manifests --config serve.yaml --ca ca.crt \\
-      --image registry.example/portcullis@sha256:… --keeper system:serviceaccount:flux-system:flux --out cluster
+      --image registry.example/portcullis@sha256:… --keeper group:platform --out cluster
   portcullis kubernetes drift --config serve.yaml --ca ca.crt --image … --live live.json
   kubectl apply --dry-run=server -o json -f shop.yaml | portcullis kubernetes digest -")]
 pub(crate) enum Command {

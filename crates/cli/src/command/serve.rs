@@ -53,9 +53,6 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if !refusals.is_empty() {
         return Err(Failure::load_all("serve-refused", refusals));
     }
-    for note in &checked.notes {
-        output.progress(&format!("note: {note}"));
-    }
     let now = || clock::now(None).unwrap_or(Timestamp::UNIX_EPOCH);
     let log = &config.log;
     // a log that nobody has signed for yet is begun with the key that is there, and never with a new one
