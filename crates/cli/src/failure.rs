@@ -92,6 +92,11 @@ impl Failure {
         failure
     }
 
+    /// The same of files of several kinds, each with its own word for programs.
+    pub(crate) fn load_all(code: &'static str, errors: Vec<(&'static str, LoadError)>) -> Self {
+        Self { files: errors, ..Self::new("").code(code) }
+    }
+
     /// The whole of it in one line, where it is only a part of what is told.
     pub(crate) fn reason(&self) -> String {
         let found = self.lines.iter().filter(|(label, _)| matches!(*label, "found" | "wanted"));

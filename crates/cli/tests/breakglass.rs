@@ -197,7 +197,10 @@ fn a_folder_that_is_no_store_does_not_hold_no_grants() {
     let setting = Setting::new();
     let root = setting.at("deploy/trust-root.yaml");
     let list = |store: &str, exit| {
-        expect(exit, &["breakglass", "list", "--store", &setting.at(store), "--trust-root", &root, "--at", AT])
+        expect(
+            exit,
+            &["breakglass", "list", "--store", &setting.at(store), "--trust-root", &root, "--at", AT],
+        )
     };
     for (store, found) in [
         ("deploy/evidnce", "no such folder"),

@@ -339,3 +339,49 @@ fn the_example_is_read_and_what_it_names_is_looked_for() {
     let words = expect(2, &["serve", "--config", path(&file), "--check"]);
     assert!(words.contains("webhok") && words.contains("trust-root"), "{words}");
 }
+
+#[test]
+fn a_certificate_on_disk_that_does_not_load_is_warned_of_until_it_does() {
+    let place = Place::new();
+    let running = place.start();
+    let file = place.at("tls/server.crt");
+    let good = fs::read(&file).unwrap();
+    fs::write(&file, "").unwrap();
+    let event = running.event("reload-refused");
+    assert!(event.contains("\"what\":\"certificate\"") && event.contains("holds no certificate"), "{event}");
+    let ready = running.read("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains("the certificate on disk is not in force") && ready.contains("server.crt"),
+        "{ready}"
+    );
+    fs::write(&file, good).unwrap();
+    let began = Instant::now();
+    while running.read("/readyz").contains("on disk is not in force") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the warning stays");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn who_brings_a_grant_without_a_certificate_is_told_which_options_give_one() {
+    let place = Place::new();
+    let running = place.start();
+    let (key, root, ca) = (place.at("keys/bob.key"), place.at("trust-root.yaml"), place.at("tls/ca.crt"));
+    let what = ["breakglass", "open", "--environment", "prod/shop", "--reason", "down", "--ticket", "INC-42"];
+    let who = ["--expires", "1h", "--key", path(&key), "--trust-root", path(&root)];
+    let to = ["--server", &running.url, "--ca", path(&ca)];
+    let said = expect(2, &[&what[..], &who[..], &to[..]].concat());
+    assert!(said.contains("fix       give --client-certificate and --client-key"), "{said}");
+    assert!(!said.contains("AdmissionConfiguration"), "{said}");
+    // the API server's own paths keep the API server's words
+    let tls = ClientTls { ca: Some(ca), identity: None };
+    let client = Client::new(&running.url, &tls, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let text = runtime.block_on(async {
+        let headers = [("content-type", "application/json")];
+        let answer = client.send("POST", "/v1/kubernetes/validate", &headers, b"{}".to_vec()).await.unwrap();
+        String::from_utf8(answer.all(1 << 20).await.unwrap()).unwrap()
+    });
+    assert!(text.contains("AdmissionConfiguration"), "{text}");
+}

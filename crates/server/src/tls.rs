@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -56,7 +56,8 @@ pub(crate) fn server(
         }
     };
     let (chain, key) = key_pair(&pair.certificate, &pair.key)?;
-    let mut server = builder.with_single_cert(chain, key).map_err(|e| at(&e))?;
+    let mut server =
+        builder.with_single_cert(chain, key).map_err(|e| unfit(&pair.certificate, &pair.key, &e))?;
     server.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     // a resumed session would not look at the client's certificate again
     server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
@@ -74,9 +75,10 @@ pub(crate) fn client(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
     let builder = builder.with_root_certificates(roots(&ca)?);
     let mut client = match &tls.identity {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let (chain, key) = key_pair(certificate, key)?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| at(&e))?
+        Some((certificate, key_file)) => {
+            let (chain, key) = key_pair(certificate, key_file)?;
+            let authenticated = builder.with_client_auth_cert(chain, key);
+            authenticated.map_err(|e| unfit(certificate, key_file, &e))?
         }
     };
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -97,7 +99,7 @@ fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
 
 /// The certificates in a PEM file.
 pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |e: rustls::pki_types::pem::Error| TlsError { file: file.to_owned(), why: e.to_string() };
+    let failed = |e: pem::Error| TlsError { file: file.to_owned(), why: e.to_string() };
     CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
 }
 
@@ -105,6 +107,28 @@ type Loaded = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn key_pair(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let chain = certificates(certificate)?;
-    let failed = |e: rustls::pki_types::pem::Error| TlsError { file: key.to_owned(), why: e.to_string() };
+    if chain.is_empty() {
+        return Err(TlsError {
+            file: certificate.to_owned(),
+            why: "the file holds no certificate".to_owned(),
+        });
+    }
+    let failed = |e: pem::Error| {
+        let why = match e {
+            pem::Error::NoItemsFound => "the file holds no private key".to_owned(),
+            e => e.to_string(),
+        };
+        TlsError { file: key.to_owned(), why }
+    };
     Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(failed)?))
+}
+
+/// Which two files do not do together: only a person knows which of them is the wrong one.
+fn unfit(certificate: &Path, key: &Path, error: &rustls::Error) -> TlsError {
+    let key = key.display();
+    let why = match error {
+        rustls::Error::InconsistentKeys(_) => format!("it does not belong to the key {key}"),
+        e => format!("with the key {key}: {e}"),
+    };
+    TlsError { file: certificate.to_owned(), why }
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod certificates;
+mod check;
 mod config;
 mod decide;
 mod door;
@@ -25,6 +26,7 @@ mod standing;
 mod tell;
 mod trace;
 
+pub use check::{Checked, Problem, check};
 pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;

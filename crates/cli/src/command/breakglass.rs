@@ -7,6 +7,12 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  portcullis breakglass open --environment prod/shop --reason 'checkout is down' --ticket INC-42 \\
+      --expires 1h --key bob.key --trust-root trust-root.yaml --book book --store evidence
+  portcullis breakglass list --store evidence --trust-root trust-root.yaml
+  portcullis breakglass list --log log")]
 pub(crate) enum Command {
     /// Sign a grant: deployments that name it are let through for a while, and every one is on record
     Open(Box<open::Args>),

@@ -2,6 +2,7 @@
 
 mod digest;
 mod drift;
+mod given;
 mod wanted;
 mod write;
 
@@ -11,12 +12,18 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  portcullis kubernetes manifests --config serve.yaml --ca ca.crt \\
+      --image registry.example/portcullis@sha256:… --keeper group:platform --out cluster
+  portcullis kubernetes drift --config serve.yaml --ca ca.crt --image … --live live.json
+  kubectl apply --dry-run=server -o json -f shop.yaml | portcullis kubernetes digest -")]
 pub(crate) enum Command {
     /// Write the manifests: the choke point, its webhooks, and the admission policies that guard both
     #[command(after_help = "\
 Example:
   portcullis kubernetes manifests --config serve.yaml --ca ca.crt \\
-      --image registry.example/portcullis@sha256:… --keeper system:serviceaccount:flux-system:flux --out deploy")]
+      --image registry.example/portcullis@sha256:… --keeper system:serviceaccount:flux-system:flux --out cluster")]
     Manifests(write::Args),
     /// Is the cluster as the manifests say? Exit 1 where it is not, 2 where that cannot be told
     #[command(after_help = "\

@@ -12,6 +12,12 @@ use crate::input;
 use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  portcullis log verify log --key log.vkey
+  portcullis log show log
+  portcullis log show log 17 --key log.vkey
+  portcullis log prove log 17 > 17.tlog-proof")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {

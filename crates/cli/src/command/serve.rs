@@ -1,10 +1,12 @@
 //! `portcullis serve`: the choke point of Kubernetes.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use attest::{Json, Object};
 use jiff::Timestamp;
-use server::webhook::{self, Config, EXAMPLE};
+use server::webhook::{self, Checked, Config, EXAMPLE, ServeError};
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -26,7 +28,8 @@ pub(crate) struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE", required_unless_present = "example")]
     config: Option<PathBuf>,
-    /// Only read the configuration, and say what is wrong with it; 1 where a file that it names is missing
+    /// Only read the configuration and every file that it names, and say what is wrong: 1 where a file is missing, 2 where
+    /// `serve` would refuse one
     #[arg(long)]
     check: bool,
     /// Print an example of a configuration
@@ -42,10 +45,14 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let text = input::text("configuration", file)?;
     let config =
         Config::parse(file, &text).map_err(|errors| Failure::load("serve-configuration-invalid", errors))?;
+    let checked = webhook::check(&config, clock::now(None)?);
     if args.check {
-        return Ok(check(&config, output));
+        return check(&checked, output);
     }
-    clock::now(None)?;
+    let refusals = checked.refusals();
+    if !refusals.is_empty() {
+        return Err(Failure::load_all("serve-refused", refusals));
+    }
     let now = || clock::now(None).unwrap_or(Timestamp::UNIX_EPOCH);
     let log = &config.log;
     // a log that nobody has signed for yet is begun with the key that is there, and never with a new one
@@ -61,18 +68,49 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     })?;
     let log = keys::log(&log.path, &log.origin, &log.key)?;
     webhook::serve(config, log, Arc::new(now)).map_err(|e| {
-        Failure::new("the choke point does not run")
-            .line("found", &e.to_string())
-            .line("fix", "correct what is named here; --check looks at the configuration alone")
+        Failure::new("the choke point does not run").line("found", &e.to_string()).line("fix", fix(&e))
     })?;
     Ok(Exit::Clean)
 }
 
-fn check(config: &Config, output: &Output) -> Exit {
-    output.progress("the configuration is well formed");
-    let missing: Vec<(&str, &Path)> = config.named().into_iter().filter(|(_, file)| !file.exists()).collect();
-    for (what, file) in &missing {
-        output.progress(&format!("missing: {what}: there is no {}", file.display()));
+/// What to do about it. What is wrong with the files was said before.
+fn fix(error: &ServeError) -> &'static str {
+    let ServeError::Io(_, e) = error else { return "correct what is named here" };
+    match e.kind() {
+        ErrorKind::AddrInUse => {
+            "end what listens there, or choose another address: `webhook: listen`, `metrics: listen`"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "choose an address of this machine, or 0.0.0.0: `webhook: listen`, `metrics: listen`"
+        }
+        ErrorKind::PermissionDenied => {
+            "choose a port above 1023, or let this user take it: `webhook: listen`, `metrics: listen`"
+        }
+        _ => "see the system's message above",
     }
-    if missing.is_empty() { Exit::Clean } else { Exit::Found }
+}
+
+/// What is missing may still come before it starts; what is wrong would be refused then.
+fn check(checked: &Checked, output: &Output) -> Result<Exit, Failure> {
+    if !checked.problems.is_empty() {
+        return Err(Failure::load_all("serve-refused", checked.refusals()));
+    }
+    let mut human = "the configuration is well formed\n".to_owned();
+    for (what, file) in &checked.missing {
+        human.push_str(&format!("missing: {what}: there is no {}\n", file.display()));
+    }
+    human.extend(checked.notes.iter().map(|note| format!("note: {note}\n")));
+    output.result(&human, || to_json(checked));
+    Ok(if checked.missing.is_empty() { Exit::Clean } else { Exit::Found })
+}
+
+fn to_json(checked: &Checked) -> Json {
+    let missing = checked.missing.iter().map(|(what, file)| {
+        Json::from(Object::new().with("what", *what).with("file", file.display().to_string()))
+    });
+    Object::new()
+        .with("well_formed", true)
+        .with("missing", Json::Array(missing.collect()))
+        .with("notes", checked.notes.clone())
+        .into()
 }

@@ -89,6 +89,11 @@ fn what_cannot_be_read_is_not_called_clean() {
         (r#"{"items":[]}"#, "no objects of a cluster"),
         (r#"{"kind":"List","items":[1]}"#, "no objects of a cluster"),
         (r#"{"kind":"Status","status":"Failure"}"#, "no objects of a cluster"),
+        (
+            r#"{"kind":"List","items":[{"kind":"Pod","metadata":{"name":"web"}}]}"#,
+            "nothing of what is compared is in the cluster's objects",
+        ),
+        (r#"{"kind":"Pod","metadata":{"name":"web"}}"#, "found     1 objects: Pod"),
     ] {
         let live = folder.path().join("live.json");
         std::fs::write(&live, text).unwrap();

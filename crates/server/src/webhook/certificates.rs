@@ -26,8 +26,8 @@ struct Current {
     validity: (i64, i64),
     /// Of the files that it was made of.
     files: Option<Digest>,
-    /// Of the files that were tried last and did not do.
-    refused: Option<Option<Digest>>,
+    /// Of the files that were tried last and did not do, and why they did not.
+    refused: Option<(Option<Digest>, String)>,
 }
 
 impl Certificates {
@@ -62,11 +62,20 @@ impl Certificates {
         Ok(())
     }
 
+    /// Why the files on disk are not in force, where they are not.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.current().refused.as_ref().map(|(_, why)| why.clone())
+    }
+
     /// Looks at the files; nothing where they are what they were. Files that do not do leave the last good ones.
     pub(crate) fn reload(&self, webhook: &Webhook, now: Timestamp) -> Option<Result<String, String>> {
         let files = digest(webhook);
         let old = self.current().clone();
-        if files == old.files || Some(&files) == old.refused.as_ref() {
+        if files == old.files {
+            self.current().refused = None;
+            return None;
+        }
+        if old.refused.as_ref().is_some_and(|(refused, _)| *refused == files) {
             return None;
         }
         let is_good = |(from, until): (i64, i64)| (from..=until).contains(&now.as_second());
@@ -81,7 +90,7 @@ impl Certificates {
             }
             Err(e) => e.to_string(),
         };
-        self.current().refused = Some(files);
+        self.current().refused = Some((files, refused.clone()));
         Some(Err(refused))
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use attest::{LoadError, TrustRoot};
 use policy::{Book, Guardrails, SourceFile};
 
+use crate::webhook::check::Problem;
 use crate::webhook::config::Config;
 
 /// Files that people write are pages, not volumes.
@@ -18,8 +19,8 @@ const MAX_DEPTH: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
     book: Vec<SourceFile>,
-    guardrails: Option<String>,
-    trust_root: String,
+    guardrails: Option<SourceFile>,
+    trust_root: SourceFile,
 }
 
 impl Files {
@@ -30,34 +31,70 @@ impl Files {
     pub(crate) fn read(config: &Config) -> Result<Self, String> {
         Ok(Self {
             book: book(&config.book)?,
-            guardrails: config.guardrails.as_deref().map(text).transpose()?,
-            trust_root: text(&config.trust_root)?,
+            guardrails: config.guardrails.as_deref().map(source).transpose()?,
+            trust_root: source(&config.trust_root)?,
         })
+    }
+
+    /// The trust root, where it is all that can be read.
+    ///
+    /// # Errors
+    /// Why it cannot be read; within, everything that is wrong with it.
+    pub(crate) fn read_trust_root(config: &Config) -> Result<Result<TrustRoot, Vec<Problem>>, String> {
+        source(&config.trust_root).map(|file| trust_root(&file))
     }
 
     /// The book, under its guardrails.
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub(crate) fn book(&self) -> Result<Book, String> {
+    pub(crate) fn load_book(&self) -> Result<Book, Vec<Problem>> {
         let guardrails = match &self.guardrails {
             None => Guardrails::none(),
-            Some(text) => Guardrails::parse("guardrails", text).map_err(all)?,
+            Some(file) => Guardrails::parse(&file.name, &file.text).map_err(coded("guardrail-invalid"))?,
         };
-        Book::load(self.book.clone(), &guardrails).map_err(all)
+        Book::load(self.book.clone(), &guardrails).map_err(coded("policy-invalid"))
     }
 
     /// The trust root.
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
+    pub(crate) fn load_trust_root(&self) -> Result<TrustRoot, Vec<Problem>> {
+        trust_root(&self.trust_root)
+    }
+
+    /// The book, with everything that is wrong in one line.
+    ///
+    /// # Errors
+    /// As [`Files::load_book`].
+    pub(crate) fn book(&self) -> Result<Book, String> {
+        self.load_book().map_err(|errors| all(&errors))
+    }
+
+    /// The trust root, with everything that is wrong in one line.
+    ///
+    /// # Errors
+    /// As [`Files::load_trust_root`].
     pub(crate) fn trust_root(&self) -> Result<TrustRoot, String> {
-        TrustRoot::parse("trust-root.yaml", &self.trust_root).map_err(all)
+        self.load_trust_root().map_err(|errors| all(&errors))
     }
 }
 
-fn all(errors: Vec<LoadError>) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn trust_root(file: &SourceFile) -> Result<TrustRoot, Vec<Problem>> {
+    TrustRoot::parse(&file.name, &file.text).map_err(coded("trust-root-invalid"))
+}
+
+fn coded(code: &'static str) -> impl Fn(Vec<LoadError>) -> Vec<Problem> {
+    move |errors| errors.into_iter().map(|error| (code, error)).collect()
+}
+
+fn all(errors: &[Problem]) -> String {
+    errors.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ")
+}
+
+fn source(path: &Path) -> Result<SourceFile, String> {
+    Ok(SourceFile { name: path.display().to_string(), text: text(path)? })
 }
 
 fn text(path: &Path) -> Result<String, String> {

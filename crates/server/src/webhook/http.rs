@@ -108,9 +108,13 @@ pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) 
             .found(found)
     };
     let Some(own) = &caller.0 else {
-        return Err(refusal("unauthenticated", "nobody knows who asks", "no client certificate").fix(
-            "the API server shows one where its AdmissionConfiguration names a kubeconfig for this webhook",
-        ));
+        let fix = match permission {
+            Permission::Ask => {
+                "the API server shows one where its AdmissionConfiguration names a kubeconfig for this webhook"
+            }
+            Permission::Attach => "give --client-certificate and --client-key",
+        };
+        return Err(refusal("unauthenticated", "nobody knows who asks", "no client certificate").fix(fix));
     };
     let found = own.iter().find(|name| names.contains(name));
     found.cloned().ok_or_else(|| {

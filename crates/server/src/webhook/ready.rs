@@ -22,6 +22,8 @@ pub(crate) struct Now {
     pub(crate) is_draining: bool,
     pub(crate) certificate: Result<(), String>,
     pub(crate) certificate_left: i64,
+    /// Why the files on disk are not in force, where they are not: a restart would not find the ones that are.
+    pub(crate) certificate_refused: Option<String>,
 }
 
 impl Readiness {
@@ -55,6 +57,8 @@ impl Readiness {
         if now.certificate.is_ok() && now.certificate_left < SOON {
             warnings.push(format!("the certificate ends in {} h", now.certificate_left / 3600));
         }
+        let refused = now.certificate_refused.iter();
+        warnings.extend(refused.map(|why| format!("the certificate on disk is not in force: {why}")));
         warnings.extend(last.iter().flat_map(|(_, look)| look.warnings.iter().cloned()));
         if let Some((_, look)) = &*last
             && !look.book_stale.is_zero()

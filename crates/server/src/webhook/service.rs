@@ -112,6 +112,7 @@ impl Front {
             is_draining: *self.end.borrow() != End::Not,
             certificate: self.certificates.check(now),
             certificate_left: self.certificates.left(now),
+            certificate_refused: self.certificates.refused(),
         })
     }
 

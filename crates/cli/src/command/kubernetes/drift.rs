@@ -1,8 +1,9 @@
 //! `portcullis kubernetes drift`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ::kubernetes::manifests::{Difference, Live, compare, powers};
+use ::kubernetes::manifests::{Difference, Live, compare, objects, powers};
 use attest::{Json, Object};
 
 use super::wanted::{Wanted, refused};
@@ -21,8 +22,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let settings = args.wanted.settings()?;
     let manifests = args.wanted.manifests(&settings)?;
-    let live = Live::read(&super::json("cluster's objects", &args.live)?).map_err(refused)?;
+    let document = super::json("cluster's objects", &args.live)?;
+    let live = Live::read(&document).map_err(refused)?;
     let wanted = [manifests.webhooks, manifests.policies].concat();
+    check_kinds(&document)?;
     let mut differences = compare(&wanted, &live);
     differences.extend(powers(&settings, &live));
     let human = match differences.len() {
@@ -37,6 +40,32 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .into()
     });
     Ok(if differences.is_empty() { Exit::Clean } else { Exit::Found })
+}
+
+/// The kinds that say something about who is asked.
+const KINDS: [&str; 6] = [
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+];
+
+/// What holds other things alone was asked for by mistake: it says nothing about ours. What holds nothing was asked, and
+/// everything is gone.
+fn check_kinds(document: &Json) -> Result<(), Failure> {
+    let objects = objects(document).map_err(refused)?;
+    let kinds: BTreeSet<&str> = objects.iter().filter_map(|object| object.string("kind").ok()).collect();
+    if objects.is_empty() || kinds.iter().any(|kind| KINDS.contains(kind)) {
+        return Ok(());
+    }
+    let found: Vec<&str> = kinds.into_iter().take(5).collect();
+    Err(Failure::new("nothing of what is compared is in the cluster's objects")
+        .code("live-other")
+        .line("wanted", "webhook configurations, admission policies and their bindings")
+        .line("found", &format!("{} objects: {}", objects.len(), found.join(", ")))
+        .line("fix", "see portcullis kubernetes drift --help for the command"))
 }
 
 fn text(difference: &Difference) -> String {

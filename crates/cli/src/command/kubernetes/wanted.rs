@@ -6,6 +6,7 @@ use ::kubernetes::manifests::{
     Account, Files, ManifestError, Manifests, Reach, SYSTEM_NAMESPACES, Serve, Settings, manifests,
 };
 
+use super::given;
 use crate::failure::Failure;
 use crate::input;
 
@@ -67,6 +68,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        self.check()?;
         let accounts = |names: &[String]| names.iter().map(|name| Account::parse(name)).collect();
         Ok(Settings {
             namespace: self.namespace.clone(),
@@ -86,6 +88,22 @@ impl Wanted {
             pins: self.pin,
             monitored: self.service_monitor,
         })
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        given::namespace("--namespace", &self.namespace)?;
+        self.exclude.iter().try_for_each(|name| given::namespace("--exclude", name))?;
+        self.metrics_from.iter().try_for_each(|name| given::namespace("--metrics-from", name))?;
+        given::storage(&self.storage)?;
+        self.url.as_deref().map_or(Ok(()), given::url)
+    }
+
+    /// What was given, can be written down, and is probably not what was meant.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let keepers = self.keeper.iter().filter_map(|name| given::odd_account("--keeper", name));
+        keepers
+            .chain(self.emergency.iter().filter_map(|name| given::odd_account("--emergency", name)))
+            .collect()
     }
 
     /// Reads every file once, and writes the manifests.

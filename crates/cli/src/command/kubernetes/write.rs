@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let settings = args.wanted.settings()?;
     let manifests = args.wanted.manifests(&settings)?;
-    let notes = manifests.notes.clone();
+    let notes = [args.wanted.doubts(), manifests.notes.clone()].concat();
     let (dir, files) = match (&args.out, &args.helm) {
         (_, Some(dir)) => {
             let manifests = args.wanted.manifests(&settings.for_chart())?;
