@@ -1,7 +1,7 @@
 //! What the API server asks to what is deployed, and what was decided to what it hears.
 //!
 //! Floor 2. Pure: no I/O, no clock, nothing is decided here. [`Review::parse`] → [`Subject::of`] → (the adapter looks
-//! up owners as [`Chain`] asks) → [`requests`] → (the choke point decides) → [`answer`]. Everything that a tenant can
+//! up owners as [`Chain`] asks) → [`requests`] → (the choke point decides) → [`answer()`]. Everything that a tenant can
 //! write (labels, annotations, owner references, names) is believed only as far as something else proves it.
 
 pub mod answer;

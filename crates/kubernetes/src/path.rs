@@ -93,7 +93,7 @@ impl Path {
     /// `null`, is no value.
     ///
     /// # Errors
-    /// [`WrongTurn`] where something on the way is of another kind: a list where the path wants a map could hide what
+    /// `WrongTurn` where something on the way is of another kind: a list where the path wants a map could hide what
     /// is looked for.
     pub fn find<'a>(&self, object: &'a Object) -> Result<Vec<Found<'a>>, WrongTurn> {
         let mut found = Vec::new();

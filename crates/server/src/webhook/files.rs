@@ -36,6 +36,16 @@ impl Files {
         })
     }
 
+    /// Which of them differ, by the names that events and metrics have for them.
+    pub(crate) fn changed(&self, from: &Self) -> Vec<&'static str> {
+        let all = [
+            ("book", self.book != from.book),
+            ("guardrails", self.guardrails != from.guardrails),
+            ("trust root", self.trust_root != from.trust_root),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+    }
+
     /// The trust root, where it is all that can be read.
     ///
     /// # Errors
