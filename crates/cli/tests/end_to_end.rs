@@ -524,10 +524,11 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
             continue;
         }
         let bytes = fs::read(&file).unwrap();
-        // packs hold many blobs: a byte of each
+        // packs hold many blobs, behind eight bytes that only say what they are
+        let begin = if file.parent().is_some_and(|parent| parent.ends_with("packs")) { 8 } else { 0 };
         for part in 0..8 {
             let mut edited = bytes.clone();
-            let at = edited.len() * part / 8;
+            let at = begin + (edited.len() - begin) * part / 8;
             edited[at] ^= 1;
             fs::write(&file, edited).unwrap();
             let output = portcullis_in(copy.path(), &["log", "verify", path(&log)]);

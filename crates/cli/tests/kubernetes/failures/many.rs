@@ -1,4 +1,5 @@
-//! Very many Pods at once. `PORTCULLIS_PODS` says how many, `PORTCULLIS_SEED` which.
+//! Very many Pods at once. `PORTCULLIS_PODS` says how many, `PORTCULLIS_SEED` which, `PORTCULLIS_CONNECTIONS` over
+//! how many connections.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,11 +12,13 @@ use crate::kubernetes::fixtures::Image;
 use crate::kubernetes::manifest::Spec;
 use crate::{cluster, images};
 
-const CONNECTIONS: usize = 32;
-
 #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn connections() -> usize {
+    usize::try_from(setting("PORTCULLIS_CONNECTIONS", 32)).unwrap()
 }
 
 /// Which image a Pod has, and whether that is admitted: a mix of SplitMix64.
@@ -53,7 +56,7 @@ fn create(cluster: &Cluster, namespace: &str, count: usize, seed: u64) -> (Vec<A
         (number < count).then(|| text.replace("{n}", &number.to_string()))
     });
     let start = Instant::now();
-    (run(cluster, namespace, CONNECTIONS, Duration::ZERO, &make), start.elapsed())
+    (run(cluster, namespace, connections(), Duration::ZERO, &make), start.elapsed())
 }
 
 fn tell(what: &str, answers: &[Answer], took: Duration) {
@@ -74,7 +77,7 @@ fn of_very_many_pods_at_once_each_is_decided_rightly_and_on_record() {
     create(cluster, "many-bare", 1, seed);
     let (bare, bare_took) = create(cluster, "many-bare", count, seed.wrapping_add(1));
     let (judged, judged_took) = create(cluster, "many-shop", count, seed);
-    eprintln!("{count} Pods over {CONNECTIONS} connections, seed {seed}:");
+    eprintln!("{count} Pods over {} connections, seed {seed}:", connections());
     tell("nobody is asked", &bare, bare_took);
     tell("portcullis is asked", &judged, judged_took);
     let memory = site.webhook.peak_memory();
