@@ -5,9 +5,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out="$HOME/.cache/portcullis/tools/helm"
 [ -x "$out" ] && exit 0
-command -v go >/dev/null || { echo "build.sh: Go 1.26 or newer is needed" >&2; exit 1; }
+go=$("$here/../find-go.sh")
 mkdir -p "${out%/*}"
 cd "$here"
 echo "building helm (two minutes the first time)"
-CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -ldflags "-s -w" -o "$out.tmp" helm.sh/helm/v4/cmd/helm
+CGO_ENABLED=0 GOFLAGS=-mod=readonly "$go" build -trimpath -ldflags "-s -w" -o "$out.tmp" helm.sh/helm/v4/cmd/helm
 mv "$out.tmp" "$out"

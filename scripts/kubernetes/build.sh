@@ -9,7 +9,7 @@ mkdir -p "$out"
 if [ -x "$out/etcd" ] && [ -x "$out/kubectl" ] && [ -x "$out/kube-controller-manager" ] && [ -x "$out/kube-apiserver" ]; then
   exit 0
 fi
-command -v go >/dev/null || { echo "build.sh: Go 1.26 or newer is needed, or set KUBEBUILDER_ASSETS" >&2; exit 1; }
+go=$("$here/../find-go.sh")
 major=${version#v}; minor=${major#*.}; minor=${minor%%.*}; major=${major%%.*}
 stamp=""
 for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
@@ -22,6 +22,6 @@ for package in go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kubectl k8s.io/ku
   [ "$name" = v3 ] && name=etcd
   [ -x "$out/$name" ] && continue
   echo "building $name $version (some minutes the first time)"
-  go build -trimpath -ldflags "-s -w$stamp" -o "$out/$name.tmp" "$package"
+  "$go" build -trimpath -ldflags "-s -w$stamp" -o "$out/$name.tmp" "$package"
   mv "$out/$name.tmp" "$out/$name"
 done

@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -21,6 +21,8 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("busybox", "busybox-static"),
     ("faketime", "faketime"),
     ("xz", "xz-utils"),
+    ("curl", "curl ca-certificates"),
+    ("unzip", "unzip"),
     ("skopeo", "skopeo"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attest::digest::Hasher;
 use attest::{Algorithm, Artifact, Digest, DigestSet, TrustRoot};
@@ -99,33 +99,12 @@ pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
     }
     let real = dir.canonicalize().map_err(failed)?;
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
-    let mut paths = Vec::new();
-    collect(dir, &mut paths, 0).map_err(failed)?;
     let mut files = Vec::new();
-    for path in paths {
+    for path in server::webhook::policy_paths(dir).map_err(failed)? {
         let below = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         files.push(SourceFile { name: format!("{name}/{below}"), text: text("policy", &path)? });
     }
     Ok(files)
-}
-
-fn collect(dir: &Path, paths: &mut Vec<PathBuf>, depth: usize) -> std::io::Result<()> {
-    if depth > 8 {
-        return Err(std::io::Error::other("folders nested deeper than 8"));
-    }
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            collect(&path, paths, depth + 1)?;
-        } else if (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".test.yaml") {
-            paths.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// A book, under guardrails where a file of them is given.

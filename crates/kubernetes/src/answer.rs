@@ -80,11 +80,12 @@ pub struct Outcome {
     pub receipt: Option<String>,
 }
 
-/// The answer to a review whose deployments were decided. Without one, everything may go on. Refusals of the request
-/// itself stand before findings.
+/// The answer to a review whose deployments were decided. Without any outcome nothing was decided, and nothing goes on:
+/// where there is nothing to judge, [`answer_nothing`] says so by name. Refusals of the request itself stand before
+/// findings.
 #[must_use]
 pub fn answer(review: &Review, outcomes: &[Outcome], refusals: &[Refusal]) -> Json {
-    let worst = outcomes.iter().map(|o| o.ruling).max().unwrap_or(Ruling::Admitted);
+    let worst = outcomes.iter().map(|o| o.ruling).max().unwrap_or(Ruling::CannotDecide);
     let any_refused = !refusals.is_empty() || outcomes.iter().any(|o| o.ruling == Ruling::Refused);
     // a violation is what the person can mend: it is named even where something else could not be decided
     let ruling = if any_refused { Ruling::Refused } else { worst };

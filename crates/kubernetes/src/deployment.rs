@@ -69,14 +69,6 @@ pub struct Context<'a> {
     pub memory: Option<&'a Memory>,
 }
 
-impl Judged {
-    /// Whether nothing of what is judged changes: what runs is not blocked because of what is wrong beside it.
-    #[must_use]
-    pub fn is_unchanged(&self) -> bool {
-        self.uses.iter().all(|u| u.unchanged) && self.configuration.as_ref().is_none_or(|c| c.unchanged)
-    }
-}
-
 impl Deployment {
     /// Where it stands, for messages: the first image's path, or the object itself.
     #[must_use]

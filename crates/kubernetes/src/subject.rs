@@ -130,12 +130,17 @@ impl Subject {
 }
 
 impl Judged {
+    /// Whether nothing of what is judged changes: what runs is not blocked because of what is wrong beside it.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.uses.iter().all(|u| u.unchanged) && self.configuration.as_ref().is_none_or(|c| c.unchanged)
+    }
+
     /// A subresource that changes nothing of what is judged is named; one that does, whatever the API promises, is
     /// judged like any other change.
     fn settle(self, review: &Review) -> Subject {
         let is_empty = self.uses.is_empty() && self.configuration.is_none();
-        let unchanged =
-            self.uses.iter().all(|u| u.unchanged) && self.configuration.as_ref().is_none_or(|c| c.unchanged);
+        let unchanged = self.is_unchanged();
         match review.subresource.as_str() {
             "scale" if is_empty => Subject::Nothing(Nothing::Scale),
             "eviction" if is_empty => Subject::Nothing(Nothing::Eviction),

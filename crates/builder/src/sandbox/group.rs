@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::definition::Limits;
 
 const MOUNT: &str = "/sys/fs/cgroup";
+/// How often a group that is still busy is killed and removed, before it is left to the next start.
+const REMOVALS: u32 = 250;
 
 /// A control group of one build. Dropping it kills what is left in it, and removes it.
 #[derive(Debug)]
@@ -114,10 +116,19 @@ impl Group {
 }
 
 impl Drop for Group {
+    /// A killed process stays in its group until its parent has taken note, and a loaded machine takes its time for that:
+    /// what is busy is tried again.
     fn drop(&mut self) {
-        self.kill();
-        for folder in self.folders() {
-            fs::remove_dir(folder).ok();
+        for _ in 0..REMOVALS {
+            self.kill();
+            let remove = |folder: &&Path| match fs::remove_dir(folder) {
+                Err(e) => e.kind() != io::ErrorKind::NotFound,
+                Ok(()) => false,
+            };
+            if self.folders().iter().filter(|folder| remove(folder)).count() == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 }

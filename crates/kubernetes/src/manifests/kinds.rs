@@ -12,7 +12,7 @@ pub(super) const IMAGES: [(&str, &[&str]); 3] = [
 ];
 
 /// The kinds of the API server that can be guarded without saying more: kind, group, resource.
-const KNOWN: [(&str, &str, &str); 22] = [
+const KNOWN: [(&str, &str, &str); 20] = [
     ("ClusterRole", "rbac.authorization.k8s.io", "clusterroles"),
     ("ClusterRoleBinding", "rbac.authorization.k8s.io", "clusterrolebindings"),
     ("ConfigMap", "", "configmaps"),
@@ -23,8 +23,6 @@ const KNOWN: [(&str, &str, &str); 22] = [
     ("Job", "batch", "jobs"),
     ("LimitRange", "", "limitranges"),
     ("NetworkPolicy", "networking.k8s.io", "networkpolicies"),
-    ("PersistentVolume", "", "persistentvolumes"),
-    ("PersistentVolumeClaim", "", "persistentvolumeclaims"),
     ("Pod", "", "pods"),
     ("PodDisruptionBudget", "policy", "poddisruptionbudgets"),
     ("ReplicaSet", "apps", "replicasets"),

@@ -10,6 +10,7 @@ use policy::Book;
 
 use crate::webhook::certificates::Certificates;
 use crate::webhook::config::{Api, Config};
+use crate::webhook::decide::MIN_SECRET;
 use crate::webhook::files::Files;
 use crate::webhook::owners;
 
@@ -17,8 +18,6 @@ use crate::webhook::owners;
 pub type Problem = (&'static str, LoadError);
 
 const UNREADABLE: &str = "file-error";
-/// As `decide.rs` asks for it.
-const MIN_SECRET: u64 = 32;
 
 /// What a start would find.
 #[derive(Debug, Default)]
@@ -171,7 +170,7 @@ fn secret_key(config: &Config, checked: &mut Checked) {
             &e,
             "let this user read it",
         ),
-        Ok(metadata) if metadata.len() < MIN_SECRET => {
+        Ok(metadata) if usize::try_from(metadata.len()).unwrap_or(usize::MAX) < MIN_SECRET => {
             let found = format!("{} bytes, where at least {MIN_SECRET} are wanted", metadata.len());
             checked.refuse("secret-key-invalid", file, "the key for Secrets is too short", &found, fix);
         }

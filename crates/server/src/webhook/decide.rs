@@ -11,10 +11,10 @@ use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::evidence::Memory;
 use kubernetes::{
-    Context, Deployment, Mapping, Reference, Refusal, Review, Subject, answer, answer_busy, answer_malformed,
-    answer_nothing, answer_patch,
+    Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
+    answer_patch,
 };
-use policy::{Book, DeploymentRequest, Mode};
+use policy::DeploymentRequest;
 
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
@@ -25,7 +25,7 @@ use crate::webhook::judge::{
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::standing::{Inherited, Standings};
-use crate::webhook::tell::{heard, let_in, missing, refused, spared, told};
+use crate::webhook::tell::{heard, missing, refused, told};
 
 /// Decides about what an API server asks.
 #[derive(Debug)]
@@ -69,9 +69,8 @@ struct Prepared {
 
 /// An artifact that nobody deploys: the case whose answer is known.
 const SELF_TEST: &str = "portcullis-self-test";
-const MIN_SECRET: usize = 32;
-/// Refusals of what somebody wrote, which a dry run only tells.
-const SPARED: [&str; 4] = ["image-reference", "evidence-annotation", "too-many-images", "no-digest"];
+/// A key that binds Secrets holds at least so many bytes.
+pub(super) const MIN_SECRET: usize = 32;
 
 impl Kubernetes {
     /// Loads the reviewed files, and puts them in force over a log. Without a cluster to ask, nobody inherits anything
@@ -175,17 +174,13 @@ impl Kubernetes {
         stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now))
     }
 
+    /// What cannot be read the one way is refused in every mode: only the engine admits, and only what it has put on record.
     fn refuse(&self, review: Review, refusals: &[Refusal]) -> Judged {
         let environment = self.config.webhook.mapping.environment(
             &review.namespace,
             &review.kind.name(),
             &review.display_name(),
         );
-        if is_dry_run(&self.engine.book(), &self.config.webhook.mapping, &review, refusals) {
-            let decisions = refusals.iter().map(|refusal| let_in(refused(refusal, &environment))).collect();
-            let outcomes: Vec<_> = refusals.iter().map(spared).collect();
-            return Judged { answer: answer(&review, &outcomes, &[]), uid: review.uid, decisions };
-        }
         let decisions = refusals.iter().map(|refusal| refused(refusal, &environment)).collect();
         Judged { answer: answer(&review, &[], refusals), uid: review.uid, decisions }
     }
@@ -349,128 +344,9 @@ impl Kubernetes {
     }
 }
 
-/// Whether nobody is stopped for what is wrong with a request itself: all policies of its environment are in dry run, and
-/// one of them claims whatever it deploys. What nobody claims is refused in a dry run too, and nothing that is wrong
-/// beside it may hide it.
-fn is_dry_run(book: &Book, mapping: &Mapping, review: &Review, refusals: &[Refusal]) -> bool {
-    let environment = mapping.environment(&review.namespace, &review.kind.name(), &review.display_name());
-    let mut policies = book.guarding(&environment).peekable();
-    let is_trial = policies.peek().is_some() && policies.all(|policy| policy.mode() == Mode::DryRun);
-    let is_spared = refusals.iter().all(|refusal| SPARED.contains(&refusal.code));
-    let Some(object) = review.object.as_ref().filter(|_| is_trial && is_spared) else { return false };
-    let Ok(images) = kubernetes::images(&review.kind, object, &mapping.images) else { return false };
-    let readable = images.iter().filter_map(|image| Reference::parse(&image.reference).ok());
-    let (kind, name) = (review.kind.name(), review.display_name());
-    let place = [review.namespace.as_str(), &kind, &name].map(str::to_owned);
-    let place = place.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
-    let guarded = mapping.guard_of(&review.kind, &review.namespace, &name);
-    let guarded = guarded.map(|_| format!("kubernetes:{place}"));
-    let mut artifacts = readable.map(|reference| reference.repository().to_owned()).chain(guarded);
-    artifacts.all(|artifact| book.select(&environment, &artifact).is_some())
-}
-
 fn malformed(error: &kubernetes::ReviewError) -> Result<Judged, NoAnswer> {
     match (answer_malformed(error), &error.uid) {
         (Some(answer), Some(uid)) => Ok(Judged { answer, uid: uid.clone(), decisions: Vec::new() }),
         _ => Err(NoAnswer::Malformed(error.to_string())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use attest::Json;
-    use attest::yaml::{Fields, Node, Problems};
-    use policy::{Guardrails, SourceFile};
-
-    use super::*;
-
-    const OURS: &str = "registry.example/shop:1";
-    const BAD: &str = "registry.example/Shop";
-
-    /// A book of policies with these modes, one for each artifact.
-    fn book(policies: &[(&str, &str)]) -> Book {
-        let file = |(artifact, mode): &(&str, &str)| SourceFile {
-            name: format!("book/{mode}-{}.yaml", artifact.len()),
-            text: format!(
-                "environment: prod/shop\nartifact: \"{artifact}\"\nmode: {mode}\nrequire: {{ signed-by: [vendor] }}\n"
-            ),
-        };
-        Book::load(policies.iter().map(file).collect(), &Guardrails::none()).unwrap()
-    }
-
-    fn mapping() -> Mapping {
-        let text = "cluster: c\nenvironments: [{ environment: prod/shop, namespaces: [shop] }]\n\
-                    guard: [{ kinds: [Secret], namespaces: [shop] }]\n";
-        let node = Node::parse("serve.yaml", text).unwrap();
-        let mut problems = Problems::new();
-        let fields = Fields::read(&node, "`webhook`", &kubernetes::mapping::KEYS, &mut problems).unwrap();
-        Mapping::read(&fields, &mut problems).unwrap()
-    }
-
-    fn review(kind: &str, namespace: &str, images: &[&str]) -> Review {
-        let containers: Vec<String> =
-            images.iter().map(|image| format!(r#"{{"name":"c","image":"{image}"}}"#)).collect();
-        let text = format!(
-            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u",
-            "kind":{{"group":"","version":"v1","kind":"{kind}"}},"resource":{{"group":"","version":"v1","resource":"x"}},
-            "name":"web","namespace":"{namespace}","operation":"CREATE","userInfo":{{"username":"alice"}},
-            "object":{{"apiVersion":"v1","kind":"{kind}","metadata":{{"name":"web","namespace":"{namespace}"}},
-            "spec":{{"containers":[{}]}}}}}}}}"#,
-            containers.join(",")
-        );
-        Review::parse(text.as_bytes()).unwrap()
-    }
-
-    fn refusal(code: &'static str) -> Refusal {
-        Refusal::new(code, "spec.containers[0].image", &"it cannot be read ".repeat(20), "mend it")
-    }
-
-    #[test]
-    fn a_dry_run_stops_nobody_for_the_request_itself() {
-        let trial = book(&[("registry.example/*", "dry-run"), ("kubernetes:shop/Secret/*", "dry-run")]);
-        let pod = review("Pod", "shop", &[OURS, BAD]);
-        for code in SPARED {
-            assert!(is_dry_run(&trial, &mapping(), &pod, &[refusal(code)]), "{code}");
-        }
-        let secret = review("Secret", "shop", &[]);
-        assert!(is_dry_run(&trial, &mapping(), &secret, &[refusal("no-digest")]));
-
-        let json = answer(&pod, &[spared(&refusal("image-reference"))], &[]);
-        let response = json.as_object().unwrap().object("response").unwrap();
-        assert!(response.flag("allowed").unwrap());
-        let warning = response.optional_array("warnings").unwrap()[0].as_str().unwrap();
-        assert!(
-            warning.starts_with("dry run: refused else: image-reference: it cannot be read"),
-            "{warning}"
-        );
-        assert!(warning.chars().count() <= kubernetes::answer::MAX_WARNING, "{warning}");
-        let audit: &Json = response.get("auditAnnotations").unwrap();
-        assert!(audit.to_string().contains("spec.containers[0].image=dry-run"), "{audit}");
-        let told = let_in(refused(&refusal("image-reference"), "prod/shop"));
-        assert_eq!((told.decision.as_str(), told.basis.as_str()), ("admit", "dry-run"));
-    }
-
-    #[test]
-    fn what_is_enforced_or_claimed_by_nobody_is_refused_as_ever() {
-        let trial = book(&[("registry.example/*", "dry-run")]);
-        let mixed = book(&[("registry.example/*", "dry-run"), ("other.example/*", "enforce")]);
-        let bad = || [refusal("image-reference")];
-        let pod = review("Pod", "shop", &[OURS, BAD]);
-        assert!(is_dry_run(&trial, &mapping(), &pod, &bad()));
-        assert!(!is_dry_run(&mixed, &mapping(), &pod, &bad()), "one policy is enforced");
-        let elsewhere = review("Pod", "nobodys", &[OURS, BAD]);
-        assert!(!is_dry_run(&trial, &mapping(), &elsewhere, &bad()), "a namespace that nobody claims");
-        let hidden = review("Pod", "shop", &["evil.example/x:1", BAD]);
-        assert!(
-            !is_dry_run(&trial, &mapping(), &hidden, &bad()),
-            "an image that nobody claims, beside a bad one"
-        );
-        let secret = review("Secret", "shop", &[]);
-        assert!(
-            !is_dry_run(&trial, &mapping(), &secret, &[refusal("no-digest")]),
-            "a Secret that nobody claims"
-        );
-        let both = [refusal("image-reference"), refusal("binding-annotation")];
-        assert!(!is_dry_run(&trial, &mapping(), &pod, &both), "what no person writes by mistake");
     }
 }

@@ -45,7 +45,12 @@ impl Engine {
         requests: Vec<DeploymentRequest>,
         at: Timestamp,
     ) -> Result<Vec<Ruled>, DecideError> {
+        let count = requests.len();
         let admissions = self.0.decide_all(requests, at)?;
+        // one that has no decision must not be overlooked among those that have
+        if admissions.len() != count {
+            return Err(DecideError::Stopped);
+        }
         let ruled = |one: &Admission| Ruled { decision: one.decision().clone(), record: Some(id(one)) };
         Ok(admissions.iter().map(ruled).collect())
     }

@@ -124,15 +124,24 @@ fn book(folder: &Path) -> Result<Vec<SourceFile>, String> {
     // the folder behind a link may be swapped for another as a whole: all files come from one of them
     let real = folder.canonicalize().map_err(failed)?;
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
-    let mut paths = Vec::new();
-    collect(&real, &mut paths, 0).map_err(failed)?;
     let mut files = Vec::new();
-    for path in paths {
+    for path in policy_paths(&real).map_err(failed)? {
         let below = path.strip_prefix(&real).unwrap_or(&path).display().to_string();
         files.push(SourceFile { name: format!("{name}/{below}"), text: text(&path)? });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
+}
+
+/// The files that are a book's policies: the same for whoever serves a book and whoever checks it, since their names are in
+/// its digest. Tests are no policies.
+///
+/// # Errors
+/// A folder that cannot be read, or holds more than a book does.
+pub fn policy_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    collect(folder, &mut paths, 0)?;
+    Ok(paths)
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>, depth: usize) -> io::Result<()> {

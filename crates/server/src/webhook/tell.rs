@@ -86,7 +86,7 @@ fn warnings(artifact: &str, ruled: &Ruled) -> Vec<String> {
     let upcoming = verdict.warnings().iter().map(|finding| format!("{}: {}", finding.rule, finding.message));
     let unmet = verdict.findings().iter().map(|finding| {
         format!(
-            "admitted by {}, and refused else: {}: {}",
+            "admitted by {}; would be refused: {}: {}",
             decision.basis().name(),
             finding.rule,
             finding.message
@@ -94,7 +94,7 @@ fn warnings(artifact: &str, ruled: &Ruled) -> Vec<String> {
     });
     let mut all: Vec<String> = unmet.chain(upcoming).collect();
     if decision.basis() == Basis::Breakglass {
-        all.insert(0, format!("breakglass: {artifact} is admitted by a grant; the record is reviewed"));
+        all.insert(0, format!("breakglass: {artifact} is admitted by a grant, which is on record"));
     }
     all
 }
@@ -152,27 +152,6 @@ pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
         rules: vec![refusal.code.to_owned()],
         unproven: None,
     }
-}
-
-/// The outcome of a refusal of the request itself where a dry run only tells of it.
-pub(crate) fn spared(refusal: &Refusal) -> Heard {
-    let place = if refusal.place.is_empty() { "object" } else { &refusal.place };
-    Heard {
-        place: place.to_owned(),
-        artifact: String::new(),
-        ruling: Ruling::Admitted,
-        basis: Basis::DryRun.name().to_owned(),
-        findings: Vec::new(),
-        why: None,
-        warnings: vec![format!("dry run: refused else: {}: {} at {place}", refusal.code, refusal.message)],
-        record: None,
-        receipt: None,
-    }
-}
-
-/// The same in words: what was refused goes on.
-pub(crate) fn let_in(refused: Told) -> Told {
-    Told { decision: "admit".to_owned(), basis: Basis::DryRun.name().to_owned(), ..refused }
 }
 
 /// What the adapter calls a piece of evidence in messages.
