@@ -11,13 +11,17 @@ use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate_with};
 use tlog::{AppendError, BlobError, Blobs, Journaled, Log, Promise, Receipt, Storage};
 
 use crate::cache::{CacheLimits, EvidenceCache};
-use crate::committer::{Committer, DEFAULT_WAITING};
+use crate::committer::{Author, Committer, DEFAULT_WAITING};
 use crate::decision::{Answer, Decision};
+use crate::event::NewEvent;
 use crate::prepared::Prepared;
 use crate::record::{self, RecordError, Recorded, recorded};
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
+
+/// The one writer of a log in files.
+const WRITER: &str = "local";
 
 /// A place through which every deployment must go. Many threads ask at once: each judges on its own, and one committer
 /// makes durable together what has come in.
@@ -134,13 +138,14 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// # Errors
     /// [`OpenError`].
     pub fn open_with(book: Book, root: TrustRoot, log: Log<S>, limits: Limits) -> Result<Self, OpenError> {
-        let Recorded { last_seen, trust_root_floor } = recorded(&log).map_err(OpenError::Record)?;
+        let Recorded { last_seen, trust_root_floor, newest } = recorded(&log).map_err(OpenError::Record)?;
         root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
         let in_force = InForce::keep(book, root, log.storage())?;
         let log = Journaled::start(log).map_err(OpenError::Journal)?;
         let last_seen = Arc::new(LastSeen(Mutex::new(last_seen)));
-        let committer =
-            Committer::start(log, Arc::clone(&last_seen), limits.waiting).map_err(OpenError::Journal)?;
+        let author = Author { name: WRITER.to_owned(), epoch: 0, previous: newest };
+        let committer = Committer::start(log, author, Arc::clone(&last_seen), limits.waiting)
+            .map_err(OpenError::Journal)?;
         let cache = EvidenceCache::new(limits.cache);
         Ok(Self { in_force: RwLock::new(in_force), committer, last_seen, cache })
     }
@@ -225,15 +230,39 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         let prepared = requests
             .into_iter()
             .map(|request| in_force.prepare(request, at, self.last_seen.get(), &self.cache));
-        let prepared = match prepared.collect::<Result<Vec<_>, _>>() {
-            Ok(prepared) => prepared,
+        let (decisions, prepared): (Vec<_>, Vec<_>) = match prepared.collect::<Result<Vec<_>, _>>() {
+            Ok(prepared) => prepared.into_iter().unzip(),
             Err(e) => return reply(Err(e)),
+        };
+        let reply = move |result: Result<Vec<Promise>, DecideError>| {
+            let admission = |(decision, receipt)| Admission { decision, receipt };
+            reply(result.map(|promises| decisions.into_iter().zip(promises).map(admission).collect()));
         };
         let refused = self.committer.submit(prepared, Box::new(reply));
         drop(in_force);
         if let Err((e, reply)) = refused {
             reply(Err(e));
         }
+    }
+
+    /// Puts an event on record, and returns once it is durable.
+    ///
+    /// # Errors
+    /// [`DecideError`] where it is not.
+    pub fn record(&self, event: NewEvent) -> Result<Promise, DecideError> {
+        let version = self.in_force().root.version();
+        let prepared = Prepared::event(event, version)
+            .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
+        let (reply, answer) = mpsc::sync_channel(1);
+        let reply = move |result| {
+            // who asked is waiting below
+            reply.send(result).ok();
+        };
+        if let Err((e, _)) = self.committer.submit(vec![prepared], Box::new(reply)) {
+            return Err(e);
+        }
+        let promises = answer.recv().unwrap_or(Err(DecideError::Stopped))?;
+        promises.into_iter().next().ok_or(DecideError::Stopped)
     }
 
     /// Puts another book and trust root in force. What is being judged at this moment is decided under the old ones.
@@ -301,10 +330,11 @@ impl InForce {
         at: Timestamp,
         last_seen: Option<Timestamp>,
         cache: &EvidenceCache,
-    ) -> Result<Prepared, DecideError> {
+    ) -> Result<(Decision, Prepared), DecideError> {
         let (case, decision) = self.judge(request, at, last_seen, cache);
-        Prepared::new(case, decision, self.manifest.clone())
-            .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))
+        let prepared = Prepared::decision(&case, &decision, self.manifest.clone())
+            .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
+        Ok((decision, prepared))
     }
 
     fn judge(

@@ -8,10 +8,11 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use attest::Digest;
+use attest::{Algorithm, Digest};
 use tlog::{AppendError, Batch, Journaled, Promise, Storage};
 
-use crate::chokepoint::{Admission, DecideError, LastSeen};
+use crate::chokepoint::{DecideError, LastSeen};
+use crate::entry::Position;
 use crate::prepared::Prepared;
 
 /// How many requests wait for their commit at most, unless another number is given.
@@ -22,7 +23,7 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 const REMEMBERED: usize = 32 * 1024;
 
 /// Who is told what came of it.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Admission>, DecideError>) + Send>;
+pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Promise>, DecideError>) + Send>;
 
 /// The queue before the log.
 pub(crate) struct Committer<S> {
@@ -34,8 +35,17 @@ struct Shared<S> {
     log: Journaled<S>,
     last_seen: Arc<LastSeen>,
     limit: usize,
+    author: Mutex<Author>,
     queue: Mutex<Queue>,
     changed: Condvar,
+}
+
+/// Who writes, and what it wrote last.
+#[derive(Debug)]
+pub(crate) struct Author {
+    pub(crate) name: String,
+    pub(crate) epoch: u64,
+    pub(crate) previous: Option<Digest>,
 }
 
 #[derive(Default)]
@@ -61,9 +71,14 @@ impl<S> fmt::Debug for Committer<S> {
 
 impl<S: Storage + Clone + Send + Sync + 'static> Committer<S> {
     /// Starts the thread.
-    pub(crate) fn start(log: Journaled<S>, last_seen: Arc<LastSeen>, limit: usize) -> io::Result<Self> {
-        let (queue, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { log, last_seen, limit, queue, changed });
+    pub(crate) fn start(
+        log: Journaled<S>,
+        author: Author,
+        last_seen: Arc<LastSeen>,
+        limit: usize,
+    ) -> io::Result<Self> {
+        let (queue, changed, author) = (Mutex::default(), Condvar::new(), Mutex::new(author));
+        let shared = Arc::new(Shared { log, last_seen, limit, author, queue, changed });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || theirs.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -157,10 +172,9 @@ impl<S: Storage + Clone + Send + Sync + 'static> Shared<S> {
         if all().next().is_none() {
             return Ok(Vec::new());
         }
-        let promises = self.log.commit(|first| Batch {
-            leaves: (first..).zip(all()).map(|(index, prepared)| prepared.leaf(index)).collect(),
-            blobs,
-        })?;
+        let mut author = self.author.lock().unwrap_or_else(PoisonError::into_inner);
+        let promises = self.log.commit(|first| Batch { leaves: author.write(first, all()), blobs })?;
+        drop(author);
         // only now: a digest is remembered because its bytes are durable
         new.into_iter().for_each(|digest| remembered.add(digest));
         all().for_each(|prepared| self.last_seen.raise(prepared.at));
@@ -181,10 +195,21 @@ impl<S: Storage + Clone + Send + Sync + 'static> Shared<S> {
 fn answer(groups: Vec<Group>, promises: Vec<Promise>) {
     let mut promises = promises.into_iter();
     for group in groups {
-        let admission =
-            |(prepared, receipt): (Prepared, Promise)| Admission { decision: prepared.decision, receipt };
-        // `zip` asks for a promise only where there is a decision
-        (group.reply)(Ok(group.prepared.into_iter().zip(&mut promises).map(admission).collect()));
+        (group.reply)(Ok(promises.by_ref().take(group.prepared.len()).collect()));
+    }
+}
+
+impl Author {
+    /// The leaves of these entries, each of which names the one before it.
+    fn write<'p>(&mut self, first: u64, entries: impl Iterator<Item = &'p Prepared>) -> Vec<Vec<u8>> {
+        let mut leaf = |(sequence, prepared): (u64, &Prepared)| {
+            let (writer, previous) = (self.name.clone(), self.previous.take());
+            let leaf = prepared.leaf(Position { writer, epoch: self.epoch, sequence, previous });
+            let hash = attest::merkle::leaf_hash(&leaf);
+            self.previous = Digest::from_bytes(Algorithm::Sha256, hash.to_vec()).ok();
+            leaf
+        };
+        (first..).zip(entries).map(&mut leaf).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A decision that is made and not recorded yet: made on the asker's thread, all but its place in the log.
+//! What will be written: made on the asker's thread, all but its place in the log.
 
 use attest::Digest;
 use jiff::Timestamp;
@@ -6,39 +6,70 @@ use policy::Case;
 use tlog::MAX_ENTRY;
 
 use crate::decision::Decision;
+use crate::entry::Position;
+use crate::event::{Event, NewEvent};
 use crate::record::Record;
 
-/// A decision and what will be written about it.
+/// An entry without its place, and the blobs that it names.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) decision: Decision,
     pub(crate) at: Timestamp,
-    record: Record,
-    /// The envelopes, the grant, the case and the decision, by digest.
+    entry: Unplaced,
+    /// The envelopes, the grant, the case and the decision, by digest; or what an event brings.
     pub(crate) parts: Vec<(Digest, Vec<u8>)>,
 }
 
+#[derive(Debug)]
+enum Unplaced {
+    Decision(Box<Record>),
+    Event(Box<Event>),
+}
+
 impl Prepared {
-    /// Lays out a record and its parts.
+    /// Lays out the record of a decision and its parts.
     ///
     /// # Errors
     /// The length of a record that no log can hold.
-    pub(crate) fn new(case: Case, decision: Decision, book: Digest) -> Result<Self, usize> {
+    pub(crate) fn decision(case: &Case, decision: &Decision, book: Digest) -> Result<Self, usize> {
         let case_bytes = case.to_json().to_string().into_bytes();
         let decision_bytes = decision.to_json().to_string().into_bytes();
         let digests = [Digest::sha256(&case_bytes), Digest::sha256(&decision_bytes), book];
         let mut parts = vec![(digests[0].clone(), case_bytes), (digests[1].clone(), decision_bytes)];
         parts.extend(case.parts().map(|part| (Digest::sha256(&part.bytes), part.bytes.clone())));
-        let prepared =
-            Self { at: case.at(), record: Record::new(&case, &decision, u64::MAX, digests), decision, parts };
-        // with the longest of sequences: one that is too long must not fail the others of its batch
-        let length = prepared.leaf(u64::MAX).len();
-        if length > MAX_ENTRY { Err(length) } else { Ok(prepared) }
+        let record = Record::new(case, decision, Position::longest(), digests);
+        Self { at: case.at(), entry: Unplaced::Decision(Box::new(record)), parts }.checked()
     }
 
-    /// The leaf at its place among this writer's records.
-    pub(crate) fn leaf(&self, sequence: u64) -> Vec<u8> {
-        Record { sequence, ..self.record.clone() }.to_json().to_string().into_bytes()
+    /// Lays out an event and its parts.
+    ///
+    /// # Errors
+    /// The length of an event that no log can hold.
+    pub(crate) fn event(new: NewEvent, trust_root_version: u64) -> Result<Self, usize> {
+        let parts: Vec<_> = new.parts.into_iter().map(|part| (Digest::sha256(&part), part)).collect();
+        let event = Event {
+            position: Position::longest(),
+            at: new.at,
+            kind: new.kind,
+            trust_root_version,
+            body: new.body,
+            parts: parts.iter().map(|(digest, _)| digest.clone()).collect(),
+        };
+        Self { at: new.at, entry: Unplaced::Event(Box::new(event)), parts }.checked()
+    }
+
+    /// Measured at the longest of places: one that is too long must not fail the others of its batch.
+    fn checked(self) -> Result<Self, usize> {
+        let length = self.leaf(Position::longest()).len();
+        if length > MAX_ENTRY { Err(length) } else { Ok(self) }
+    }
+
+    /// The leaf at its place among this writer's entries.
+    pub(crate) fn leaf(&self, position: Position) -> Vec<u8> {
+        let json = match &self.entry {
+            Unplaced::Decision(record) => Record { position, ..Record::clone(record) }.to_json(),
+            Unplaced::Event(event) => Event { position, ..Event::clone(event) }.to_json(),
+        };
+        json.to_string().into_bytes()
     }
 
     /// How many bytes it adds to a batch at most.

@@ -3,34 +3,51 @@
 use std::fmt;
 
 use attest::json::{Limits, ShapeError, parse_with};
-use attest::time::parse_time;
-use attest::{Digest, Json, Object};
+use attest::{Algorithm, Digest, Json, Object};
 use jiff::Timestamp;
 use policy::{Book, Case, SourceFile};
 use tlog::{BlobError, Blobs, Storage};
 
 use crate::chokepoint::read_digest;
 use crate::decision::Decision;
+use crate::entry::{Entry, Position, count, digest, time};
 
-const FORMAT: &str = "portcullis-record/v1";
+/// Texts that a requester chose are cut at so many characters: a leaf is small.
+const MAX_TEXT: usize = 1000;
 
-/// One record.
+pub(crate) const FORMAT: &str = "portcullis-record/v2";
+
+/// One record: what can be known of a decision without opening its case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place among this writer's records.
-    pub sequence: u64,
+    /// Its place among its writer's entries.
+    pub position: Position,
     /// The time of the case.
     pub at: Timestamp,
     /// `admit`, `reject` or `cannot-decide`.
     pub decision: String,
     /// Why.
     pub basis: String,
+    /// The verdict behind it: `met`, `unmet` or `cannot-decide`. Dry run, breakglass, outage and standing have one too.
+    pub outcome: String,
     /// The environment.
     pub environment: String,
     /// The artifact, as people read it.
     pub artifact: String,
+    /// Its SHA-256, where the request named one.
+    pub digest: Option<Digest>,
+    /// What a person wrote, and runs it: `CLUSTER/NAMESPACE/KIND/NAME` for Kubernetes.
+    pub workload: Option<String>,
+    /// Who asked.
+    pub requester: Option<String>,
+    /// Which choke point decided.
+    pub chokepoint: String,
+    /// The id of the breakglass grant that held.
+    pub grant: Option<String>,
     /// The rules that refused.
     pub rules: Vec<String>,
+    /// The version of the trust root in force: the log is where the floor is durable.
+    pub trust_root_version: u64,
     /// The case.
     pub case: Digest,
     /// The decision.
@@ -74,19 +91,28 @@ impl From<BlobError> for RecordError {
 
 impl Record {
     /// The record of a decision; the digests are of the case, the decision and the book's list of files.
-    pub(crate) fn new(case: &Case, decision: &Decision, sequence: u64, digests: [Digest; 3]) -> Self {
+    pub(crate) fn new(case: &Case, decision: &Decision, position: Position, digests: [Digest; 3]) -> Self {
         let [case_digest, decided, book] = digests;
         let mut rules: Vec<String> =
             decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect();
         rules.dedup();
+        let request = case.request();
+        let short = |text: &str| text.chars().take(MAX_TEXT).collect::<String>();
         Self {
-            sequence,
+            position,
             at: case.at(),
             decision: decision.word().to_owned(),
             basis: decision.basis().name().to_owned(),
-            environment: case.environment().chars().take(1000).collect(),
-            artifact: case.artifact().short().chars().take(1000).collect(),
+            outcome: decision.verdict().outcome().name().to_owned(),
+            environment: short(case.environment()),
+            artifact: short(&case.artifact().short()),
+            digest: case.artifact().digests().get(Algorithm::Sha256),
+            workload: request.workload.as_deref().map(short),
+            requester: request.requester.as_deref().map(short),
+            chokepoint: short(&request.chokepoint),
+            grant: decision.grant().map(|held| short(&held.grant().id)),
             rules,
+            trust_root_version: case.frame().trust_root_version,
             case: case_digest,
             decided,
             book,
@@ -96,19 +122,24 @@ impl Record {
     /// The leaf.
     #[must_use]
     pub fn to_json(&self) -> Json {
-        Object::new()
-            .with("format", FORMAT)
-            .with("sequence", i64::try_from(self.sequence).unwrap_or(i64::MAX))
-            .with("at", self.at.to_string())
-            .with("decision", self.decision.as_str())
-            .with("basis", self.basis.as_str())
-            .with("environment", self.environment.as_str())
-            .with("artifact", self.artifact.as_str())
-            .with("rules", self.rules.clone())
-            .with("case", self.case.to_string())
-            .with("decided", self.decided.to_string())
-            .with("book", self.book.to_string())
-            .into()
+        let mut object = Object::new().with("format", FORMAT);
+        self.position.write(&mut object);
+        object.set("at", self.at.to_string());
+        object.set("decision", self.decision.as_str());
+        object.set("basis", self.basis.as_str());
+        object.set("outcome", self.outcome.as_str());
+        object.set("environment", self.environment.as_str());
+        object.set("artifact", self.artifact.as_str());
+        object.set_some("digest", self.digest.as_ref().map(Digest::to_string));
+        object.set_some("workload", self.workload.as_deref());
+        object.set_some("requester", self.requester.as_deref());
+        object.set("chokepoint", self.chokepoint.as_str());
+        object.set_some("grant", self.grant.as_deref());
+        object.set("rules", self.rules.clone());
+        object.set("trust_root_version", i64::try_from(self.trust_root_version).unwrap_or(i64::MAX));
+        object.set("case", self.case.to_string());
+        object.set("decided", self.decided.to_string());
+        object.with("book", self.book.to_string()).into()
     }
 
     /// Reads a leaf.
@@ -117,32 +148,35 @@ impl Record {
     /// [`RecordError::Shape`].
     pub fn parse(leaf: &[u8]) -> Result<Self, RecordError> {
         let bad = |e: attest::json::JsonError| ShapeError::new("", "strict JSON", &e.to_string());
-        let value = attest::json::parse(leaf).map_err(bad)?;
-        let object = value.as_object()?;
+        Ok(Self::read(attest::json::parse(leaf).map_err(bad)?.as_object()?)?)
+    }
+
+    pub(crate) fn read(object: &Object) -> Result<Self, ShapeError> {
         if object.string("format")? != FORMAT {
-            return Err(ShapeError::new("format", FORMAT, object.string("format")?).into());
+            return Err(ShapeError::new("format", FORMAT, object.string("format")?));
         }
-        let digest = |key: &str| {
-            let text = object.string(key)?;
-            read_digest(text).ok_or_else(|| ShapeError::new(key, "a digest", text))
-        };
         let text = |key: &str| object.string(key).map(str::to_owned);
-        let time = text("at")?;
-        let bad_time = || ShapeError::new("at", "a time in UTC", &time);
+        let some = |key: &str| Ok::<_, ShapeError>(object.optional_string(key)?.map(str::to_owned));
         let rules =
             object.array("rules")?.iter().map(|r| r.as_str().map(str::to_owned)).collect::<Result<_, _>>()?;
-        let negative = || ShapeError::new("sequence", "a number from 0", "a negative one");
         Ok(Self {
-            sequence: u64::try_from(object.int("sequence")?).or(Err(negative()))?,
-            at: parse_time(&time).ok_or_else(bad_time)?,
+            position: Position::read(object)?,
+            at: time(object, "at")?,
             decision: text("decision")?,
             basis: text("basis")?,
+            outcome: text("outcome")?,
             environment: text("environment")?,
             artifact: text("artifact")?,
+            digest: object.get("digest").map(|_| digest(object, "digest")).transpose()?,
+            workload: some("workload")?,
+            requester: some("requester")?,
+            chokepoint: text("chokepoint")?,
+            grant: some("grant")?,
             rules,
-            case: digest("case")?,
-            decided: digest("decided")?,
-            book: digest("book")?,
+            trust_root_version: count(object, "trust_root_version")?,
+            case: digest(object, "case")?,
+            decided: digest(object, "decided")?,
+            book: digest(object, "book")?,
         })
     }
 
@@ -190,31 +224,35 @@ pub(crate) fn book_manifest(book: &Book) -> Json {
 }
 
 /// What the log says about what was in force: the clock must not be behind it, nor the trust root older.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// The time of the newest record.
+    /// The time of the newest entry.
     pub last_seen: Option<Timestamp>,
-    /// The version of the trust root in the newest record: the log is where the floor is durable.
+    /// The version of the trust root in the newest entry: the log is where the floor is durable.
     pub trust_root_floor: u64,
+    /// The leaf hash of the newest entry.
+    pub newest: Option<Digest>,
 }
 
-/// Reads what the newest records of a log say: the trust root from the newest one, the time from the newest 256 at
-/// least, because records are in the order of their commits and their times need not be.
+/// Reads what the newest entries of a log say: the highest version and the latest time of the newest 256 at least,
+/// because entries are in the order of their commits and their times need not be.
 ///
 /// # Errors
-/// [`RecordError`] where the newest record, or its case, cannot be read: then nobody knows the floor.
+/// [`RecordError`] where one of them cannot be read: then nobody knows the floor.
 pub fn recorded<S: Storage>(log: &tlog::Log<S>) -> Result<Recorded, RecordError> {
     let Some(last) = log.size().checked_sub(1) else { return Ok(Recorded::default()) };
-    let unreadable = |e: tlog::ReadError| ShapeError::new("", "the newest record", &e.to_string());
+    let unreadable = |e: tlog::ReadError| ShapeError::new("", "the newest entries", &e.to_string());
     let reader = tlog::Reader::new(log.storage(), log.size());
-    let record = Record::parse(&reader.entry(last).map_err(unreadable)?)?;
-    let frame = record.case(&Blobs::new(log.storage()))?.frame().clone();
     let bundle = last / 256;
-    let mut last_seen = frame.last_seen.max(Some(record.at));
+    let mut recorded = Recorded::default();
     for number in bundle.saturating_sub(1)..=bundle {
         for leaf in reader.entries(number).map_err(unreadable)? {
-            last_seen = last_seen.max(Some(Record::parse(&leaf)?.at));
+            let entry = Entry::parse(&leaf)?;
+            recorded.last_seen = recorded.last_seen.max(Some(entry.at()));
+            recorded.trust_root_floor = recorded.trust_root_floor.max(entry.trust_root_version());
+            let hash = attest::merkle::leaf_hash(&leaf);
+            recorded.newest = Digest::from_bytes(Algorithm::Sha256, hash.to_vec()).ok();
         }
     }
-    Ok(Recorded { last_seen, trust_root_floor: frame.trust_root_version })
+    Ok(recorded)
 }

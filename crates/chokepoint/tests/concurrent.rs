@@ -60,7 +60,7 @@ fn sixty_four_threads_get_their_own_places_and_every_record_replays() {
     for (index, leaf) in (0..).zip(&leaves) {
         assert_eq!(leaf_hash(leaf), answers[&index], "record {index}");
         let record = Record::parse(leaf).unwrap();
-        assert_eq!(record.sequence, index);
+        assert_eq!(record.position.sequence, index);
         if index % 16 == 0 {
             assert_eq!(replay(&record, &blobs).unwrap(), Replay::Same, "record {index}");
         }

@@ -88,7 +88,7 @@ fn decisions_are_recorded_whole_and_replay_byte_for_byte() {
         ["admit", "reject", "reject", "cannot-decide"]
     );
     for (index, record) in records.iter().enumerate() {
-        assert_eq!(record.sequence, index as u64);
+        assert_eq!(record.position.sequence, index as u64);
         assert_eq!(replay(record, &blobs).unwrap(), Replay::Same, "record {index}");
     }
 }

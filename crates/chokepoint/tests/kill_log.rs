@@ -98,7 +98,7 @@ fn what_a_killed_process_answered_is_in_the_log_once() {
         drop(open_log(dir.path()));
         let mut now = Vec::new();
         verify(&files, &key(), None, |index, leaf| {
-            assert_eq!(Record::parse(leaf).unwrap().sequence, index);
+            assert_eq!(Record::parse(leaf).unwrap().position.sequence, index);
             now.push(leaf_hash(leaf));
         })
         .unwrap_or_else(|e| panic!("kill {kill} of seed {seed}: {e}"));

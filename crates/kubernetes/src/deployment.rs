@@ -39,6 +39,8 @@ pub struct Deployment {
     pub environment: String,
     /// Who asks: the person behind a controller's pod where that is proven.
     pub requester: String,
+    /// The workload that a person wrote: `NAMESPACE/KIND/NAME`, without a namespace outside of any.
+    pub workload: String,
     /// Evidence, routed to this artifact.
     pub envelopes: Vec<Submitted>,
     /// Bundles that an annotation names and that were not in what was fetched.
@@ -86,6 +88,7 @@ impl Deployment {
         let chokepoint = format!("kubernetes/{cluster}");
         let mut request = DeploymentRequest::new(self.artifact.clone(), &self.environment, &chokepoint);
         request.requester = Some(self.requester.clone());
+        request.workload = Some(format!("{cluster}/{}", self.workload));
         request.body = Some(self.body.clone());
         request.envelopes.clone_from(&self.envelopes);
         request
@@ -150,6 +153,7 @@ pub fn requests(
     let base = Base {
         environment: mapping.environment(&review.namespace, &workload.0, &workload.1),
         requester,
+        workload: place(&review.namespace, &workload.0, &workload.1),
         head,
     };
     let artifacts: Vec<DigestSet> = groups.iter().map(|g| g.artifact.digests().clone()).collect();
@@ -204,6 +208,7 @@ fn number(deployments: &mut [Deployment], mut object: Json) {
 struct Base {
     environment: String,
     requester: String,
+    workload: String,
     /// The body without the object.
     head: Object,
 }
@@ -221,6 +226,7 @@ impl Base {
             artifact,
             environment: self.environment.clone(),
             requester: self.requester.clone(),
+            workload: self.workload.clone(),
             envelopes: envelopes.into_iter().cloned().collect(),
             missing,
             breakglass,
@@ -310,18 +316,15 @@ fn gather<'a>(
 
 /// `kubernetes:shop/ConfigMap/flags`. A name may hold colons (RBAC does), which an artifact's name takes for a tag.
 fn configuration_uri(review: &Review) -> String {
+    format!("kubernetes:{}", place(&review.namespace, &review.kind.name(), &review.display_name()))
+}
+
+/// `NAMESPACE/KIND/NAME`; an object outside of any namespace has two parts.
+fn place(namespace: &str, kind: &str, name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let name: String = review
-        .display_name()
-        .bytes()
-        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect();
-    let kind = review.kind.name();
-    if review.namespace.is_empty() {
-        format!("kubernetes:{kind}/{name}")
-    } else {
-        format!("kubernetes:{}/{kind}/{name}", review.namespace)
-    }
+    let quote = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    let name: String = name.bytes().map(quote).collect();
+    if namespace.is_empty() { format!("{kind}/{name}") } else { format!("{namespace}/{kind}/{name}") }
 }
 
 /// The request for the case: who asks for what; and, apart, the object without the server's bookkeeping.

@@ -18,6 +18,9 @@ pub struct DeploymentRequest {
     pub requester: Option<String>,
     /// Which choke point asks.
     pub chokepoint: String,
+    /// What a person wrote and what will run the artifact, where the choke point knows it: `CLUSTER/NAMESPACE/KIND/NAME`
+    /// for Kubernetes. It is only for finding things again, and never judged.
+    pub workload: Option<String>,
     /// The request as it came in, for forensics. Secrets in it are redacted before anything else happens.
     pub body: Option<Json>,
     /// The evidence that travels with the request.
@@ -157,6 +160,7 @@ impl DeploymentRequest {
             environment: environment.to_owned(),
             requester: None,
             chokepoint: chokepoint.to_owned(),
+            workload: None,
             body: None,
             envelopes: Vec::new(),
             consulted: Vec::new(),
@@ -194,6 +198,7 @@ impl DeploymentRequest {
         object.set_some("standing", self.standing.as_ref().map(Standing::to_json));
         object.set_some("grant", self.grant.as_ref().map(Submitted::to_json));
         object.set_some("outage", self.outage.map(Outage::name));
+        object.set_some("workload", self.workload.as_deref());
         object.set_some("suggestion", self.suggestion.as_ref().map(Digest::to_string));
     }
 
@@ -213,6 +218,7 @@ impl DeploymentRequest {
         let grant = object.optional_object("grant")?.map(|grant| Submitted::read(grant, fetch));
         self.grant = grant.transpose().map_err(|e| e.within("grant"))?;
         self.outage = object.optional_string("outage")?.map(Outage::read).transpose()?;
+        self.workload = object.optional_string("workload")?.map(str::to_owned);
         self.suggestion = object.get("suggestion").map(|_| read_digest(object, "suggestion")).transpose()?;
         Ok(())
     }

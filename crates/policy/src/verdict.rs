@@ -39,6 +39,18 @@ pub enum Outcome {
     CannotDecide(String),
 }
 
+impl Outcome {
+    /// The word in JSON and messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Unmet => "unmet",
+            Self::CannotDecide(_) => "cannot-decide",
+        }
+    }
+}
+
 impl Verdict {
     pub(crate) fn judged(policy: Option<PolicyName>, findings: Vec<Finding>, warnings: Vec<Finding>) -> Self {
         let is_met = findings.is_empty() && policy.is_some();
@@ -122,14 +134,9 @@ impl Verdict {
     #[must_use]
     pub fn to_json(&self) -> Json {
         let list = |findings: &[Finding]| Json::Array(findings.iter().map(Finding::to_json).collect());
-        let mut object = Object::new();
-        match &self.outcome {
-            Outcome::Met => object.set("outcome", "met"),
-            Outcome::Unmet => object.set("outcome", "unmet"),
-            Outcome::CannotDecide(why) => {
-                object.set("outcome", "cannot-decide");
-                object.set("why", why.as_str());
-            }
+        let mut object = Object::new().with("outcome", self.outcome.name());
+        if let Outcome::CannotDecide(why) = &self.outcome {
+            object.set("why", why.as_str());
         }
         object.set_some("outage", self.outage.map(Outage::name));
         object.set("policy", self.policy.as_ref().map_or(Json::Null, PolicyName::to_json));

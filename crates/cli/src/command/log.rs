@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::{Json, Object};
-use chokepoint::Record;
+use chokepoint::{Entry, Record};
 use tlog::{Blobs, Files, Receipt};
 
 use crate::failure::{Exit, Failure};
@@ -253,7 +253,12 @@ fn line(index: u64, leaf: &[u8]) -> String {
                 r.at, r.decision, r.basis, r.environment, r.artifact
             )
         }
-        Err(_) => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
+        Err(_) => match Entry::parse(leaf) {
+            Ok(Entry::Event(event)) => {
+                format!("{index:>5}  {}  {:<13} {}\n", event.at, event.kind.name(), Json::from(event.body))
+            }
+            _ => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
+        },
     }
 }
 

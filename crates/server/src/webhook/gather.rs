@@ -165,6 +165,7 @@ mod tests {
             kind: DeploymentKind::Image(Vec::new()),
             artifact: Artifact::new("registry.example/a", DigestSet::from(digest.clone())),
             environment: "prod".to_owned(),
+            workload: "shop/Pod/web".to_owned(),
             requester: "alice".to_owned(),
             envelopes: Vec::new(),
             missing: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attest::{Digest, Json, Object};
-use chokepoint::{Answer, Basis, Record};
+use chokepoint::{Answer, Basis, Entry as LogEntry, Record};
 use jiff::Timestamp;
 use kubernetes::{Admitted, Decided, Deployment, Entry, Link, Ownership, Review, makes};
 use policy::{Case, Standing};
@@ -45,9 +45,10 @@ impl Standings {
         for index in decided.learnt().max(size.saturating_sub(RECORDS))..size {
             let failed = |e: &dyn std::fmt::Display| format!("record {index} of the log: {e}");
             let leaf = reader.entry(index).map_err(|e| failed(&e))?;
-            let record = Record::parse(&leaf).map_err(|e| failed(&e))?;
+            let entry = LogEntry::parse(&leaf).map_err(|e| failed(&e))?;
+            let Some(record) = entry.decision() else { continue };
             let case = record.case(&blobs).map_err(|e| failed(&e))?;
-            group.add(index, &record, &case).into_iter().for_each(|admitted| decided.learn(admitted));
+            group.add(index, record, &case).into_iter().for_each(|admitted| decided.learn(admitted));
         }
         decided.learnt_until(size);
         Ok(Self { decided: Mutex::new(decided), file, seen: AtomicU64::new(size) })
