@@ -183,8 +183,15 @@ impl DeploymentRequest {
         if let Some(Standing::Recreated { decided, .. }) = &mut self.standing {
             *decided = (*decided).min(MAX_INT.unsigned_abs());
         }
+        self.drop_repeated();
+    }
+
+    /// Compares the bytes themselves: a digest of each would cost more than all of this.
+    fn drop_repeated(&mut self) {
         let mut seen = std::collections::BTreeSet::new();
-        self.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));
+        let is_first: Vec<bool> = self.envelopes.iter().map(|e| seen.insert(e.bytes.as_slice())).collect();
+        let mut is_first = is_first.into_iter();
+        self.envelopes.retain(|_| is_first.next().unwrap_or(true));
     }
 
     /// Writes what only some requests have: absent keys leave the JSON of other cases as it always was.
