@@ -83,11 +83,23 @@ impl<S: Storage + Clone> Journal<S> {
     /// # Errors
     /// Any I/O error: there must be room for both segments before anything is acknowledged.
     pub fn begin(log: &Log<S>, capacity: usize) -> io::Result<Self> {
-        let storage = log.storage().clone();
+        Self::begin_at(log.storage().clone(), &log.key().name, log.signer(), log.size(), capacity)
+    }
+}
+
+impl<S: Storage> Journal<S> {
+    /// The journal of a writer whose next entry is `next`.
+    pub(crate) fn begin_at(
+        storage: S,
+        name: &str,
+        signer: Arc<LogSigner>,
+        next: u64,
+        capacity: usize,
+    ) -> io::Result<Self> {
         for segment in 0..SEGMENTS.len() {
             storage.preallocate(path_of(segment), capacity)?;
         }
-        let (key, signer, next) = (log.key(), log.signer(), log.size());
+        let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
         Ok(Self { storage, key, signer, next, active: 0, position: 0, capacity, stopped: false })
     }
 }

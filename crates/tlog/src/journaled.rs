@@ -6,14 +6,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::journal::{Batch, Journal, SEGMENT};
-use crate::log::{AppendError, Log};
+use attest::note::NoteKey;
+
+use crate::journal::{self, Batch, Journal, SEGMENT};
+use crate::log::{AppendError, Log, LogSigner, OpenLogError};
 use crate::promise::Promise;
+use crate::reader::ReadError;
 use crate::receipt::Receipt;
 use crate::storage::Storage;
+use crate::target::{ApplyError, Level, Newest, Target};
 
 /// How long the tree may stay behind while there is room: what comes in this time shares tiles and a checkpoint.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a target that is out of reach is left alone at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A log with a journal in front of it. Dropping it applies everything.
 pub struct Journaled<S> {
@@ -26,7 +33,7 @@ struct Shared<S> {
     committing: Mutex<()>,
     front: Mutex<Front<S>>,
     changed: Condvar,
-    log: Mutex<Log<S>>,
+    target: Mutex<Box<dyn Target>>,
 }
 
 struct Front<S> {
@@ -74,15 +81,41 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
     /// # Errors
     /// Any I/O error.
     pub fn start_with(log: Log<S>, segment: usize) -> io::Result<Self> {
-        let journal = Journal::begin(&log, segment)?;
-        let applied = log.size();
+        let (name, signer) = (log.key().name, log.signer());
+        let journal = Journal::begin_at(log.storage().clone(), &name, signer, log.size(), segment)?;
+        Self::run(journal, Box::new(log))
+    }
+
+    /// Opens the spool of a writer whose entries go to a target: what was acknowledged in it and is not in the target
+    /// yet is brought there first. `name` and the signer's key are what promises are believed under; two writers never
+    /// share a name.
+    ///
+    /// # Errors
+    /// [`OpenLogError`] where the spool was changed, has no room, or the target does not take what it holds.
+    pub fn open(
+        storage: S,
+        name: &str,
+        signer: Arc<LogSigner>,
+        mut target: Box<dyn Target>,
+    ) -> Result<Self, OpenLogError> {
+        let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
+        let taken = target.taken();
+        let pending = journal::pending(&storage, &key, taken).map_err(OpenLogError::Journal)?;
+        let applied = target.apply(taken, &pending).map_err(AppendError::from);
+        applied.map_err(OpenLogError::Apply)?;
+        let journal = Journal::begin_at(storage, name, signer, target.taken(), SEGMENT);
+        Self::run(journal.map_err(OpenLogError::Io)?, target).map_err(OpenLogError::Io)
+    }
+
+    fn run(journal: Journal<S>, target: Box<dyn Target>) -> io::Result<Self> {
+        let applied = target.taken();
         let front =
             Front { journal, waiting: Vec::new(), applied, hurry: false, closing: false, failure: None };
         let shared = Arc::new(Shared {
             committing: Mutex::new(()),
             front: Mutex::new(front),
             changed: Condvar::new(),
-            log: Mutex::new(log),
+            target: Mutex::new(target),
         });
         let theirs = Arc::clone(&shared);
         let applier =
@@ -170,7 +203,28 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
     /// [`AppendError`] where the log has stopped, cannot be read, or has no such entry.
     pub fn prove(&self, index: u64) -> Result<Receipt, AppendError> {
         self.settle()?;
-        lock(&self.shared.log).prove(index).map_err(AppendError::Read)
+        let receipt = lock(&self.shared.target).prove(index)?;
+        let size = self.size();
+        receipt.ok_or(AppendError::Read(ReadError::PastTheEnd { index, size }))
+    }
+
+    /// How many entries have reached a level.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn reached(&self, level: Level) -> Result<u64, ApplyError> {
+        match level {
+            Level::Local => Ok(self.size()),
+            level => lock(&self.shared.target).reached(level),
+        }
+    }
+
+    /// What the target's newest entries are.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn newest(&self) -> Result<Newest, ApplyError> {
+        lock(&self.shared.target).newest()
     }
 
     /// Applies everything and ends.
@@ -186,16 +240,13 @@ impl<S: Storage> Shared<S> {
     /// The applier: takes what is waiting, lets the journal go on in the other segment, and applies it.
     fn run(&self) {
         while let Some(batches) = self.take() {
-            let (result, size) = {
-                let mut log = lock(&self.log);
-                (log.apply(&batches), log.size())
-            };
+            let result = self.bring(&batches);
             let mut front = lock(&self.front);
             match result {
-                Ok(()) => front.applied = size,
+                Ok(size) => front.applied = size,
                 Err(e) => {
                     front.journal.stop();
-                    front.failed(&e);
+                    front.failed(&e.into());
                 }
             }
             let is_stopped = front.journal.is_stopped();
@@ -203,6 +254,29 @@ impl<S: Storage> Shared<S> {
             self.changed.notify_all();
             if is_stopped {
                 return;
+            }
+        }
+    }
+
+    /// Brings batches to the target, again and again while it is out of reach.
+    fn bring(&self, batches: &[Batch]) -> Result<u64, ApplyError> {
+        let mut pause = PAUSE;
+        loop {
+            let first = lock(&self.front).applied;
+            let mut target = lock(&self.target);
+            match target.apply(first, batches) {
+                Ok(()) => return Ok(target.taken()),
+                Err(e @ ApplyError::Unreachable(_)) => {
+                    drop(target);
+                    let is_open = |front: &mut Front<S>| !front.closing;
+                    let front = self.changed.wait_timeout_while(lock(&self.front), pause, is_open);
+                    // what it could not bring is in the journal, and brought when the spool is opened anew
+                    if front.unwrap_or_else(PoisonError::into_inner).0.closing {
+                        return Err(e);
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(e) => return Err(e),
             }
         }
     }

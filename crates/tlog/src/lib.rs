@@ -18,6 +18,7 @@ mod promise;
 mod reader;
 mod receipt;
 mod storage;
+mod target;
 mod tile;
 mod verify;
 
@@ -30,5 +31,6 @@ pub use promise::Promise;
 pub use reader::{ReadError, Reader};
 pub use receipt::Receipt;
 pub use storage::Storage;
+pub use target::{ApplyError, Level, Newest, Target, beyond};
 pub use tile::{MAX_ENTRY, root_of};
 pub use verify::{Flaw, Verified, verify};

@@ -97,6 +97,8 @@ pub enum AppendError {
     Sign,
     /// The tree could not be read back.
     Read(ReadError),
+    /// The store behind the spool is out of reach.
+    Unreachable(String),
 }
 
 impl fmt::Display for AppendError {
@@ -108,6 +110,7 @@ impl fmt::Display for AppendError {
             Self::Io(e) => write!(f, "the log's store failed: {e}"),
             Self::Sign => f.write_str("the log's key could not sign"),
             Self::Read(e) => e.fmt(f),
+            Self::Unreachable(why) => write!(f, "the log's store is out of reach: {why}"),
         }
     }
 }
