@@ -1,7 +1,7 @@
 //! The same function again, over a recorded case: audit, forensics, a bug report.
 
-use attest::TrustRoot;
-use policy::{Book, Guardrails, evaluate};
+use attest::{Opener, TrustRoot};
+use policy::{Book, Case, Guardrails, evaluate, evaluate_with};
 use tlog::{Blobs, Storage};
 
 use crate::chokepoint::decide_in_mode;
@@ -22,6 +22,12 @@ pub enum Replay {
         /// The decision now.
         now: Box<Decision>,
     },
+}
+
+/// What would be decided about a case under these files: a question that nobody may act on. The case names them.
+#[must_use]
+pub fn what_if(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Opener) -> Decision {
+    decide_in_mode(evaluate_with(case, book, root, opener), case, book)
 }
 
 /// Decides a recorded case again, from the log and the blobs alone.

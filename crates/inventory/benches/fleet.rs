@@ -156,7 +156,7 @@ fn run(
     let (met, unmet) = (AtomicU64::new(0), AtomicU64::new(0));
     let start = Instant::now();
     judge(fleet, frozen, THREADS, opener, &|digest| evidence.bytes.get(digest).cloned(), &|judged| {
-        let counter = if judged.verdict.unwrap().is_met() { &met } else { &unmet };
+        let counter = if judged.decision.unwrap().verdict().is_met() { &met } else { &unmet };
         counter.fetch_add(judged.question.running, Ordering::Relaxed);
     });
     (start.elapsed(), met.into_inner(), unmet.into_inner())

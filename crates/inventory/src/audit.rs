@@ -4,9 +4,13 @@
 //! because replicas of one workload ask the same. Questions are judged in the order of their evidence, so that an
 //! envelope is opened once for all that share it, and nothing but one set of evidence a thread is held opened.
 
+mod backtest;
 mod fleet;
 mod judge;
+mod report;
 mod spelling;
 
+pub use backtest::{NotTried, Range, Tried, backtest};
 pub use fleet::{EvidenceId, Fleet, Question, QuestionId};
 pub use judge::{Frozen, Judged, Missing, judge};
+pub use report::{Group, Report, Subject, Turn};

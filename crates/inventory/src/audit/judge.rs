@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use attest::{Digest, Opener, TrustRoot, Unopened, Verified};
+use chokepoint::{Decision, what_if};
 use jiff::Timestamp;
-use policy::{Book, Case, DeploymentRequest, Frame, Submitted, Verdict, evaluate_with};
+use policy::{Book, Case, DeploymentRequest, Frame, Submitted};
 
 use super::fleet::{EvidenceId, Fleet, Question, QuestionId};
 
@@ -22,6 +23,20 @@ pub struct Frozen<'a> {
     pub engine: &'a str,
 }
 
+impl Frozen<'_> {
+    /// The frame of a case that is judged under these files at a time.
+    pub(super) fn frame(&self, at: Timestamp) -> Frame {
+        Frame {
+            at,
+            last_seen: None,
+            book: self.book.digest().clone(),
+            trust_root: self.root.digest().clone(),
+            trust_root_version: self.root.version(),
+            engine: self.engine.to_owned(),
+        }
+    }
+}
+
 /// What came of one question.
 #[derive(Debug)]
 pub struct Judged<'f> {
@@ -29,8 +44,8 @@ pub struct Judged<'f> {
     pub id: QuestionId,
     /// The question.
     pub question: Question<'f>,
-    /// The verdict; or evidence on record that cannot be had any more, so that nothing can be said.
-    pub verdict: Result<Verdict, Missing>,
+    /// What would be decided; or evidence on record that cannot be had any more, so that nothing can be said.
+    pub decision: Result<Decision, Missing>,
 }
 
 /// Evidence that a record names, and that is not there.
@@ -82,11 +97,11 @@ fn judge_part(
             held = Some((question.evidence, load(fleet, question.evidence, fetch), Kept::new(opener)));
         }
         let Some((_, evidence, kept)) = &mut held else { continue };
-        let verdict = match evidence {
+        let decision = match evidence {
             Err(missing) => Err(missing.clone()),
             Ok(envelopes) => Ok(ask(&question, envelopes, frozen, kept)),
         };
-        each(Judged { id: *id, question, verdict });
+        each(Judged { id: *id, question, decision });
     }
 }
 
@@ -108,23 +123,16 @@ fn ask(
     envelopes: &mut Vec<Submitted>,
     frozen: Frozen<'_>,
     kept: &Kept<'_>,
-) -> Verdict {
+) -> Decision {
     let mut request =
         DeploymentRequest::new(question.artifact.clone(), question.environment, question.chokepoint);
     request.requester = question.requester.map(str::to_owned);
     request.envelopes = std::mem::take(envelopes);
-    let frame = Frame {
-        at: frozen.at,
-        last_seen: None,
-        book: frozen.book.digest().clone(),
-        trust_root: frozen.root.digest().clone(),
-        trust_root_version: frozen.root.version(),
-        engine: frozen.engine.to_owned(),
-    };
+    let frame = frozen.frame(frozen.at);
     let case = Case::open(request, frame);
-    let verdict = evaluate_with(&case, frozen.book, frozen.root, kept);
+    let decision = what_if(&case, frozen.book, frozen.root, kept);
     *envelopes = case.into_request().envelopes;
-    verdict
+    decision
 }
 
 /// Holds what was verified of one set of evidence, for one thread.
