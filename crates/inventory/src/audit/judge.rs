@@ -135,10 +135,12 @@ fn ask(
     decision
 }
 
+type Outcome = Result<Arc<Verified>, Unopened>;
+
 /// Holds what was verified of one set of evidence, for one thread.
 struct Kept<'o> {
     opener: &'o (dyn Opener + Sync),
-    verified: RefCell<Vec<(Digest, Result<Arc<Verified>, Unopened>)>>,
+    verified: RefCell<Vec<(Digest, Outcome)>>,
 }
 
 impl<'o> Kept<'o> {
@@ -148,7 +150,7 @@ impl<'o> Kept<'o> {
 }
 
 impl Opener for Kept<'_> {
-    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Result<Arc<Verified>, Unopened> {
+    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Outcome {
         let found =
             self.verified.borrow().iter().find(|(held, _)| held == digest).map(|(_, end)| end.clone());
         found.unwrap_or_else(|| {

@@ -153,7 +153,7 @@ impl Report {
             .flatten()
             .map(|(key, group)| (key.0.as_str(), group))
             .collect();
-        all.sort_by(|a, b| b.1.count.cmp(&a.1.count));
+        all.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
         all
     }
 
