@@ -19,4 +19,4 @@ pub use decision::{Answer, Basis, Decision};
 pub use entry::{Entry, Position};
 pub use event::{Event, EventKind, NewEvent};
 pub use record::{Record, RecordError, Recorded, recorded};
-pub use replay::{Replay, replay, what_if};
+pub use replay::{Replay, Replayer, replay, what_if};

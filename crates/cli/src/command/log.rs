@@ -101,18 +101,27 @@ pub(crate) fn records(
     seen: Option<&Checkpoint>,
 ) -> Result<(Leaves, Checkpoint), Failure> {
     let mut leaves = Vec::new();
-    let verified =
-        tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))
-            .map_err(|flaw| {
-                Failure::new(&format!("the log in {} is not what was written", dir.display()))
-                    .line("found", &flaw.to_string())
-                    .line(
-                        "fix",
-                        "keep this copy for the investigation, and restore the log from a backup or a mirror",
-                    )
-                    .found()
-            })?;
-    Ok((leaves, verified.checkpoint))
+    let checkpoint = walk(dir, key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))?;
+    Ok((leaves, checkpoint))
+}
+
+/// Walks through a log and proves it; `entry` is told each record. What is wrong is a finding.
+pub(crate) fn walk(
+    dir: &Path,
+    key: &NoteKey,
+    seen: Option<&Checkpoint>,
+    entry: impl FnMut(u64, &[u8]),
+) -> Result<Checkpoint, Failure> {
+    let verified = tlog::verify(&Files::new(dir), key, seen, entry).map_err(|flaw| {
+        Failure::new(&format!("the log in {} is not what was written", dir.display()))
+            .line("found", &flaw.to_string())
+            .line(
+                "fix",
+                "keep this copy for the investigation, and restore the log from a backup or a mirror",
+            )
+            .found()
+    })?;
+    Ok(verified.checkpoint)
 }
 
 /// How many records were acknowledged and are not in the tree yet: a service that runs applies them at once, and one
