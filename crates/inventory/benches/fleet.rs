@@ -198,7 +198,7 @@ fn main() {
         let id = fleet
             .add_question(artifact, &environment, Some(&requester), "kubernetes/eu-1", names.clone())
             .unwrap();
-        fleet.runs(id);
+        fleet.run(id, 1);
     }
     println!(
         "{} questions gathered in {:.1} s, {} MiB",
@@ -221,7 +221,7 @@ fn main() {
     for (artifact, names) in &made {
         let id =
             small.add_question(artifact, "prod/shop", Some("a"), "kubernetes/eu-1", names.clone()).unwrap();
-        small.runs(id);
+        small.run(id, 1);
     }
     let (every, _, _) = run(&world, &small, &strict, &Directly, &evidence);
     let ratio = every.as_secs_f64() / floor.as_secs_f64();

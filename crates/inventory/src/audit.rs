@@ -9,8 +9,10 @@ mod fleet;
 mod judge;
 mod report;
 mod spelling;
+mod verify;
 
 pub use backtest::{NotTried, Range, Tried, backtest};
 pub use fleet::{EvidenceId, Fleet, Question, QuestionId};
 pub use judge::{Frozen, Judged, Missing, judge};
-pub use report::{Group, Report, Subject, Turn};
+pub use report::{Group, GroupId, Report, Subject, Turn};
+pub use verify::{EvidenceSource, Gathered, OnRecord, ReVerified, Tell, named};

@@ -130,12 +130,17 @@ impl Fleet {
         Some(QuestionId(number))
     }
 
-    /// One more that runs asks this.
-    pub fn runs(&mut self, question: QuestionId) {
+    /// So many that run ask this.
+    pub fn run(&mut self, question: QuestionId, count: u64) {
         let running = usize::try_from(question.0).ok().and_then(|at| self.questions.get_mut(at));
         if let Some((_, running)) = running {
-            *running = running.saturating_add(1);
+            *running = running.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         }
+    }
+
+    /// Counting begins anew.
+    pub fn nobody_runs(&mut self) {
+        self.questions.iter_mut().for_each(|(_, running)| *running = 0);
     }
 
     /// How many different questions there are.

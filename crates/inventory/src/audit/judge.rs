@@ -92,7 +92,7 @@ fn judge_part(
 ) {
     let mut held: Option<(EvidenceId, Result<Vec<Submitted>, Missing>, Kept<'_>)> = None;
     for id in part {
-        let Some(question) = fleet.question(*id) else { continue };
+        let Some(question) = fleet.question(*id).filter(|question| question.running > 0) else { continue };
         if held.as_ref().is_none_or(|(set, _, _)| *set != question.evidence) {
             held = Some((question.evidence, load(fleet, question.evidence, fetch), Kept::new(opener)));
         }

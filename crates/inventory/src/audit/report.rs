@@ -6,6 +6,8 @@ use attest::{Json, Object};
 use chokepoint::{Answer, Decision};
 use policy::{Finding, Outcome};
 
+use super::spelling::Once;
+
 /// So many are named in a group; the others are counted.
 const NAMED: usize = 20;
 
@@ -64,26 +66,32 @@ impl Turn {
 /// All that one way of mending would mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// One of the findings: they differ in what was found only.
-    pub example: Finding,
-    /// How many have it.
+    /// How it turns.
+    pub turn: Turn,
+    /// Where.
+    pub environment: String,
+    /// One of the findings: they differ in what was found only. Nothing where nothing was found wrong.
+    pub example: Option<Finding>,
+    /// Why nothing can be said, where that is so.
+    pub why: String,
+    /// How many there are.
     pub count: u64,
     /// Some of them.
     pub named: Vec<Subject>,
 }
 
 /// What a re-judgement came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Report {
     counts: BTreeMap<Turn, u64>,
-    groups: BTreeMap<Turn, BTreeMap<Key, Group>>,
-    /// Newly let in: environment and policy, and who.
-    opened: BTreeMap<String, (u64, Vec<Subject>)>,
-    undecided: BTreeMap<String, (u64, Vec<Subject>)>,
+    keys: Once<Key>,
+    groups: Vec<Group>,
 }
 
-/// Environment, the rule's rank and name, and the way to mend it.
-type Key = (String, String, String);
+/// How it turns, the environment, the rule, and the way to mend it or the reason.
+type Key = (Turn, String, String, String);
+/// A group's number.
+pub type GroupId = u32;
 
 impl Report {
     /// Nothing was judged.
@@ -92,43 +100,77 @@ impl Report {
         Self::default()
     }
 
-    /// Adds what came of one question that so many ask.
-    pub fn add(&mut self, environment: &str, subject: &Subject, running: u64, turn: Turn, now: &Decision) {
+    /// Adds what came of one question about an artifact that so many ask; the groups that they are in.
+    pub fn add(
+        &mut self,
+        environment: &str,
+        artifact: &str,
+        running: u64,
+        turn: Turn,
+        now: &Decision,
+    ) -> Vec<GroupId> {
         *self.counts.entry(turn).or_default() += running;
-        match turn {
-            Turn::Same => {}
-            Turn::Opens => note(self.opened.entry(environment.to_owned()).or_default(), subject, running),
-            Turn::CannotDecide => {
-                let why = match now.verdict().outcome() {
-                    Outcome::CannotDecide(why) => why.clone(),
-                    Outcome::Met | Outcome::Unmet => String::new(),
-                };
-                note(self.undecided.entry(why).or_default(), subject, running);
+        let why = match now.verdict().outcome() {
+            Outcome::CannotDecide(why) => why.as_str(),
+            Outcome::Met | Outcome::Unmet => "",
+        };
+        let findings: Vec<Option<&Finding>> = match turn {
+            Turn::Same => return Vec::new(),
+            Turn::Breaks | Turn::Tolerated if !now.verdict().findings().is_empty() => {
+                now.verdict().findings().iter().map(Some).collect()
             }
-            Turn::Breaks | Turn::Tolerated => {
-                for finding in now.verdict().findings() {
-                    self.group(environment, subject, running, turn, finding);
-                }
+            Turn::Breaks | Turn::Tolerated | Turn::Opens | Turn::CannotDecide => vec![None],
+        };
+        let group = |finding| self.group((turn, environment, artifact), running, finding, why);
+        findings.into_iter().filter_map(group).collect()
+    }
+
+    /// Counts what could not be judged again.
+    pub fn add_unjudged(&mut self, environment: &str, running: u64, why: &str) -> Vec<GroupId> {
+        *self.counts.entry(Turn::CannotDecide).or_default() += running;
+        self.group((Turn::CannotDecide, environment, ""), running, None, why).into_iter().collect()
+    }
+
+    fn group(
+        &mut self,
+        (turn, environment, artifact): (Turn, &str, &str),
+        running: u64,
+        finding: Option<&Finding>,
+        why: &str,
+    ) -> Option<GroupId> {
+        let rule = finding.map(|f| f.rule.to_owned()).unwrap_or_default();
+        let fix = finding.and_then(|f| f.fixes().first()).map(|fix| general(fix, artifact));
+        let key = (turn, environment.to_owned(), rule, fix.unwrap_or_else(|| why.to_owned()));
+        let number = self.keys.number(key)?;
+        let at = usize::try_from(number).ok()?;
+        if at == self.groups.len() {
+            self.groups.push(Group {
+                turn,
+                environment: environment.to_owned(),
+                example: finding.cloned(),
+                why: why.to_owned(),
+                count: 0,
+                named: Vec::new(),
+            });
+        }
+        self.groups.get_mut(at)?.count += running;
+        Some(number)
+    }
+
+    /// Names somebody who is in these groups.
+    pub fn name(&mut self, groups: &[GroupId], subject: &Subject) {
+        for number in groups {
+            let group = usize::try_from(*number).ok().and_then(|at| self.groups.get_mut(at));
+            if let Some(group) = group.filter(|g| g.named.len() < NAMED && !g.named.contains(subject)) {
+                group.named.push(subject.clone());
             }
         }
     }
 
-    /// Counts what could not be judged again.
-    pub fn add_unjudged(&mut self, subject: &Subject, running: u64, why: &str) {
-        *self.counts.entry(Turn::CannotDecide).or_default() += running;
-        note(self.undecided.entry(why.to_owned()).or_default(), subject, running);
-    }
-
-    fn group(&mut self, environment: &str, subject: &Subject, running: u64, turn: Turn, finding: &Finding) {
-        let fix = finding.fixes().first().map(|fix| general(fix, subject)).unwrap_or_default();
-        let key = (environment.to_owned(), finding.rule.to_owned(), fix);
-        let group = self.groups.entry(turn).or_default().entry(key).or_insert_with(|| Group {
-            example: finding.clone(),
-            count: 0,
-            named: Vec::new(),
-        });
-        group.count += running;
-        name(&mut group.named, subject);
+    /// A group.
+    #[must_use]
+    pub fn get(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(usize::try_from(id).ok()?)
     }
 
     /// How many turn in a way.
@@ -143,30 +185,12 @@ impl Report {
         self.counts.values().sum()
     }
 
-    /// The groups of a turn, the largest first: environment and group.
+    /// The groups of a turn, the largest first.
     #[must_use]
-    pub fn groups(&self, turn: Turn) -> Vec<(&str, &Group)> {
-        let mut all: Vec<(&str, &Group)> = self
-            .groups
-            .get(&turn)
-            .into_iter()
-            .flatten()
-            .map(|(key, group)| (key.0.as_str(), group))
-            .collect();
-        all.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
+    pub fn groups(&self, turn: Turn) -> Vec<&Group> {
+        let mut all: Vec<&Group> = self.groups.iter().filter(|g| g.turn == turn).collect();
+        all.sort_by_key(|group| std::cmp::Reverse(group.count));
         all
-    }
-
-    /// What would be let in that was refused, by environment.
-    pub fn opened(&self) -> impl Iterator<Item = (&str, u64, &[Subject])> {
-        self.opened
-            .iter()
-            .map(|(environment, (count, named))| (environment.as_str(), *count, named.as_slice()))
-    }
-
-    /// What nothing can be said of, by the reason.
-    pub fn undecided(&self) -> impl Iterator<Item = (&str, u64, &[Subject])> {
-        self.undecided.iter().map(|(why, (count, named))| (why.as_str(), *count, named.as_slice()))
     }
 
     /// The JSON form.
@@ -177,49 +201,29 @@ impl Report {
         for turn in turns {
             counts.set(turn.name(), number(self.count(turn)));
         }
-        let groups = |turn| {
-            let group = |(environment, group): (&str, &Group)| {
-                Json::from(
-                    Object::new()
-                        .with("environment", environment)
-                        .with("count", number(group.count))
-                        .with("finding", group.example.to_json())
-                        .with("named", subjects(&group.named)),
-                )
-            };
-            Json::Array(self.groups(turn).into_iter().map(group).collect())
-        };
-        let counted = |(what, count, named): (&str, u64, &[Subject])| {
-            Json::from(
-                Object::new().with("of", what).with("count", number(count)).with("named", subjects(named)),
-            )
-        };
-        Object::new()
-            .with("judged", number(self.judged()))
-            .with("counts", counts)
-            .with("breaks", groups(Turn::Breaks))
-            .with("tolerated", groups(Turn::Tolerated))
-            .with("opens", Json::Array(self.opened().map(counted).collect()))
-            .with("cannot_decide", Json::Array(self.undecided().map(counted).collect()))
-            .into()
+        let mut object = Object::new().with("judged", number(self.judged())).with("counts", counts);
+        for turn in [Turn::Breaks, Turn::Opens, Turn::Tolerated, Turn::CannotDecide] {
+            let groups = self.groups(turn).into_iter().map(Group::to_json);
+            object.set(turn.name(), Json::Array(groups.collect()));
+        }
+        object.into()
     }
 }
 
-fn note((count, named): &mut (u64, Vec<Subject>), subject: &Subject, running: u64) {
-    *count += running;
-    name(named, subject);
-}
-
-fn name(named: &mut Vec<Subject>, subject: &Subject) {
-    if named.len() < NAMED && !named.contains(subject) {
-        named.push(subject.clone());
+impl Group {
+    fn to_json(&self) -> Json {
+        let mut object = Object::new().with("environment", self.environment.as_str());
+        object.set("count", number(self.count));
+        object.set_some("finding", self.example.as_ref().map(Finding::to_json));
+        object.set_some("why", (!self.why.is_empty()).then_some(self.why.as_str()));
+        object.with("named", subjects(&self.named)).into()
     }
 }
 
 /// A fix without what is of one artifact alone: its name, and whatever is a digest.
-fn general(fix: &str, subject: &Subject) -> String {
+fn general(fix: &str, artifact: &str) -> String {
     let is_digest = |word: &str| word.len() >= 12 && word.chars().all(|c| c.is_ascii_hexdigit());
-    let fix = fix.replace(&subject.artifact, "ARTIFACT");
+    let fix = if artifact.is_empty() { fix.to_owned() } else { fix.replace(artifact, "ARTIFACT") };
     let word = |word: &str| {
         if word.split([':', '@', '…']).any(is_digest) { "DIGEST".to_owned() } else { word.to_owned() }
     };
