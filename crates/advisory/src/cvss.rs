@@ -93,11 +93,7 @@ fn v3(metrics: &Metrics<'_>) -> Option<u32> {
     let effect = |key: &str| metrics.weight(key, &[("H", 0.56), ("L", 0.22), ("N", 0.0)]);
     let missed = (1.0 - effect("C")?) * (1.0 - effect("I")?) * (1.0 - effect("A")?);
     let base = 1.0 - missed;
-    let impact = if changed {
-        7.52 * (base - 0.029) - 3.25 * (base - 0.02).powi(15)
-    } else {
-        6.42 * base
-    };
+    let impact = if changed { 7.52 * (base - 0.029) - 3.25 * (base - 0.02).powi(15) } else { 6.42 * base };
     let privileges = if changed {
         [("N", 0.85), ("L", 0.68), ("H", 0.5)]
     } else {
@@ -186,10 +182,7 @@ mod tests {
     #[test]
     fn version_4_is_likened_to_version_3() {
         let band = |vector: &str| coarse_band(&format!("CVSS:4.0/{vector}"));
-        assert_eq!(
-            band("AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"),
-            Some(Severity::Critical)
-        );
+        assert_eq!(band("AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"), Some(Severity::Critical));
         assert_eq!(band("AV:L/AC:H/AT:P/PR:H/UI:A/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N"), Some(Severity::Low));
         assert_eq!(band("AV:L/AC:H/AT:P/PR:H/UI:A/VC:L"), None);
     }

@@ -109,9 +109,7 @@ impl Database {
     ///
     /// # Errors
     /// [`TooLarge`] where there are more than fit.
-    pub fn load(
-        records: impl IntoIterator<Item = Result<Record, Box<Unread>>>,
-    ) -> Result<Self, TooLarge> {
+    pub fn load(records: impl IntoIterator<Item = Result<Record, Box<Unread>>>) -> Result<Self, TooLarge> {
         let mut database = Self::default();
         for record in records {
             match record {
@@ -153,8 +151,7 @@ impl Database {
         self.heads.push(Head { id, aliases: Vec::new(), summary: None });
         let packages: BTreeSet<Package> = unread.packages.into_iter().collect();
         for package in packages {
-            let entry =
-                Entry { head, ecosystem: package.ecosystem.clone(), said: Said::Unread(why.clone()) };
+            let entry = Entry { head, ecosystem: package.ecosystem.clone(), said: Said::Unread(why.clone()) };
             self.packages.entry(key(&package)).or_default().push(entry);
         }
     }

@@ -57,9 +57,8 @@ fn of_dependency(dependency: &Dependency) -> Component {
     let mut purls = names.into_iter().flatten().filter_map(|t| Purl::parse(t).ok().map(|purl| (t, purl)));
     let component = match purls.next() {
         Some((text, purl)) => Component::of_purl(text, &purl),
-        None => file::component(&dependency.uri).unwrap_or_else(|| {
-            Component::named(dependency.name.as_deref().unwrap_or(&dependency.uri))
-        }),
+        None => file::component(&dependency.uri)
+            .unwrap_or_else(|| Component::named(dependency.name.as_deref().unwrap_or(&dependency.uri))),
     };
     component.with_digests(&dependency.digests)
 }

@@ -4,7 +4,7 @@ use attest::claims::Severity;
 
 use crate::component::Component;
 use crate::database::{Certainty, Database, Match};
-use crate::vex::{About, Status, Statement};
+use crate::vex::{About, Statement, Status};
 
 /// A component with one advisory about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

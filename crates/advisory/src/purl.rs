@@ -166,7 +166,8 @@ impl Purl {
             let mut parts = stem.rsplitn(3, '-').skip(2);
             return parts.next().map(|name| (name.to_owned(), None));
         }
-        let (name, version) = upstream.split_once('@').map_or((upstream.as_str(), None), |(n, v)| (n, Some(v)));
+        let (name, version) =
+            upstream.split_once('@').map_or((upstream.as_str(), None), |(n, v)| (n, Some(v)));
         (!name.is_empty()).then(|| (name.to_owned(), version.map(str::to_owned)))
     }
 
@@ -206,7 +207,8 @@ pub(crate) fn decode(text: &str) -> Result<String, PurlError> {
             bytes.push(byte);
             continue;
         }
-        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        let digit =
+            |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
         match (digit(rest.next()), digit(rest.next())) {
             (Some(high), Some(low)) => bytes.push(high << 4 | low),
             _ => return Err(PurlError("a % that is not followed by two hex digits")),

@@ -36,7 +36,11 @@ pub(crate) fn judge(affected: &Affected, version: Option<&str>) -> Verdict {
         .collect();
     let fixed = || ranges.iter().filter_map(|(r, o)| fixed_after(r, (*o)?, version)).next();
     if affected.versions.iter().any(|listed| is_same(order, listed, version)) {
-        return Verdict::Affected { range: None, fixed: fixed(), why: format!("{version} is listed as affected") };
+        return Verdict::Affected {
+            range: None,
+            fixed: fixed(),
+            why: format!("{version} is listed as affected"),
+        };
     }
     if ranges.is_empty() {
         return by_list_alone(affected, order, version);

@@ -59,7 +59,11 @@ fn events_decide_by_version_and_not_by_their_place() {
             assert_eq!(answer(&database, &Component::package("npm", "a", version)), wanted, "{version}");
         }
     }
-    let database = database(&[&one("npm", "a", &range("SEMVER", r#"{"last_affected":"1.0.0"},{"introduced":"1.0.0"}"#))]);
+    let database = database(&[&one(
+        "npm",
+        "a",
+        &range("SEMVER", r#"{"last_affected":"1.0.0"},{"introduced":"1.0.0"}"#),
+    )]);
     assert_eq!(answer(&database, &Component::package("npm", "a", "1.0.0")), "affected");
     assert_eq!(answer(&database, &Component::package("npm", "a", "1.0.1")), "not");
 }
@@ -67,7 +71,11 @@ fn events_decide_by_version_and_not_by_their_place() {
 #[test]
 fn limits_end_a_range_and_a_star_does_not() {
     let limited = |limit: &str| {
-        database(&[&one("npm", "a", &range("SEMVER", &format!(r#"{{"introduced":"0"}},{{"limit":"{limit}"}}"#)))])
+        database(&[&one(
+            "npm",
+            "a",
+            &range("SEMVER", &format!(r#"{{"introduced":"0"}},{{"limit":"{limit}"}}"#)),
+        )])
     };
     assert_eq!(answer(&limited("2.0.0"), &Component::package("npm", "a", "1.0.0")), "affected");
     assert_eq!(answer(&limited("2.0.0"), &Component::package("npm", "a", "2.0.0")), "not");
@@ -99,7 +107,11 @@ fn what_nobody_can_compare_is_unknown() {
 
 #[test]
 fn an_epoch_that_may_be_lost_hides_nothing() {
-    let database = database(&[&one("Debian:12", "a", &range("ECOSYSTEM", r#"{"introduced":"2:1.0"},{"fixed":"2:1.6"}"#))]);
+    let database = database(&[&one(
+        "Debian:12",
+        "a",
+        &range("ECOSYSTEM", r#"{"introduced":"2:1.0"},{"fixed":"2:1.6"}"#),
+    )]);
     assert_eq!(answer(&database, &Component::package("Debian", "a", "2:1.5")), "affected");
     assert_eq!(answer(&database, &Component::package("Debian", "a", "2:1.6")), "not");
     assert_eq!(answer(&database, &Component::package("Debian", "a", "1.5")), "unknown");
@@ -126,12 +138,16 @@ fn two_spellings_of_a_package_meet() {
 fn a_withdrawn_advisory_matches_nothing_and_a_broken_one_is_unknown() {
     let record = |more: &str, events: &str| {
         let affected = one("npm", "a", &range("SEMVER", events));
-        let text = format!(r#"{{"id":"T-1","modified":"2026-01-01T00:00:00Z"{more},"affected":[{affected}]}}"#);
+        let text =
+            format!(r#"{{"id":"T-1","modified":"2026-01-01T00:00:00Z"{more},"affected":[{affected}]}}"#);
         Database::load([Record::parse(text.as_bytes())]).unwrap()
     };
     let component = Component::package("npm", "a", "1.0.0");
     assert_eq!(answer(&record("", r#"{"introduced":"0"}"#), &component), "affected");
-    assert_eq!(answer(&record(r#","withdrawn":"2026-02-01T00:00:00Z""#, r#"{"introduced":"0"}"#), &component), "not");
+    assert_eq!(
+        answer(&record(r#","withdrawn":"2026-02-01T00:00:00Z""#, r#"{"introduced":"0"}"#), &component),
+        "not"
+    );
     let broken = record("", r#"{"fixed":"1.0.0"}"#);
     let found = broken.affecting(&component);
     assert_eq!((found[0].id.as_str(), found[0].certainty), ("T-1", Certainty::Unknown));
@@ -150,8 +166,14 @@ fn package_urls_name_ecosystems_packages_and_versions() {
         ("pkg:npm/@angular/core@17.0.0", "npm @angular/core 17.0.0"),
         ("pkg:npm/@angular/core", "npm @angular/core"),
         ("pkg:golang/github.com/gin-gonic/gin@v1.5.0#sub", "Go github.com/gin-gonic/gin v1.5.0"),
-        ("pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1?type=jar", "Maven org.apache.logging.log4j:log4j-core 2.14.1"),
-        ("pkg:deb/debian/openssl@3.0.11-1~deb12u2?arch=amd64&distro=debian-12", "Debian:debian-12 openssl 3.0.11-1~deb12u2"),
+        (
+            "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1?type=jar",
+            "Maven org.apache.logging.log4j:log4j-core 2.14.1",
+        ),
+        (
+            "pkg:deb/debian/openssl@3.0.11-1~deb12u2?arch=amd64&distro=debian-12",
+            "Debian:debian-12 openssl 3.0.11-1~deb12u2",
+        ),
         ("pkg:rpm/redhat/openssl@3.0.7-24.el9?epoch=1", "Red Hat openssl 1:3.0.7-24.el9"),
         ("pkg:apk/alpine/busybox@1.36.1-r5?distro=alpine-3.19", "Alpine:alpine-3.19 busybox 1.36.1-r5"),
         ("pkg:generic/openssl@1.1.1", "openssl 1.1.1"),
@@ -160,7 +182,18 @@ fn package_urls_name_ecosystems_packages_and_versions() {
         let purl = Purl::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert_eq!(Component::of_purl(text, &purl).label(), wanted, "{text}");
     }
-    for bad in ["", "npm/a", "pkg:", "pkg:npm", "pkg:npm/", "pkg:n pm/a", "pkg:npm/a%zz", "pkg:npm/a%ff", "pkg:npm/a%0a", "pkg:npm/a?x=1&x=2"] {
+    for bad in [
+        "",
+        "npm/a",
+        "pkg:",
+        "pkg:npm",
+        "pkg:npm/",
+        "pkg:n pm/a",
+        "pkg:npm/a%zz",
+        "pkg:npm/a%ff",
+        "pkg:npm/a%0a",
+        "pkg:npm/a?x=1&x=2",
+    ] {
         let read = Purl::parse(bad);
         assert!(read.is_err() || bad == "{bad}: {read:?}");
     }
@@ -174,20 +207,40 @@ fn our_provenance_names_its_inputs_by_where_registries_serve_them() {
         ..Dependency::default()
     };
     let rows = [
-        ("https://static.crates.io/crates/serde_json/serde_json-1.0.1%2Bx.crate", "crates.io serde_json 1.0.1+x"),
+        (
+            "https://static.crates.io/crates/serde_json/serde_json-1.0.1%2Bx.crate",
+            "crates.io serde_json 1.0.1+x",
+        ),
         ("https://registry.npmjs.org/@babel/core/-/core-7.0.0-beta.1.tgz", "npm @babel/core 7.0.0-beta.1"),
-        ("https://proxy.golang.org/github.com/!burnt!sushi/toml/@v/v0.3.1.zip", "Go github.com/BurntSushi/toml v0.3.1"),
-        ("https://files.pythonhosted.org/packages/ab/cd/PyYAML-6.0.1-cp311-cp311-manylinux_2_17_x86_64.whl", "PyPI PyYAML 6.0.1"),
-        ("https://files.pythonhosted.org/packages/ab/cd/zope.interface-5.4.0.tar.gz", "PyPI zope.interface 5.4.0"),
-        ("https://deb.debian.org/debian/pool/main/o/openssl/libssl3_3.0.11-1%7Edeb12u2_amd64.deb", "Debian libssl3 3.0.11-1~deb12u2"),
-        ("https://repo1.maven.org/maven2/org/slf4j/slf4j-api/2.0.9/slf4j-api-2.0.9.jar", "Maven org.slf4j:slf4j-api 2.0.9"),
+        (
+            "https://proxy.golang.org/github.com/!burnt!sushi/toml/@v/v0.3.1.zip",
+            "Go github.com/BurntSushi/toml v0.3.1",
+        ),
+        (
+            "https://files.pythonhosted.org/packages/ab/cd/PyYAML-6.0.1-cp311-cp311-manylinux_2_17_x86_64.whl",
+            "PyPI PyYAML 6.0.1",
+        ),
+        (
+            "https://files.pythonhosted.org/packages/ab/cd/zope.interface-5.4.0.tar.gz",
+            "PyPI zope.interface 5.4.0",
+        ),
+        (
+            "https://deb.debian.org/debian/pool/main/o/openssl/libssl3_3.0.11-1%7Edeb12u2_amd64.deb",
+            "Debian libssl3 3.0.11-1~deb12u2",
+        ),
+        (
+            "https://repo1.maven.org/maven2/org/slf4j/slf4j-api/2.0.9/slf4j-api-2.0.9.jar",
+            "Maven org.slf4j:slf4j-api 2.0.9",
+        ),
         ("https://rubygems.org/downloads/rack-protection-3.0.0-java.gem", "RubyGems rack-protection 3.0.0"),
         ("pkg:npm/left-pad@1.3.0", "npm left-pad 1.3.0"),
         ("https://example.com/thing.tar.gz", "https://example.com/thing.tar.gz"),
         ("https://proxy.golang.org/a/@v/v1.0.0.mod", "https://proxy.golang.org/a/@v/v1.0.0.mod"),
     ];
-    let provenance =
-        Provenance { dependencies: rows.iter().map(|(uri, _)| input(uri)).collect(), ..Provenance::default() };
+    let provenance = Provenance {
+        dependencies: rows.iter().map(|(uri, _)| input(uri)).collect(),
+        ..Provenance::default()
+    };
     let labels: Vec<String> = of_provenance(&provenance).iter().map(Component::label).collect();
     assert_eq!(labels, rows.map(|(_, label)| label));
     // the folder of the pool is the source package, of which Debian speaks
@@ -247,7 +300,8 @@ fn statement(status: &str, product: &str, more: &str) -> String {
 const REASON: &str = r#","justification":"vulnerable_code_not_in_execute_path""#;
 
 fn judged(statements: &[String]) -> Exposure {
-    let database = database(&[&one("npm", "lodash", &range("SEMVER", r#"{"introduced":"0"},{"fixed":"4.17.21"}"#))]);
+    let database =
+        database(&[&one("npm", "lodash", &range("SEMVER", r#"{"introduced":"0"},{"fixed":"4.17.21"}"#))]);
     let components = of_bom(CYCLONEDX.as_bytes()).unwrap().components;
     let vex = vex(&statements.join(",")).unwrap();
     let digests = DigestSet::from(Digest::sha256(b"shop"));
@@ -261,9 +315,7 @@ fn judged(statements: &[String]) -> Exposure {
 fn a_trusted_word_suppresses_what_it_speaks_of_and_nothing_else() {
     let sha = Digest::sha256(b"shop").hex();
     let shop = format!(r#"{{"@id":"shop","hashes":{{"sha-256":"{sha}"}}}}"#);
-    let part = |name: &str| {
-        format!(r#"{{"@id":"pkg:oci/shop","subcomponents":[{{"@id":"{name}"}}]}}"#)
-    };
+    let part = |name: &str| format!(r#"{{"@id":"pkg:oci/shop","subcomponents":[{{"@id":"{name}"}}]}}"#);
     for (product, is_suppressed) in [
         (shop.as_str(), true),
         (r#"{"@id":"pkg:npm/lodash@4.17.20"}"#, true),

@@ -40,7 +40,8 @@ fn the_lists_of_osv_scalibr_agree() {
             for (left, wanted, right) in rows(&text) {
                 count += 1;
                 if order.compare(left, right) != wanted || order.compare(right, left) != wanted.reverse() {
-                    wrong.push(format!("{file}: {left} {wanted:?} {right}: {:?}", order.compare(left, right)));
+                    wrong
+                        .push(format!("{file}: {left} {wanted:?} {right}: {:?}", order.compare(left, right)));
                 }
             }
         }

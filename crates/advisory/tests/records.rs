@@ -30,7 +30,10 @@ fn real_records_are_read_and_broken_ones_say_why() {
         match name.as_str() {
             "nointroduced-CVE-2023-41045" => {
                 let why = why.unwrap();
-                assert!(why.contains("affected[0].ranges[0].events: wanted a version that introduced it"), "{why}");
+                assert!(
+                    why.contains("affected[0].ranges[0].events: wanted a version that introduced it"),
+                    "{why}"
+                );
             }
             "nondistinct-CVE-2018-5407" => {
                 let why = why.unwrap();
@@ -64,7 +67,8 @@ fn real_records_match_what_they_say() {
         let matches = database.affecting(component);
         matches.into_iter().map(|m| (m.id, m.certainty, m.fixed)).collect::<Vec<_>>()
     };
-    let certain = |id: &str, fixed: Option<&str>| vec![(id.to_owned(), Certainty::Affected, fixed.map(str::to_owned))];
+    let certain =
+        |id: &str, fixed: Option<&str>| vec![(id.to_owned(), Certainty::Affected, fixed.map(str::to_owned))];
     let go = |version: &str| Component::package("Go", "github.com/gin-gonic/gin", version);
     assert_eq!(found(&go("v1.5.0")), certain("GO-2020-0001", Some("1.6.0")));
     assert_eq!(found(&go("v1.6.0")), []);
@@ -72,14 +76,20 @@ fn real_records_match_what_they_say() {
     assert_eq!(found(&std("go1.21.11")).len(), 1, "go's own version");
     assert_eq!(found(&std("go1.23.0")), []);
     assert_eq!(found(&Component::package("PyPI", "gradio", "4.36.1")), certain("GHSA-9v2f-6vcg-3hgv", None));
-    assert_eq!(found(&Component::package("PyPI", "GRADIO", "4.36.1.0")), certain("GHSA-9v2f-6vcg-3hgv", None));
+    assert_eq!(
+        found(&Component::package("PyPI", "GRADIO", "4.36.1.0")),
+        certain("GHSA-9v2f-6vcg-3hgv", None)
+    );
     assert_eq!(found(&Component::package("PyPI", "gradio", "4.36.2")), []);
     assert_eq!(found(&Component::package("PyPI", "123bla", "0.0.1")), certain("MAL-2024-10238", None));
     let alpine = |release: Option<&str>, version: &str| Component {
         ecosystem: Some(Ecosystem { family: "Alpine".to_owned(), release: release.map(str::to_owned) }),
         ..Component::package("Alpine", "openssl", version)
     };
-    assert_eq!(found(&alpine(Some("alpine-3.7.1"), "1.0.2p-r0")), certain("CVE-2018-5407", Some("1.0.2q-r0")));
+    assert_eq!(
+        found(&alpine(Some("alpine-3.7.1"), "1.0.2p-r0")),
+        certain("CVE-2018-5407", Some("1.0.2q-r0"))
+    );
     assert_eq!(found(&alpine(Some("3.7"), "1.0.2q-r0")), []);
     assert_eq!(found(&alpine(Some("3.20"), "1.0.2p-r0")), [], "of this release nothing is said");
     assert_eq!(found(&alpine(None, "1.0.2p-r0")).len(), 1, "an unknown release may be any");

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes, log, open,
-    policy, rebuild, replay, serve, threats, trust_root, verify,
+    advisories, attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes,
+    log, open, policy, rebuild, replay, serve, threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 

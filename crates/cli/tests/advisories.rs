@@ -23,11 +23,8 @@ const RACK: &str = r#"{"id":"GHSA-rack","modified":"2026-06-01T00:00:00Z","affec
 /// A shop with a bad lodash and a good serde, signed by official-ci, and a dump with two advisories.
 fn shop() -> (Builds, String) {
     let builds = Builds::new();
-    let input = |uri: &str| Dependency {
-        uri: uri.to_owned(),
-        digests: digest(uri).into(),
-        ..Dependency::default()
-    };
+    let input =
+        |uri: &str| Dependency { uri: uri.to_owned(), digests: digest(uri).into(), ..Dependency::default() };
     let bundle = builds.official(
         "shop",
         &build(
@@ -74,7 +71,10 @@ fn a_bad_component_is_named_with_the_version_that_mends_it() {
         assert!(text.contains(line), "{line}\n{text}");
     }
     let text = matched(0, &[&basic[..], &["--worst", "critical"]].concat());
-    assert!(text.contains("severity  high, not counted") && text.contains("nothing is critical or worse"), "{text}");
+    assert!(
+        text.contains("severity  high, not counted") && text.contains("nothing is critical or worse"),
+        "{text}"
+    );
     let json = matched(1, &[&basic[..], &["--format", "json"]].concat());
     let json = attest::json::parse(json.as_bytes()).unwrap();
     let first = json.as_object().unwrap().array("exposures").unwrap()[0].as_object().unwrap();
@@ -97,7 +97,8 @@ fn what_nobody_proved_is_refused() {
 
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     for (name, bytes) in entries {
         writer.start_file(*name, options).unwrap();
         writer.write_all(bytes).unwrap();
@@ -139,13 +140,17 @@ fn what_cannot_be_read_is_never_clean() {
     fs::remove_file(builds.at("osv/noise.json")).unwrap();
     fs::write(builds.at("osv/odd.json"), LODASH.replace(r#"{"introduced":"0"},"#, "")).unwrap();
     let text = matched(1, &args);
-    assert!(text.contains("nobody can tell: the advisory cannot be read: affected[0].ranges[0].events"), "{text}");
+    assert!(
+        text.contains("nobody can tell: the advisory cannot be read: affected[0].ranges[0].events"),
+        "{text}"
+    );
 }
 
 fn signed(key: &SecretKey, predicate_type: &str, predicate: &str) -> String {
     let json = attest::json::parse(predicate.as_bytes()).unwrap();
     let digests = DigestSet::from(Digest::sha256(b"shop"));
-    let statement = Statement::write("shop", &digests, predicate_type, Object::clone(json.as_object().unwrap()));
+    let statement =
+        Statement::write("shop", &digests, predicate_type, Object::clone(json.as_object().unwrap()));
     let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key]).unwrap();
     Bundle::write(&dsse, &key.public().id(), &[]).to_string()
 }
@@ -165,13 +170,15 @@ fn vex(status: &str) -> String {
 #[test]
 fn a_signed_list_counts_and_only_the_trusted_key_may_say_that_it_does_not_matter() {
     let (builds, _) = shop();
-    let (ci, security) = (SecretKey::generate(Scheme::P256).unwrap(), SecretKey::generate(Scheme::Ed25519).unwrap());
+    let (ci, security) =
+        (SecretKey::generate(Scheme::P256).unwrap(), SecretKey::generate(Scheme::Ed25519).unwrap());
     for (name, key) in [("ci.pub", &ci), ("security.pub", &security)] {
         fs::write(builds.at(name), key.public().to_pem()).unwrap();
     }
     let reason = r#""status":"not_affected","justification":"vulnerable_code_not_present""#;
     fs::write(builds.at("bom.json"), signed(&ci, "https://cyclonedx.org/bom", SBOM)).unwrap();
-    fs::write(builds.at("vex.json"), signed(&security, "https://openvex.dev/ns/v0.2.0", &vex(reason))).unwrap();
+    fs::write(builds.at("vex.json"), signed(&security, "https://openvex.dev/ns/v0.2.0", &vex(reason)))
+        .unwrap();
     fs::write(builds.at("forged.json"), signed(&ci, "https://openvex.dev/ns/v0.2.0", &vex(reason))).unwrap();
     let affected = vex(r#""status":"affected""#);
     fs::write(builds.at("affected.json"), signed(&security, "https://openvex.dev/ns", &affected)).unwrap();
@@ -179,16 +186,22 @@ fn a_signed_list_counts_and_only_the_trusted_key_may_say_that_it_does_not_matter
     let at = |name: &str| builds.at(name);
     let (osv, bom, ci, key) = (at("osv"), at("bom.json"), at("ci.pub"), at("security.pub"));
     let basic = ["--database", &osv, "--artifact", &bom, "--key", &ci];
-    let with = |exit, file: &str| matched(exit, &[&basic[..], &["--vex", &at(file), "--vex-key", &key]].concat());
+    let with =
+        |exit, file: &str| matched(exit, &[&basic[..], &["--vex", &at(file), "--vex-key", &key]].concat());
     assert!(matched(1, &basic).contains("shop@sha256"));
     let text = with(0, "vex.json");
-    assert!(text.contains("vex       not_affected, vulnerable_code_not_present, says security@acme.example"), "{text}");
+    assert!(
+        text.contains("vex       not_affected, vulnerable_code_not_present, says security@acme.example"),
+        "{text}"
+    );
     assert!(with(1, "affected.json").contains("vex       affected"));
     for refused in ["forged.json", "plain.json", "bom.json"] {
         assert!(with(2, refused).contains("do not count"), "{refused}");
     }
     // a list that nobody signed is read where it is named as one
     fs::write(at("plain-bom.json"), SBOM).unwrap();
-    assert!(matched(1, &["--database", &osv, "--sbom", &at("plain-bom.json")]).contains("npm lodash 4.17.20"));
+    assert!(
+        matched(1, &["--database", &osv, "--sbom", &at("plain-bom.json")]).contains("npm lodash 4.17.20")
+    );
     assert!(matched(2, &["--database", &osv, "--sbom", &at("osv/README")]).contains("cannot be read"));
 }

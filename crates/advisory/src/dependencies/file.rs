@@ -71,7 +71,8 @@ fn python(file: &str) -> Option<Component> {
 /// `NAME-VERSION.gem`, or with a platform behind it.
 fn gem(file: &str) -> Option<Component> {
     let stem = file.strip_suffix(".gem")?;
-    let is_version = |at: &usize| stem.get(at + 1..).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));
+    let is_version =
+        |at: &usize| stem.get(at + 1..).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));
     let at = stem.match_indices('-').map(|(at, _)| at).find(is_version)?;
     let version = stem.get(at + 1..)?.split('-').next()?;
     Some(Component::package("RubyGems", stem.get(..at)?, version))
@@ -82,7 +83,8 @@ fn maven(path: &str) -> Option<Component> {
     let mut parts: Vec<&str> = path.strip_prefix("maven2/")?.split('/').collect();
     let _file = parts.pop()?;
     let (version, artifact) = (parts.pop()?, parts.pop()?);
-    (!parts.is_empty()).then(|| Component::package("Maven", &format!("{}:{artifact}", parts.join(".")), version))
+    (!parts.is_empty())
+        .then(|| Component::package("Maven", &format!("{}:{artifact}", parts.join(".")), version))
 }
 
 /// `…/pool/main/o/openssl/libssl3_3.0.11-1_amd64.deb`: the folder is the source package, of which advisories speak. The

@@ -41,16 +41,8 @@ enum Local {
     Number(Number),
 }
 
-const PRE: [(&str, u8); 8] = [
-    ("alpha", 0),
-    ("beta", 1),
-    ("preview", 2),
-    ("pre", 2),
-    ("rc", 2),
-    ("a", 0),
-    ("b", 1),
-    ("c", 2),
-];
+const PRE: [(&str, u8); 8] =
+    [("alpha", 0), ("beta", 1), ("preview", 2), ("pre", 2), ("rc", 2), ("a", 0), ("b", 1), ("c", 2)];
 const POST: [(&str, u8); 3] = [("post", 0), ("rev", 0), ("r", 0)];
 const DEV: [(&str, u8); 1] = [("dev", 0)];
 

@@ -43,7 +43,10 @@ impl RecordError {
     #[must_use]
     pub fn is_bound(&self) -> bool {
         let Self::Json(e) = self else { return false };
-        matches!(e.kind, JsonErrorKind::TooLarge(_) | JsonErrorKind::TooDeep(_) | JsonErrorKind::TooManyValues(_))
+        matches!(
+            e.kind,
+            JsonErrorKind::TooLarge(_) | JsonErrorKind::TooDeep(_) | JsonErrorKind::TooManyValues(_)
+        )
     }
 }
 
@@ -58,7 +61,8 @@ fn read(object: &Object) -> Result<Record, ShapeError> {
         id: name(object, "id")?,
         aliases: names(object, "aliases")?,
         summary: object.optional_string("summary")?.map(str::to_owned),
-        modified: time(object, "modified")?.ok_or_else(|| ShapeError::new("modified", "a time", "nothing"))?,
+        modified: time(object, "modified")?
+            .ok_or_else(|| ShapeError::new("modified", "a time", "nothing"))?,
         withdrawn: time(object, "withdrawn")?,
         affected: affected.into_iter().flatten().collect(),
     })
@@ -114,7 +118,11 @@ fn read_range(object: &Object) -> Result<Range, ShapeError> {
 fn read_event(object: &Object) -> Result<Event, ShapeError> {
     let mut pairs = object.iter().filter(|(_, value)| !matches!(value, Json::Null));
     let (Some((key, value)), None) = (pairs.next(), pairs.next()) else {
-        return Err(ShapeError::new("", "one of introduced, fixed, last_affected and limit", "none, or several"));
+        return Err(ShapeError::new(
+            "",
+            "one of introduced, fixed, last_affected and limit",
+            "none, or several",
+        ));
     };
     let version = value.as_str().map_err(|e| e.within(key))?;
     if !is_name(version) {

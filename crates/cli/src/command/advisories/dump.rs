@@ -28,7 +28,8 @@ type File = Result<(String, Vec<u8>), Failure>;
 pub(super) fn load(paths: &[PathBuf], wanted: &Wanted) -> Result<(Database, Tally), Failure> {
     let mut tally = Tally::default();
     let mut failure = None;
-    let files = paths.iter().flat_map(|path| open(path).unwrap_or_else(|e| Box::new(std::iter::once(Err(e)))));
+    let files =
+        paths.iter().flat_map(|path| open(path).unwrap_or_else(|e| Box::new(std::iter::once(Err(e)))));
     let records = files.map_while(|file| file.map_err(|e| failure = Some(e)).ok());
     let records = records.filter_map(|(name, bytes)| keep(&name, &bytes, wanted, &mut tally));
     let loaded = Database::load(records);

@@ -11,10 +11,8 @@ use super::Findings;
 pub(super) fn text(findings: &Findings) -> String {
     let components: usize = findings.artifacts.iter().map(|a| a.components.len()).sum();
     let newest = findings.dump.newest.map(|t| format!(", the newest of {t}")).unwrap_or_default();
-    let mut out = format!(
-        "looked up {components} components in {} advisories{newest}\n",
-        findings.dump.records
-    );
+    let mut out =
+        format!("looked up {components} components in {} advisories{newest}\n", findings.dump.records);
     let mut last = None;
     for (index, exposure) in &findings.exposures {
         if last != Some(index) {
@@ -37,7 +35,8 @@ pub(super) fn text(findings: &Findings) -> String {
 
 fn one(exposure: &Exposure, worst: Severity) -> String {
     let Exposure { component, found, vex } = exposure;
-    let aliases = if found.aliases.is_empty() { String::new() } else { format!(" ({})", found.aliases.join(", ")) };
+    let aliases =
+        if found.aliases.is_empty() { String::new() } else { format!(" ({})", found.aliases.join(", ")) };
     let counts = if exposure.is_at_least(worst) { "" } else { ", not counted" };
     let mut lines = vec![
         ("advisory", format!("{}{aliases}", found.id)),
