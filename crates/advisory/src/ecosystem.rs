@@ -132,11 +132,19 @@ impl Ecosystem {
             return false;
         }
         let numbers = match self.family.as_str() {
-            "Debian" | "AlmaLinux" | "Rocky Linux" => 1,
+            "Debian" | "AlmaLinux" | "Rocky Linux" | "Red Hat" => 1,
             "Alpine" | "Ubuntu" => 2,
             _ => return true,
         };
-        match (release(self.release.as_deref(), numbers), release(installed.release.as_deref(), numbers)) {
+        let release = |ecosystem: &'_ Self| {
+            let text = ecosystem.release.clone()?;
+            if self.family == "Red Hat" {
+                release(&red_hat(&text)?, numbers)
+            } else {
+                release(&text, numbers)
+            }
+        };
+        match (release(self), release(installed)) {
             (Some(said), Some(installed)) => said == installed,
             _ => true,
         }
@@ -144,11 +152,21 @@ impl Ecosystem {
 }
 
 /// The first numbers of a release: `v3.19.1` and `alpine-3.19` are both `3`, `19`.
-fn release(text: Option<&str>, numbers: usize) -> Option<Vec<&str>> {
-    let start = text?.trim_start_matches(|c: char| !c.is_ascii_digit());
+fn release(text: &str, numbers: usize) -> Option<Vec<String>> {
+    let start = text.trim_start_matches(|c: char| !c.is_ascii_digit());
     let end = start.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(start.len());
-    let parts: Vec<&str> = start.get(..end)?.split('.').filter(|p| !p.is_empty()).take(numbers).collect();
+    let parts = start.get(..end)?.split('.').filter(|p| !p.is_empty()).take(numbers);
+    let parts: Vec<String> = parts.map(str::to_owned).collect();
     (parts.len() == numbers).then_some(parts)
+}
+
+/// Where Red Hat's streams say the release of the system: `enterprise_linux:8::appstream`, `openshift:4.12::el8`.
+fn red_hat(text: &str) -> Option<String> {
+    if let Some((_, release)) = text.split_once("::el") {
+        return Some(release.to_owned());
+    }
+    let is_system = ["enterprise_linux:", "rhel", "redhat-"].iter().any(|start| text.starts_with(start));
+    is_system.then(|| text.to_owned())
 }
 
 impl fmt::Display for Ecosystem {

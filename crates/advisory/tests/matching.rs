@@ -2,7 +2,7 @@
 
 use advisory::dependencies::{of_bom, of_provenance};
 use advisory::vex::Statements;
-use advisory::{Certainty, Component, Database, Exposure, Purl, Record, judge};
+use advisory::{Certainty, Component, Database, Ecosystem, Exposure, Purl, Record, judge};
 use attest::claims::Severity;
 use attest::provenance::{Dependency, Provenance};
 use attest::{Digest, DigestSet};
@@ -316,8 +316,11 @@ fn a_trusted_word_suppresses_what_it_speaks_of_and_nothing_else() {
     let sha = Digest::sha256(b"shop").hex();
     let shop = format!(r#"{{"@id":"shop","hashes":{{"sha-256":"{sha}"}}}}"#);
     let part = |name: &str| format!(r#"{{"@id":"pkg:oci/shop","subcomponents":[{{"@id":"{name}"}}]}}"#);
+    let image = |sha: &str| format!(r#"{{"@id":"pkg:oci/shop@sha256%3A{sha}?repository_url=ghcr.io"}}"#);
     for (product, is_suppressed) in [
         (shop.as_str(), true),
+        (&image(&sha), true),
+        (&image(&Digest::sha256(b"other").hex()), false),
         (r#"{"@id":"pkg:npm/lodash@4.17.20"}"#, true),
         (r#""pkg:npm/lodash""#, true),
         (&part("pkg:npm/lodash@4.17.20"), true),
@@ -369,5 +372,40 @@ fn a_word_without_a_reason_or_of_another_shape_is_refused() {
     ] {
         let error = vex(&rows).unwrap_err();
         assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn only_plainly_different_releases_keep_two_apart() {
+    for (said, installed, covers) in [
+        ("Debian:12", "Debian:debian-12.5", true),
+        ("Debian:12", "Debian:debian-11", false),
+        ("Debian:12", "Debian:bookworm", true),
+        ("Debian", "Debian:12", true),
+        ("Debian:12", "Ubuntu:12", false),
+        ("Alpine:v3.19", "Alpine:alpine-3.19.1", true),
+        ("Alpine:v3.19", "Alpine:3.2", false),
+        ("Ubuntu:22.04:LTS", "Ubuntu:ubuntu-22.04", true),
+        ("Ubuntu:Pro:18.04:LTS", "Ubuntu:ubuntu-22.04", false),
+        ("Rocky Linux:9", "Rocky Linux:rocky-9.3", true),
+        ("Red Hat:enterprise_linux:8::appstream", "Red Hat:rhel-8.9", true),
+        ("Red Hat:enterprise_linux:8::appstream", "Red Hat:rhel-9.2", false),
+        ("Red Hat:openshift:4.12::el8", "Red Hat:rhel-9.2", false),
+        ("Red Hat:openshift:4.12::el8", "Red Hat:redhat-8.6", true),
+        ("Red Hat:jboss_enterprise_application_platform:7.4", "Red Hat:rhel-9.2", true),
+        ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:sles-12", true),
+    ] {
+        let read = Ecosystem::read;
+        assert_eq!(read(said).covers(&read(installed)), covers, "{said} and {installed}");
+    }
+}
+
+#[test]
+fn every_family_of_the_documentation_has_an_order() {
+    let page = include_str!("../../../docs/advisories.md");
+    for (family, _) in Ecosystem::known() {
+        let word = family.split(':').next().unwrap();
+        let word = word.strip_suffix(" Hardened Containers").unwrap_or(word);
+        assert!(page.contains(word), "docs/advisories.md does not name {family}");
     }
 }

@@ -205,3 +205,26 @@ fn a_signed_list_counts_and_only_the_trusted_key_may_say_that_it_does_not_matter
     );
     assert!(matched(2, &["--database", &osv, "--sbom", &at("osv/README")]).contains("cannot be read"));
 }
+
+#[test]
+fn what_is_wrong_with_a_file_is_said() {
+    let (builds, bundle) = shop();
+    let (root, osv, missing) = (builds.at("trust-root.yaml"), builds.at("osv"), builds.at("missing"));
+    let noise = builds.at("noise.zip");
+    fs::write(&noise, (0..=255).cycle().take(5000).collect::<Vec<u8>>()).unwrap();
+    let basic = ["--trust-root", &root, "--artifact"];
+    for (args, word) in [
+        (["--database", &missing, &bundle], "cannot read the database in"),
+        (["--database", &noise, &bundle], "noise.zip cannot be read"),
+        (["--database", &osv, &missing], "cannot read the bundle"),
+        (["--database", &osv, &osv], "is a folder"),
+        (["--database", &osv, &noise], "does not prove what an artifact is made of"),
+    ] {
+        let [flag, database, artifact] = args;
+        let text = matched(2, &[&basic[..], &[artifact, flag, database]].concat());
+        assert!(text.contains(word) && !text.contains("panicked"), "wanted `{word}` in\n{text}");
+    }
+    let text = matched(2, &["--database", &osv, "--sbom", &noise, "--worst", "none"]);
+    assert!(text.contains("wanted low, medium, high or critical"), "{text}");
+    assert!(matched(2, &["--database", &osv]).contains("--artifact"));
+}

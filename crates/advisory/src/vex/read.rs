@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Justification, OPENVEX, Product, Statement, Statements, Status};
 use crate::dependencies::BomError;
+use crate::purl::Purl;
 
 const MAX_STATEMENTS: usize = 10_000;
 
@@ -117,7 +118,8 @@ fn notes(object: &Object) -> Result<Option<String>, ShapeError> {
 fn product(json: &Json) -> Result<Product, ShapeError> {
     let object = match json {
         Json::String(name) => {
-            return Ok(Product { names: vec![name.clone()], digests: Vec::new(), parts: Vec::new() });
+            let names = vec![name.clone()];
+            return Ok(Product { digests: named_digests(&names), names, parts: Vec::new() });
         }
         other => other.as_object()?,
     };
@@ -125,23 +127,37 @@ fn product(json: &Json) -> Result<Product, ShapeError> {
     if let Some(identifiers) = object.optional_object("identifiers")? {
         names.extend(identifiers.optional_string("purl")?.map(str::to_owned));
     }
-    let mut digests = Vec::new();
-    for (name, value) in object.optional_object("hashes")?.into_iter().flat_map(Object::iter) {
-        let algorithm = match name {
-            "sha-256" => Algorithm::Sha256,
-            "sha-384" => Algorithm::Sha384,
-            "sha-512" => Algorithm::Sha512,
-            _ => continue,
-        };
-        let text = value.as_str().map_err(|e| e.within("hashes"))?;
-        let digest = Digest::from_hex(algorithm, text);
-        digests.push(digest.map_err(|e| ShapeError::new("hashes", "a digest", &e.to_string()))?);
+    let mut digests = named_digests(&names);
+    if let Some(hashes) = object.optional_object("hashes")? {
+        digests.extend(read_hashes(hashes).map_err(|e| e.within("hashes"))?);
     }
     let parts = each("subcomponents", object.optional_array("subcomponents")?, product)?;
     if names.is_empty() && digests.is_empty() {
         return Err(ShapeError::new("", "an @id, identifiers or hashes", "none"));
     }
     Ok(Product { names, digests, parts })
+}
+
+fn read_hashes(hashes: &Object) -> Result<Vec<Digest>, ShapeError> {
+    let mut digests = Vec::new();
+    for (name, value) in hashes.iter() {
+        let algorithm = match name {
+            "sha-256" => Algorithm::Sha256,
+            "sha-384" => Algorithm::Sha384,
+            "sha-512" => Algorithm::Sha512,
+            // the others decide nothing
+            _ => continue,
+        };
+        let digest = Digest::from_hex(algorithm, value.as_str()?);
+        digests.push(digest.map_err(|e| ShapeError::new(name, "a digest", &e.to_string()))?);
+    }
+    Ok(digests)
+}
+
+/// The version of an image's package URL is its digest.
+fn named_digests(names: &[String]) -> Vec<Digest> {
+    let purls = names.iter().filter_map(|name| Purl::parse(name).ok()).filter(|purl| purl.kind == "oci");
+    purls.filter_map(|purl| Digest::parse(&purl.version?).ok()).collect()
 }
 
 /// OpenVEX's own tools write local offsets.
