@@ -88,7 +88,10 @@ impl Order {
     /// Whether the text is a version of this ecosystem, so that its order means something.
     #[must_use]
     pub fn reads(self, text: &str) -> bool {
-        let is_read = match self {
+        if text.len() > MAX_BYTES {
+            return false;
+        }
+        match self {
             Self::SemVer => semver::key(text, semver::SEMVER).is_some_and(|(_, is_read)| is_read),
             Self::Pub => semver::key(text, semver::PUB).is_some_and(|(_, is_read)| is_read),
             Self::NuGet => semver::key(text, semver::NUGET).is_some_and(|(_, is_read)| is_read),
@@ -101,8 +104,7 @@ impl Order {
             Self::Rpm => rpm::key(text).1,
             Self::Hackage => dotted::hackage(text).is_some(),
             Self::Cran => dotted::cran(text).is_some(),
-        };
-        is_read && text.len() <= MAX_BYTES
+        }
     }
 }
 
