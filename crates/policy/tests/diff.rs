@@ -95,7 +95,7 @@ fn simple(r: &mut Random) -> (String, String) {
         if r.chance(50) { segment(r).to_owned() } else { format!("{}/{}", segment(r), segment(r)) };
     let artifacts: Vec<String> =
         (0..1 + r.below(3)).map(|_| format!("r/{}/{}", segment(r), segment(r))).collect();
-    let (mode, signer) = (r.pick(&["enforce", "enforce", "dry-run"]), r.pick(&["x", "y"]));
+    let (mode, signer) = (r.pick(&["enforce", "enforce", "dry-run"]), r.pick(&["x", "z"]));
     let text = format!(
         "environment: \"{environment}\"\nartifact: [\"{}\"]\nmode: {mode}\nrequire: {{ signed-by: [{signer}] }}\n",
         artifacts.join("\", \"")
@@ -148,10 +148,10 @@ fn regions_are_cut_exactly() {
                 (a, b) if a == b => &[],
                 (Some(_), None) => &["Refuses policy-missing"],
                 (None, Some(_)) => &["Admits policy-missing"],
-                (Some("enforce x"), Some("enforce y")) | (Some("enforce y"), Some("enforce x")) => {
+                (Some("enforce x"), Some("enforce z")) | (Some("enforce z"), Some("enforce x")) => {
                     &["Admits signed-by", "Refuses signed-by"]
                 }
-                (Some("dry-run x"), Some("dry-run y")) | (Some("dry-run y"), Some("dry-run x")) => {
+                (Some("dry-run x"), Some("dry-run z")) | (Some("dry-run z"), Some("dry-run x")) => {
                     &["Otherwise signed-by"]
                 }
                 (Some(a), Some(b)) => match (a.ends_with('x') == b.ends_with('x'), a.starts_with('e')) {
