@@ -29,8 +29,8 @@ pub use statement::{Flip, Kind, Statement, Threats};
 pub struct Difference {
     statements: Vec<Statement>,
     guardrails: Vec<GuardrailChange>,
-    /// How many environments the two books name.
-    environments: usize,
+    /// The environments that the two books name.
+    environments: Vec<String>,
 }
 
 /// Compares two books, over all times.
@@ -53,10 +53,10 @@ pub fn diff(old: &Book, new: &Book) -> Difference {
     }
     statements.sort_by(|a, b| a.order().cmp(&b.order()));
     let all = old.policies().iter().chain(new.policies());
-    let mut environments: Vec<&str> = all.map(|p| p.environment().text.as_str()).collect();
+    let mut environments: Vec<String> = all.map(|p| p.environment().text.clone()).collect();
     environments.sort_unstable();
     environments.dedup();
-    Difference { statements, guardrails: Vec::new(), environments: environments.len() }
+    Difference { statements, guardrails: Vec::new(), environments }
 }
 
 impl Difference {
@@ -81,7 +81,7 @@ impl Difference {
     #[must_use]
     pub fn within(mut self, environment: &str) -> Self {
         self.statements.retain(|s| region::meet(&s.region.environment, environment).is_some());
-        self.environments = usize::from(!self.statements.is_empty());
+        self.environments.retain(|named| region::meet(named, environment).is_some());
         self
     }
 
@@ -136,8 +136,8 @@ impl Difference {
             1 => parts.push("1 guardrail changes".to_owned()),
             n => parts.push(format!("{n} guardrails change")),
         }
-        let s = if self.environments == 1 { "" } else { "s" };
-        format!("{} environment{s}: {}", self.environments, parts.join(", "))
+        let s = if self.environments.len() == 1 { "" } else { "s" };
+        format!("{} environment{s}: {}", self.environments.len(), parts.join(", "))
     }
 
     /// The JSON form.

@@ -13,6 +13,8 @@ mod generate;
 mod model;
 #[path = "differential/render.rs"]
 mod render;
+#[path = "diff/turns.rs"]
+mod turns;
 
 use std::collections::BTreeMap;
 

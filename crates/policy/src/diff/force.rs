@@ -54,22 +54,15 @@ fn goes_on(earlier: &Statement, later: &Statement) -> bool {
 impl InForce<'_> {
     fn compare(&self) -> Vec<Statement> {
         let mut statements: Vec<Statement> =
-            self.before.iter().flat_map(|r| self.passes(Flip::Met, r, &self.before, &self.after)).collect();
-        statements
-            .extend(self.after.iter().flat_map(|r| self.passes(Flip::Unmet, r, &self.after, &self.before)));
+            self.before.iter().flat_map(|r| self.passes(Flip::Met, r, &self.after)).collect();
+        statements.extend(self.after.iter().flat_map(|r| self.passes(Flip::Unmet, r, &self.before)));
         statements.extend(judged::compare(self));
         statements.dedup();
         statements
     }
 
     /// What fails a requirement of one side, and passes the other side.
-    fn passes(
-        &self,
-        flip: Flip,
-        failed: &Requirement,
-        own: &[&Requirement],
-        others: &[&Requirement],
-    ) -> Vec<Statement> {
+    fn passes(&self, flip: Flip, failed: &Requirement, others: &[&Requirement]) -> Vec<Statement> {
         let rule = failed.rule;
         let same: Vec<&&Requirement> = others.iter().filter(|r| r.rule.name == rule.name).collect();
         let ways = match same.as_slice() {
@@ -78,7 +71,7 @@ impl InForce<'_> {
         };
         let threats = Threats {
             touched: rule.threats.to_vec(),
-            alone: if same.is_empty() { alone(rule, own, others) } else { Vec::new() },
+            alone: if same.is_empty() { alone(rule, others) } else { Vec::new() },
         };
         let say = |(beyond, passed): (Beyond, Option<&Requirement>)| {
             let passed = passed.map(|r| r.place.clone());
@@ -142,10 +135,8 @@ fn rules_of(rule: &Rule) -> Vec<&'static str> {
     rules
 }
 
-/// The threats that a rule mitigates where it stands, alone: no other rule there does, and none on the other side.
-fn alone(rule: &Rule, own: &[&Requirement], others: &[&Requirement]) -> Vec<&'static str> {
-    let mitigates =
-        |r: &&Requirement, threat: &&str| r.rule.name != rule.name && r.rule.threats.contains(threat);
-    let is_alone = |threat: &&&'static str| !others.iter().any(|r| mitigates(r, threat)) && !own.is_empty();
-    rule.threats.iter().filter(is_alone).copied().collect()
+/// The threats that a rule mitigates and that nothing on the other side does, where the rule is not.
+fn alone(rule: &Rule, others: &[&Requirement]) -> Vec<&'static str> {
+    let is_mitigated = |threat: &str| others.iter().any(|r| r.rule.threats.contains(&threat));
+    rule.threats.iter().filter(|threat| !is_mitigated(threat)).copied().collect()
 }

@@ -94,19 +94,32 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
         0 => {
             let names = one(r, &[&["unit"], &["unit", "e2e"], &["e2e"]]);
             let by = by(r, &["tester", "tester-2", "other-ci"]);
-            q.tests = some(r, (names, by));
+            q.tests = match q.tests.take().filter(|_| r.chance(60)) {
+                Some((names, _)) if r.chance(60) => Some((names, by)),
+                Some((_, by)) => Some((names, by)),
+                None => some(r, (names, by)),
+            };
         }
         1 => {
             let by = by(r, &["releaser", "carol"]);
             let environment = r.pick(&["prod", "prod", "staging"]).to_owned();
-            q.released_for = some(r, (environment, by));
+            q.released_for = match q.released_for.take().filter(|_| r.chance(60)) {
+                Some((environment, _)) if r.chance(60) => Some((environment, by)),
+                Some((_, by)) => Some((environment, by)),
+                None => some(r, (environment, by)),
+            };
         }
         2 => q.version = r.pick(&[None, Some((1, 4, 2)), Some((1, 4, 1)), Some((2, 0, 0)), Some((3, 0, 0))]),
         3 => {
             let by = by(r, &["scanner", "scanner-2"]);
             let within = DAY * r.pick(&[1, 2, 7, 8, 30]);
             let worst = r.pick(&[0, 1, 2, 3, 4]);
-            q.scanned = some(r, (within, worst, by));
+            q.scanned = match (q.scanned.take().filter(|_| r.chance(75)), r.below(3)) {
+                (Some((_, worst, by)), 0) => Some((within, worst, by)),
+                (Some((within, _, by)), 1) => Some((within, worst, by)),
+                (Some((within, worst, _)), _) => Some((within, worst, by)),
+                (None, _) => some(r, (within, worst, by)),
+            };
         }
         4 => q.requested_by = one(r, &[&[], &["managers"], &["oncall"], &["managers", "oncall"]]),
         5 => {
@@ -124,7 +137,11 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
         8 => {
             let by = by(r, &["forge", "bob", "carol"]);
             let approvals = r.pick(&[1, 1, 2]);
-            q.reviewed = some(r, (approvals, by));
+            q.reviewed = match q.reviewed.take().filter(|_| r.chance(60)) {
+                Some((approvals, _)) if r.chance(60) => Some((approvals, by)),
+                Some((_, by)) => Some((approvals, by)),
+                None => some(r, (approvals, by)),
+            };
         }
         9 => {
             let target = r.pick(&["shop", "other"]).to_owned();
@@ -160,7 +177,10 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
                 ],
             );
             let pinned = denied.is_empty() || r.chance(50);
-            q.dependencies = some(r, (denied, pinned));
+            q.dependencies = match q.dependencies.take() {
+                Some((denied, pinned)) if !denied.is_empty() && r.chance(50) => Some((denied, !pinned)),
+                _ => some(r, (denied, pinned)),
+            };
         }
         15 => {
             let within = DAY * r.pick(&[1, 2, 30, 31]);
