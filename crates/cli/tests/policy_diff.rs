@@ -28,7 +28,7 @@ fn each_difference_and_each_refusal_has_its_words() {
         (0, &["old", "new", "--environment", "staging/shop", "--fail-on", "admits"]),
         (1, &["old", "new", "--at", "2019-01-01T00:00:00Z", "--environment", "prod/shop"]),
         (0, &["old", "old"]),
-        (0, &["old", "new", "--environment", "test/shop"]),
+        (2, &["old", "new", "--environment", "test/shop"]),
         (2, &["old", "missing"]),
         (2, &["old", "old-guardrails.yaml"]),
         (2, &["old", "new", "--guardrails-new", "old-guardrails.yaml"]),
@@ -101,7 +101,7 @@ fn policy(require: &str) -> String {
 fn a_book_is_compared_with_itself_at_a_commit() {
     let repository = Repository::new();
     let from_main = ["--from-git", "main", "policies/book", "--guardrails-new", "policies/guardrails.yaml"];
-    assert_eq!(repository.diff(&from_main), (0, "1 environment: nothing changes\n".to_owned()));
+    assert_eq!(repository.diff(&from_main), (0, "2 environments: nothing changes\n".to_owned()));
     repository.write("policies/book/shop.yaml", &policy("built-by: [ci, other-ci]"));
     repository.write("policies/guardrails.yaml", "guardrails: []\n");
     let (exit, text) = repository.diff(&from_main);
@@ -112,7 +112,7 @@ fn a_book_is_compared_with_itself_at_a_commit() {
         assert!(text.contains(line), "{text}");
     }
     assert!(text.contains("leave out tests in prod/shop"), "{text}");
-    assert!(text.ends_with("1 environment: newly admits in 1, 1 guardrail changes\n"), "{text}");
+    assert!(text.ends_with("2 environments: newly admits in 1, 1 guardrail changes\n"), "{text}");
     // what was not there yet forbade nothing, and a policy that was not there admitted nothing
     repository
         .write("policies/more.yaml", "guardrails:\n  - { name: h, environment: prod/cron, mode: enforce }\n");

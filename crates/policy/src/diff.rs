@@ -80,7 +80,7 @@ impl Difference {
     /// What of it is about an environment: a name, or a pattern of which some name must be meant.
     #[must_use]
     pub fn within(mut self, environment: &str) -> Self {
-        self.statements.retain(|s| region::meet(&s.region.environment, environment).is_some());
+        self.statements.retain(|s| s.region.reaches(environment));
         self.environments.retain(|named| region::meet(named, environment).is_some());
         self
     }
@@ -89,6 +89,12 @@ impl Difference {
     #[must_use]
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// The environments that the two books name.
+    #[must_use]
+    pub fn environments(&self) -> &[String] {
+        &self.environments
     }
 
     /// What changes in the guardrails.

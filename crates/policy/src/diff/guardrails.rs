@@ -6,7 +6,7 @@ use std::fmt;
 use attest::time::Span;
 use attest::{Json, Object, Place};
 
-use super::region::meet;
+use super::region::is_within;
 use crate::finding::place_json;
 use crate::guardrail::{Guardrail, Guardrails};
 
@@ -92,7 +92,7 @@ fn bans(guardrail: &Guardrail) -> Vec<Ban<'_>> {
 impl Ban<'_> {
     /// Whether whatever the other one forbids is forbidden by this one.
     fn contains(&self, other: &Self) -> bool {
-        let is_wider = meet(self.environment, other.environment).as_deref() == Some(other.environment);
+        let is_wider = is_within(other.environment, self.environment);
         let forbids_more = match (&self.what, &other.what) {
             (What::FewerApprovalsThan(own), What::FewerApprovalsThan(others)) => own >= others,
             (What::StandLongerThan(own), What::StandLongerThan(others)) => own <= others,

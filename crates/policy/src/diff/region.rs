@@ -61,6 +61,16 @@ impl Region {
             && !self.except.iter().any(|(e, a)| is_in(e, a))
     }
 
+    /// Whether some deployment into an environment, or one of a pattern, is in it.
+    #[must_use]
+    pub fn reaches(&self, environment: &str) -> bool {
+        let Some(both) = meet(&self.environment, environment) else { return false };
+        let is_out = |artifact: &String| {
+            self.except.iter().any(|(e, a)| is_within(&both, e) && is_within(artifact, a))
+        };
+        !self.artifacts.iter().all(is_out)
+    }
+
     /// The JSON form.
     #[must_use]
     pub fn to_json(&self) -> Json {
@@ -106,10 +116,13 @@ fn largest(mut patterns: Vec<String>) -> Vec<String> {
     patterns.sort();
     patterns.dedup();
     let all = patterns.clone();
-    let is_within =
-        |narrow: &String, wide: &String| narrow != wide && meet(narrow, wide).as_ref() == Some(narrow);
-    patterns.retain(|pattern| !all.iter().any(|wide| is_within(pattern, wide)));
+    patterns.retain(|pattern| !all.iter().any(|wide| pattern != wide && is_within(pattern, wide)));
     patterns
+}
+
+/// Whether every name that matches the one pattern matches the other.
+pub(super) fn is_within(narrow: &str, wide: &str) -> bool {
+    meet(narrow, wide).as_deref() == Some(narrow)
 }
 
 #[cfg(test)]

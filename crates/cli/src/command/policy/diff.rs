@@ -20,13 +20,13 @@ use crate::work_tree;
 #[command(
     allow_missing_positional = true,
     after_help = "\
-Exit codes: 0 nothing changes, 1 something changes, 2 could not do the job. With --fail-on admits, 1 only where something is
-newly admitted.
+Exit codes: 0 nothing changes, 1 something changes, 2 could not do the job.
+With --fail-on admits, 1 only where something is newly admitted.
 
 Examples:
   portcullis policy diff policies-before policies
   portcullis policy diff --from-git origin/main policies
-  portcullis policy diff --from-git origin/main policies --fail-on admits --guardrails-new guardrails.yaml"
+  portcullis policy diff --from-git origin/main policies --fail-on admits"
 )]
 pub(crate) struct Args {
     /// The folder with the policies as they were
@@ -72,6 +72,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let mut difference = diff(&old, &new).with_guardrails(&rails.0, &rails.1).since(at);
     if let Some(environment) = &args.environment {
         difference = difference.within(environment);
+        // a misspelt environment must not look as if nothing changed
+        if difference.environments().is_empty() {
+            return Err(Failure::new(&format!("neither book has a policy for {environment}"))
+                .line("fix", "write an environment as policies do, as in prod/shop"));
+        }
     }
     output.result(&to_text(&difference), || to_json(&difference, &old, &new));
     let is_found = match args.fail_on {
