@@ -148,4 +148,9 @@ fn what_git_cannot_tell_is_said() {
     fs::remove_file(repository.0.path().join("policies/book/link.yaml")).unwrap();
     says(&["--from-git", "main", "policies/book"], "link.yaml was no file at main");
     assert_eq!(repository.diff(&["--from-git", "main~1", "policies/book"]).0, 0);
+    let noise = repository.0.path().join("policies/book/shop.yaml");
+    fs::write(&noise, [0xff, 0xfe, 0x00]).unwrap();
+    repository.commit();
+    fs::write(&noise, policy("signed-by: [ci]")).unwrap();
+    says(&["--from-git", "main", "policies/book"], "shop.yaml at main");
 }

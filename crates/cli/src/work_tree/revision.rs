@@ -88,5 +88,8 @@ fn text(git: &Git<'_>, reference: &str, listed: &Listed) -> Result<String, Failu
         return Err(Failure::new(&format!("{name} was too large at {reference}"))
             .line("wanted", &format!("at most {} bytes", input::MAX_TEXT)));
     }
-    git.run("read a file of the commit", &["cat-file", "blob", &listed.object])
+    let read = git.run("read a file of the commit", &["cat-file", "blob", &listed.object]);
+    read.map_err(|e| {
+        e.line("place", &format!("{name} at {reference}")).line("fix", "name a commit where it is text")
+    })
 }

@@ -78,7 +78,12 @@ impl InForce<'_> {
             let failed = Some(failed.place.clone());
             let (old, new) = if flip == Flip::Met { (failed, passed) } else { (passed, failed) };
             let threats = threats.clone();
-            Statement { old, new, threats, ..self.statement(flip, rule.name, beyond.words, rules_of(rule)) }
+            Statement {
+                old,
+                new,
+                threats,
+                ..self.statement(flip, rule.name, beyond.words, rules_of(rule, !same.is_empty()))
+            }
         };
         ways.into_iter().map(say).collect()
     }
@@ -126,10 +131,11 @@ fn not_implied<'r>(failed: &Requirement, others: &[&'r &'r Requirement]) -> Vec<
     ways
 }
 
-/// The rules whose findings go with those of a rule: without judged provenance, four can miss what it would tell.
-fn rules_of(rule: &Rule) -> Vec<&'static str> {
+/// The rules whose findings go with those of a rule that both sides have: where another builder's provenance is not judged,
+/// others miss what it would tell. Where one side judges none at all, [`judged::compare`] says what they miss.
+fn rules_of(rule: &Rule, is_in_both: bool) -> Vec<&'static str> {
     let mut rules = vec![rule.name];
-    if rule.name == "built-by" {
+    if rule.name == "built-by" && is_in_both {
         rules.extend(judged::DEPENDENT);
     }
     rules
