@@ -18,6 +18,8 @@ fn root() -> TrustRoot {
         ("testers", &["unit-runner", "night-runner"], ""),
         ("scanners", &["day-scanner", "night-scanner"], ""),
         ("releasers", &["desk"], ""),
+        ("review-authorities", &["forge", "mirror"], ""),
+        ("people", &["alice"], "    identities: [alice@x]\n"),
     ] {
         text.push_str(&format!("{section}:\n"));
         text.extend(names.iter().map(|name| keys(name) + more));
@@ -25,6 +27,7 @@ fn root() -> TrustRoot {
             text.push_str(&format!("{}    ids: [id]\n    hermetic: [\">=2\"]\n", keys("other-ci")));
         }
     }
+    text.push_str(&format!("{}    identities: [bob@x]\n", keys("bob")));
     TrustRoot::parse("trust-root.yaml", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"))
 }
 
@@ -59,6 +62,11 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
     };
     let release = || {
         "signed-by: [desk], release: { purl: \"pkg:generic/shop@1.5.0\", environments: [prod] }".to_owned()
+    };
+    let review = |signer: &str, author: &str| {
+        format!(
+            "signed-by: [{signer}], {COMMIT}, review: {{ repository: \"https://git/shop\", authors: [{author}], reviewers: [bob@x] }}"
+        )
     };
     let scans = || vec![release(), scan("day-scanner", "22", ""), scan("night-scanner", "12", "high")];
     let tests = || vec![release(), test("unit-runner", "PASSED"), test("night-runner", "FAILED")];
@@ -104,6 +112,18 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
             "signed-by: [desk], tests: [unit]",
             tests(),
             "tests",
+        ),
+        (
+            "built-by: [ci], source: { reviewed: { approvals: 1, by: [forge] } }",
+            "built-by: [ci], source: { reviewed: { approvals: 1 } }",
+            vec![build("ci", ""), review("forge", "alice@x"), review("mirror", "stranger@x")],
+            "source-reviewed",
+        ),
+        (
+            "built-by: [ci], dependencies: { denied: [\"pkg:npm/evil\"] }",
+            "built-by: [ci], dependencies: { denied: [\"pkg:npm/evil\"], pinned: true }",
+            vec![build("ci", ", dependencies: [{ uri: \"pkg:npm/left@1\" }]")],
+            "dependencies",
         ),
     ]
 }
