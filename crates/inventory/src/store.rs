@@ -26,6 +26,8 @@ pub struct Inventory {
     dir: PathBuf,
     readers: SqlitePool,
     writer: Option<Writer>,
+    /// One reading of the log at a time.
+    following: Mutex<()>,
 }
 
 /// The one connection that writes, and the folder's lock.
@@ -52,7 +54,7 @@ impl Inventory {
         let mut connection = options(dir).connect().await?;
         attach(&mut connection, dir).await?;
         let writer = Some(Writer { connection: Mutex::new(connection), _lock: lock });
-        Ok((Self { dir: dir.to_owned(), readers: readers(dir), writer }, notices))
+        Ok((Self { dir: dir.to_owned(), readers: readers(dir), writer, following: Mutex::new(()) }, notices))
     }
 
     /// Opens an inventory that another process keeps up to date.
@@ -68,7 +70,7 @@ impl Inventory {
         if version != schema::VERSION {
             return Err(InventoryError::Damaged(wrong_version(version)));
         }
-        Ok(Self { dir: dir.to_owned(), readers, writer: None })
+        Ok(Self { dir: dir.to_owned(), readers, writer: None, following: Mutex::new(()) })
     }
 
     /// The folder.
@@ -81,6 +83,23 @@ impl Inventory {
     #[must_use]
     pub fn is_writer(&self) -> bool {
         self.writer.is_some()
+    }
+
+    /// Throws the index away, and keeps what clusters reported. Whoever opens the folder next reads the log anew.
+    ///
+    /// # Errors
+    /// [`InventoryError::OnlyToRead`], or [`InventoryError::Io`].
+    pub async fn discard_index(self) -> Result<(), InventoryError> {
+        let Some(writer) = self.writer else { return Err(InventoryError::OnlyToRead) };
+        self.readers.close().await;
+        writer.connection.into_inner().close().await.ok();
+        let path = self.dir.join(INDEX);
+        fs::remove_file(&path).map_err(|e| InventoryError::Io(path.clone(), e))?;
+        remove_journals(&path)
+    }
+
+    pub(crate) fn following(&self) -> &Mutex<()> {
+        &self.following
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
