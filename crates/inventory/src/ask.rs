@@ -130,11 +130,13 @@ impl Inventory {
         match about {
             Subject::Digest(digest) => self.decisions_of_digest(digest, limit).await,
             Subject::Workload(name) => {
-                let places = "SELECT id FROM places WHERE workload = (SELECT id FROM texts WHERE text = ?1) LIMIT ?2";
+                let places =
+                    "SELECT id FROM places WHERE workload = (SELECT id FROM texts WHERE text = ?1) LIMIT ?2";
                 self.decisions_of_places(places, name, limit).await
             }
             Subject::Name(name) => {
-                let places = "SELECT id FROM places WHERE uri = (SELECT id FROM texts WHERE text = ?1) LIMIT ?2";
+                let places =
+                    "SELECT id FROM places WHERE uri = (SELECT id FROM texts WHERE text = ?1) LIMIT ?2";
                 self.decisions_of_places(places, name, limit).await
             }
         }
@@ -170,12 +172,13 @@ impl Inventory {
                 .fetch_all(self.readers())
                 .await?;
             all.newest.extend(newest);
-            let count: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 FROM decisions WHERE place = ?1 LIMIT ?2)")
-                    .bind(place)
-                    .bind(signed(Decisions::COUNTED.saturating_sub(all.count)))
-                    .fetch_one(self.readers())
-                    .await?;
+            let count: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM (SELECT 1 FROM decisions WHERE place = ?1 LIMIT ?2)",
+            )
+            .bind(place)
+            .bind(signed(Decisions::COUNTED.saturating_sub(all.count)))
+            .fetch_one(self.readers())
+            .await?;
             all.count += u64::try_from(count).unwrap_or_default();
         }
         all.newest.sort_by_key(|decided| std::cmp::Reverse(decided.index));

@@ -63,14 +63,17 @@ const GROUPED: &str = "d.place, d.digest, min(d.at) AS first, max(d.at) AS last,
 const OF_FACTS: &str = "FROM (SELECT DISTINCT digest FROM facts
     WHERE kind IN (?3, ?4) AND value IN (SELECT id FROM texts WHERE text BETWEEN ?5 AND ?6)) f
   JOIN decisions d ON d.digest = f.digest AND d.admitted = 1 AND d.at BETWEEN ?1 AND ?2";
-const OF_REQUESTER: &str = "FROM decisions d WHERE d.requester = (SELECT id FROM texts WHERE text = ?3) AND d.admitted = 1
+const OF_REQUESTER: &str =
+    "FROM decisions d WHERE d.requester = (SELECT id FROM texts WHERE text = ?3) AND d.admitted = 1
   AND d.at BETWEEN ?1 AND ?2";
-const OF_GRANT: &str = "FROM decisions d WHERE d.held != 0 AND d.held = (SELECT id FROM texts WHERE text = ?3)
+const OF_GRANT: &str =
+    "FROM decisions d WHERE d.held != 0 AND d.held = (SELECT id FROM texts WHERE text = ?3)
   AND d.admitted = 1 AND d.at BETWEEN ?1 AND ?2";
 
 impl FromRow<'_, SqliteRow> for Deployment {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let number = |name: &str| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or(0));
+        let number =
+            |name: &str| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or(0));
         Ok(Self {
             environment: row.try_get("environment")?,
             workload: row.try_get("workload")?,

@@ -77,6 +77,10 @@ impl Inventory {
             followed.unread = unread;
             return Ok(followed);
         }
+        // a log that does not lead to its own root says nothing of whether it is another one
+        if reader.root()? != upto.root {
+            return Err(InventoryError::NotTheLog { from: read.size().min(upto.size), to: upto.size });
+        }
         if !continues(&reader, &read, upto)? {
             followed.notices.push(Notice::AnotherLog { size: read.size(), root: read.root() });
             self.reset().await?;
@@ -262,7 +266,9 @@ impl Batch {
         let (mut texts, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for (_, record) in &self.decisions {
             texts.extend([record.environment.as_str(), name_of(record)]);
-            texts.extend(record.workload.iter().chain(&record.requester).chain(&record.grant).map(String::as_str));
+            texts.extend(
+                record.workload.iter().chain(&record.requester).chain(&record.grant).map(String::as_str),
+            );
             digests.extend(record.digest.as_ref().map(Digest::bytes));
         }
         numbers.learn(all, texts, digests).await?;
@@ -303,7 +309,10 @@ impl Memory {
             self.learnt.clear();
         }
         self.learnt.insert(set.bytes().to_vec());
-        sqlx::query("INSERT OR IGNORE INTO learnt VALUES (?1)").bind(set.bytes().to_vec()).execute(all).await?;
+        sqlx::query("INSERT OR IGNORE INTO learnt VALUES (?1)")
+            .bind(set.bytes().to_vec())
+            .execute(all)
+            .await?;
         Ok(())
     }
 }
@@ -380,7 +389,8 @@ async fn write_facts(
     let digest = numbers.digest(Some(digest));
     let facts: Vec<&Fact> = facts.iter().collect();
     for rows in facts.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO facts (digest, kind, value, detail) ");
+        let mut query =
+            QueryBuilder::<Sqlite>::new("INSERT OR IGNORE INTO facts (digest, kind, value, detail) ");
         query.push_values(rows, |mut values, fact| {
             values
                 .push_bind(digest)

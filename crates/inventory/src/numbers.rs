@@ -51,7 +51,8 @@ impl Numbers {
             let rows: Vec<(String, i64)> = query.build_query_as().fetch_all(&mut *connection).await?;
             self.texts.extend(rows);
         }
-        let new: Vec<&[u8]> = digests.into_iter().filter(|digest| !self.digests.contains_key(*digest)).collect();
+        let new: Vec<&[u8]> =
+            digests.into_iter().filter(|digest| !self.digests.contains_key(*digest)).collect();
         for rows in new.chunks(ROWS) {
             let mut query = QueryBuilder::new("INSERT INTO digests (bytes) ");
             query.push_values(rows, |mut row, digest| {

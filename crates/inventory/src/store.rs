@@ -160,6 +160,7 @@ async fn prepare_observed(dir: &Path) -> Result<Option<Notice>, InventoryError> 
 }
 
 async fn try_observed(path: &Path) -> Result<(), InventoryError> {
+    let was_there = is_there(path);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -170,6 +171,11 @@ async fn try_observed(path: &Path) -> Result<(), InventoryError> {
     let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
     if found != "ok" {
         return Err(InventoryError::Damaged(found));
+    }
+    // SQLite takes a file that was cut to nothing, or to zeros, for an empty database
+    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await?;
+    if was_there && tables == 0 {
+        return Err(InventoryError::Damaged(EMPTY.to_owned()));
     }
     sqlx::raw_sql(schema::OBSERVED).execute(&mut connection).await?;
     connection.close().await?;
@@ -185,8 +191,10 @@ fn aside(path: &Path) -> PathBuf {
 /// Makes the index, or throws away one that is damaged or of another version.
 async fn prepare_index(dir: &Path) -> Result<Option<Notice>, InventoryError> {
     let path = dir.join(INDEX);
+    let was_there = is_there(&path);
     match try_index(dir).await {
-        Ok(()) => Ok(None),
+        Ok(Found::Index) => Ok(None),
+        Ok(Found::Nothing) => Ok(was_there.then(|| Notice::IndexDiscarded { why: EMPTY.to_owned() })),
         Err(InventoryError::Damaged(why)) => {
             fs::remove_file(&path).map_err(|e| InventoryError::Io(path.clone(), e))?;
             remove_journals(&path)?;
@@ -197,26 +205,40 @@ async fn prepare_index(dir: &Path) -> Result<Option<Notice>, InventoryError> {
     }
 }
 
-async fn try_index(dir: &Path) -> Result<(), InventoryError> {
+/// What an index was before it was prepared.
+enum Found {
+    Index,
+    Nothing,
+}
+
+const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
+const EMPTY: &str = "the file was there, and nothing was in it";
+
+fn is_there(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.len() > 0)
+}
+
+async fn try_index(dir: &Path) -> Result<Found, InventoryError> {
     let mut connection = options(dir).connect().await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
-    match (version, tables) {
+    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await?;
+    let found = match (version, tables) {
         (schema::VERSION, _) => {
             // one page of each: a file that was cut or overwritten shows here, and the rest when it is read
             sqlx::query_scalar::<_, i64>("SELECT size FROM progress").fetch_one(&mut connection).await?;
+            Found::Index
         }
         (0, 0) => {
             let mut all = connection.begin().await?;
             sqlx::raw_sql(schema::INDEX).execute(&mut *all).await?;
             sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *all).await?;
             all.commit().await?;
+            Found::Nothing
         }
         (other, _) => return Err(InventoryError::Damaged(wrong_version(other))),
-    }
+    };
     connection.close().await?;
-    Ok(())
+    Ok(found)
 }
 
 fn wrong_version(found: i64) -> String {

@@ -48,7 +48,8 @@ fn name(record: &Record) -> String {
 fn is_same(decided: &Decided, index: u64, record: &Record) -> bool {
     decided.index == index
         && decided.at == record.at
-        && (&decided.decision, &decided.basis, &decided.outcome) == (&record.decision, &record.basis, &record.outcome)
+        && (&decided.decision, &decided.basis, &decided.outcome)
+            == (&record.decision, &record.basis, &record.outcome)
         && (&decided.environment, &decided.workload) == (&record.environment, &record.workload)
         && decided.artifact == name(record)
         && decided.digest == record.digest
@@ -118,7 +119,8 @@ async fn check_deployed(inventory: &Inventory, records: &[Record], between: Opti
         inventory.deployed(&From::Requester(who.to_owned()), times, &mut visit).await.unwrap();
         assert_eq!(found, expected, "{who} {between:?}");
     }
-    let expected = (0..).zip(records).filter(|(_, r)| r.decision == "admit" && r.grant.as_deref() == Some("grant-1"));
+    let expected =
+        (0..).zip(records).filter(|(_, r)| r.decision == "admit" && r.grant.as_deref() == Some("grant-1"));
     let expected: BTreeSet<u64> = deployments(expected).values().map(|(.., newest)| *newest).collect();
     let mut found = BTreeSet::new();
     let mut visit = |d: Deployment| assert!(found.insert(d.newest));
@@ -198,7 +200,7 @@ async fn another_log_is_noticed_and_read_instead() {
     inventory.follow(&first, &first.checkpoint(300), &mut |_| {}).await.unwrap();
     let old = first.checkpoint(300);
     // the same size, a longer one, a shorter one
-    for records in [&other[..], &[&other[..], &one[..]].concat(), &other[..20]] {
+    for records in [&other[..], &[&one[..], &other[..]].concat(), &other[..20]] {
         let log = log(records);
         let (size, root) = inventory.read_so_far().await.unwrap();
         let followed = inventory.follow(&log, &log.checkpoint(log.size), &mut |_| {}).await.unwrap();

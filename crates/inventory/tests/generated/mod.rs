@@ -62,6 +62,9 @@ impl Generated {
         let (level, number) = path.split_once('/')?;
         let number: u64 = number.replace(['x', '/'], "").parse().ok()?;
         let range = number * 256..number * 256 + width;
+        if matches!(level, "entries" | "0") && range.end > self.size {
+            return None;
+        }
         Some(match level {
             "entries" => range
                 .flat_map(|n| {
@@ -109,8 +112,9 @@ pub fn key(seed: u8) -> SecretKey {
 
 /// official-ci with key 1, a forge with key 2, alice and bob, a builder for something else with key 3.
 pub fn root() -> TrustRoot {
-    let pem =
-        |seed| -> String { key(seed).public().to_pem().lines().map(|l| format!("          {l}\n")).collect() };
+    let pem = |seed| -> String {
+        key(seed).public().to_pem().lines().map(|l| format!("          {l}\n")).collect()
+    };
     let text = format!(
         "version: 1
 builders:
@@ -178,7 +182,10 @@ pub fn provenance(number: u64, repositories: u64) -> Provenance {
         builder_version: Some("1.0.0".to_owned()),
         source: Some(source),
         target: Some("service".to_owned()),
-        dependencies: vec![input("base-image", base(number % 5), false), input("gcc", base(1000 + number % 2), true)],
+        dependencies: vec![
+            input("base-image", base(number % 5), false),
+            input("gcc", base(1000 + number % 2), true),
+        ],
         hermetic: true,
         finished: Some(at(-3600)),
         ..Provenance::default()
@@ -194,8 +201,11 @@ pub fn signed(seed: u8, subject: &Digest, kind: &str, predicate: Object) -> Subm
 /// A case about an artifact with this evidence, kept in the log's blobs; its digest.
 pub fn case(log: &Generated, digest: &Digest, envelopes: Vec<Submitted>) -> Digest {
     let root = root();
-    let mut request =
-        DeploymentRequest::new(Artifact::new("registry.acme.example/x", digest.clone().into()), "prod/shop", "test");
+    let mut request = DeploymentRequest::new(
+        Artifact::new("registry.acme.example/x", digest.clone().into()),
+        "prod/shop",
+        "test",
+    );
     for envelope in &envelopes {
         log.put(&envelope.bytes);
     }
