@@ -60,6 +60,12 @@ impl Receipt {
         self.index
     }
 
+    /// How many entries the tree has that it is in.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The hash of the leaf.
     #[must_use]
     pub fn leaf(&self) -> &Hash {

@@ -42,7 +42,7 @@ pub(crate) struct Unlock {
 pub(crate) fn secret_key(key: &Path, unlock: &Unlock) -> Result<Box<dyn Signer>, Failure> {
     match key.to_str().filter(|text| pkcs11::Uri::is_meant(text)) {
         Some(uri) => Ok(Box::new(token_key(uri, unlock)?)),
-        None => Ok(Box::new(key_file(key, unlock)?)),
+        None => Ok(Box::new(key_file(key, &unlock.passphrase)?)),
     }
 }
 
@@ -55,9 +55,10 @@ pub(crate) fn secret_file(key: &Path, unlock: &Unlock) -> Result<PathBuf, Failur
     uri.pin_source().or(unlock.passphrase.passphrase_file.as_deref()).map(Path::to_owned).ok_or_else(no_pin)
 }
 
-fn key_file(path: &Path, unlock: &Unlock) -> Result<SecretKey, Failure> {
+/// A private key in a file.
+pub(crate) fn key_file(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
     let pem = Zeroizing::new(text("private key", path)?);
-    let passphrase = unlock.passphrase.read()?;
+    let passphrase = passphrase.read()?;
     SecretKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_bytes())).map_err(|e| {
         let failure = Failure::new(&format!("the private key {} cannot be used", path.display()))
             .line("found", &e.to_string());
