@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use server::witness::{Https, Publisher, Settings, start};
 use tlog::witnessing::{Asking, WITNESSED, Witnesses};
-use tlog::{Files, Log, Proof, Reader, Receipt};
+use tlog::{Batch, Files, Log, Proof, Reader, Receipt};
 use tools::{cache, expect, part, path, portcullis, portcullis_command, stderr};
 
 const ORIGIN: &str = "test.example/decisions";
@@ -71,7 +71,8 @@ impl Place {
         let place = Self { dir: tempfile::tempdir().unwrap() };
         fs::write(place.at("log.vkey"), log_key().to_vkey()).unwrap();
         for seed in [11, 12] {
-            fs::write(place.at(&format!("w{seed}.key")), secret(seed).to_pem(None).unwrap().as_bytes()).unwrap();
+            fs::write(place.at(&format!("w{seed}.key")), secret(seed).to_pem(None).unwrap().as_bytes())
+                .unwrap();
             fs::write(place.at(&format!("w{seed}.vkey")), witness_key(seed).to_witness_vkey()).unwrap();
         }
         place
@@ -156,9 +157,8 @@ impl Place {
 }
 
 fn append(log: &mut Log<Files>, from: u64, to: u64, word: &str) {
-    for number in from..to {
-        log.append(format!("{word} {number}").as_bytes()).unwrap();
-    }
+    let leaves = (from..to).map(|number| format!("{word} {number}").into_bytes()).collect();
+    log.apply(&[Batch { leaves, blobs: Vec::new() }]).unwrap();
 }
 
 fn witness_key(seed: u8) -> NoteKey {
@@ -244,13 +244,16 @@ fn killed_at_any_moment_it_never_cosigns_two_histories() {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for thread in 0..4_u64 {
-                let (histories, cosigned, stop, address) = (&histories, &cosigned, &stop, running.address.clone());
+                let (histories, cosigned, stop, address) =
+                    (&histories, &cosigned, &stop, running.address.clone());
                 let (forks, mut random) = (&forks, Random(seed * 1000 + kill * 10 + thread + 1));
                 scope.spawn(move || {
                     let (history, mut old) = (&histories[(thread % 2) as usize], 0);
                     while !stop.load(Ordering::Relaxed) {
                         let new = (old + random.below(3)).min(200);
-                        let Some((status, head, body)) = post(&address, &history.request(old, new)) else { return };
+                        let Some((status, head, body)) = post(&address, &history.request(old, new)) else {
+                            return;
+                        };
                         match status {
                             200 => {
                                 let text = format!("{}{body}", history.notes[new as usize]);
@@ -259,7 +262,9 @@ fn killed_at_any_moment_it_never_cosigns_two_histories() {
                                 cosigned.lock().unwrap().push((new, history.roots[new as usize]));
                                 old = new;
                             }
-                            409 if head.contains("content-type: text/x.tlog.size") => old = body.trim().parse().unwrap(),
+                            409 if head.contains("content-type: text/x.tlog.size") => {
+                                old = body.trim().parse().unwrap()
+                            }
                             409 | 422 => drop(forks.fetch_add(1, Ordering::Relaxed)),
                             other => panic!("{other}: {body}"),
                         }
@@ -272,7 +277,8 @@ fn killed_at_any_moment_it_never_cosigns_two_histories() {
             stop.store(true, Ordering::Relaxed);
         });
         let cosigned = cosigned.lock().unwrap();
-        let is_one = |history: &History| cosigned.iter().all(|(size, root)| history.roots[*size as usize] == *root);
+        let is_one =
+            |history: &History| cosigned.iter().all(|(size, root)| history.roots[*size as usize] == *root);
         assert!(histories.iter().any(is_one), "seed {seed}, kill {kill}: two histories are cosigned");
     }
     let (cosigned, forks) = (cosigned.into_inner().unwrap(), forks.into_inner());
@@ -297,7 +303,10 @@ fn a_rewritten_log_fails_against_a_witness_with_its_own_key() {
     append(&mut log, 320, 321, "entry");
     let (code, text) = place.verify_with_witnesses("log", &[]);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("321 records") && text.contains("the first 320 of them were seen by w11 at 20"), "{text}");
+    assert!(
+        text.contains("321 records") && text.contains("the first 320 of them were seen by w11 at 20"),
+        "{text}"
+    );
     assert!(text.contains(", w12 at "), "{text}");
     let kept = place.at("kept");
     fs::copy(place.at("log").join(WITNESSED), &kept).unwrap();
@@ -308,7 +317,10 @@ fn a_rewritten_log_fails_against_a_witness_with_its_own_key() {
     assert!(expect(0, &["log", "verify", path(&rewritten)]).contains("400 records"));
     let (code, text) = place.verify_with_witnesses("rewritten", &["--cosigned", path(&kept)]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("the log of 400 records does not continue the one of 320 that was seen before"), "{text}");
+    assert!(
+        text.contains("the log of 400 records does not continue the one of 320 that was seen before"),
+        "{text}"
+    );
     // truncated
     place.log("truncated", 100, "entry");
     let (code, text) = place.verify_with_witnesses("truncated", &["--cosigned", path(&kept)]);
@@ -333,7 +345,8 @@ fn a_rewritten_log_fails_against_a_witness_with_its_own_key() {
     let (code, text) = place.verify_with_witnesses("rewritten", &["--quorum", "1"]);
     assert!(code == 1 && text.contains("no witness cosigned the checkpoint, wanted 1"), "{text}");
     // a checkpoint of its own with the cosignatures of another
-    let cosignatures: String = fs::read_to_string(&kept).unwrap().lines().skip(5).map(|l| format!("{l}\n")).collect();
+    let cosignatures: String =
+        fs::read_to_string(&kept).unwrap().lines().skip(5).map(|l| format!("{l}\n")).collect();
     let text = fs::read_to_string(rewritten.join("checkpoint")).unwrap();
     fs::write(rewritten.join(WITNESSED), text + &cosignatures).unwrap();
     let (code, text) = place.verify_with_witnesses("rewritten", &[]);
@@ -357,7 +370,11 @@ fn a_proof_under_what_witnesses_saw_is_verified_offline() {
     let verify = ["log", "verify-proof", path(&proof), "--key", path(&key)];
     let with = |more: &[&'static str]| [&verify[..], &["--witness", &w11, "--witness", &w12], more].concat();
     let text = expect(0, &with(&[]));
-    assert!(text.starts_with("record 7 is in test.example/decisions, among 20 records, which were seen by w11 at "));
+    assert!(
+        text.starts_with(
+            "record 7 is in test.example/decisions, among 20 records, which were seen by w11 at "
+        )
+    );
     let json = expect(0, &with(&["--format", "json"]));
     assert!(json.contains("\"index\": 7") && json.contains("\"name\": \"w12\""), "{json}");
 
@@ -369,7 +386,9 @@ fn a_proof_under_what_witnesses_saw_is_verified_offline() {
     fs::write(&proof, expect(0, &["log", "prove", path(&dir), "20"])).unwrap();
     assert!(expect(2, &verify).contains("give --record FILE"));
     let with_record = [&verify[..], &["--record", path(&record)]].concat();
-    assert!(expect(0, &with_record).starts_with("record 20 is in test.example/decisions, among 600 records\n"));
+    assert!(
+        expect(0, &with_record).starts_with("record 20 is in test.example/decisions, among 600 records\n")
+    );
     let unseen = [&with_record[..], &["--witness", &w11]].concat();
     assert!(expect(1, &unseen).contains("no witness cosigned the checkpoint, wanted 1"));
     fs::write(&record, "entry 21").unwrap();
@@ -410,21 +429,29 @@ fn a_witness_begins_once_ends_when_told_and_takes_tls() {
     expect(0, &["init", path(&place.at("deploy"))]);
     let tls = |name: &str| place.at("deploy/tls").join(name);
     let (certificate, key) = (tls("server.crt"), tls("server.key"));
-    let found: Vec<_> = fs::read_dir(place.at("deploy/tls")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let found: Vec<_> =
+        fs::read_dir(place.at("deploy/tls")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(certificate.exists() && key.exists(), "{found:?}");
     let more = ["--certificate", path(&certificate), "--certificate-key", path(&key)];
     let running = place.start(11, &more);
     let port = running.address.rsplit(':').next().unwrap();
-    let one = Asking { name: "w11".to_owned(), url: format!("https://localhost:{port}"), key: witness_key(11) };
+    let one =
+        Asking { name: "w11".to_owned(), url: format!("https://localhost:{port}"), key: witness_key(11) };
     let witnesses = Witnesses::new(1, vec![one]).unwrap();
     place.log("log", 5, "entry");
     let transport = Https::new(Some(&tls("ca.crt")), &witnesses).unwrap();
-    let asked =
-        tlog::witnessing::ask(&Files::new(&place.at("log")), &log_key(), &witnesses, &Default::default(), &transport);
+    let asked = tlog::witnessing::ask(
+        &Files::new(&place.at("log")),
+        &log_key(),
+        &witnesses,
+        &Default::default(),
+        &transport,
+    );
     assert!(asked.unwrap().is_witnessed);
     let stranger = Https::new(None, &witnesses).unwrap();
     let sizes = Default::default();
-    let asked = tlog::witnessing::ask(&Files::new(&place.at("log")), &log_key(), &witnesses, &sizes, &stranger);
+    let asked =
+        tlog::witnessing::ask(&Files::new(&place.at("log")), &log_key(), &witnesses, &sizes, &stranger);
     assert!(asked.unwrap().words[0].1.is_err(), "a certificate of an unknown authority");
 }
 
@@ -453,7 +480,8 @@ fn others_accept_our_tiles_checkpoints_and_proofs() {
     }
     let reader = Reader::new(log.storage(), 700);
     let line = |old: u64| {
-        let proof: String = reader.consistency(old).unwrap().iter().map(|h| format!(" {}", STANDARD.encode(h))).collect();
+        let proof: String =
+            reader.consistency(old).unwrap().iter().map(|h| format!(" {}", STANDARD.encode(h))).collect();
         format!("{old}{proof}\n")
     };
     let lines: String = (1..=700).map(line).collect();
@@ -520,7 +548,8 @@ fn litewitness_cosigns_our_log_and_refuses_a_fork_of_it() {
     let (is_good, text) = run(&program, &words);
     assert!(is_good, "{text}");
     let text = fs::read_to_string(&proof).unwrap();
-    let cut: String = text.lines().filter(|l| !l.contains("lite.example")).map(|l| format!("{l}\n")).collect();
+    let cut: String =
+        text.lines().filter(|l| !l.contains("lite.example")).map(|l| format!("{l}\n")).collect();
     fs::write(&proof, cut).unwrap();
     assert!(!run(&program, &words).0, "without the cosignature");
 
@@ -570,5 +599,8 @@ fn we_witness_a_log_that_tessera_writes_and_verify_it() {
     let receipt = Receipt::prove(&Files::new(&dir), &key, 200).unwrap();
     let entry = Reader::new(&Files::new(&dir), 308).entry(200).unwrap();
     let proof = Proof::parse(&receipt.to_text()).unwrap();
-    assert_eq!(proof.verify(&entry, &key, &[witness_key(11), witness_key(12)], 2).unwrap().checkpoint.size, 308);
+    assert_eq!(
+        proof.verify(&entry, &key, &[witness_key(11), witness_key(12)], 2).unwrap().checkpoint.size,
+        308
+    );
 }

@@ -25,12 +25,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::KeyPair;
-use crate::connection::{self, HTTP1, HTTP2, PATIENCE};
+use crate::connection::{self, HTTP1, PATIENCE};
 use crate::event;
 use crate::service::Clock;
 use crate::tls::{self, TlsError};
 
-pub use ask::{HttpError, Https, Publisher, Settings, Standing, start};
+pub use ask::{HttpError, Https, Publisher, Settings, Standing, Tell, start};
 
 const MAX_CONNECTIONS: u32 = 256;
 /// Checkpoints that are looked at at the same time; each waits for the disk.
@@ -104,7 +104,7 @@ async fn run<S: Storage + Send + Sync + 'static>(
     let tls = match &listen.tls {
         None => None,
         Some(pair) => {
-            let config = tls::server(pair, None, &[HTTP2, HTTP1]).map_err(ListenError::Tls)?;
+            let config = tls::server(pair, None, &[HTTP1]).map_err(ListenError::Tls)?;
             Some(TlsAcceptor::from(Arc::new(config)))
         }
     };
@@ -148,8 +148,7 @@ async fn talk(
         None => connection::serve(stream, false, routes, stop).await,
         Some(tls) => {
             let stream = connection::handshake(stream, &tls).await?;
-            let is_http2 = connection::is_http2(&stream);
-            connection::serve(stream, is_http2, routes, stop).await
+            connection::serve(stream, false, routes, stop).await
         }
     }
 }
@@ -187,6 +186,8 @@ fn judge<S: Storage>(front: &Front<S>, body: &[u8]) -> Response {
     let answer = front.witness.add_checkpoint(body, (front.clock)());
     match &answer {
         Ok(cosigned) => front.tell("cosigned", told(cosigned)),
+        // anybody can send these: they must not fill the disk on which events are kept
+        Err(Refused::Malformed(_) | Refused::UnknownLog(_) | Refused::Signature(_)) => {}
         Err(refused) => front.tell(refusal_event(refused), Object::new().with("found", refused.to_string())),
     }
     match answer {

@@ -65,7 +65,9 @@ impl fmt::Display for WitnessesError {
         match self {
             Self::Quorum { quorum, of } => write!(f, "a quorum of {quorum} among {of} witnesses"),
             Self::Name(name) => write!(f, "two witnesses are called {name}"),
-            Self::Key(one, other) => write!(f, "{one} and {other} have the same key, so they are one witness"),
+            Self::Key(one, other) => {
+                write!(f, "{one} and {other} have the same key, so they are one witness")
+            }
         }
     }
 }
@@ -152,7 +154,10 @@ impl fmt::Display for Contradiction {
                 write!(f, "{seen} records were seen, and the log has {size}: it was rolled back")
             }
             Self::Other { seen, size } => {
-                write!(f, "the log of {size} records does not continue the {seen} that were seen: it was rewritten")
+                write!(
+                    f,
+                    "the log of {size} records does not continue the {seen} that were seen: it was rewritten"
+                )
             }
         }
     }
@@ -279,7 +284,8 @@ pub fn ask<S: Storage + Sync>(
         joined.collect::<Vec<(String, Word)>>()
     });
     let mut asked = Asked { checkpoint: edge.checkpoint.clone(), words, is_witnessed: false };
-    let lines: String = asked.words.iter().filter_map(|(_, word)| Some(word.as_ref().ok()?.line.as_str())).collect();
+    let lines: String =
+        asked.words.iter().filter_map(|(_, word)| Some(word.as_ref().ok()?.line.as_str())).collect();
     let count = asked.words.iter().filter(|(_, word)| word.is_ok()).count();
     if count < witnesses.quorum || asked.contradictions().next().is_some() {
         return Ok(asked);

@@ -167,7 +167,11 @@ fn the_statuses_are_those_of_the_specification() {
     let fork = History::new(20, 6, "other");
     let other = go(&fork.request(8, 8)).unwrap_err();
     assert!(matches!(other, Refused::OtherRoot { size: 8 }), "{other}");
-    assert_eq!((other.status(), other.body().0), (409, "text/plain; charset=utf-8"), "no size to try again with");
+    assert_eq!(
+        (other.status(), other.body().0),
+        (409, "text/plain; charset=utf-8"),
+        "no size to try again with"
+    );
     assert!(matches!(go(&fork.request(8, 9)), Err(Refused::Proof { seen: 8, size: 9 })));
     assert_eq!(status(&go(&fork.request(8, 9))), 422);
     let padded = body(8, &[[0; 32]], &history.note(8));
@@ -183,14 +187,19 @@ fn the_statuses_are_those_of_the_specification() {
     let forged = note::sign(&text, ORIGIN, &secret(2)).unwrap();
     assert_eq!(status(&go(&body(8, &history.consistency(8, 9), &forged))), 403);
     let renamed = note::sign(&text, "other.example", &secret(1)).unwrap();
-    assert_eq!(status(&go(&body(8, &history.consistency(8, 9), &renamed))), 403, "the key under another name");
+    assert_eq!(
+        status(&go(&body(8, &history.consistency(8, 9), &renamed))),
+        403,
+        "the key under another name"
+    );
     let own = note::cosign(&text, ORIGIN, at(0), &secret(1)).unwrap();
     assert_eq!(status(&go(&format!("old 8\n\n{text}\n{own}"))), 403, "a cosignature by the log's key");
 
     // more signatures than the log's are ignored, and not kept
     let many = format!("{}{}", history.note(9), note::cosign(&text, "x.example", at(0), &secret(7)).unwrap());
     assert_eq!(status(&go(&body(8, &history.consistency(8, 9), &many))), 200);
-    let kept = storage.files.lock().unwrap().iter().find(|(path, _)| path.starts_with("logs/")).unwrap().1.clone();
+    let kept =
+        storage.files.lock().unwrap().iter().find(|(path, _)| path.starts_with("logs/")).unwrap().1.clone();
     assert!(!String::from_utf8(kept).unwrap().contains("x.example"));
 }
 
@@ -312,7 +321,8 @@ fn many_who_ask_at_once_get_one_history() {
         let trees: Vec<(u64, Hash)> = cosigned.iter().map(|(_, tree)| *tree).collect();
         assert!(one_history(&histories, &trees), "round {round}");
         // each step from one size is taken once: no two compared with the same state
-        let mut steps: Vec<usize> = cosigned.iter().filter(|(old, tree)| *old as u64 != tree.0).map(|(old, _)| *old).collect();
+        let mut steps: Vec<usize> =
+            cosigned.iter().filter(|(old, tree)| *old as u64 != tree.0).map(|(old, _)| *old).collect();
         let count = steps.len();
         steps.sort_unstable();
         steps.dedup();
@@ -343,7 +353,9 @@ fn a_write_that_fails_stops_and_what_is_there_counts() {
 
 #[test]
 fn a_witness_that_cannot_know_what_it_saw_does_not_begin() {
-    let open = |storage: &Memory, name: &str, seed, logs| Witness::open(storage.clone(), name, Box::new(secret(seed)), logs);
+    let open = |storage: &Memory, name: &str, seed, logs| {
+        Witness::open(storage.clone(), name, Box::new(secret(seed)), logs)
+    };
     let storage = Memory::default();
     assert!(matches!(open(&storage, NAME, 9, vec![]), Err(OpenWitnessError::None)));
     let first = witness(&storage);
@@ -366,7 +378,9 @@ fn a_witness_that_cannot_know_what_it_saw_does_not_begin() {
     let good = storage.text(&path).unwrap();
     let smaller = format!("{}{}", history.note(3), good.lines().last().unwrap());
     let another = note::cosign(&history.checkpoint(3).to_text(), NAME, at(0), &secret(8)).unwrap();
-    for changed in [String::new(), good.replace("\n7\n", "\n3\n"), smaller, format!("{}{another}", history.note(3))] {
+    for changed in
+        [String::new(), good.replace("\n7\n", "\n3\n"), smaller, format!("{}{another}", history.note(3))]
+    {
         storage.write(&path, changed.as_bytes()).unwrap();
         let error = open(&storage, NAME, 9, vec![log_key()]).unwrap_err();
         assert!(matches!(error, OpenWitnessError::Changed { .. }), "{changed:?}: {error}");
@@ -409,7 +423,8 @@ impl Transport for Network {
             return Ok(reply.clone());
         }
         let answer = self.witnesses[address].add_checkpoint(body.as_bytes(), at(0));
-        let (content_type, text) = answer.as_ref().map_or_else(Refused::body, |c| ("text/plain", c.line.clone()));
+        let (content_type, text) =
+            answer.as_ref().map_or_else(Refused::body, |c| ("text/plain", c.line.clone()));
         Ok(Reply { status: status(&answer), content_type: content_type.to_owned(), body: text.into_bytes() })
     }
 }
@@ -513,10 +528,7 @@ fn a_log_that_was_rolled_back_or_rewritten_is_contradicted() {
     // and with the file that gives it away left beside it
     restored.write(WITNESSED, memory.text(WITNESSED).unwrap().as_bytes()).unwrap();
     let error = go(&restored).unwrap_err();
-    assert!(
-        matches!(error, AskError::Contradiction(Contradiction::Larger { seen: 4, size: 2 })),
-        "{error}"
-    );
+    assert!(matches!(error, AskError::Contradiction(Contradiction::Larger { seen: 4, size: 2 })), "{error}");
 
     // rewritten with its own key: as long, and longer
     for count in [2, 5] {
@@ -576,7 +588,11 @@ fn what_a_witness_did_not_sign_counts_for_nothing() {
         assert!(*found == status && why.ends_with("no") && !why.contains('\u{1b}'), "{why:?}");
     }
     // the lines of others that come with it are not taken over
-    let reply = Reply { status: 200, content_type: String::new(), body: format!("{}{good}", cosign(&text, "x", 5)).into_bytes() };
+    let reply = Reply {
+        status: 200,
+        content_type: String::new(),
+        body: format!("{}{good}", cosign(&text, "x", 5)).into_bytes(),
+    };
     network.lies.lock().unwrap().insert("http://w20".to_owned(), reply);
     memory.remove(WITNESSED).unwrap();
     assert!(ask(&memory, &log_key(), &witnesses, &Sizes::default(), &network).unwrap().is_witnessed);
@@ -631,4 +647,34 @@ fn a_log_is_no_witness_of_itself() {
     let line = note::cosign(Note::parse(&text).unwrap().text(), "w", at(0), &secret(1)).unwrap();
     let error = read_witnessed(&format!("{text}{line}"), &log_key(), &[note_key("w", 1)], 1).unwrap_err();
     assert_eq!(error, ProofError::Witnesses { found: Vec::new(), wanted: 1 });
+}
+
+/// The seeds of the fuzz target are what logs really send.
+#[test]
+fn the_seeds_of_the_fuzz_target_are_requests_and_proofs() {
+    let history = History::new(300, 300, "");
+    let (network, witnesses) = network();
+    let memory = Memory::default();
+    let mut log = log(&memory);
+    for number in 0..9 {
+        log.append(format!("entry {number}").as_bytes()).unwrap();
+    }
+    ask(&memory, &log_key(), &witnesses, &Sizes::default(), &network).unwrap();
+    let receipt = Receipt::prove_witnessed(&memory, &log_key(), 5).unwrap();
+    let seeds = [
+        ("first", history.request(0, 5)),
+        ("empty", history.request(0, 0)),
+        ("continued", history.request(5, 300)),
+        ("again", history.request(300, 300)),
+        ("proof", receipt.to_proof(None).to_text()),
+        ("proof-with-record", receipt.to_proof(Some(b"entry 5".to_vec())).to_text()),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/witness");
+    for (name, text) in seeds {
+        #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+        if std::env::var_os("GOLDEN").is_some() {
+            std::fs::write(folder.join(name), &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), text, "{name}");
+    }
 }

@@ -39,7 +39,9 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(e) => e.fmt(f),
-            Self::Url(name, url) => write!(f, "the address of {name} is no http:// or https:// address: {url}"),
+            Self::Url(name, url) => {
+                write!(f, "the address of {name} is no http:// or https:// address: {url}")
+            }
         }
     }
 }
@@ -60,7 +62,8 @@ impl Https {
         for one in witnesses.of() {
             let uri = one.url.parse::<ureq::http::Uri>().ok();
             let is_address = uri.is_some_and(|uri| {
-                let is_plain = uri.query().is_none() && uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+                let is_plain =
+                    uri.query().is_none() && uri.authority().is_some_and(|a| !a.as_str().contains('@'));
                 matches!(uri.scheme_str(), Some("http" | "https")) && is_plain
             });
             if !is_address {
@@ -103,6 +106,9 @@ impl Transport for Https {
     }
 }
 
+/// Where events go: a name, and details.
+pub type Tell = Box<dyn Fn(&str, Object) + Send>;
+
 /// What the asking needs.
 pub struct Settings<S> {
     /// The log.
@@ -116,7 +122,7 @@ pub struct Settings<S> {
     /// The time, for events and for `at`.
     pub clock: Clock,
     /// Where events go; called from the asking thread.
-    pub tell: Box<dyn Fn(&str, Object) + Send>,
+    pub tell: Tell,
 }
 
 impl<S> fmt::Debug for Settings<S> {

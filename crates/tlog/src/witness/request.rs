@@ -38,7 +38,8 @@ impl Request {
         let old = lines.next().and_then(|line| line.strip_prefix("old ")).and_then(size);
         let old = old.ok_or("a first line `old SIZE`")?;
         let proof = lines.map(hash).collect::<Option<Vec<Hash>>>();
-        let proof = proof.filter(|p| p.len() <= MAX_PROOF).ok_or("at most 63 lines of one base64 hash each")?;
+        let proof =
+            proof.filter(|p| p.len() <= MAX_PROOF).ok_or("at most 63 lines of one base64 hash each")?;
         let note = Note::parse(note).ok_or("a signed note")?;
         let checkpoint = Checkpoint::parse(note.text()).ok_or("a checkpoint: origin, size, root")?;
         Ok(Self { old, proof, note, checkpoint })

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use attest::{Json, Object};
 use tlog::{Files, Proof, Reader, Receipt};
 
-use crate::command::log::witnesses::{self, Witnesses};
 use crate::command::log::Key;
+use crate::command::log::witnesses::{self, Witnesses};
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
@@ -44,7 +44,11 @@ pub(crate) struct VerifyProof {
 pub(crate) fn prove(args: &Prove, output: &Output) -> Result<Exit, Failure> {
     let failed = |e: tlog::ReadError| {
         let failure = Failure::new("the record cannot be proven").line("found", &e.to_string());
-        if args.witnessed { failure.line("fix", "without --witnessed, prove it under the newest checkpoint") } else { failure }
+        if args.witnessed {
+            failure.line("fix", "without --witnessed, prove it under the newest checkpoint")
+        } else {
+            failure
+        }
     };
     let (files, key) = (Files::new(&args.dir), args.key.read(&args.dir)?);
     let receipt = if args.witnessed {
@@ -79,7 +83,10 @@ pub(crate) fn verify(args: &VerifyProof, output: &Output) -> Result<Exit, Failur
         (None, None) => {
             return Err(Failure::new("nothing says which record is meant")
                 .line("wanted", "the record, in the proof or beside it")
-                .line("fix", "give --record FILE, or make the proof with: portcullis log prove --with-record"));
+                .line(
+                    "fix",
+                    "give --record FILE, or make the proof with: portcullis log prove --with-record",
+                ));
         }
     };
     let proven = proof.verify(&record, &key, &keys, quorum).map_err(|e| not_proven(&e.to_string()))?;

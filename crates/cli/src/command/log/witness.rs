@@ -101,9 +101,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let now = || clock::now(None).unwrap_or(Timestamp::UNIX_EPOCH);
     let ready = |address: &str| output.progress(&format!("{vkey} listens on {address}"));
     serve(&listen, witness, Arc::new(now), ready).map_err(|e| {
-        Failure::new("the witness does not run")
-            .line("found", &e.to_string())
-            .line("fix", "correct --listen, --certificate and --certificate-key; a port below 1024 needs a right")
+        Failure::new("the witness does not run").line("found", &e.to_string()).line(
+            "fix",
+            "correct --listen, --certificate and --certificate-key; a port below 1024 needs a right",
+        )
     })?;
     Ok(Exit::Clean)
 }

@@ -96,7 +96,7 @@ impl Witnesses {
     }
 }
 
-fn not_cosigned(path: &PathBuf, error: &ProofError) -> Failure {
+fn not_cosigned(path: &Path, error: &ProofError) -> Failure {
     Failure::new(&format!("{} does not prove that anybody saw this log", path.display()))
         .line("found", &error.to_string())
         .line("fix", "ask the witnesses what they saw, and keep this copy for the investigation")
