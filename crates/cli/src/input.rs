@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 mod secret;
 
-pub(crate) use secret::{Passphrase, Unlock, key_file, secret_file, secret_key};
+pub(crate) use secret::{Unlock, secret_file, secret_key};
 
 /// Files that people write are pages, not volumes.
 const MAX_TEXT: u64 = 4 << 20;

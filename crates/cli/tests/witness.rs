@@ -604,3 +604,38 @@ fn we_witness_a_log_that_tessera_writes_and_verify_it() {
         308
     );
 }
+
+#[test]
+fn what_names_no_witness_is_refused_with_what_is_wanted() {
+    let place = Place::new();
+    place.log("log", 2, "entry");
+    let dir = place.at("log");
+    fs::write(place.at("noise"), "noise").unwrap();
+    fs::write(place.at("p256.pub"), SecretKey::generate(attest::Scheme::P256).unwrap().public().to_pem())
+        .unwrap();
+    fs::write(place.at("pem"), secret(11).public().to_pem()).unwrap();
+    let file = |name: &str| place.at(name).display().to_string();
+    for (witness, wanted) in [
+        ("w11".to_owned(), "wanted  NAME=FILE"),
+        (format!("={}", file("w11.vkey")), "wanted  NAME=FILE"),
+        (format!("w11={}", file("none")), "cannot read the key"),
+        (format!("w11={}", file("log")), "is a folder"),
+        (format!("w11={}", file("noise")), "is no key of the witness w11"),
+        (format!("w11={}", file("w12.vkey")), "the key of w12"),
+        (format!("w11={}", file("p256.pub")), "a key for"),
+    ] {
+        let text = expect(2, &["log", "verify", path(&dir), "--witness", &witness]);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let wanted = wanted.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&wanted), "{witness}: {text}");
+    }
+    let (one, same) = (format!("w11={}", file("w11.vkey")), format!("again={}", file("pem")));
+    let two = expect(2, &["log", "verify", path(&dir), "--witness", &one, "--witness", &same]);
+    assert!(two.contains("two witnesses have the same key, so they are one"), "{two}");
+    for quorum in ["0", "2"] {
+        let text = expect(2, &["log", "verify", path(&dir), "--witness", &one, "--quorum", quorum]);
+        assert!(text.contains("can never mean anything"), "{text}");
+    }
+    expect(2, &["log", "verify", path(&dir), "--quorum", "1"]);
+    expect(2, &["log", "verify", path(&dir), "--cosigned", &file("noise")]);
+}

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use attest::{SecretKey, Signer};
+use attest::SecretKey;
+use tlog::LogSigner;
 use zeroize::Zeroizing;
 
 use super::text;
@@ -38,11 +39,11 @@ pub(crate) struct Unlock {
     module: Option<PathBuf>,
 }
 
-/// A private key: in a file, or in a token that a `pkcs11:` URI names.
-pub(crate) fn secret_key(key: &Path, unlock: &Unlock) -> Result<Box<dyn Signer>, Failure> {
+/// A private key, for any thread: in a file, or in a token that a `pkcs11:` URI names.
+pub(crate) fn secret_key(key: &Path, unlock: &Unlock) -> Result<Box<LogSigner>, Failure> {
     match key.to_str().filter(|text| pkcs11::Uri::is_meant(text)) {
         Some(uri) => Ok(Box::new(token_key(uri, unlock)?)),
-        None => Ok(Box::new(key_file(key, &unlock.passphrase)?)),
+        None => Ok(Box::new(key_file(key, unlock)?)),
     }
 }
 
@@ -55,10 +56,9 @@ pub(crate) fn secret_file(key: &Path, unlock: &Unlock) -> Result<PathBuf, Failur
     uri.pin_source().or(unlock.passphrase.passphrase_file.as_deref()).map(Path::to_owned).ok_or_else(no_pin)
 }
 
-/// A private key in a file.
-pub(crate) fn key_file(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
+fn key_file(path: &Path, unlock: &Unlock) -> Result<SecretKey, Failure> {
     let pem = Zeroizing::new(text("private key", path)?);
-    let passphrase = passphrase.read()?;
+    let passphrase = unlock.passphrase.read()?;
     SecretKey::from_pem(&pem, passphrase.as_ref().map(|p| p.as_bytes())).map_err(|e| {
         let failure = Failure::new(&format!("the private key {} cannot be used", path.display()))
             .line("found", &e.to_string());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attest::{Scheme, Signer as _};
+use attest::Scheme;
 use jiff::Timestamp;
 use server::KeyPair;
 use server::witness::{Listen, serve};
@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// The folder in which it keeps what it saw of each log
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Its private key, Ed25519, which nothing else uses
-    #[arg(long, value_name = "FILE")]
+    /// Its private key, Ed25519, which nothing else uses: a file, or a pkcs11: URI
+    #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// The name that it signs under, as in witness.example/w1
     #[arg(long)]
@@ -58,12 +58,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "certificate")]
     certificate_key: Option<PathBuf>,
     #[command(flatten)]
-    passphrase: input::Passphrase,
+    unlock: input::Unlock,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let logs = args.logs.iter().map(|text| named_key(text, "log")).collect::<Result<Vec<_>, _>>()?;
-    let signer = input::key_file(&args.key, &args.passphrase)?;
+    let signer = input::secret_key(&args.key, &args.unlock)?;
     if signer.public().scheme() != Scheme::Ed25519 {
         return Err(Failure::new(&format!("{} cannot cosign", args.key.display()))
             .line("wanted", "an Ed25519 key")
@@ -90,9 +90,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         _ => Failure::io("take the lock of the witness in", &args.state, &e),
     })?;
     if args.begin {
-        Witness::create(&files, &args.name, &signer).map_err(|e| failure(&args.state, &e))?;
+        Witness::create(&files, &args.name, signer.as_ref()).map_err(|e| failure(&args.state, &e))?;
     }
-    let witness = Witness::open(files, &args.name, Box::new(signer), logs);
+    let witness = Witness::open(files, &args.name, signer, logs);
     let witness = witness.map_err(|e| failure(&args.state, &e))?;
     let vkey = witness.key().to_witness_vkey();
     let tls = args.certificate.clone().zip(args.certificate_key.clone());

@@ -1,6 +1,6 @@
 //! Whose cosignatures must be on a checkpoint, and what is on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attest::note::{Checkpoint, NoteKey, is_name};
 use attest::{Json, Object, PublicKey};
