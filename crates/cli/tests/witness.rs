@@ -298,9 +298,15 @@ fn a_rewritten_log_fails_against_a_witness_with_its_own_key() {
     append(&mut log, 300, 320, "entry");
     wait_for("the next one", || publisher.standing().size == Some(320));
     assert_eq!((publisher.standing().contradiction, publisher.standing().failures.len()), (None, 0));
-    drop(publisher);
-
+    drop(second);
     append(&mut log, 320, 321, "entry");
+    wait_for("failures", || publisher.standing().failures.get("w12").is_some_and(|count| *count > 1));
+    let standing = publisher.standing();
+    assert_eq!((standing.size, standing.failures.len(), standing.contradiction), (Some(320), 1, None));
+    drop(publisher);
+    let second = place.start(12, &[]);
+    let witnesses = place.witnesses(&first, &second);
+
     let (code, text) = place.verify_with_witnesses("log", &[]);
     assert_eq!(code, 0, "{text}");
     assert!(
@@ -330,13 +336,13 @@ fn a_rewritten_log_fails_against_a_witness_with_its_own_key() {
     let publisher = place.publish("rewritten", &witnesses, log_key());
     wait_for("the contradiction", || publisher.standing().contradiction.is_some());
     let (_, what) = publisher.standing().contradiction.unwrap();
-    assert!(what.contains("the log of 400 records does not continue the 320 that were seen"), "{what}");
+    assert!(what.contains("the log of 400 records does not continue the 321 that were seen"), "{what}");
     assert!(!rewritten.join(WITNESSED).exists());
     drop(publisher);
     let publisher = place.publish("truncated", &witnesses, log_key());
     wait_for("the contradiction", || publisher.standing().contradiction.is_some());
     let (_, what) = publisher.standing().contradiction.unwrap();
-    assert!(what.contains("320 records were seen, and the log has 100: it was rolled back"), "{what}");
+    assert!(what.contains("321 records were seen, and the log has 100: it was rolled back"), "{what}");
     drop(publisher);
 
     // without `witnessed`, or with the log's signature alone, nobody saw anything

@@ -573,6 +573,8 @@ fn what_a_witness_did_not_sign_counts_for_nothing() {
         (200, note::sign(&text, "w20", &secret(20)).unwrap().lines().last().unwrap().to_owned() + "\n"),
         (200, good.trim_end().to_owned()),
         (200, format!("\n{good}")),
+        // a text of its own, which only begins like ours
+        (200, format!("\n{}", cosign(&memory.text("checkpoint").unwrap(), "w20", 20))),
     ];
     for (status, body) in lies {
         let reply = Reply { status, content_type: "text/plain".to_owned(), body: body.clone().into_bytes() };
