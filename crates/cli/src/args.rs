@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes,
-    log, open, policy, rebuild, replay, serve, threats, trust_root, verify,
+    advisories, attach, attest_facts, breakglass, build, builder, demo, deployed, explain, init, keygen,
+    kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -89,6 +89,12 @@ pub(crate) enum Command {
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),
+    /// Why was this let in, where did it come from, and what else did?
+    Why(why::Args),
+    /// What runs, or ran at a time, and which decision let it in?
+    Running(running::Args),
+    /// Everything deployed from a commit, repository, builder, key or base, by somebody, or under a grant
+    Deployed(deployed::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
     /// Print a shell's completion script
