@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, attach, attest_facts, breakglass, build, builder, demo, deployed, explain, init, keygen,
-    kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root, verify, why,
+    advisories, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain, init,
+    keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Running(running::Args),
     /// Everything deployed from a commit, repository, builder, key or base, by somebody, or under a grant
     Deployed(deployed::Args),
+    /// Judge again everything that runs: what a policy would say today
+    Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
     /// Print a shell's completion script

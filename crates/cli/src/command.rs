@@ -4,6 +4,7 @@ pub(crate) mod advisories;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
+pub(crate) mod audit;
 pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
@@ -58,6 +59,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Running(args) => running::run(&args, output),
         Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),
     }
