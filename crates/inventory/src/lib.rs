@@ -1,1 +1,16 @@
 //! What runs, and what was decided about it: an index in SQLite that can be made again from the log.
+//!
+//! Floor 3. Two files in one folder: `index.sqlite` holds nothing that the log does not, and is thrown away and made
+//! again whenever it is in doubt; `observed.sqlite` holds what clusters reported to run, which no log can give back.
+//! Nothing is decided from either: a verdict comes from a case, and a case from the log.
+
+mod error;
+mod live;
+mod observe;
+mod schema;
+mod store;
+
+pub use error::{InventoryError, Notice};
+pub use live::{Live, LivePages, Source};
+pub use observe::{Instance, Observation, ObservedCluster};
+pub use store::Inventory;
