@@ -16,7 +16,7 @@ use crate::images::images;
 use crate::mapping::Mapping;
 use crate::reference::Reference;
 use crate::review::GroupKind;
-pub use claim::{Claim, Named};
+pub use claim::{Claim, Named, is_system};
 
 /// The longest event that is read, in bytes: it may hold two objects of 1.5 MiB, each with what its managers note.
 pub const MAX_EVENT: usize = 16 << 20;
@@ -138,13 +138,16 @@ impl AuditEvent {
         let text = |key: &str| event.string(key).map(str::to_owned);
         let name = |key: &str| {
             let user = event.optional_object(key)?;
-            Ok::<_, ShapeError>(user.map(|u| u.optional_string("username")).transpose()?.flatten().map(str::to_owned))
+            Ok::<_, ShapeError>(
+                user.map(|u| u.optional_string("username")).transpose()?.flatten().map(str::to_owned),
+            )
         };
         let addresses = event.optional_array("sourceIPs")?;
         let status = event.optional_object("responseStatus")?;
         let mut annotations = Vec::new();
         for (key, value) in event.optional_object("annotations")?.into_iter().flat_map(Object::iter) {
-            annotations.push((key.to_owned(), value.as_str().map_err(|e| e.within("annotations"))?.to_owned()));
+            annotations
+                .push((key.to_owned(), value.as_str().map_err(|e| e.within("annotations"))?.to_owned()));
         }
         let answer = event.get("responseObject").and_then(|o| o.as_object().ok());
         let object = event.optional_object("objectRef")?;
@@ -188,7 +191,8 @@ impl AuditEvent {
 
 impl ObjectReference {
     fn read(object: &Object, answer: Option<&Object>) -> Result<Self, ShapeError> {
-        let some = |key: &str| Ok::<_, ShapeError>(object.optional_string(key)?.unwrap_or_default().to_owned());
+        let some =
+            |key: &str| Ok::<_, ShapeError>(object.optional_string(key)?.unwrap_or_default().to_owned());
         let answered = |key: &str| {
             let metadata = answer.and_then(|a| a.optional_object("metadata").ok().flatten())?;
             metadata.optional_string(key).ok().flatten().map(str::to_owned)
@@ -212,14 +216,16 @@ impl ObjectReference {
 fn images_of(object: &Object) -> Option<Vec<String>> {
     let kind = GroupKind::of(object.string("apiVersion").ok()?, object.string("kind").ok()?);
     crate::images::pod_prefix(&kind)?;
-    let mut all: Vec<String> = images(&kind, object, &[]).ok()?.into_iter().map(|one| one.reference).collect();
+    let mut all: Vec<String> =
+        images(&kind, object, &[]).ok()?.into_iter().map(|one| one.reference).collect();
     all.sort();
     all.dedup();
     Some(all)
 }
 
 /// The digest of an image reference, where it names one.
-pub(crate) fn digest_of(image: &str) -> Option<attest::Digest> {
+#[must_use]
+pub fn digest_of(image: &str) -> Option<attest::Digest> {
     Reference::parse(image).ok()?.digest().cloned()
 }
 

@@ -206,7 +206,8 @@ impl Pod {
             c.name == name && (c.role == role || (role == Role::Init && is_init))
         };
         let known = self.containers.iter_mut().find(is_meant);
-        let (state, runs) = (state(status)?, image_id(status.optional_string("imageID")?.unwrap_or_default()));
+        let (state, runs) =
+            (state(status)?, image_id(status.optional_string("imageID")?.unwrap_or_default()));
         match known {
             Some(container) => (container.state, container.runs) = (state, runs),
             // what runs and is nowhere in the specification was judged by nobody
@@ -289,7 +290,8 @@ fn role_in(list: &str) -> Role {
 
 fn state(status: &Object) -> Result<State, ShapeError> {
     let Some(state) = status.optional_object("state")? else { return Ok(State::Waiting) };
-    let since = |object: &Object| Ok::<_, ShapeError>(object.optional_string("startedAt")?.and_then(parse_time));
+    let since =
+        |object: &Object| Ok::<_, ShapeError>(object.optional_string("startedAt")?.and_then(parse_time));
     if let Some(running) = state.optional_object("running")? {
         return Ok(State::Running { since: since(running)? });
     }

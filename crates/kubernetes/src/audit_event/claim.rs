@@ -75,7 +75,11 @@ impl Claim {
         }
         let ours = |name: &str| {
             let is_ours = |key: &str| key.strip_suffix(name).is_some_and(|webhook| webhook.ends_with(OURS));
-            event.annotations().filter(move |(key, _)| is_ours(key)).map(|(_, value)| value).collect::<Vec<_>>()
+            event
+                .annotations()
+                .filter(move |(key, _)| is_ours(key))
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>()
         };
         let (receipts, decisions, nothing) = (ours("/receipt"), ours("/decision"), ours("/nothing"));
         match (receipts.as_slice(), nothing.first()) {
@@ -166,7 +170,8 @@ mod tests {
             assert!(pod_prefix(&GroupKind::of(&version, kind)).is_some(), "{kind}");
         }
         let kinds = crate::images::fields::POD_KINDS.len();
-        let judged: std::collections::BTreeSet<_> = JUDGED.iter().map(|(group, _, _, kind)| (group, kind)).collect();
+        let judged: std::collections::BTreeSet<_> =
+            JUDGED.iter().map(|(group, _, _, kind)| (group, kind)).collect();
         assert_eq!(judged.len(), kinds, "a kind that holds a Pod is missing");
     }
 }

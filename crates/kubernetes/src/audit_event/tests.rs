@@ -38,7 +38,9 @@ fn records_are_named_wherever_they_stand() {
 
 #[test]
 fn a_webhook_that_is_not_ours_says_nothing_for_us() {
-    for other in ["fail-closed.portcullis.dev.evil.example/receipt", "portcullis.dev/receipt", "evil.example/receipt"] {
+    for other in
+        ["fail-closed.portcullis.dev.evil.example/receipt", "portcullis.dev/receipt", "evil.example/receipt"]
+    {
         let text = event(&format!(r#","{other}":"spec=17:{LEAF}""#));
         assert_eq!(claim(&text), Claim::Silent, "{other}");
     }
@@ -68,7 +70,8 @@ fn an_answer_that_we_do_not_give_to_such_a_write_is_odd() {
 
 #[test]
 fn who_did_not_answer_is_named() {
-    let open = r#","failed-open.validating.webhook.admission.k8s.io/round_0_index_1":"fail-open.portcullis.dev""#;
+    let open =
+        r#","failed-open.validating.webhook.admission.k8s.io/round_0_index_1":"fail-open.portcullis.dev""#;
     assert_eq!(claim(&event(open)), Claim::FailedOpen(vec!["fail-open.portcullis.dev".to_owned()]));
     let of_another = open.replace("fail-open.portcullis.dev", "other.example");
     assert_eq!(claim(&event(&of_another)), Claim::Silent);
@@ -135,5 +138,8 @@ fn the_answer_gives_the_name_the_uid_and_the_images() {
     let found = event.object.as_ref().unwrap();
     assert_eq!((found.name.as_str(), found.uid.as_str()), ("web-x7", "u7"));
     assert_eq!(event.images, Some(vec![format!("r.example/a@{LEAF}")]));
-    assert_eq!((found.to_string(), event.who()), ("shop/pods/web-x7".into(), "tom@acme.example from 127.0.0.1".into()));
+    assert_eq!(
+        (found.to_string(), event.who()),
+        ("shop/pods/web-x7".into(), "tom@acme.example from 127.0.0.1".into())
+    );
 }

@@ -63,7 +63,9 @@ mod tests {
     fn what_no_runtime_writes_says_nothing() {
         let upper = format!("registry.example/a@sha256:{}", HEX.to_uppercase());
         let short = format!("registry.example/a@sha256:{}", &HEX[1..]);
-        for text in ["", "nginx", "registry.example/a:1", "@", &upper, &short, "cri-o://x", "sha256:", "a@b@c"] {
+        for text in
+            ["", "nginx", "registry.example/a:1", "@", &upper, &short, "cri-o://x", "sha256:", "a@b@c"]
+        {
             assert_eq!(image_id(text), ImageId::Unknown, "{text}");
         }
     }
