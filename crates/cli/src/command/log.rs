@@ -1,5 +1,7 @@
 //! `portcullis log …`: verify, show and prove.
 
+mod audit;
+
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
@@ -17,7 +19,8 @@ Examples:
   portcullis log verify log --key log.vkey
   portcullis log show log
   portcullis log show log 17 --key log.vkey
-  portcullis log prove log 17 > 17.tlog-proof")]
+  portcullis log prove log 17 > 17.tlog-proof
+  portcullis log audit --audit-log audit.log --log log")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -47,6 +50,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         key: Key,
     },
+    /// Compare an API server's audit log with the decisions on record, and list what nobody decided
+    Audit(audit::Arguments),
 }
 
 /// Under which key a log is believed.
@@ -81,6 +86,7 @@ impl Key {
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Verify { dir, key, seen } => verify(dir, key, seen.as_deref(), output),
+        Command::Audit(arguments) => audit::run(arguments, output),
         Command::Show { dir, index, key } => show(dir, *index, key, output),
         Command::Prove { dir, index, key } => {
             let receipt = Receipt::prove(&Files::new(dir), &key.read(dir)?, *index)

@@ -3,10 +3,8 @@
 use attest::Digest;
 
 use super::AuditEvent;
-use crate::images::pod_prefix;
 use crate::manifests::SYSTEM_NAMESPACES;
 use crate::mapping::Mapping;
-use crate::review::GroupKind;
 
 /// Every webhook that `portcullis kubernetes manifests` writes is called like this.
 const OURS: &str = ".portcullis.dev";
@@ -162,6 +160,8 @@ pub fn is_system(namespace: &str, mapping: &Mapping) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::pod_prefix;
+    use crate::review::GroupKind;
 
     #[test]
     fn everything_that_holds_a_pod_is_judged() {

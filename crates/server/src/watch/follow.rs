@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use attest::Object;
-use cluster::{Cluster, ClusterError, Seen};
+use cluster::{Cluster, Seen};
 use jiff::Timestamp;
 use kubernetes::Mapping;
 use tokio::sync::oneshot;
