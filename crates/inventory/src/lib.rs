@@ -5,13 +5,23 @@
 //! Nothing is decided from either: a verdict comes from a case, and a case from the log.
 
 mod admitted;
+mod ask;
+mod deployed;
 mod error;
+mod facts;
+mod follow;
 mod live;
+mod numbers;
 mod observe;
 mod schema;
 mod store;
+mod subtrees;
 
+pub use ask::{Decided, Decisions, Subject};
+pub use deployed::{Deployment, From};
 pub use error::{InventoryError, Notice};
+pub use facts::{Fact, FactKind};
+pub use follow::{Followed, Progress};
 pub use live::{Live, LivePages, Source};
 pub use observe::{Instance, Observation, ObservedCluster};
 pub use store::Inventory;

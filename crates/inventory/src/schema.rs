@@ -31,6 +31,12 @@ CREATE TABLE learnt (evidence BLOB PRIMARY KEY) WITHOUT ROWID;
 INSERT INTO progress VALUES (1, 0, x'', 0);
 ";
 
+/// Forgets everything that was read.
+pub(crate) const FORGET: &str = "
+DROP TABLE progress; DROP TABLE texts; DROP TABLE digests; DROP TABLE places; DROP TABLE answers;
+DROP TABLE decisions; DROP TABLE events; DROP TABLE facts; DROP TABLE learnt;
+";
+
 /// Made when a log was read to its end for the first time: filling a sorted index at once costs a fraction of filling it
 /// record by record. Before that nothing is asked.
 pub(crate) const QUESTIONS: &str = "
@@ -52,4 +58,5 @@ CREATE UNIQUE INDEX IF NOT EXISTS instances_open ON instances (cluster, instance
 CREATE INDEX IF NOT EXISTS instances_running ON instances (id) WHERE until IS NULL;
 CREATE INDEX IF NOT EXISTS instances_by_workload ON instances (workload);
 CREATE INDEX IF NOT EXISTS instances_by_digest ON instances (digest);
+CREATE INDEX IF NOT EXISTS instances_by_image ON instances (image);
 ";

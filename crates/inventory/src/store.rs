@@ -26,6 +26,8 @@ pub struct Inventory {
     dir: PathBuf,
     readers: SqlitePool,
     writer: Option<Writer>,
+    /// One reading of the log at a time.
+    following: Mutex<()>,
 }
 
 /// The one connection that writes, and the folder's lock.
@@ -52,7 +54,7 @@ impl Inventory {
         let mut connection = options(dir).connect().await?;
         attach(&mut connection, dir).await?;
         let writer = Some(Writer { connection: Mutex::new(connection), _lock: lock });
-        Ok((Self { dir: dir.to_owned(), readers: readers(dir), writer }, notices))
+        Ok((Self { dir: dir.to_owned(), readers: readers(dir), writer, following: Mutex::new(()) }, notices))
     }
 
     /// Opens an inventory that another process keeps up to date.
@@ -68,7 +70,7 @@ impl Inventory {
         if version != schema::VERSION {
             return Err(InventoryError::Damaged(wrong_version(version)));
         }
-        Ok(Self { dir: dir.to_owned(), readers, writer: None })
+        Ok(Self { dir: dir.to_owned(), readers, writer: None, following: Mutex::new(()) })
     }
 
     /// The folder.
@@ -81,6 +83,23 @@ impl Inventory {
     #[must_use]
     pub fn is_writer(&self) -> bool {
         self.writer.is_some()
+    }
+
+    /// Throws the index away, and keeps what clusters reported. Whoever opens the folder next reads the log anew.
+    ///
+    /// # Errors
+    /// [`InventoryError::OnlyToRead`], or [`InventoryError::Io`].
+    pub async fn discard_index(self) -> Result<(), InventoryError> {
+        let Some(writer) = self.writer else { return Err(InventoryError::OnlyToRead) };
+        self.readers.close().await;
+        writer.connection.into_inner().close().await.ok();
+        let path = self.dir.join(INDEX);
+        fs::remove_file(&path).map_err(|e| InventoryError::Io(path.clone(), e))?;
+        remove_journals(&path)
+    }
+
+    pub(crate) fn following(&self) -> &Mutex<()> {
+        &self.following
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
@@ -141,6 +160,7 @@ async fn prepare_observed(dir: &Path) -> Result<Option<Notice>, InventoryError> 
 }
 
 async fn try_observed(path: &Path) -> Result<(), InventoryError> {
+    let was_there = is_there(path);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -151,6 +171,11 @@ async fn try_observed(path: &Path) -> Result<(), InventoryError> {
     let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
     if found != "ok" {
         return Err(InventoryError::Damaged(found));
+    }
+    // SQLite takes a file that was cut to nothing, or to zeros, for an empty database
+    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await?;
+    if was_there && tables == 0 {
+        return Err(InventoryError::Damaged(EMPTY.to_owned()));
     }
     sqlx::raw_sql(schema::OBSERVED).execute(&mut connection).await?;
     connection.close().await?;
@@ -166,8 +191,10 @@ fn aside(path: &Path) -> PathBuf {
 /// Makes the index, or throws away one that is damaged or of another version.
 async fn prepare_index(dir: &Path) -> Result<Option<Notice>, InventoryError> {
     let path = dir.join(INDEX);
+    let was_there = is_there(&path);
     match try_index(dir).await {
-        Ok(()) => Ok(None),
+        Ok(Found::Index) => Ok(None),
+        Ok(Found::Nothing) => Ok(was_there.then(|| Notice::IndexDiscarded { why: EMPTY.to_owned() })),
         Err(InventoryError::Damaged(why)) => {
             fs::remove_file(&path).map_err(|e| InventoryError::Io(path.clone(), e))?;
             remove_journals(&path)?;
@@ -178,26 +205,40 @@ async fn prepare_index(dir: &Path) -> Result<Option<Notice>, InventoryError> {
     }
 }
 
-async fn try_index(dir: &Path) -> Result<(), InventoryError> {
+/// What an index was before it was prepared.
+enum Found {
+    Index,
+    Nothing,
+}
+
+const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
+const EMPTY: &str = "the file was there, and nothing was in it";
+
+fn is_there(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.len() > 0)
+}
+
+async fn try_index(dir: &Path) -> Result<Found, InventoryError> {
     let mut connection = options(dir).connect().await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
-    match (version, tables) {
+    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await?;
+    let found = match (version, tables) {
         (schema::VERSION, _) => {
             // one page of each: a file that was cut or overwritten shows here, and the rest when it is read
             sqlx::query_scalar::<_, i64>("SELECT size FROM progress").fetch_one(&mut connection).await?;
+            Found::Index
         }
         (0, 0) => {
             let mut all = connection.begin().await?;
             sqlx::raw_sql(schema::INDEX).execute(&mut *all).await?;
             sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *all).await?;
             all.commit().await?;
+            Found::Nothing
         }
         (other, _) => return Err(InventoryError::Damaged(wrong_version(other))),
-    }
+    };
     connection.close().await?;
-    Ok(())
+    Ok(found)
 }
 
 fn wrong_version(found: i64) -> String {
