@@ -201,6 +201,13 @@ fn past_the_webhook(site: &Site<'_>, watched: &Watched) {
         assert_eq!(text(&found, key), wanted);
     }
     watched.wait_open(FindingKind::Undecided, "watch-shop/copy");
+    runs(site, "evil", &images().unsigned.reference);
+    let undecided = || {
+        let next = async { watched.inventory.undecided().next().await };
+        let live = watched.runtime.block_on(next).unwrap().unwrap_or_default();
+        live.iter().any(|one| one.workload.as_deref() == Some("tests/watch-shop/Pod/evil"))
+    };
+    wait("the inventory has it, undecided", undecided);
     // it stands now, so an update is admitted: that decides nothing about what runs
     admin(&["label", "pod", "evil", "seen=yes"], "");
     runs(site, "evil", &images().unsigned.reference);
@@ -208,12 +215,6 @@ fn past_the_webhook(site: &Site<'_>, watched: &Watched) {
     assert!(watched.open(FindingKind::Undecided, "watch-shop/evil").is_some());
     let status = watched.watch.status();
     assert!(status.containers - status.joined == 2 && status.oldest_unjoined.is_some(), "{status:?}");
-    let live = async {
-        let mut pages = watched.inventory.undecided();
-        pages.next().await.unwrap().unwrap_or_default()
-    };
-    let live = watched.runtime.block_on(live);
-    assert!(live.iter().any(|one| one.workload.as_deref() == Some("tests/watch-shop/Pod/evil")), "{live:?}");
     admin(&["delete", "pod", "evil", "copy", "--grace-period=0", "--force"], "");
     wait("it is over", || watched.open(FindingKind::Undecided, "watch-shop/").is_none());
 }
