@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use attest::{Digest, Json, Object};
 use chokepoint::Record;
 use jiff::{SignedDuration, Timestamp};
-use kubernetes::audit_event::{AuditEvent, Claim, Named, ObjectReference, digest_of};
 use kubernetes::Mapping;
+use kubernetes::audit_event::{AuditEvent, Claim, Named, ObjectReference, digest_of};
 
 use super::config::WatchConfig;
 use super::finding::{Finding, FindingKind};
@@ -82,11 +82,7 @@ impl AuditJoin {
     ///
     /// # Errors
     /// Why the records cannot be looked up: the event is to be brought again.
-    pub fn take(
-        &mut self,
-        event: &AuditEvent,
-        records: &mut dyn Records,
-    ) -> Result<Option<Finding>, String> {
+    pub fn take(&mut self, event: &AuditEvent, records: &mut dyn Records) -> Result<Option<Finding>, String> {
         let claim = event.claim(&self.mapping);
         let object = event.object.clone().unwrap_or_default();
         let is_write = claim != Claim::Irrelevant;
@@ -102,7 +98,9 @@ impl AuditJoin {
                 counts.nothing = 1;
                 None
             }
-            Claim::Silent => Some((FindingKind::UndecidedWrite, "nobody of ours was asked about it".to_owned())),
+            Claim::Silent => {
+                Some((FindingKind::UndecidedWrite, "nobody of ours was asked about it".to_owned()))
+            }
             Claim::Odd(why) => Some((FindingKind::RecordDiffers, why)),
             Claim::FailedOpen(webhooks) => {
                 counts.failed_open = 1;
@@ -221,13 +219,7 @@ impl AuditJoin {
         }
     }
 
-    fn finding(
-        &self,
-        kind: FindingKind,
-        event: &AuditEvent,
-        object: &ObjectReference,
-        why: &str,
-    ) -> Finding {
+    fn finding(&self, kind: FindingKind, event: &AuditEvent, object: &ObjectReference, why: &str) -> Finding {
         let title = format!("{} {} {object}: {why}", event.who(), past(&event.verb));
         let images = event.images.clone().map(|all| all.into_iter().map(Json::from).collect::<Vec<_>>());
         let mut details = Object::new().with("audit-id", event.id.as_str()).with("user", event.user.as_str());

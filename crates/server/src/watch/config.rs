@@ -44,7 +44,8 @@ impl WatchConfig {
     /// Whether nobody is to decide there.
     #[must_use]
     pub fn is_excepted(&self, namespace: &str, mapping: &kubernetes::Mapping) -> bool {
-        self.except.iter().any(|name| name == namespace) || kubernetes::audit_event::is_system(namespace, mapping)
+        self.except.iter().any(|name| name == namespace)
+            || kubernetes::audit_event::is_system(namespace, mapping)
     }
 }
 
@@ -65,7 +66,8 @@ mod tests {
     fn read(text: &str) -> Result<WatchConfig, String> {
         let node = Node::parse("serve.yaml", text).unwrap();
         let mut problems = Problems::new();
-        let Some(section) = Fields::read(&node, "it", &["watch"], &mut problems).unwrap().optional("watch") else {
+        let Some(section) = Fields::read(&node, "it", &["watch"], &mut problems).unwrap().optional("watch")
+        else {
             return Err("no section".to_owned());
         };
         let config = WatchConfig::read(section, &mut problems);

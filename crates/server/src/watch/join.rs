@@ -173,7 +173,9 @@ impl<F: Fleet> Joiner<'_, F> {
     /// What is to be told: what is new, and what is so no more. A record may be on its way for a while.
     fn told(&self, kept: &mut Kept, found: Vec<Finding>) -> Vec<Told> {
         let is_late = kept.since.elapsed() >= span(self.config.grace);
-        let found = if is_late { found } else { Vec::new() };
+        // what was told is not taken back because something else about the Pod is new
+        let is_ripe = |finding: &Finding| is_late || kept.raised.contains(&finding.identity);
+        let found: Vec<Finding> = found.into_iter().filter(is_ripe).collect();
         let now: Vec<String> = found.iter().map(|f| f.identity.clone()).collect();
         let before = std::mem::replace(&mut kept.raised, now.clone());
         let over = before.iter().filter(|identity| !now.contains(identity)).cloned().map(Told::Over);
@@ -204,7 +206,11 @@ impl<F: Fleet> Joiner<'_, F> {
         runs: &Digest,
         names: &[String],
     ) -> Finding {
-        let title = format!("{} runs {runs}, and record {index} admitted {}", place(kept, container), container.image);
+        let title = format!(
+            "{} runs {runs}, and record {index} admitted {}",
+            place(kept, container),
+            container.image
+        );
         let mut finding = self.finding(FindingKind::DigestDiffers, kept, container, names, &title);
         finding.details.set("record", i64::try_from(index).unwrap_or(i64::MAX));
         finding

@@ -51,7 +51,8 @@ impl Owners {
         if let Some(known) = self.above.get(&owner.uid) {
             return Ok(known.clone());
         }
-        let found = cluster.get(&owner.api_version, &owner.kind, Some(namespace), &owner.name, PATIENCE).await;
+        let found =
+            cluster.get(&owner.api_version, &owner.kind, Some(namespace), &owner.name, PATIENCE).await;
         let found = match found {
             // a kind that is not looked up has nobody above it that we know of
             Err(ClusterError::Kind { .. } | ClusterError::Name(_)) => None,

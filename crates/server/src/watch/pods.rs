@@ -84,7 +84,15 @@ impl Pods {
             }
             None => {
                 let joined = vec![None; pod.containers.len()];
-                let kept = Kept { since: Instant::now(), joined, raised: Vec::new(), names: None, asked: None, list, pod };
+                let kept = Kept {
+                    since: Instant::now(),
+                    joined,
+                    raised: Vec::new(),
+                    names: None,
+                    asked: None,
+                    list,
+                    pod,
+                };
                 self.all.insert(kept.pod.uid.clone(), kept);
             }
         }
@@ -126,7 +134,8 @@ impl Kept {
         if !self.pod.containers.iter().all(is_known) {
             self.since = Instant::now();
         }
-        let found = |new| decided.iter().find(|(old, _)| same(old, new)).and_then(|(_, joined)| joined.clone());
+        let found =
+            |new| decided.iter().find(|(old, _)| same(old, new)).and_then(|(_, joined)| joined.clone());
         self.joined = self.pod.containers.iter().map(found).collect();
     }
 }

@@ -181,7 +181,9 @@ impl Tail {
         let mut files: Vec<Opened> = Vec::new();
         for name in names {
             // one that was put aside while we looked stands twice in the list
-            if let Some(file) = Opened::open(&name)?.filter(|file| files.iter().all(|f| f.first != file.first)) {
+            if let Some(file) =
+                Opened::open(&name)?.filter(|file| files.iter().all(|f| f.first != file.first))
+            {
                 files.push(file);
             }
         }

@@ -71,9 +71,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failur
     for path in &arguments.audit_log {
         each_line(path, |place, line| {
             let finding = match line.map(AuditEvent::parse) {
-                Some(Ok(event)) => join.take(&event, &mut records).map_err(|why| {
-                    Failure::new("the decision log cannot be read").line("found", &why)
-                })?,
+                Some(Ok(event)) => join
+                    .take(&event, &mut records)
+                    .map_err(|why| Failure::new("the decision log cannot be read").line("found", &why))?,
                 Some(Err(e)) => Some(join.take_unreadable(place, &e.to_string(), clock::now(None)?)),
                 None => Some(join.take_unreadable(place, "it is longer than any event", clock::now(None)?)),
             };

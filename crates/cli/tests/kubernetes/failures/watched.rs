@@ -11,10 +11,11 @@ use attest::{Digest, Json};
 use inventory::{Inventory, Observation};
 use jiff::Timestamp;
 use kubernetes::audit_event::AuditEvent;
-use server::webhook::Api;
 use server::watch::{
-    Asked, AuditJoin, Finding, FindingKind, Fleet, LogRecords, Read, Sink, Tail, Told, Watch, WatchConfig, start,
+    Asked, AuditJoin, Finding, FindingKind, Fleet, LogRecords, Read, Sink, Tail, Told, Watch, WatchConfig,
+    start,
 };
+use server::webhook::Api;
 
 use super::load::run;
 use super::site::{Site, wait};
@@ -85,7 +86,8 @@ fn config() -> WatchConfig {
 impl Watched {
     fn start(site: &Site<'_>) -> Self {
         site.cluster.prepare(&["apply", "-f", "-"], LISTER);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let dir = site.webhook.folder.at("inventory");
         std::fs::create_dir_all(&dir).unwrap();
         let inventory = Arc::new(runtime.block_on(Inventory::open(&dir)).unwrap().0);
@@ -181,7 +183,9 @@ fn past_the_webhook(site: &Site<'_>, watched: &Watched) {
     };
     let evil = Spec::of(&[&images().unsigned]).pod("evil");
     // until the API server has forgotten it
-    wait("the webhook is gone", || site.cluster.kubectl(Person::ClusterAdmin, "watch-shop", &["create", "-f", "-"], &evil).exit == 0);
+    wait("the webhook is gone", || {
+        site.cluster.kubectl(Person::ClusterAdmin, "watch-shop", &["create", "-f", "-"], &evil).exit == 0
+    });
     // an image that is admitted elsewhere, under a name that nobody decided
     admin(&["create", "-f", "-"], &Spec::of(&[&images().good[0]]).pod("copy"));
     let start = Instant::now();
@@ -331,7 +335,8 @@ fn a_watch_goes_on_after_the_api_server_was_away_and_forgot() {
     wait("it is not blind", || watched.open(FindingKind::Blind, "what runs").is_none());
     // what was taken away while nobody looked is gone from what runs
     cluster.snapshot("with");
-    cluster.prepare(&["--namespace", "away-shop", "delete", "pod", "before", "--grace-period=0", "--force"], "");
+    cluster
+        .prepare(&["--namespace", "away-shop", "delete", "pod", "before", "--grace-period=0", "--force"], "");
     watched.wait_joined(1);
     cluster.restore("with");
     // etcd has again what it had, and its versions are older than the one that the watch knows

@@ -99,7 +99,10 @@ fn a_record_vouches_for_one_write() {
     let mut join = join();
     assert_eq!(found(&mut join, &event("one", &[1], &[image('a')]), &mut records), "");
     let again = found(&mut join, &event("two", &[1], &[image('a')]), &mut records);
-    assert!(again.starts_with("record-reused tom created shop/pods/web: record 1 was named by the request one"), "{again}");
+    assert!(
+        again.starts_with("record-reused tom created shop/pods/web: record 1 was named by the request one"),
+        "{again}"
+    );
 }
 
 #[test]
@@ -113,12 +116,21 @@ fn a_record_of_something_else_vouches_for_nothing() {
     for (said, why) in [
         (change(&|r| r.decision = "reject".to_owned()), "record 1 says reject, and it was stored"),
         (change(&|r| r.chokepoint = "kubernetes/other".to_owned()), "record 1 is of kubernetes/other"),
-        (change(&|r| r.workload = Some("tests/other/Deployment/web".to_owned())), "is about tests/other/Deployment/web"),
-        (change(&|r| r.workload = Some("tests/ClusterRole/shop".to_owned())), "is about tests/ClusterRole/shop"),
+        (
+            change(&|r| r.workload = Some("tests/other/Deployment/web".to_owned())),
+            "is about tests/other/Deployment/web",
+        ),
+        (
+            change(&|r| r.workload = Some("tests/ClusterRole/shop".to_owned())),
+            "is about tests/ClusterRole/shop",
+        ),
         (change(&|r| r.workload = None), "is about no workload"),
         (change(&|r| r.at = time("2026-11-23T01:10:00Z")), "record 1 is of 2026-11-23T01:10:00Z"),
         (change(&|r| r.at = time("2026-11-23T00:50:00Z")), "record 1 is of 2026-11-23T00:50:00Z"),
-        (change(&|r| r.digest = digest_of(&image('b'))), "no record that it names is about registry.example/shop@sha256:aaa"),
+        (
+            change(&|r| r.digest = digest_of(&image('b'))),
+            "no record that it names is about registry.example/shop@sha256:aaa",
+        ),
         (change(&|r| r.digest = None), "no record that it names is about"),
     ] {
         assert!(said.starts_with("record-differs") && said.contains(why), "{why}: {said}");
@@ -141,10 +153,14 @@ fn a_record_that_is_nowhere_is_named_and_a_log_that_cannot_be_read_is_no_absence
 
 #[test]
 fn nobody_of_ours_is_excused_only_where_nobody_is_to_decide() {
-    let silent = event("one", &[], &[image('a')]).replace("fail-closed.portcullis.dev/receipt", "other/receipt");
+    let silent =
+        event("one", &[], &[image('a')]).replace("fail-closed.portcullis.dev/receipt", "other/receipt");
     let mut join = join();
     let said = found(&mut join, &silent, &mut known(&[]));
-    assert!(said.starts_with("undecided-write tom created shop/pods/web: nobody of ours was asked"), "{said}");
+    assert!(
+        said.starts_with("undecided-write tom created shop/pods/web: nobody of ours was asked"),
+        "{said}"
+    );
     let system = silent.replace(r#""namespace":"shop""#, r#""namespace":"kube-system""#);
     assert_eq!(found(&mut join, &system, &mut known(&[])), "");
     assert_eq!((join.counts().wrong, join.counts().excepted), (1, 1));
@@ -161,7 +177,10 @@ fn a_write_that_went_on_without_an_answer_is_a_task_once() {
     );
     let mut join = join();
     let said = found(&mut join, &open, &mut known(&[]));
-    assert!(said.starts_with("failed-open") && said.contains("fail-open.portcullis.dev did not answer"), "{said}");
+    assert!(
+        said.starts_with("failed-open") && said.contains("fail-open.portcullis.dev did not answer"),
+        "{said}"
+    );
     let tasks = join.drain();
     assert_eq!((tasks.len(), tasks[0].images.clone()), (1, Some(vec![image('a')])));
     assert!(join.drain().is_empty());
