@@ -105,7 +105,10 @@ impl AuditJoin {
             Claim::FailedOpen(webhooks) => {
                 counts.failed_open = 1;
                 let why = format!("{} did not answer, and it went on", webhooks.join(", "));
-                self.open.push(reevaluation(event, &object, webhooks));
+                // an event that is brought again is one task
+                if self.open.iter().all(|one| one.id != event.id) {
+                    self.open.push(reevaluation(event, &object, webhooks));
+                }
                 Some((FindingKind::FailedOpen, why))
             }
             Claim::Recorded(named) => {

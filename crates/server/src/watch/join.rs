@@ -308,3 +308,6 @@ fn word(role: Role) -> &'static str {
 pub(crate) fn span(span: attest::time::Span) -> Duration {
     Duration::from_secs(u64::try_from(span.as_seconds()).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,17 +47,25 @@ impl Records for LogRecords {
 /// The leaf with this hash at this place: in the tree, or in the journal before it.
 fn leaf(dir: &Path, key: &NoteKey, named: &Named) -> Result<Option<Vec<u8>>, String> {
     let files = Files::new(dir);
-    let size = size(dir, key)?;
     let is_it = |leaf: &Vec<u8>| hash(leaf).as_ref() == Some(&named.leaf);
-    if named.index < size {
-        let entry = Reader::new(&files, size).entry(named.index).map_err(|e| e.to_string())?;
-        return Ok(Some(entry).filter(is_it));
+    let mut size = size_of(dir, key)?;
+    loop {
+        if named.index < size {
+            let entry = Reader::new(&files, size).entry(named.index).map_err(|e| e.to_string())?;
+            return Ok(Some(entry).filter(is_it));
+        }
+        let waiting = tlog::pending(&files, key, size);
+        let newer = size_of(dir, key)?;
+        if newer == size {
+            let waiting = waiting.map_err(|e| e.to_string())?;
+            return Ok(waiting.into_iter().flat_map(|batch| batch.leaves).find(is_it));
+        }
+        // a service that runs applied some of it meanwhile
+        size = newer;
     }
-    let waiting = tlog::pending(&files, key, size).map_err(|e| e.to_string())?;
-    Ok(waiting.into_iter().flat_map(|batch| batch.leaves).find(is_it))
 }
 
-fn size(dir: &Path, key: &NoteKey) -> Result<u64, String> {
+fn size_of(dir: &Path, key: &NoteKey) -> Result<u64, String> {
     let path = dir.join("checkpoint");
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
