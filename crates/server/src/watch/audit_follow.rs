@@ -162,3 +162,6 @@ impl AuditWatch {
         Finding::new(FindingKind::Gap, &about, now, &title, details)
     }
 }
+
+#[cfg(test)]
+mod tests;
