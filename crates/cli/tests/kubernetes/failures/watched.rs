@@ -97,7 +97,7 @@ impl Watched {
         let heard = Arc::clone(&told);
         let sink: Sink = Arc::new(move |one| heard.lock().unwrap().push(one));
         let api = Api::Kubeconfig(site.cluster.folder.at("portcullis.yaml"));
-        let watch = start(config(), api, mapping(site), fleet, sink, Arc::new(Timestamp::now)).unwrap();
+        let watch = start(config(), api, mapping(site), fleet, sink, Arc::new(now)).unwrap();
         Self { watch, told, inventory, runtime }
     }
 
@@ -135,12 +135,17 @@ impl Watched {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a test's clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 /// What a node would report.
 fn runs(site: &Site<'_>, pod: &str, image_id: &str) {
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    let began = now().strftime("%Y-%m-%dT%H:%M:%SZ");
     let status = format!(
         r#"{{"status":{{"phase":"Running","containerStatuses":[{{"name":"c0","image":"x","imageID":"{image_id}","ready":true,
-"restartCount":0,"state":{{"running":{{"startedAt":"{now}"}}}}}}]}}}}"#
+"restartCount":0,"state":{{"running":{{"startedAt":"{began}"}}}}}}]}}}}"#
     );
     let namespace = site.namespace("shop");
     let args = ["patch", "pod", pod, "--subresource=status", "--type=merge", "-p", &status];
