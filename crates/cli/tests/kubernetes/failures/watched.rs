@@ -337,6 +337,7 @@ fn a_watch_goes_on_after_the_api_server_was_away_and_forgot() {
     watched.wait_joined(2);
     eprintln!("it was back {:.2?} after the API server", back.elapsed());
     assert!(watched.watch.status().complete > complete);
+    eprintln!("so far: {:?}", asked(&cluster));
     wait("it is not blind", || watched.open(FindingKind::Blind, "what runs").is_none());
     // what was taken away while nobody looked is gone from what runs
     cluster.snapshot("with");
@@ -347,6 +348,25 @@ fn a_watch_goes_on_after_the_api_server_was_away_and_forgot() {
     // etcd has again what it had, and its versions are older than the one that the watch knows
     watched.wait_joined(2);
     assert_eq!(watched.raised(FindingKind::Undecided), 0, "{:?}", watched.told.lock().unwrap());
+    let asked = asked(&cluster);
+    eprintln!("in all: {asked:?}");
+    // it was forgotten, and began anew: each time with a list, and never again and again
+    let lists = asked.get("list 200").copied().unwrap_or_default();
+    assert!((2..20).contains(&lists), "{asked:?}");
+}
+
+/// How often Pods were listed and watched for us, and how that ended.
+fn asked(cluster: &Cluster) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for event in cluster.audit() {
+        let text =
+            |path: &[&str]| at(&event, path).and_then(|t| t.as_str().ok()).unwrap_or_default().to_owned();
+        if text(&["user", "username"]) == "portcullis" && text(&["objectRef", "resource"]) == "pods" {
+            let code = at(&event, &["responseStatus", "code"]).map_or_else(String::new, ToString::to_string);
+            *counts.entry(format!("{} {code}", text(&["verb"]))).or_default() += 1;
+        }
+    }
+    counts
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
