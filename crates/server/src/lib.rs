@@ -22,6 +22,7 @@ mod run;
 mod service;
 mod tls;
 mod token;
+pub mod watch;
 pub mod webhook;
 pub mod witness;
 

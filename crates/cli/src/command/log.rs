@@ -1,5 +1,6 @@
 //! `portcullis log …`: verify, show and prove, and be a witness of logs.
 
+mod audit;
 mod prove;
 mod witness;
 mod witnesses;
@@ -26,7 +27,8 @@ Examples:
   portcullis log prove log 17 --witnessed --with-record > 17.tlog-proof
   portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
   portcullis log witness --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
-      --log shop.example/decisions=log.vkey")]
+      --log shop.example/decisions=log.vkey
+  portcullis log audit --audit-log audit.log --log log")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     VerifyProof(prove::VerifyProof),
     /// Cosign the checkpoints of logs that continue what was seen of them, and no others (C2SP tlog-witness)
     Witness(witness::Args),
+    /// Compare an API server's audit log with the decisions on record, and list what nobody decided
+    Audit(audit::Arguments),
 }
 
 /// Under which key a log is believed.
@@ -103,6 +107,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Prove(args) => prove::prove(args, output),
         Command::VerifyProof(args) => prove::verify(args, output),
         Command::Witness(args) => witness::run(args, output),
+        Command::Audit(arguments) => audit::run(arguments, output),
     }
 }
 
