@@ -113,7 +113,10 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
     let shown = format!("registry.acme.example/web@{}", web.short());
     for name in [&web.hex()[..8], "eu-1/shop/Deployment/web", "registry.acme.example/web:1.2", &shown] {
         let again = world.ask(0, &["why", name]);
-        assert!(again.contains(&web.to_string()) && again.contains("record 0 is in the tree"), "{name}\n{again}");
+        assert!(
+            again.contains(&web.to_string()) && again.contains("record 0 is in the tree"),
+            "{name}\n{again}"
+        );
     }
     let refused = world.ask(0, &["why", &digest("evil\u{1b}[2J").to_string()]);
     assert!(refused.contains("refused   record 3"), "{refused}");
@@ -139,9 +142,11 @@ fn nothing_found_is_1_and_what_cannot_be_asked_is_2() {
     world.ask(2, &["deployed", "--base", "latest"]);
     world.ask(2, &["deployed"]);
     world.ask(2, &["deployed", "--builder", "a", "--grant", "b"]);
-    let now_then = ["deployed", "--builder", "a", "--between", "2026-11-22T00:00:00Z", "2026-11-21T00:00:00Z"];
+    let now_then =
+        ["deployed", "--builder", "a", "--between", "2026-11-22T00:00:00Z", "2026-11-21T00:00:00Z"];
     world.ask(2, &now_then);
-    for args in [&["running"][..], &["running", "--inventory", "/nowhere"], &["running", "--log", "/nowhere"]] {
+    for args in [&["running"][..], &["running", "--inventory", "/nowhere"], &["running", "--log", "/nowhere"]]
+    {
         assert_eq!(code(&portcullis(args)), 2, "{args:?}");
     }
 }
@@ -150,7 +155,11 @@ fn nothing_found_is_1_and_what_cannot_be_asked_is_2() {
 fn running_and_deployed_say_what_came_from_where() {
     let world = World::new();
     let running = world.ask(0, &["running"]);
-    assert_eq!(running.matches("eu-1/shop/Deployment/").count(), 3, "what was refused does not run:\n{running}");
+    assert_eq!(
+        running.matches("eu-1/shop/Deployment/").count(),
+        3,
+        "what was refused does not run:\n{running}"
+    );
     assert!(running.contains("it is what was admitted last"), "{running}");
     assert!(running.lines().all(|line| line.chars().count() <= 100), "{running}");
     let earlier = world.ask(0, &["running", "--at", &at(0).to_string()]);

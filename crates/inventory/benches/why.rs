@@ -20,7 +20,8 @@ const SAMPLES: u64 = 500;
 const REPOSITORIES: u64 = 997;
 
 fn main() {
-    let records = std::env::var("PORTCULLIS_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000_u64);
+    let records =
+        std::env::var("PORTCULLIS_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000_u64);
     let artifacts = (records / 50).max(1);
     let log = log(records, artifacts);
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -33,8 +34,17 @@ fn main() {
         inventory.close().await;
         let size = std::fs::metadata(dir.path().join("index.sqlite")).unwrap().len();
         println!("{records} records of {artifacts} artifacts");
-        println!("built in {:.1} s: {:.0} records/s", took.as_secs_f64(), records as f64 / took.as_secs_f64());
-        println!("{} MiB on disk: {} bytes a record; {} MiB of memory at most", size >> 20, size / records, peak());
+        println!(
+            "built in {:.1} s: {:.0} records/s",
+            took.as_secs_f64(),
+            records as f64 / took.as_secs_f64()
+        );
+        println!(
+            "{} MiB on disk: {} bytes a record; {} MiB of memory at most",
+            size >> 20,
+            size / records,
+            peak()
+        );
         let (inventory, _) = Inventory::open(dir.path()).await.unwrap();
         answers(&inventory, artifacts).await;
     });
