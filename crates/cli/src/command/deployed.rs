@@ -7,7 +7,7 @@ use inventory::{Deployment, From};
 
 use super::why::asked::Where;
 use super::why::table::Table;
-use super::why::{named, second};
+use super::why::{minute, named};
 use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -143,7 +143,7 @@ fn text(all: &[Deployment]) -> String {
             deployment.workload.as_deref().unwrap_or("-"),
             &named(&deployment.artifact, deployment.digest.as_ref()),
             &deployment.times.to_string(),
-            &second(deployment.last),
+            &minute(deployment.last),
             &deployment.newest.to_string(),
         ]);
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::why::asked::{Asked, Where};
 use super::why::table::Table;
-use super::why::{named, second};
+use super::why::{minute, named};
 use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -104,11 +104,8 @@ impl Line {
         }
     }
 
-    fn decided(&self, basis: Option<&str>) -> String {
-        match self.decided {
-            Some(index) => format!("record {index}, {}", basis.unwrap_or("unknown")),
-            None => "NOBODY DECIDED".to_owned(),
-        }
+    fn let_in_by<'t>(&self, basis: Option<&'t str>) -> &'t str {
+        if self.decided.is_some() { basis.unwrap_or("unknown") } else { "NOBODY DECIDED" }
     }
 }
 
@@ -118,15 +115,16 @@ fn text(lines: &[Counted], clusters: &[ObservedCluster]) -> String {
     if lines.is_empty() {
         return "nothing runs, as far as is known\n".to_owned();
     }
-    let mut table = Table::new(&["ENVIRONMENT", "WORKLOAD", "ARTIFACT", "N", "SINCE", "LET IN BY"]);
+    let mut table = Table::new(&["ENVIRONMENT", "WORKLOAD", "ARTIFACT", "N", "SINCE", "RECORD", "LET IN BY"]);
     for (line, count, since, basis) in lines {
         table.row(&[
             &line.environment,
             line.workload.as_deref().unwrap_or("-"),
             &named(&line.artifact, line.digest.as_ref()),
             &if line.is_observed { count.to_string() } else { "-".to_owned() },
-            &second(*since),
-            &line.decided(basis.as_deref()),
+            &minute(*since),
+            &line.decided.map_or("-".to_owned(), |index| index.to_string()),
+            line.let_in_by(basis.as_deref()),
         ]);
     }
     let mut out = table.to_text();
@@ -139,7 +137,7 @@ fn text(lines: &[Counted], clusters: &[ObservedCluster]) -> String {
     }
     for cluster in clusters {
         let name = policy::one_line(&cluster.name);
-        out += &format!("cluster {name} was heard last at {}\n", second(cluster.heard));
+        out += &format!("cluster {name} was heard last at {}\n", minute(cluster.heard));
     }
     out
 }

@@ -223,13 +223,9 @@ pub(crate) fn named(artifact: &str, digest: Option<&Digest>) -> String {
     }
 }
 
-/// To the second, for a table.
-pub(crate) fn second(at: jiff::Timestamp) -> String {
-    let text = at.to_string();
-    match text.split_once('.') {
-        Some((whole, _)) => format!("{whole}Z"),
-        None => text,
-    }
+/// To the minute, for a table.
+pub(crate) fn minute(at: jiff::Timestamp) -> String {
+    format!("{}Z", at.to_string().chars().take("2026-11-22T09:00".len()).collect::<String>())
 }
 
 fn decisions(newest: &[Decided]) -> String {
@@ -237,7 +233,7 @@ fn decisions(newest: &[Decided]) -> String {
     for decided in newest.iter().take(SHOWN) {
         table.row(&[
             &decided.index.to_string(),
-            &second(decided.at),
+            &minute(decided.at),
             &decided.decision,
             &decided.basis,
             &decided.environment,
@@ -256,8 +252,8 @@ fn instances(all: &[Instance]) -> String {
             &seen.workload,
             &seen.instance,
             seen.node.as_deref().unwrap_or("-"),
-            &second(seen.since),
-            &instance.until.map_or("it runs".to_owned(), second),
+            &minute(seen.since),
+            &instance.until.map_or("it runs".to_owned(), minute),
         ]);
     }
     table.to_text()
