@@ -66,7 +66,7 @@ fn a_grant_lies_in_the_store_under_the_digest_that_the_annotation_names() {
     let Predicate::Breakglass(grant) = &attestation.statement().predicate else { panic!("no grant") };
     assert_eq!(grant.artifact, Some(artifact));
     assert_eq!(grant.requester.as_deref(), Some("alice@acme.example"));
-    assert_eq!((grant.reason.as_str(), grant.ticket.as_deref()), ("checkout is down", Some("INC-42")));
+    assert_eq!((grant.reason.as_str(), grant.ticket.as_str()), ("checkout is down", "INC-42"));
     assert!(attestation.signers().iter().any(|s| s.name == "bob"));
     for (at, word) in [("2026-11-22T08:59:59Z", "to come"), (AT, "holds"), ("2026-11-22T10:00:00Z", "over")] {
         let list = setting.list(at, &[]);
@@ -121,6 +121,7 @@ fn what_would_not_hold_is_not_signed() {
         (2, "bob", "0h", vec![], "wanted a span of time"),
         (2, "bob", "1h", vec!["--artifact", "noise"], "a digest is written"),
         (2, "bob", "1h", vec!["--reason", " "], "reason"),
+        (2, "bob", "1h", vec!["--ticket", " "], "ticket"),
         (2, "bob", "1h", vec!["--environment", ""], "environment"),
         (2, "absent", "1h", vec![], "cannot read the private key"),
     ] {

@@ -180,7 +180,7 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Breakglass(_) | Predicate::Summary(_) | Predicate::Signature | Predicate::Other => {
+        Predicate::Breakglass(_) | Predicate::BreakglassReview(_) | Predicate::Summary(_) | Predicate::Signature | Predicate::Other => {
             Vec::new()
         }
     };

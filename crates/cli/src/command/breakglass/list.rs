@@ -144,7 +144,7 @@ fn line(listed: &Listed, at: Timestamp) -> String {
                 state(grant, at),
                 grant.environment,
                 grant.expires,
-                grant.ticket.as_deref().unwrap_or("no ticket"),
+                one_line(&grant.ticket),
                 one_line(&grant.reason)
             )
         }

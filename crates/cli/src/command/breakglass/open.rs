@@ -182,7 +182,7 @@ fn grant(args: &Args, issued: Timestamp) -> Result<Grant, Failure> {
         artifact: args.artifact.clone(),
         requester: args.requester.clone(),
         reason: args.reason.clone(),
-        ticket: Some(args.ticket.clone()),
+        ticket: args.ticket.clone(),
         issued,
         expires: expires.map_err(|e| Failure::new("the grant has no end").line("found", &e.to_string()))?,
     })
