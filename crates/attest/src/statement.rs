@@ -125,8 +125,7 @@ impl Statement {
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
         let subjects = each("subject", subjects, Subject::read)?;
-        let predicate =
-            read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
+        let predicate = read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
         if let Predicate::Breakglass(grant) = &predicate {
             grant.check_subjects(&subjects)?;
         }
@@ -165,7 +164,11 @@ impl Subject {
     }
 }
 
-fn read_predicate(predicate_type: &str, body: &Object, subjects: &[Subject]) -> Result<Predicate, ShapeError> {
+fn read_predicate(
+    predicate_type: &str,
+    body: &Object,
+    subjects: &[Subject],
+) -> Result<Predicate, ShapeError> {
     Ok(match predicate_type {
         SLSA_V1 => Predicate::Provenance(Box::new(Provenance::from_slsa_v1(body)?)),
         SLSA_V02 => Predicate::Provenance(Box::new(Provenance::from_slsa_v02(body)?)),
