@@ -42,19 +42,22 @@ impl fmt::Display for NotAppended {
 }
 impl std::error::Error for NotAppended {}
 
-/// Puts one event on record, and returns once it is in the log's tree. Whoever calls holds the log's lock.
+/// Puts one event on record, and returns once it is in the log's tree. Whoever calls holds the log's lock. Without a trust
+/// root, the event names the version that the log does.
 ///
 /// # Errors
 /// [`NotAppended`].
 pub fn append<S: Storage + Clone + Send + Sync + 'static>(
     log: Log<S>,
-    root: &TrustRoot,
+    root: Option<&TrustRoot>,
     event: NewEvent,
 ) -> Result<Promise, NotAppended> {
     let state = recorded(&log).map_err(NotAppended::Record)?;
-    root.check_not_older(state.trust_root_floor).map_err(NotAppended::RolledBack)?;
+    let floor = state.trust_root_floor;
+    root.map_or(Ok(()), |root| root.check_not_older(floor)).map_err(NotAppended::RolledBack)?;
+    let version = root.map_or(floor, TrustRoot::version);
     let too_long = |long| NotAppended::Refused(DecideError::Append(Arc::new(AppendError::TooLong(long))));
-    let prepared = Prepared::event(event, root.version()).map_err(too_long)?;
+    let prepared = Prepared::event(event, version).map_err(too_long)?;
     let author = Author { name: WRITER.to_owned(), epoch: 0, previous: state.newest };
     let log = Journaled::start(log).map_err(NotAppended::Journal)?;
     let last_seen = Arc::new(LastSeen::new(state.last_seen));

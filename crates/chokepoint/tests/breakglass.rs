@@ -156,7 +156,7 @@ fn it_is_due_by_the_clock_flagged_when_that_has_passed_and_open_again_when_more_
     let root = root(2);
     let bytes = signed(&review(&reviews, &one, 2 * HOUR), 14);
     let checked = reviews.check(&root, &bytes, at(2 * HOUR)).unwrap();
-    append(open(dir.path()), &root, checked.event(&bytes, at(2 * HOUR))).unwrap();
+    append(open(dir.path()), Some(&root), checked.event(&bytes, at(2 * HOUR))).unwrap();
     let reviews = learnt(dir.path(), Some(&root));
     let used = reviews.grant(&digest).unwrap();
     assert_eq!((used.due(), used.reviews[0].person.as_str(), used.reviews[0].index), (None, "carol", 1));
@@ -182,10 +182,10 @@ fn an_event_that_says_it_is_a_review_and_has_no_such_signature_counts_for_nothin
     // whoever holds the log's key can write the event, and not carol's signature
     let good = review(&reviews, &one, 2 * HOUR);
     let checked = reviews.check(&root, &signed(&good, 4), at(2 * HOUR)).unwrap();
-    append(open(dir.path()), &root, checked.event(&signed(&good, 2), at(2 * HOUR))).unwrap();
+    append(open(dir.path()), Some(&root), checked.event(&signed(&good, 2), at(2 * HOUR))).unwrap();
     let mut bare = checked.event(b"", at(2 * HOUR));
     bare.parts.clear();
-    append(open(dir.path()), &root, bare).unwrap();
+    append(open(dir.path()), Some(&root), bare).unwrap();
     let reviews = learnt(dir.path(), Some(&root));
     let used = reviews.grant(&good.digest).unwrap();
     assert!(used.reviews.is_empty() && used.is_overdue(at(25 * HOUR)));
@@ -201,7 +201,7 @@ fn a_trust_root_that_is_older_than_the_logs_puts_nothing_on_record() {
     let reviews = learnt(dir.path(), None);
     let good = signed(&review(&reviews, &one, 2 * HOUR), 4);
     let event = reviews.check(&root(2), &good, at(2 * HOUR)).unwrap().event(&good, at(2 * HOUR));
-    let refused = append(open(dir.path()), &root(1), event).unwrap_err().to_string();
+    let refused = append(open(dir.path()), Some(&root(1)), event).unwrap_err().to_string();
     assert_eq!(refused, "trust root version 1 is older than version 2, which was in force");
     assert_eq!(open(dir.path()).size(), 1);
 }

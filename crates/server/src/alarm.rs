@@ -70,3 +70,6 @@ pub(crate) fn secret(file: &std::path::Path, least: usize) -> Result<Vec<u8>, St
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! `portcullis log …`: verify, show and prove.
 
+mod writer;
+
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
@@ -10,6 +12,8 @@ use tlog::{Blobs, Files, Receipt};
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
+
+pub(crate) use writer::Writer;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Put it into the evidence store in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
     store: Option<PathBuf>,
     /// From when on it holds; now without
     #[arg(long, value_name = "TIME")]
