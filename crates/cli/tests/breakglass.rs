@@ -229,7 +229,7 @@ fn let_in(setting: &Setting, seconds: i64) {
     let book = policy::Book::load(vec![file], &policy::Guardrails::none()).unwrap();
     let root = fs::read_to_string(setting.at("deploy/trust-root.yaml")).unwrap();
     let root = TrustRoot::parse("trust-root.yaml", &root).unwrap();
-    let pem = fs::read_to_string(setting.at("deploy/keys/decision-log.key")).unwrap();
+    let pem = fs::read_to_string(setting.at("deploy/keys/log.key")).unwrap();
     let signer = Box::new(attest::SecretKey::from_pem(&pem, None).unwrap());
     let files = tlog::Files::new(Path::new(&setting.at("deploy/log")));
     let origin = fs::read_to_string(setting.at("deploy/log/log.vkey")).unwrap();
@@ -274,7 +274,7 @@ fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
         "{due}"
     );
     assert!(list(1, "2026-11-23T09:01:00Z").starts_with("overdue 2026-11-23T09:01:00Z"));
-    let own = setting.at("deploy/keys/decision-log.key");
+    let own = setting.at("deploy/keys/log.key");
     let review = |exit, key: &str, more: &[&str]| {
         let key = setting.at(&format!("deploy/keys/{key}.key"));
         let what =
