@@ -218,7 +218,7 @@ fn a_folder_that_is_no_store_does_not_hold_no_grants() {
     assert_eq!(list("deploy/evidence", 0), "no grants\n");
 }
 
-/// A log in which bob's grant let alice's deployment in.
+/// A log in which bob's grant let dora's deployment in.
 fn let_in(setting: &Setting, seconds: i64) {
     let out = setting.at("grant.json");
     if !Path::new(&out).exists() {
@@ -238,30 +238,31 @@ fn let_in(setting: &Setting, seconds: i64) {
     let artifact = attest::Artifact::new("shop", Digest::sha256(&seconds.to_le_bytes()).into());
     let mut request = policy::DeploymentRequest::new(artifact, "prod/shop", "test");
     request.grant = Some(policy::Submitted { name: "grant".to_owned(), bytes: fs::read(&out).unwrap() });
-    request.requester = Some("alice@acme.example".to_owned());
+    request.requester = Some("dora@acme.example".to_owned());
     let at: jiff::Timestamp = AT.parse().unwrap();
     let at = at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
     assert!(point.decide(request, at).unwrap().is_admitted());
     point.settle().unwrap();
 }
 
-/// A third person, who neither gives grants nor deploys.
-fn with_carol(setting: &Setting) {
-    expect(0, &["keygen", "--no-passphrase", &setting.at("deploy/keys/carol")]);
+/// Another person, with a key.
+fn with(setting: &Setting, name: &str) {
+    expect(0, &["keygen", "--no-passphrase", &setting.at(&format!("deploy/keys/{name}"))]);
     let root = setting.at("deploy/trust-root.yaml");
     let text = fs::read_to_string(&root).unwrap();
-    let pem = fs::read_to_string(setting.at("deploy/keys/carol.pub")).unwrap();
+    let pem = fs::read_to_string(setting.at(&format!("deploy/keys/{name}.pub"))).unwrap();
     let pem: String = pem.lines().map(|line| format!("          {line}\n")).collect();
-    let carol =
-        format!("people:\n  carol:\n    identities: [carol@acme.example]\n    keys:\n      - key: |\n{pem}");
+    let person = format!(
+        "people:\n  {name}:\n    identities: [{name}@acme.example]\n    keys:\n      - key: |\n{pem}"
+    );
     assert!(text.contains("people:\n"));
-    fs::write(&root, text.replacen("people:\n", &carol, 1)).unwrap();
+    fs::write(&root, text.replacen("people:\n", &person, 1)).unwrap();
 }
 
 #[test]
 fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
     let setting = Setting::new();
-    with_carol(&setting);
+    ["carol", "dora"].iter().for_each(|name| with(&setting, name));
     let_in(&setting, 60);
     let (log, root) = (setting.at("deploy/log"), setting.at("deploy/trust-root.yaml"));
     let list =
@@ -284,7 +285,7 @@ fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
     };
     let here = ["--log-signing-key", own.as_str()];
     assert!(review(1, "bob", &here).contains("bob gave the grant; somebody else reviews it"));
-    assert!(review(1, "alice", &here).contains("alice deployed under the grant; somebody else reviews it"));
+    assert!(review(1, "dora", &here).contains("dora deployed under the grant; somebody else reviews it"));
     assert!(review(1, "official-ci", &here).contains("a person reviews, and no machine"));
     let lock = tlog::Files::new(Path::new(&log)).lock().unwrap();
     assert!(review(2, "carol", &here).contains("send it there: --server URL"));

@@ -323,3 +323,6 @@ fn notices(recorder: &dyn Recorder, origin: &str, from: u64) -> Result<(Vec<Noti
     let notice = |leaf: &Vec<u8>| of_entry(&Entry::parse(leaf).ok()?, origin);
     Ok((leaves.iter().filter_map(notice).collect(), from.saturating_add(read)))
 }
+
+#[cfg(test)]
+mod tests;

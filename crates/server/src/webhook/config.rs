@@ -143,6 +143,7 @@ impl Config {
             ("its key", &webhook.tls.key),
         ];
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
+        named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         if let Some(Api::Kubeconfig(file)) = &webhook.api {

@@ -93,6 +93,12 @@ fn what_was_not_told_is_told_after_a_restart_and_what_was_is_not() {
     setting.wait(&[3]);
     let outbox = setting.start(20, &[]);
     setting.wait(&[3, 5, 9]);
+    // it is kept a moment after it was told
+    let file = setting.dir.path().join("told.json");
+    while Told::read(&file).unwrap().unwrap().through < 10 {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(2));
+    }
     drop(outbox);
     let outbox = setting.start(20, &[]);
     setting.push(&outbox, 21);

@@ -1,7 +1,7 @@
 //! `alarms`: where alarms are told, and how often breakglass may be used.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::yaml::{Fields, Node, Problems};
 use chokepoint::breakglass::Budget;
@@ -103,6 +103,18 @@ impl Alarms {
         });
         let budget = budget.map_or(Some(None), |budget| budget.map(Some))?;
         (sinks.len() == before).then_some(Self { sinks, budget, close: close? })
+    }
+
+    /// Secrets and authorities that must be there before the choke point starts.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Path> {
+        self.sinks
+            .iter()
+            .flat_map(|sink| match sink {
+                Sink::Webhook(webhook) => [Some(webhook.secret.as_path()), webhook.ca.as_deref()],
+                Sink::Mail(mail) => [mail.login.as_ref().map(|(_, file)| file.as_path()), mail.ca.as_deref()],
+                Sink::File(_) => [None, None],
+            })
+            .flatten()
     }
 
     /// The files that it names, to be made relative to the configuration's own.
