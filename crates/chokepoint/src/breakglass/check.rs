@@ -7,7 +7,7 @@ use attest::time::Span;
 use attest::{Digest, Directly, Object, Opener, Predicate, TrustRoot, Unopened};
 use jiff::Timestamp;
 
-use super::{Reviews, Used};
+use super::{Reviewed, Reviews, Used};
 use crate::event::{EventKind, NewEvent};
 
 /// A reviewer's clock may be ahead by so many seconds.
@@ -111,7 +111,13 @@ impl Reviews {
         let signers: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();
         let person = second_person(&signers, used, root)?;
         let envelope = attestation.envelope().clone();
-        if let Some(same) = used.reviews.iter().find(|known| known.envelope == envelope) {
+        // by what it says: many keys sign the same with other bytes each time
+        let is_same = |known: &&Reviewed| {
+            (&known.person, known.at, known.verdict) == (&person, review.reviewed, review.verdict)
+                && known.comment == review.comment
+                && known.records == review.records.len()
+        };
+        if let Some(same) = used.reviews.iter().find(is_same) {
             return Err(ReviewRefused::Already(same.index));
         }
         Ok(Checked { review: review.as_ref().clone(), person, envelope })
