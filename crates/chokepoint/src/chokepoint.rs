@@ -21,7 +21,7 @@ use crate::record::{self, RecordError, Recorded, recorded};
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
 
 /// The one writer of a log in files.
-const WRITER: &str = "local";
+pub(crate) const WRITER: &str = "local";
 
 /// A place through which every deployment must go. Many threads ask at once: each judges on its own, and one committer
 /// makes durable together what has come in.
@@ -142,7 +142,7 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
         let in_force = InForce::keep(book, root, log.storage())?;
         let log = Journaled::start(log).map_err(OpenError::Journal)?;
-        let last_seen = Arc::new(LastSeen(Mutex::new(last_seen)));
+        let last_seen = Arc::new(LastSeen::new(last_seen));
         let author = Author { name: WRITER.to_owned(), epoch: 0, previous: newest };
         let committer = Committer::start(log, author, Arc::clone(&last_seen), limits.waiting)
             .map_err(OpenError::Journal)?;
@@ -365,6 +365,10 @@ impl InForce {
 }
 
 impl LastSeen {
+    pub(crate) fn new(at: Option<Timestamp>) -> Self {
+        Self(Mutex::new(at))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

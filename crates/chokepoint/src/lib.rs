@@ -3,6 +3,9 @@
 //! Floor 2. The only code that makes a [`Decision`]; every choke point calls [`Chokepoint::decide`], so none can be
 //! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
+pub mod alarm;
+mod append;
+pub mod breakglass;
 mod cache;
 mod chokepoint;
 mod committer;
@@ -13,6 +16,7 @@ mod prepared;
 mod record;
 mod replay;
 
+pub use append::{NotAppended, append};
 pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
 pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, Limits, OpenError};
 pub use decision::{Answer, Basis, Decision};

@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain, init,
-    keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root, verify, why,
+    advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
+    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
+    verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Which advisories affect what artifacts are made of
     #[command(subcommand)]
     Advisories(advisories::Command),
+    /// What a person must look at
+    #[command(subcommand)]
+    Alarms(alarms::Command),
     /// Let deployments through in an emergency: signed, for a while, and on record
     #[command(subcommand)]
     Breakglass(breakglass::Command),

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod advisories;
+pub(crate) mod alarms;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
+        Command::Alarms(command) => alarms::run(&command, output),
         Command::Attach(args) => attach::run(&args, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Breakglass(command) => breakglass::run(&command, output),

@@ -5,6 +5,8 @@ mod prove;
 mod witness;
 mod witnesses;
 
+mod writer;
+
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
@@ -16,6 +18,8 @@ use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
 use witnesses::{Seen, Witnesses};
+
+pub(crate) use writer::Writer;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
