@@ -141,7 +141,7 @@ impl Check {
         };
         self.flaws.extend(kinds.into_iter().map(|kind| Flaw { index, writer: writer.clone(), kind }));
         let same_epoch = last.as_ref().filter(|last| last.position.epoch == position.epoch);
-        let every = beat(&entry).or(same_epoch.and_then(|last| last.every));
+        let every = beat(&entry).unwrap_or(same_epoch.and_then(|last| last.every));
         // requests that came in together are on record in another order
         let at = same_epoch.map_or(entry.at(), |last| last.at.max(entry.at()));
         self.writers.insert(writer, Last { position, hash: leaf_digest(leaf), at, every });
@@ -218,11 +218,17 @@ fn opening(entry: &Entry) -> Option<(Option<u64>, Option<String>)> {
     (event.kind == EventKind::EpochOpen).then_some((sequence, leaf))
 }
 
-/// How often a heartbeat promises an entry.
-fn beat(entry: &Entry) -> Option<Span> {
+/// How often this writer promises an entry from now on, where the entry says something of that: a heartbeat does, and one
+/// whose spool is full promises nothing.
+fn beat(entry: &Entry) -> Option<Option<Span>> {
     let Entry::Event(event) = entry else { return None };
-    let every = event.body.int("every").ok().filter(|_| event.kind == EventKind::Heartbeat)?;
-    Some(Span::seconds(every)).filter(|every| every.as_seconds() > 0)
+    match event.kind {
+        EventKind::Heartbeat => {
+            Some(event.body.int("every").ok().filter(|every| *every > 0).map(Span::seconds))
+        }
+        EventKind::Degraded if event.body.int("mark").is_ok_and(|mark| mark == 100) => Some(None),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

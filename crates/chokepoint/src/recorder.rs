@@ -85,11 +85,11 @@ impl<S: Storage + Clone + Send + Sync + 'static> Recorder<S> {
             refused.into_iter().for_each(|group| group.answer(Err(DecideError::Full)));
             groups = left;
             self.tell(&mut groups, at);
-            if groups.iter().all(|group| group.purpose() < Purpose::Reserve) {
+            if groups.iter().all(|group| group.reply.is_none() && group.purpose() < Purpose::Reserve) {
                 break;
             }
         }
-        groups.retain(|group| group.reply.is_none());
+        // everybody who waited is told; what travels along waits for the next one
         self.shared.put_back(groups);
         Ok(())
     }

@@ -138,6 +138,12 @@ fn who_beats_is_missed_and_who_begins_anew_or_never_beat_is_not() {
     chain.say("a", 71);
     let silent = FlawKind::Silent { silent: Span::seconds(31), every: Span::seconds(10) };
     assert_eq!(chain.flaws(), [(3, silent)]);
+    let mut full = Chain::default();
+    full.open("a", "a", 0);
+    full.beat("a", 10);
+    full.put(full.next("a"), 20, EventKind::Degraded, Object::new().with("mark", 100));
+    full.say("a", 9000);
+    assert_eq!(full.flaws(), [], "there was no room for a heartbeat");
     let words = check((0..).zip(chain.leaves.iter().map(Vec::as_slice)))[0].to_string();
     assert_eq!(words, "before record 3, a was silent for 31s, where it promised an entry every 10s");
 }
