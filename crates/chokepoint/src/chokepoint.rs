@@ -296,8 +296,8 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
             let in_force = self.in_force();
             (in_force.guardrails.clone(), in_force.configuration.clone())
         };
-        let mut new = InForce::new(Governing { guardrails, ..Governing::new(book, root) });
-        new.configuration = configuration;
+        let mut new = InForce::new(Governing::new(book, root));
+        (new.guardrails, new.configuration) = (guardrails, configuration);
         self.put_in_force(new)
     }
 

@@ -44,7 +44,8 @@ pub(crate) struct InForce {
     pub(crate) root: Arc<TrustRoot>,
     /// The list of the book's files, as a blob.
     manifest: Vec<u8>,
-    pub(crate) guardrails: Option<Vec<u8>>,
+    /// The text, and its digest.
+    pub(crate) guardrails: Option<(Vec<u8>, Digest)>,
     pub(crate) configuration: Option<Digest>,
 }
 
@@ -62,6 +63,10 @@ impl InForce {
         let Governing { book, root, guardrails, configuration } = governing;
         let manifest = record::book_manifest(&book).to_string().into_bytes();
         let configuration = configuration.map(|bytes| Digest::sha256(&bytes));
+        let guardrails = guardrails.map(|bytes| {
+            let digest = Digest::sha256(&bytes);
+            (bytes, digest)
+        });
         Self { book: Arc::new(book), root: Arc::new(root), manifest, guardrails, configuration }
     }
 
@@ -73,8 +78,7 @@ impl InForce {
             .with("manifest", Digest::sha256(&self.manifest).to_string())
             .with("trust_root", self.root.digest().to_string())
             .with("trust_root_version", version);
-        let guardrails = self.guardrails.as_ref().map(|bytes| Digest::sha256(bytes).to_string());
-        body.set_some("guardrails", guardrails);
+        body.set_some("guardrails", self.guardrails.as_ref().map(|(_, digest)| digest.to_string()));
         body.set_some("configuration", self.configuration.as_ref().map(Digest::to_string));
         body
     }
@@ -85,7 +89,7 @@ impl InForce {
     /// The length of an event that no log can hold.
     pub(crate) fn event(&self) -> Result<Prepared, usize> {
         let mut parts = vec![self.manifest.clone(), self.root.text().as_bytes().to_vec()];
-        parts.extend(self.guardrails.clone());
+        parts.extend(self.guardrails.as_ref().map(|(text, _)| text.clone()));
         let at = Timestamp::UNIX_EPOCH;
         let event = NewEvent { at, kind: EventKind::FilesInForce, body: self.body(), parts };
         // the manifest names them, however many they are
@@ -140,6 +144,8 @@ impl InForce {
             trust_root: self.root.digest().clone(),
             trust_root_version: self.root.version(),
             engine: ENGINE.to_owned(),
+            guardrails: self.guardrails.as_ref().map(|(_, digest)| digest.clone()),
+            configuration: self.configuration.clone(),
         };
         Case::open(request, frame)
     }

@@ -427,6 +427,29 @@ fn an_epoch_opens_with_the_first_entry_and_says_what_the_one_before_came_to() {
     let blobs = Blobs::new(Files::new(&site.log()));
     assert!(files[1].parts.iter().all(|part| blobs.get(part).is_ok()) && files[1].parts.len() == 2);
 
+    let governing = Governing {
+        guardrails: Some(b"forbid: {}".to_vec()),
+        configuration: Some(b"listen: 1".to_vec()),
+        ..Governing::new(book(), root(5))
+    };
+    let point = site.try_start(root(5), limits()).unwrap();
+    point.replace_with(governing).unwrap();
+    point.decide(met("strict"), at(5)).unwrap();
+    point.replace(book(), root(6)).unwrap();
+    point.decide(met("strict"), at(6)).unwrap();
+    drop(point);
+    let entries = site.entries();
+    let files = events(&entries, EventKind::FilesInForce);
+    let frame = entries.last().unwrap().decision().unwrap().case(&blobs).unwrap().frame().clone();
+    for file in &files[files.len() - 2..] {
+        assert_eq!(file.body.string("guardrails").unwrap(), Digest::sha256(b"forbid: {}").to_string());
+        assert_eq!(
+            file.body.string("configuration").unwrap(),
+            frame.configuration.clone().unwrap().to_string()
+        );
+        assert_eq!(frame.guardrails.as_ref(), file.parts.last(), "its text is kept");
+    }
+
     for writer in [String::new(), "w".repeat(101)] {
         let error = site.try_start(root(5), Limits { writer, ..limits() }).unwrap_err();
         assert!(
