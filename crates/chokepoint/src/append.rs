@@ -8,11 +8,13 @@ use attest::TrustRoot;
 use attest::trust::RolledBack;
 use tlog::{AppendError, Journaled, Log, Promise, Storage};
 
-use crate::chokepoint::{DecideError, LastSeen, WRITER};
-use crate::committer::{Author, Committer};
+use crate::chokepoint::{LastSeen, open_epoch};
+use crate::committer::{Committer, Group};
+use crate::error::DecideError;
 use crate::event::NewEvent;
+use crate::limits::Limits;
 use crate::prepared::Prepared;
-use crate::record::{RecordError, recorded};
+use crate::record::{RecordError, Recorded};
 
 /// Why an event is not on record.
 #[derive(Debug)]
@@ -52,22 +54,29 @@ pub fn append<S: Storage + Clone + Send + Sync + 'static>(
     root: Option<&TrustRoot>,
     event: NewEvent,
 ) -> Result<Promise, NotAppended> {
-    let state = recorded(&log).map_err(NotAppended::Record)?;
-    let floor = state.trust_root_floor;
+    let log = Journaled::start(log).map_err(NotAppended::Journal)?;
+    let newest = log.newest().map_err(NotAppended::Tree)?;
+    let recorded = Recorded::of(&newest).map_err(NotAppended::Record)?;
+    let floor = recorded.trust_root_floor;
     root.map_or(Ok(()), |root| root.check_not_older(floor)).map_err(NotAppended::RolledBack)?;
     let version = root.map_or(floor, TrustRoot::version);
     let too_long = |long| NotAppended::Refused(DecideError::Append(Arc::new(AppendError::TooLong(long))));
     let prepared = Prepared::event(event, version).map_err(too_long)?;
-    let author = Author { name: WRITER.to_owned(), epoch: 0, previous: state.newest };
-    let log = Journaled::start(log).map_err(NotAppended::Journal)?;
-    let last_seen = Arc::new(LastSeen::new(state.last_seen));
-    let committer = Committer::start(log, author, last_seen, 1).map_err(NotAppended::Journal)?;
+    let mut limits = Limits::default();
+    if let Some((position, _)) = &recorded.own {
+        limits.writer.clone_from(&position.writer);
+    }
+    let (author, opening) = open_epoch(&recorded, &limits.writer, version);
+    let last_seen = Arc::new(LastSeen::new(recorded.last_seen));
+    let committer = Committer::start(log, author, last_seen, &limits).map_err(NotAppended::Journal)?;
+    committer.send_along(opening.map_err(too_long)?);
     let (reply, answer) = mpsc::sync_channel(1);
     let reply = move |result| {
         // who asked is waiting below
         reply.send(result).ok();
     };
-    committer.submit(vec![prepared], Box::new(reply)).map_err(|(e, _)| NotAppended::Refused(e))?;
+    let group = Group { prepared: vec![prepared], reply: Some(Box::new(reply)), is_admission: false };
+    committer.submit(group).map_err(|(e, _)| NotAppended::Refused(e))?;
     let promises = answer.recv().unwrap_or(Err(DecideError::Stopped)).map_err(NotAppended::Refused)?;
     committer.log().settle().map_err(NotAppended::Tree)?;
     promises.into_iter().next().ok_or(NotAppended::Refused(DecideError::Stopped))

@@ -71,9 +71,9 @@ impl Real {
         request.grant = Some(Submitted { name: "grant".to_owned(), bytes });
         let admission = self.point.decide(request, at(seconds)).unwrap();
         self.point.settle().unwrap();
-        let leaf = self.leaves(admission.index()).unwrap().remove(0);
+        let leaf = self.leaves(admission.index().unwrap()).unwrap().remove(0);
         let hash = Digest::from_bytes(Algorithm::Sha256, attest::merkle::leaf_hash(&leaf).to_vec()).unwrap();
-        (admission.index(), hash, Record::parse(&leaf).unwrap(), admission.decision().clone())
+        (admission.index().unwrap(), hash, Record::parse(&leaf).unwrap(), admission.decision().clone())
     }
 
     fn kinds(&self) -> Vec<String> {
