@@ -8,9 +8,7 @@ use crate::reader::{ReadError, Reader, as_u64};
 use crate::receipt::Receipt;
 use crate::storage::Storage;
 use crate::tile::WIDTH;
-
-/// The checkpoint that enough witnesses cosigned, beside the newest one.
-pub(crate) const WITNESSED: &str = "witnessed";
+use crate::witnessing::WITNESSED;
 
 /// Where one writer's entries go from its spool: a log in files is one target, a database that many writers share another.
 ///
