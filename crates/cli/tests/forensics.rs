@@ -103,7 +103,7 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
         "built by official-ci",
         "input https://example.org/base-image",
         &format!("also api@{}", digest("api").short()),
-        "admitted as eu-1/shop/Deployment/api in prod/shop, record 1",
+        "admitted to prod/shop by record 1: eu-1/shop/Deployment/api",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
@@ -126,6 +126,30 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
     for key in ["\"found\": true", "\"proven\": true", "\"kind\": \"commit\"", "\"relation\": \"also\""] {
         assert!(json.contains(key), "{key} in {json}");
     }
+}
+
+/// Every word of what a person reads. `GOLDEN=overwrite` writes it anew.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test's own setting")]
+fn what_a_person_reads_is_as_it_was_reviewed() {
+    let world = World::new();
+    let web = digest("web").to_string();
+    let mut text = String::new();
+    for args in
+        [&["why", &web][..], &["running"], &["deployed", "--repository", "https://github.com/acme/shop"]]
+    {
+        text += &format!("$ portcullis {}\n{}\n", args.join(" "), world.ask(0, args));
+    }
+    // keys are made for each test
+    let key =
+        attest::PublicKey::from_pem(&fs::read_to_string(world.builds.at("official.pub")).unwrap()).unwrap();
+    let text = text.replace(&key.id(), "KEY");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forensics/golden.txt");
+    if std::env::var("GOLDEN").is_ok_and(|golden| golden == "overwrite") {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&path).unwrap());
 }
 
 #[test]
@@ -181,7 +205,7 @@ fn the_graph_is_text_a_picture_and_json() {
     let world = World::new();
     let web = digest("web").to_string();
     let tree = world.ask(0, &["why", &web, "--graph", "terminal"]);
-    assert!(tree.starts_with(&format!("web@{}\n├─ admitted as", digest("web").short())), "{tree}");
+    assert!(tree.starts_with(&format!("web@{}\n├─ admitted to", digest("web").short())), "{tree}");
     let out = world.builds.at("web.svg");
     world.ask(0, &["why", &web, "--graph", "svg", "--out", &out]);
     let svg = fs::read_to_string(&out).unwrap();
