@@ -258,3 +258,36 @@ fn a_damaged_index_is_made_again_and_a_damaged_log_is_refused() {
     assert_eq!(code(&output), 2, "{}", stdout(&output));
     assert!(stderr(&output).contains("do not lead to its signed root"), "{}", stderr(&output));
 }
+
+#[test]
+fn bad_folders_are_told_in_one_clear_error() {
+    let world = World::new();
+    let web = digest("web").to_string();
+    let noise = world.builds.at("noise");
+    fs::write(&noise, b"noise").unwrap();
+    let noisy = world.builds.at("noisy");
+    fs::create_dir(&noisy).unwrap();
+    for file in ["index.sqlite", "observed.sqlite"] {
+        fs::write(world.builds.path("noisy").join(file), [7; 5000]).unwrap();
+    }
+    let log = world.builds.at("log");
+    for (args, word) in [
+        (&["--log", &noise][..], "noise/log.vkey"),
+        (&["--log", &noisy], "log.vkey"),
+        (&["--inventory", &noise], "noise/index.sqlite"),
+        (&["--inventory", &noisy], "damaged"),
+        (&["--log", &log, "--inventory", &noise], "noise"),
+        (&["--log", &log, "--inventory", "/dev/full/x"], "/dev/full"),
+        (&["--log", &log, "--log-key", &world.builds.at("official.pub")], "no verifier key"),
+    ] {
+        for command in [&["why", &web][..], &["running"], &["deployed", "--builder", "official-ci"]] {
+            let output = portcullis(&[command, args].concat());
+            let text = stderr(&output);
+            assert_eq!(code(&output), 2, "{args:?}\n{}{text}", stdout(&output));
+            assert!(text.contains("error: ") && text.contains(word), "{args:?}\n{text}");
+            for forbidden in ["panicked", "Err(", "Error {", "Some(", "SqliteError"] {
+                assert!(!text.contains(forbidden), "{text}");
+            }
+        }
+    }
+}

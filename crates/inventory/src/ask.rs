@@ -225,7 +225,7 @@ impl Inventory {
         let rows: Vec<Vec<u8>> = sqlx::query_scalar(
             "SELECT g.bytes FROM (SELECT DISTINCT digest FROM facts WHERE kind = ?1
                AND value = (SELECT id FROM texts WHERE text = ?2) ORDER BY digest DESC LIMIT ?3) f
-             JOIN digests g ON g.id = f.digest",
+             JOIN digests g ON g.id = f.digest ORDER BY f.digest DESC",
         )
         .bind(kind.number())
         .bind(value)
