@@ -30,7 +30,7 @@ impl World {
             ..build(commit, inputs)
         };
         let bundles = [
-            ("web", world.builds.official("web", &build(0x1a, &[base.clone()]))),
+            ("web", world.builds.official("web", &build(0x1a, std::slice::from_ref(&base)))),
             ("api", world.builds.official("api", &build(0x1a, &[base]))),
             ("old", world.builds.official("old", &build(0x2b, &[input("other-base")]))),
         ];
