@@ -3,7 +3,7 @@
 use crate::breakglass::{BREAKGLASS, Grant};
 use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
-use crate::json::{self, Json, JsonError, Object, ShapeError, each};
+use crate::json::{self, Json, JsonError, Limits, Object, ShapeError, each};
 use crate::provenance::{Provenance, SLSA_V1, SLSA_V02};
 
 /// The statement type that is written.
@@ -51,8 +51,8 @@ pub enum Predicate {
     Breakglass(Box<Grant>),
     /// A signature over the bytes and nothing more: the chapter's simplest evidence.
     Signature,
-    /// A predicate that no rule reads.
-    Other,
+    /// A predicate that no rule reads, as it was signed: a list of parts, say.
+    Other(Box<Object>),
 }
 
 impl Predicate {
@@ -68,7 +68,7 @@ impl Predicate {
             Self::Summary(_) => "verification summary",
             Self::Breakglass(_) => "breakglass grant",
             Self::Signature => "signature",
-            Self::Other => "statement",
+            Self::Other(_) => "statement",
         }
     }
 }
@@ -102,9 +102,10 @@ impl Statement {
     ///
     /// # Errors
     /// [`StatementError`] with the byte or the path of what is wrong. A predicate type we know must have its shape;
-    /// one we do not know is kept as [`Predicate::Other`], which satisfies nothing.
+    /// one we do not know is kept as [`Predicate::Other`], which satisfies nothing. Fractions and large integers, which
+    /// lists of parts and scores have, are kept as their text: nothing that reads a number takes one.
     pub fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let value = json::parse(payload).map_err(StatementError::Json)?;
+        let value = json::parse_with(payload, Limits::default().exact()).map_err(StatementError::Json)?;
         Ok(Self::read(value.as_object()?)?)
     }
 
@@ -171,6 +172,6 @@ fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, Shap
         claims::REVIEW => Predicate::Review(Review::read(body)?),
         BREAKGLASS => Predicate::Breakglass(Box::new(Grant::read(body)?)),
         claims::VSA => Predicate::Summary(Summary::read(body)?),
-        _ => Predicate::Other,
+        _ => Predicate::Other(Box::new(body.clone())),
     })
 }
