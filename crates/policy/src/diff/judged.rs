@@ -59,7 +59,11 @@ fn cosigned(in_force: &InForce<'_>, old: &BTreeSet<&str>, new: &BTreeSet<&str>) 
     let words = "what several builders signed, where another one's word counts that it was hermetic";
     let say = |flip| about_builders(in_force, flip, words, vec!["hermetic"]);
     let flips = [(new, old, Flip::Met), (old, new, Flip::Unmet)];
-    flips.into_iter().filter(|(some, others, _)| !some.is_subset(others)).map(|(_, _, flip)| say(flip)).collect()
+    flips
+        .into_iter()
+        .filter(|(some, others, _)| !some.is_subset(others))
+        .map(|(_, _, flip)| say(flip))
+        .collect()
 }
 
 fn about_builders(in_force: &InForce<'_>, flip: Flip, words: &str, rules: Vec<&'static str>) -> Statement {
