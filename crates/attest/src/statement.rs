@@ -1,6 +1,6 @@
 //! in-toto statements: subjects, and what is said of every one of them.
 
-use crate::breakglass::{BREAKGLASS, Grant};
+use crate::breakglass::{BREAKGLASS, BREAKGLASS_REVIEW, Grant, GrantReview};
 use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{self, Json, JsonError, Limits, Object, ShapeError, each};
@@ -49,6 +49,8 @@ pub enum Predicate {
     Summary(Summary),
     /// A person's word that a policy may be bypassed. It vouches for nothing: no rule reads it.
     Breakglass(Box<Grant>),
+    /// A second person's word about what a grant let in. It vouches for nothing either.
+    BreakglassReview(Box<GrantReview>),
     /// A signature over the bytes and nothing more: the chapter's simplest evidence.
     Signature,
     /// A predicate that no rule reads, as it was signed: a list of parts, say.
@@ -67,6 +69,7 @@ impl Predicate {
             Self::Review(_) => "review",
             Self::Summary(_) => "verification summary",
             Self::Breakglass(_) => "breakglass grant",
+            Self::BreakglassReview(_) => "breakglass review",
             Self::Signature => "signature",
             Self::Other(_) => "statement",
         }
@@ -123,7 +126,7 @@ impl Statement {
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
         let subjects = each("subject", subjects, Subject::read)?;
-        let predicate = read_predicate(predicate_type, body).map_err(|e| e.within("predicate"))?;
+        let predicate = read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
         if let Predicate::Breakglass(grant) = &predicate {
             grant.check_subjects(&subjects)?;
         }
@@ -162,7 +165,11 @@ impl Subject {
     }
 }
 
-fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, ShapeError> {
+fn read_predicate(
+    predicate_type: &str,
+    body: &Object,
+    subjects: &[Subject],
+) -> Result<Predicate, ShapeError> {
     Ok(match predicate_type {
         SLSA_V1 => Predicate::Provenance(Box::new(Provenance::from_slsa_v1(body)?)),
         SLSA_V02 => Predicate::Provenance(Box::new(Provenance::from_slsa_v02(body)?)),
@@ -171,6 +178,7 @@ fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, Shap
         claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),
         claims::REVIEW => Predicate::Review(Review::read(body)?),
         BREAKGLASS => Predicate::Breakglass(Box::new(Grant::read(body)?)),
+        BREAKGLASS_REVIEW => Predicate::BreakglassReview(Box::new(GrantReview::read(body, subjects)?)),
         claims::VSA => Predicate::Summary(Summary::read(body)?),
         _ => Predicate::Other(Box::new(body.clone())),
     })

@@ -11,7 +11,7 @@ mod report;
 mod spelling;
 mod verify;
 
-pub use backtest::{NotTried, Range, Tried, backtest};
+pub use backtest::{NotTried, Range, Tried, backtest, first_since};
 pub use fleet::{EvidenceId, Fleet, Question, QuestionId};
 pub use judge::{Frozen, Judged, Missing, judge};
 pub use report::{Group, GroupId, Report, Subject, Turn};

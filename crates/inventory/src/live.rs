@@ -154,6 +154,43 @@ impl Inventory {
     }
 }
 
+/// Where an artifact was admitted lately: a place that runs it now is among these.
+const PLACES_OF_DIGEST: &str = "p.id IN (SELECT place FROM (SELECT place FROM decisions
+    WHERE digest = (SELECT id FROM digests WHERE bytes = ?1) AND admitted = 1 ORDER BY at DESC LIMIT 1000))";
+
+impl Inventory {
+    /// Where an artifact runs now, at most so many.
+    ///
+    /// # Errors
+    /// [`InventoryError`].
+    pub async fn running(&self, digest: &Digest, limit: u32) -> Result<Vec<Live>, InventoryError> {
+        let pages = self.live(None);
+        // the statements of the pages, about one artifact: constants of this file
+        let observed = sqlx::AssertSqlSafe(OBSERVED.replace("i.id > ?1", "i.digest = ?1"));
+        let admitted = sqlx::AssertSqlSafe(ADMITTED.replace("p.id > ?1", PLACES_OF_DIGEST));
+        let (bytes, none) = (digest.bytes().to_vec(), None::<String>);
+        let observed: Vec<Row> = sqlx::query_as(observed)
+            .bind(bytes.clone())
+            .bind(i64::MAX)
+            .bind(&none)
+            .bind(TOLERANCE)
+            .bind(i64::from(limit))
+            .bind(1_i64)
+            .fetch_all(self.readers())
+            .await?;
+        let admitted: Vec<Row> = sqlx::query_as(admitted)
+            .bind(bytes)
+            .bind(i64::MAX)
+            .bind(&none)
+            .bind(PAGE)
+            .fetch_all(self.readers())
+            .await?;
+        let all = observed.into_iter().chain(admitted).filter_map(|row| pages.read(row));
+        let here = all.filter(|live| live.digest.as_ref() == Some(digest));
+        Ok(here.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+}
+
 impl LivePages<'_> {
     /// Only one environment.
     #[must_use]

@@ -85,11 +85,22 @@ impl Inventory {
         self.writer.is_some()
     }
 
+    /// Closes it, and returns when both files are whole by themselves and the lock is free. Dropped alone, it closes some
+    /// time later, and loses nothing either.
+    pub async fn close(self) {
+        self.readers.close().await;
+        if let Some(writer) = self.writer {
+            // what was taken is durable already
+            writer.connection.into_inner().close().await.ok();
+        }
+    }
+
     /// Throws the index away, and keeps what clusters reported. Whoever opens the folder next reads the log anew.
     ///
     /// # Errors
     /// [`InventoryError::OnlyToRead`], or [`InventoryError::Io`].
     pub async fn discard_index(self) -> Result<(), InventoryError> {
+        // the lock is held until the file is gone
         let Some(writer) = self.writer else { return Err(InventoryError::OnlyToRead) };
         self.readers.close().await;
         writer.connection.into_inner().close().await.ok();

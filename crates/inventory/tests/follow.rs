@@ -183,7 +183,7 @@ async fn answers_equal_a_scan_of_the_log_whether_followed_or_rebuilt() {
         let followed = inventory.rebuild(&log, &log.checkpoint(log.size), &mut |_| {}).await.unwrap();
         assert_eq!((followed.from, followed.size), (0, log.size));
         check(&inventory, &records).await;
-        drop(inventory);
+        inventory.close().await;
         let (inventory, _) = Inventory::open(dir.path()).await.unwrap();
         let again = inventory.follow(&log, &log.checkpoint(log.size), &mut |_| {}).await.unwrap();
         assert_eq!(again.from, log.size, "nothing is read twice");

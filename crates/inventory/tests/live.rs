@@ -150,7 +150,7 @@ async fn more_than_a_page_is_read_page_by_page() {
 async fn a_damaged_index_is_made_again_and_observations_stay() {
     let (dir, inventory) = world().await;
     inventory.observe(&seen("a/web", Some(artifact(1)), 100)).await.unwrap();
-    drop(inventory);
+    inventory.close().await;
     let index = dir.path().join("index.sqlite");
     let noise: Vec<u8> = (0..8192_u32).map(|n| (n * 7 % 251) as u8).collect();
     for damage in [&b"noise"[..], &[0; 8192], &noise] {
@@ -163,6 +163,7 @@ async fn a_damaged_index_is_made_again_and_observations_stay() {
         let followed = inventory.follow(&log, &log.checkpoint(4), &mut |_| {}).await.unwrap();
         assert_eq!((followed.from, followed.size), (0, 4));
         assert_eq!(all(inventory.live(None)).await.len(), 2, "what was observed is still there");
+        inventory.close().await;
     }
 }
 
@@ -170,7 +171,7 @@ async fn a_damaged_index_is_made_again_and_observations_stay() {
 async fn damaged_observations_are_put_aside_and_told() {
     let (dir, inventory) = world().await;
     inventory.observe(&seen("a/web", Some(artifact(1)), 100)).await.unwrap();
-    drop(inventory);
+    inventory.close().await;
     let observed = dir.path().join("observed.sqlite");
     fs::remove_file(dir.path().join("observed.sqlite-wal")).ok();
     fs::write(&observed, b"noise that is no database at all, and long enough for a header of it ....")
@@ -190,11 +191,12 @@ async fn damaged_observations_are_put_aside_and_told() {
 #[tokio::test]
 async fn observations_that_were_cut_to_nothing_are_told_too() {
     let (dir, inventory) = world().await;
-    drop(inventory);
+    inventory.close().await;
     for left in [&b"short"[..], &[0; 4096]] {
         fs::remove_file(dir.path().join("observed.sqlite-wal")).ok();
         fs::write(dir.path().join("observed.sqlite"), left).unwrap();
-        let (_, notices) = Inventory::open(dir.path()).await.unwrap();
+        let (inventory, notices) = Inventory::open(dir.path()).await.unwrap();
+        inventory.close().await;
         assert!(matches!(&notices[..], [Notice::ObservationsDamaged { .. }]), "{notices:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! write (labels, annotations, owner references, names) is believed only as far as something else proves it.
 
 pub mod answer;
+pub mod audit_event;
 mod canonical;
 pub mod controller;
 mod decided;
@@ -21,6 +22,7 @@ pub mod pin;
 mod reference;
 mod refusal;
 mod review;
+pub mod running;
 mod subject;
 pub mod template;
 

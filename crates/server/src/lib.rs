@@ -4,6 +4,7 @@
 //! a process of its own. It decides nothing about what is true of a build: the orchestrator observes, the signer
 //! signs, and neither can be spoken to by a request.
 
+pub mod alarm;
 mod certificate;
 mod child;
 mod client;
@@ -22,6 +23,7 @@ mod run;
 mod service;
 mod tls;
 mod token;
+pub mod watch;
 pub mod webhook;
 pub mod witness;
 

@@ -27,6 +27,7 @@ mod tell;
 mod trace;
 
 pub use check::{Checked, Problem, check};
+pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;

@@ -1,20 +1,25 @@
 //! `portcullis log …`: verify, show and prove, and be a witness of logs.
 
+mod audit;
 mod prove;
 mod witness;
 mod witnesses;
+
+mod writer;
 
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::{Json, Object};
-use chokepoint::{Entry, Record};
+use chokepoint::{Entry, Record, chain};
 use tlog::{Blobs, Files};
 
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
 use witnesses::{Seen, Witnesses};
+
+pub(crate) use writer::Writer;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
@@ -26,7 +31,8 @@ Examples:
   portcullis log prove log 17 --witnessed --with-record > 17.tlog-proof
   portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
   portcullis log witness --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
-      --log shop.example/decisions=log.vkey")]
+      --log shop.example/decisions=log.vkey
+  portcullis log audit --audit-log audit.log --log log")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -58,6 +64,8 @@ pub(crate) enum Command {
     VerifyProof(prove::VerifyProof),
     /// Cosign the checkpoints of logs that continue what was seen of them, and no others (C2SP tlog-witness)
     Witness(witness::Args),
+    /// Compare an API server's audit log with the decisions on record, and list what nobody decided
+    Audit(audit::Arguments),
 }
 
 /// Under which key a log is believed.
@@ -103,6 +111,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Prove(args) => prove::prove(args, output),
         Command::VerifyProof(args) => prove::verify(args, output),
         Command::Witness(args) => witness::run(args, output),
+        Command::Audit(arguments) => audit::run(arguments, output),
     }
 }
 
@@ -203,6 +212,17 @@ fn verify(dir: &Path, key: &NoteKey, seen: &Seen, output: &Output) -> Result<Exi
             .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
             .found());
         }
+    }
+    let flaws = chain::check(leaves.iter().map(|(index, leaf)| (*index, leaf.as_slice())));
+    if let Some(first) = flaws.first() {
+        let more = flaws.len().saturating_sub(1);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more like it") };
+        return Err(Failure::new(
+            "the log's tree is whole, and entries of a writer are missing or out of place",
+        )
+        .line("found", &format!("{first}{more}"))
+        .line("fix", "look for that writer's spool, and for a copy of the log that has them")
+        .found());
     }
     let waiting = waiting(dir, key, checkpoint.size)?;
     let human = format!(

@@ -11,6 +11,7 @@ use crate::input;
 use crate::output::Output;
 
 mod diff;
+mod preview;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -31,6 +32,7 @@ pub(crate) enum Command {
         path: PathBuf,
     },
     Diff(diff::Args),
+    Preview(preview::Args),
     /// Lay policy files out; comments and meaning stay
     Fmt {
         /// The folder with the policies
@@ -50,6 +52,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         }
         Command::Test { path } => test(path, output),
         Command::Diff(args) => diff::run(args, output),
+        Command::Preview(args) => preview::run(args, output),
         Command::Fmt { dir, check } => fmt(dir, *check, output),
         Command::Schema => {
             let schema = language::schema();

@@ -46,6 +46,27 @@ impl std::fmt::Display for NotTried {
 }
 impl std::error::Error for NotTried {}
 
+/// Entries are in the order of their commits, and their clocks and waits differ by less than this.
+const DISORDER: i64 = 3600;
+
+/// A place in the log before which nothing is as young as this. Entries that cannot be read count as young.
+#[must_use]
+pub fn first_since<S: Storage>(reader: &Reader<'_, S>, since: Timestamp) -> u64 {
+    let is_before = |bundle: u64| {
+        let entries = reader.entries(bundle).unwrap_or_default();
+        let newest = entries.last().and_then(|leaf| Entry::parse(leaf).ok()).map(|entry| entry.at());
+        newest.is_some_and(|at| at.as_second().saturating_add(DISORDER) < since.as_second())
+    };
+    let (mut low, mut high) = (0, reader.size().div_ceil(BUNDLE));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low * BUNDLE
+}
+
+const BUNDLE: u64 = 256;
+
 /// Tries every decision of a range. `frozen.at` does not count: each case has its own time. Events are passed over.
 /// Nothing is held but one bundle of entries and one case.
 pub fn backtest<S: Storage>(
@@ -56,7 +77,6 @@ pub fn backtest<S: Storage>(
     opener: &dyn Opener,
     each: &mut dyn FnMut(Result<Tried, NotTried>),
 ) {
-    const BUNDLE: u64 = 256;
     for bundle in range.from / BUNDLE..range.to.div_ceil(BUNDLE) {
         let first = bundle * BUNDLE;
         let entries = match reader.entries(bundle) {

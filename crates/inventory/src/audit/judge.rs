@@ -33,6 +33,8 @@ impl Frozen<'_> {
             trust_root: self.root.digest().clone(),
             trust_root_version: self.root.version(),
             engine: self.engine.to_owned(),
+            guardrails: None,
+            configuration: None,
         }
     }
 }

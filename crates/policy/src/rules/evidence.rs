@@ -180,9 +180,11 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Breakglass(_) | Predicate::Summary(_) | Predicate::Signature | Predicate::Other(_) => {
-            Vec::new()
-        }
+        Predicate::Breakglass(_)
+        | Predicate::BreakglassReview(_)
+        | Predicate::Summary(_)
+        | Predicate::Signature
+        | Predicate::Other(_) => Vec::new(),
     };
     signers.flat_map(|s| about.iter().map(move |a| format!("{a}, signed by {}", s.name))).collect()
 }
