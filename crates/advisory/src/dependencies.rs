@@ -8,7 +8,7 @@ use std::fmt;
 
 use attest::json::{self, JsonError, Limits, ShapeError};
 use attest::provenance::{Dependency, Provenance};
-use attest::{DigestSet, Object};
+use attest::{DigestSet, Object, Predicate, Statement, StatementError};
 
 use crate::component::Component;
 use crate::purl::Purl;
@@ -74,14 +74,23 @@ pub fn of_bom(bytes: &[u8]) -> Result<Bom, BomError> {
     if object.get("predicateType").is_none() {
         return Ok(Bom { subjects: Vec::new(), components: read(object)? });
     }
-    let kind = object.string("predicateType")?;
-    if !is_bom(kind) {
-        return Err(ShapeError::new("predicateType", &format!("{CYCLONEDX} or {SPDX}"), kind).into());
-    }
-    let subjects = json::each("subject", object.array("subject")?, |subject| {
-        DigestSet::read(subject.as_object()?.object("digest")?)
+    let statement = Statement::parse(bytes).map_err(|e| match e {
+        StatementError::Json(e) => BomError::Json(e),
+        StatementError::Shape(e) => BomError::Shape(e),
     })?;
-    let body = object.object("predicate")?;
+    Ok(of_statement(&statement)?)
+}
+
+/// The components that a statement about an artifact lists.
+///
+/// # Errors
+/// [`ShapeError`] for another statement, and for a list of another shape than its format says.
+pub fn of_statement(statement: &Statement) -> Result<Bom, ShapeError> {
+    let kind = statement.predicate_type.as_str();
+    let (Predicate::Other(body), true) = (&statement.predicate, is_bom(kind)) else {
+        return Err(ShapeError::new("predicateType", &format!("{CYCLONEDX} or {SPDX}"), kind));
+    };
+    let subjects = statement.subjects.iter().map(|subject| subject.digests.clone()).collect();
     Ok(Bom { subjects, components: read(body).map_err(|e| e.within("predicate"))? })
 }
 

@@ -29,7 +29,7 @@ pub mod template;
 pub use answer::{Outcome, Ruling, answer, answer_busy, answer_malformed, answer_nothing, answer_patch};
 pub use canonical::canonical;
 pub use decided::{Admitted, Decided, Entry};
-pub use deployment::{Context, Deployment, Kind as DeploymentKind, attached, makes, requests};
+pub use deployment::{Context, Deployment, Kind as DeploymentKind, attached, makes, requests, unread};
 pub use difference::{Difference, difference};
 pub use digest::{DigestForm, FormError, configuration_digest, configuration_form, reference_page};
 pub use evidence::{Attached, EvidenceError};

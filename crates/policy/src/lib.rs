@@ -33,5 +33,5 @@ pub use finding::{Finding, one_line};
 pub use grant::HeldGrant;
 pub use guardrail::Guardrails;
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
-pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted};
+pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted, Unreadable};
 pub use verdict::{Outcome, PolicyName, Verdict};

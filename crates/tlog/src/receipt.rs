@@ -4,11 +4,12 @@ use attest::bundle::LogEntry;
 use attest::merkle::{Hash, leaf_hash};
 use attest::note::{Checkpoint, NoteKey};
 
-use crate::log::{CHECKPOINT, read_checkpoint};
+use crate::log::read_checkpoint;
 use crate::proof::Proof;
-use crate::reader::{ReadError, Reader};
+use crate::reader::ReadError;
 use crate::storage::Storage;
 use crate::witnessing::WITNESSED;
+use crate::witnessing::edge::Edge;
 
 /// Proof that an entry is in a log: its place, the path to the root, and the signed root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +22,13 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Proves that entry `index` is in the tree of the current checkpoint.
+    /// Proves that entry `index` is in the tree of the current checkpoint. The log may go on meanwhile.
     ///
     /// # Errors
     /// [`ReadError`] where the log cannot be read, or has no such entry.
     pub fn prove<S: Storage>(storage: &S, key: &NoteKey, index: u64) -> Result<Self, ReadError> {
-        let (checkpoint, text) = stored(storage, CHECKPOINT, key)?;
-        Self::under(storage, &checkpoint, checkpoint.size, text, index)
+        let edge = Edge::with_entries(storage, key)?;
+        Self::under(&edge, edge.checkpoint.size, edge.text.clone(), index)
     }
 
     /// Proves that entry `index` is in the tree of the newest checkpoint that enough witnesses cosigned.
@@ -36,19 +37,17 @@ impl Receipt {
     /// [`ReadError`], also where there is no such checkpoint, or the entry is newer than it.
     pub fn prove_witnessed<S: Storage>(storage: &S, key: &NoteKey, index: u64) -> Result<Self, ReadError> {
         let (witnessed, text) = stored(storage, WITNESSED, key)?;
-        let (checkpoint, _) = stored(storage, CHECKPOINT, key)?;
-        Self::under(storage, &checkpoint, witnessed.size, text, index)
+        Self::under(&Edge::with_entries(storage, key)?, witnessed.size, text, index)
     }
 
     /// The proof in the tree of the first `size` leaves, from the tiles of the current one.
     fn under<S: Storage>(
-        storage: &S,
-        current: &Checkpoint,
+        edge: &Edge<'_, S>,
         size: u64,
         checkpoint: String,
         index: u64,
     ) -> Result<Self, ReadError> {
-        let reader = Reader::new(storage, current.size);
+        let reader = edge.reader();
         let proof = reader.inclusion_in(index, size)?;
         let leaf = leaf_hash(&reader.entry(index)?);
         Ok(Self { index, size, proof, checkpoint, leaf })

@@ -4,7 +4,7 @@
 //! this log was rolled back or has two histories, or somebody lies; either way a person must look, and nothing is
 //! published meanwhile.
 
-mod edge;
+pub(crate) mod edge;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

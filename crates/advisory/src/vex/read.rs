@@ -1,7 +1,7 @@
-//! An OpenVEX document (0.0.1 to 0.2.x) from its bytes, or from a statement that holds one.
+//! An OpenVEX document (0.0.1 to 0.2.x), from its bytes or from a statement that holds one.
 
 use attest::json::{self, Limits, ShapeError, each};
-use attest::{Algorithm, Digest, Json, Object};
+use attest::{Algorithm, Digest, Json, Object, Predicate};
 use jiff::Timestamp;
 
 use super::{Justification, OPENVEX, Product, Statement, Statements, Status};
@@ -18,15 +18,19 @@ impl Statements {
     /// justifications is one.
     pub fn parse(bytes: &[u8]) -> Result<Self, BomError> {
         let json = json::parse_with(bytes, Limits::default().exact()).map_err(BomError::Json)?;
-        let mut object = json.as_object()?;
-        if object.get("predicateType").is_some() {
-            let kind = object.string("predicateType")?;
-            if !is_vex(kind) {
-                return Err(ShapeError::new("predicateType", OPENVEX, kind).into());
-            }
-            object = object.object("predicate")?;
-        }
-        Ok(Self(document(object)?))
+        Ok(Self(document(json.as_object()?)?))
+    }
+
+    /// Reads the document in a statement whose signer the caller trusts.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for another statement, or a document as [`Statements::parse`] refuses it.
+    pub fn of_statement(statement: &attest::Statement) -> Result<Self, ShapeError> {
+        let kind = statement.predicate_type.as_str();
+        let (Predicate::Other(body), true) = (&statement.predicate, is_vex(kind)) else {
+            return Err(ShapeError::new("predicateType", OPENVEX, kind));
+        };
+        Ok(Self(document(body).map_err(|e| e.within("predicate"))?))
     }
 }
 

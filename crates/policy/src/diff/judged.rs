@@ -18,7 +18,8 @@ pub(super) fn compare(in_force: &InForce<'_>) -> Vec<Statement> {
         (old, new) if old == new => Vec::new(),
         (None, Some(_)) => one_judges(in_force, Flip::Met, Flip::Unmet),
         (Some(_), None) => one_judges(in_force, Flip::Unmet, Flip::Met),
-        _ => cosigned(in_force),
+        (Some(old), Some(new)) => cosigned(in_force, &old, &new),
+        (None, None) => Vec::new(),
     }
 }
 
@@ -49,15 +50,20 @@ fn one_judges(
     statements
 }
 
-/// Several builders may have signed one build; the first that is listed is asked whether it was hermetic.
-fn cosigned(in_force: &InForce<'_>) -> Vec<Statement> {
+/// Several builders may have signed one build; one of those that are listed must be granted that it was hermetic.
+fn cosigned(in_force: &InForce<'_>, old: &BTreeSet<&str>, new: &BTreeSet<&str>) -> Vec<Statement> {
     let asks = |all: &[&Requirement]| all.iter().any(|r| r.rule.name == "hermetic");
     if !asks(&in_force.before) || !asks(&in_force.after) {
         return Vec::new();
     }
     let words = "what several builders signed, where another one's word counts that it was hermetic";
     let say = |flip| about_builders(in_force, flip, words, vec!["hermetic"]);
-    vec![say(Flip::Met), say(Flip::Unmet)]
+    let flips = [(new, old, Flip::Met), (old, new, Flip::Unmet)];
+    flips
+        .into_iter()
+        .filter(|(some, others, _)| !some.is_subset(others))
+        .map(|(_, _, flip)| say(flip))
+        .collect()
 }
 
 fn about_builders(in_force: &InForce<'_>, flip: Flip, words: &str, rules: Vec<&'static str>) -> Statement {

@@ -91,21 +91,25 @@ fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
     wanted(names, finding)
 }
 
-/// The name of the builder that may speak for a provenance, or what is wrong with it.
+/// The names of all builders that may speak for a provenance, at least one, or what is wrong with it. None is picked: a
+/// policy that lists one more builder must not refuse what it admitted.
 pub(crate) fn accept(
     names: &[NameUse],
     evidence: &Evidence,
     case: &Case,
     root: &TrustRoot,
-) -> Result<String, Finding> {
+) -> Result<Vec<String>, Finding> {
     let Predicate::Provenance(provenance) = evidence.predicate() else { return Err(other(names, evidence)) };
     let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
-    let mut refused = None;
+    let (mut accepted, mut refused) = (Vec::new(), None);
     for signer in listed {
         match refusal(&signer.name, provenance, case, root) {
-            None => return Ok(signer.name.clone()),
+            None => accepted.push(signer.name.clone()),
             Some(finding) => refused = Some(finding.found(&claimed(provenance))),
         }
+    }
+    if !accepted.is_empty() {
+        return Ok(accepted);
     }
     Err(refused.unwrap_or_else(|| other(names, evidence)).within(&describe(evidence)))
 }

@@ -72,8 +72,8 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
     let tests = || vec![release(), test("unit-runner", "PASSED"), test("night-runner", "FAILED")];
     vec![
         (
-            "built-by: [other-ci], hermetic: true",
             "built-by: [ci, other-ci], hermetic: true",
+            "built-by: [ci], hermetic: true",
             vec![build("ci, other-ci", "")],
             "hermetic",
         ),
@@ -126,6 +126,28 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
             "dependencies",
         ),
     ]
+}
+
+/// Each builder would do alone or not; a policy that lists one more admits no less.
+#[test]
+fn one_more_builder_refuses_nothing() {
+    let evidence = |signers: &str| format!("signed-by: [{signers}], provenance: {{ {BUILD} }}");
+    let asked = |builders: &str| book(&format!("built-by: [{builders}], hermetic: true"));
+    for (signers, builders, is_met) in [
+        ("ci, other-ci", "ci", false),
+        ("ci, other-ci", "other-ci", true),
+        ("ci, other-ci", "ci, other-ci", true),
+        ("other-ci, ci", "ci, other-ci", true),
+        // the other one's grant is worth nothing where the other one did not sign
+        ("ci", "ci, other-ci", false),
+    ] {
+        let verdict = judge(&asked(builders), &[&evidence(signers)]);
+        assert_eq!(verdict.is_met(), is_met, "{signers} for {builders}: {}", verdict.to_json().pretty());
+    }
+    let there = diff(&asked("other-ci"), &asked("ci, other-ci"));
+    let refuses =
+        |rule: &str| there.statements().iter().any(|s| s.kind == Kind::Refuses && s.rules.contains(&rule));
+    assert!(!refuses("hermetic") && !refuses("built-by"), "{:?}", there.statements());
 }
 
 #[test]

@@ -495,6 +495,7 @@ pub fn model(r: &mut Random) -> Model {
             Some("stranger@x".to_owned()),
         ]),
         envelopes,
+        unreadable: r.chance(2),
     };
     Model { root: root(r), policies: vec![policy], case }
 }

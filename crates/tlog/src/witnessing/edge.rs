@@ -16,18 +16,35 @@ use crate::tile::{self, WIDTH};
 const TRIES: usize = 50;
 
 /// A log as it was at one checkpoint.
-pub(super) struct Edge<'a, S> {
+pub(crate) struct Edge<'a, S> {
     storage: &'a S,
     partial: BTreeMap<String, Vec<u8>>,
     /// What the checkpoint says.
-    pub(super) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Checkpoint,
     /// The checkpoint as it is written.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl<'a, S: Storage> Edge<'a, S> {
-    /// Reads the newest checkpoint and what may go away.
-    pub(super) fn read(storage: &'a S, key: &NoteKey) -> Result<Self, ReadError> {
+    /// Reads the newest checkpoint and what of the hashes may go away.
+    pub(crate) fn read(storage: &'a S, key: &NoteKey) -> Result<Self, ReadError> {
+        Self::read_with(storage, key, |size| partial_hashes(size).collect())
+    }
+
+    /// As [`Edge::read`], with what of the entries may go away.
+    pub(crate) fn with_entries(storage: &'a S, key: &NoteKey) -> Result<Self, ReadError> {
+        let entries = |size: u64| {
+            let width = size % WIDTH;
+            (width != 0).then(|| tile::entries_path(size / WIDTH, width))
+        };
+        Self::read_with(storage, key, |size| partial_hashes(size).chain(entries(size)).collect())
+    }
+
+    fn read_with(
+        storage: &'a S,
+        key: &NoteKey,
+        partial: impl Fn(u64) -> Vec<String>,
+    ) -> Result<Self, ReadError> {
         let mut tries = 0;
         loop {
             let bytes = storage.read(CHECKPOINT).map_err(|e| ReadError::Io(CHECKPOINT.to_owned(), e))?;
@@ -35,7 +52,7 @@ impl<'a, S: Storage> Edge<'a, S> {
             let malformed = || ReadError::Malformed(CHECKPOINT.to_owned());
             let checkpoint = read_checkpoint(&bytes, key).ok_or_else(malformed)?;
             tries += 1;
-            match partial_tiles(storage, checkpoint.size) {
+            match read_all(storage, partial(checkpoint.size)) {
                 Err(ReadError::Missing(_)) if tries < TRIES => {}
                 Err(e) => return Err(e),
                 Ok(partial) => {
@@ -46,36 +63,37 @@ impl<'a, S: Storage> Edge<'a, S> {
         }
     }
 
-    fn reader(&self) -> Reader<'_, Self> {
+    /// The tree, and what is in it.
+    pub(crate) fn reader(&self) -> Reader<'_, Self> {
         Reader::new(self, self.checkpoint.size)
     }
 
     /// The proof that this tree continues the one of its first `old` leaves.
-    pub(super) fn consistency(&self, old: u64) -> Result<Vec<Hash>, ReadError> {
+    pub(crate) fn consistency(&self, old: u64) -> Result<Vec<Hash>, ReadError> {
         self.reader().consistency(old)
     }
 
     /// The root over the first `old` leaves.
-    pub(super) fn root_at(&self, old: u64) -> Result<Hash, ReadError> {
+    pub(crate) fn root_at(&self, old: u64) -> Result<Hash, ReadError> {
         self.reader().prefix_root(old)
     }
 }
 
-fn partial_tiles<S: Storage>(storage: &S, size: u64) -> Result<BTreeMap<String, Vec<u8>>, ReadError> {
-    let mut partial = BTreeMap::new();
-    for level in 0.. {
-        let count = tile::count_at(size, level);
-        if count == 0 {
-            break;
-        }
-        if count.is_multiple_of(WIDTH) {
-            continue;
-        }
-        let path = tile::hash_path(level, count / WIDTH, count % WIDTH);
-        let bytes = storage.read(&path).map_err(|e| ReadError::Io(path.clone(), e))?;
-        partial.insert(path.clone(), bytes.ok_or(ReadError::Missing(path))?);
-    }
-    Ok(partial)
+/// The tiles of hashes that are not full in a tree of this size, one a level at most.
+fn partial_hashes(size: u64) -> impl Iterator<Item = String> {
+    let counts =
+        (0..).map(move |level| (level, tile::count_at(size, level))).take_while(|(_, count)| *count > 0);
+    let partial = counts.filter(|(_, count)| !count.is_multiple_of(WIDTH));
+    partial.map(|(level, count)| tile::hash_path(level, count / WIDTH, count % WIDTH))
+}
+
+fn read_all<S: Storage>(storage: &S, paths: Vec<String>) -> Result<BTreeMap<String, Vec<u8>>, ReadError> {
+    let read = |path: String| match storage.read(&path) {
+        Ok(Some(bytes)) => Ok((path, bytes)),
+        Ok(None) => Err(ReadError::Missing(path)),
+        Err(e) => Err(ReadError::Io(path, e)),
+    };
+    paths.into_iter().map(read).collect()
 }
 
 impl<S: Storage> Storage for Edge<'_, S> {

@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use advisory::Component;
-use advisory::dependencies::{Bom, of_bom, of_provenance};
+use advisory::dependencies::{Bom, of_bom, of_provenance, of_statement};
 use advisory::vex::Statements;
-use attest::bundle::{Bundle, Content};
-use attest::dsse::Dsse;
-use attest::{DigestSet, Envelope, Predicate};
+use attest::{DigestSet, Envelope, Statement};
 
 use crate::failure::Failure;
 use crate::input;
@@ -43,16 +41,14 @@ pub(super) fn of_bundle(path: &Path, trusted: &Trusted) -> Result<Artifact, Fail
                 components: of_provenance(&proven.provenance),
             })
         }
-        Opened::Other(_) => signed_list(path, file, &submitted.bytes),
+        Opened::Other(attestation) => signed_list(path, file, attestation.statement()),
         Opened::Disowned(disowned) => Err(not_proven(path, &disowned.reason.to_string())),
         Opened::Not(why) => Err(not_proven(path, &why)),
     }
 }
 
-fn signed_list(path: &Path, file: String, bytes: &[u8]) -> Result<Artifact, Failure> {
-    let payload = payload(bytes).ok_or_else(|| not_proven(path, "no statement"))?;
-    let statement = attest::Statement::parse(&payload).map_err(|e| not_proven(path, &e.to_string()))?;
-    let Bom { components, .. } = of_bom(&payload).map_err(|e| {
+fn signed_list(path: &Path, file: String, statement: &Statement) -> Result<Artifact, Failure> {
+    let Bom { components, .. } = of_statement(statement).map_err(|e| {
         not_proven(path, &e.to_string())
             .line("wanted", "provenance, or a CycloneDX or SPDX statement about an artifact")
     })?;
@@ -89,25 +85,7 @@ pub(super) fn vex(path: &Path, trusted: &Trusted) -> Result<Statements, Failure>
     };
     let envelope = Envelope::parse(&submitted.bytes).map_err(|e| refuse(&e.to_string()))?;
     let attestation = trusted.root.open(&envelope, trusted.at).map_err(|e| refuse(&e.to_string()))?;
-    if !matches!(attestation.statement().predicate, Predicate::Other) {
-        return Err(refuse(&format!("a {}", attestation.statement().predicate.kind())));
-    }
-    let payload = payload(&submitted.bytes).ok_or_else(|| refuse("no statement"))?;
-    Statements::parse(&payload).map_err(|e| refuse(&e.to_string()))
-}
-
-/// The payload of bytes that were opened before: the same parsers read the same bytes.
-fn payload(bytes: &[u8]) -> Option<Vec<u8>> {
-    let limits = attest::json::Limits { bytes: Envelope::MAX_BYTES, ..attest::json::Limits::default() };
-    let json = attest::json::parse_with(bytes, limits).ok()?;
-    let object = json.as_object().ok()?;
-    if !Bundle::is_bundle(object) {
-        return Dsse::read(object).ok().map(|dsse| dsse.payload);
-    }
-    match Bundle::read(object).ok()?.content {
-        Content::Dsse(dsse) => Some(dsse.payload),
-        Content::Message { .. } => None,
-    }
+    Statements::of_statement(attestation.statement()).map_err(|e| refuse(&e.to_string()))
 }
 
 fn not_proven(path: &Path, why: &str) -> Failure {
