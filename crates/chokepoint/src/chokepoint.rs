@@ -19,7 +19,7 @@ use crate::event::{EventKind, NewEvent};
 use crate::in_force::{Governing, InForce, Moment};
 use crate::limits::Limits;
 use crate::prepared::Prepared;
-use crate::record::Recorded;
+use crate::record::{Record, Recorded};
 use crate::recorder::Author;
 
 /// The engine's name and version, in every case.
@@ -48,6 +48,7 @@ pub(crate) struct LastSeen(Mutex<Option<Timestamp>>);
 pub struct Admission {
     pub(crate) decision: Decision,
     pub(crate) receipt: Option<Promise>,
+    pub(crate) record: Option<Box<Record>>,
 }
 
 impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
@@ -99,6 +100,13 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     #[must_use]
     pub fn book(&self) -> Arc<Book> {
         Arc::clone(&self.in_force().book)
+    }
+
+    /// The book and the trust root in force.
+    #[must_use]
+    pub fn files(&self) -> (Arc<Book>, Arc<TrustRoot>) {
+        let in_force = self.in_force();
+        (Arc::clone(&in_force.book), Arc::clone(&in_force.root))
     }
 
     /// What would be decided about a request at a time. Nothing is recorded, so nobody may act on it.
@@ -222,15 +230,16 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         for request in requests {
             match in_force.prepare(request, &moment) {
                 Ok((case, decision, own)) => {
-                    judged.push((case, decision, own.is_some()));
+                    let record = own.as_ref().and_then(|own| own.record(&decision));
+                    judged.push((case, decision, own.is_some(), record));
                     prepared.extend(own);
                 }
                 Err(e) => return reply(Err((e, Vec::new()))),
             }
         }
-        let unrecorded = judged.iter().filter(|(_, _, is_recorded)| !is_recorded).count();
+        let unrecorded = judged.iter().filter(|(_, _, is_recorded, _)| !is_recorded).count();
         self.unrecorded.fetch_add(u64::try_from(unrecorded).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let is_admission = judged.iter().any(|(_, decision, _)| decision.answer() == Answer::Admit);
+        let is_admission = judged.iter().any(|(_, decision, ..)| decision.answer() == Answer::Admit);
         let reply = move |result: Result<Vec<Promise>, DecideError>| {
             reply(match result {
                 Ok(promises) => Ok(admissions(judged, promises)),
@@ -358,12 +367,18 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     }
 }
 
+/// A case, the decision on it, whether there is room for its record, and the record where it must be alarmed.
+type Judged = (Case, Decision, bool, Option<Box<Record>>);
+
 /// Each decision with its promise, where it is on record.
-fn admissions(judged: Vec<(Case, Decision, bool)>, promises: Vec<Promise>) -> Vec<Admission> {
+fn admissions(judged: Vec<Judged>, promises: Vec<Promise>) -> Vec<Admission> {
     let mut promises = promises.into_iter();
-    let mut admission = |(_, decision, is_recorded): (Case, Decision, bool)| {
+    let mut admission = |(_, decision, is_recorded, mut record): Judged| {
         let receipt = if is_recorded { promises.next() } else { None };
-        Admission { decision, receipt }
+        if let Some((record, promise)) = record.as_mut().zip(receipt.as_ref()) {
+            record.position.sequence = promise.index();
+        }
+        Admission { decision, receipt, record }
     };
     judged.into_iter().map(&mut admission).collect()
 }
@@ -436,6 +451,13 @@ impl Admission {
     #[must_use]
     pub fn receipt(&self) -> Option<&Promise> {
         self.receipt.as_ref()
+    }
+
+    /// The record of what was let in although its policy is not met, by a grant or in an outage: that is alarmed at once.
+    /// Nothing for all others. Of its position only the sequence is known here.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_deref()
     }
 
     /// The digest under which the case is kept is in the record; this is the record's place in the log.

@@ -3,6 +3,8 @@
 //! `service.rs` is the story of the process, `review.rs` of one request on the wire, `decide.rs` of one review. What
 //! decides is behind [`Judge`]: the listener knows no policy, and who decides knows no HTTP.
 
+mod after;
+mod alarming;
 mod attach;
 mod certificates;
 mod check;
@@ -26,6 +28,7 @@ mod standing;
 mod tell;
 mod trace;
 
+pub use after::Tell;
 pub use check::{Checked, Problem, check};
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};

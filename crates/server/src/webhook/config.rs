@@ -1,8 +1,10 @@
 //! What the operator of a choke point says: a file, reviewed like code.
 
+mod after;
 mod alarms;
 mod read;
 
+pub use after::{After, Verify, Witnesses};
 pub use alarms::{Alarms, Mail, MailTls, Sink, Webhook as AlarmWebhook};
 
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Node, Problems};
 use kubernetes::Mapping;
+use tlog::Level;
 
 use crate::config::KeyPair;
 
@@ -44,6 +47,8 @@ pub struct Config {
     pub attach: Vec<String>,
     /// Where alarms are told.
     pub alarms: Alarms,
+    /// What happens after the answer.
+    pub after: After,
     /// The Kubernetes webhook.
     pub webhook: Webhook,
 }
@@ -57,6 +62,12 @@ pub struct Log {
     pub origin: String,
     /// The key that signs its checkpoints.
     pub key: PathBuf,
+    /// Under which name this process writes.
+    pub writer: String,
+    /// What must be true of an admission's record before the answer leaves.
+    pub level: Level,
+    /// Bytes of the spool before it.
+    pub spool: u64,
 }
 
 /// The Kubernetes webhook.
@@ -123,6 +134,7 @@ impl Config {
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
         paths.extend(self.alarms.paths());
+        paths.extend(self.after.paths());
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {

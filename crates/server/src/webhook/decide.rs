@@ -2,7 +2,7 @@
 //! decision, on record → the answer.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet};
@@ -16,6 +16,8 @@ use kubernetes::{
 };
 use policy::DeploymentRequest;
 
+use crate::alarm::{AlarmMetrics, Desk};
+use crate::webhook::after::After;
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
@@ -31,7 +33,9 @@ use crate::webhook::tell::{heard, missing, told};
 #[derive(Debug)]
 pub struct Kubernetes {
     config: Config,
-    engine: Engine,
+    engine: Arc<Engine>,
+    pub(super) desk: OnceLock<Arc<Desk>>,
+    pub(super) after: OnceLock<After>,
     store: Store,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
@@ -93,7 +97,9 @@ impl Kubernetes {
         });
         let standings = Standings::open(&config.state, log.storage(), log.size())?;
         Ok(Self {
-            engine: Engine::open(&files, log, config.cache)?,
+            engine: Arc::new(Engine::open(&files, log, config)?),
+            desk: OnceLock::new(),
+            after: OnceLock::new(),
             standings,
             memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
             store: Store::new(&config.evidence),
@@ -102,6 +108,10 @@ impl Kubernetes {
             config: config.clone(),
             loaded: Mutex::new(Loaded { tried: Ok(files), stale: None }),
         })
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
@@ -221,6 +231,7 @@ impl Judge for Kubernetes {
             }
             Err(e) => return Err(NoAnswer::Failed(review.uid, e.to_string())),
         };
+        self.alarm(&ruled, ask.now);
         self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
@@ -233,10 +244,8 @@ impl Judge for Kubernetes {
         Ok(Judged { answer, uid: review.uid, decisions })
     }
 
-    fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, now: Timestamp) -> Result<String, NotKept> {
+    fn keep(&self, kept: Kept, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept> {
         let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
-        // until the desk of alarms is part of this process
-        let nowhere = || NotKept::Store("this choke point has no desk for alarms".to_owned());
         let failed = |e: WriteError| match e {
             WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
             _ => malformed(&e),
@@ -247,7 +256,8 @@ impl Judge for Kubernetes {
                 let digests = self.store.keep_attachment(&attachment, now).map_err(failed)?;
                 Ok(digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(","))
             }
-            Kept::Review | Kept::Closing => Err(nowhere()),
+            Kept::Review => self.review(bytes, now),
+            Kept::Closing => self.close_alarm(bytes, by, now),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)
@@ -278,6 +288,7 @@ impl Judge for Kubernetes {
             cache: self.engine.cache(),
             environments: self.environments(),
             rules: policy::rules::all().map(|rule| rule.name.to_owned()).collect(),
+            after: self.look_after(now),
         }
     }
 
@@ -314,7 +325,14 @@ impl Judge for Kubernetes {
         }
     }
 
+    fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        self.desk.get().map(|desk| desk.metrics().clone())
+    }
+
     fn close(&self) {
+        if let Some(after) = self.after.get() {
+            after.end();
+        }
         self.engine.settle();
         self.save(true);
     }
