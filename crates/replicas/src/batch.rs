@@ -78,7 +78,7 @@ impl Elected {
     pub(crate) fn finish(&mut self, leaves: Vec<Vec<u8>>, last: &Piece) -> Result<(), Hindrance> {
         let batch = Batch { leaves, blobs: last.blobs.clone() };
         self.log.apply(&[batch]).map_err(|e| cannot_append(e, &self.signer))?;
-        Staged::remove(&self.tiles).map_err(disk)?;
+        Staged::remove(&self.tiles, self.epoch).map_err(disk)?;
         let origin = self.origin.clone();
         Ok(self.database.run(async |connection| blobs::remove(connection, &origin, last).await)?)
     }

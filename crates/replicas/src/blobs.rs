@@ -12,7 +12,7 @@ const MOST: i64 = 1024;
 const NEXT: &str = "
 SELECT digest, bytes FROM (
   SELECT digest, bytes, sum(octet_length(bytes)) OVER (ORDER BY digest) - octet_length(bytes) AS before
-  FROM (SELECT digest, bytes FROM portcullis.blobs_pending WHERE origin = $1 ORDER BY digest LIMIT $2) some) some
+  FROM (SELECT digest, bytes FROM portcullis.blobs_pending WHERE origin = $1 ORDER BY digest LIMIT $2) first) summed
 WHERE before < $3";
 const REMOVE: &str = "DELETE FROM portcullis.blobs_pending WHERE origin = $1 AND digest = ANY($2)";
 

@@ -106,10 +106,11 @@ impl Elected {
     fn recover(&mut self, row: &Checkpoint) -> Result<(), Hindrance> {
         let here = self.here();
         let staged = Staged::read(&self.tiles).map_err(|e| Hindrance::Refused(e.to_string()))?;
-        match staged {
-            Some(staged) if staged.old == here && staged.new == *row => self.finish_staged(staged)?,
-            _ if *row == here => Staged::remove(&self.tiles).map_err(disk)?,
-            _ => return Err(Hindrance::Refused(misfit(row, &here, &self.tiles))),
+        let fitting = staged.into_iter().find(|staged| staged.old == here && staged.new == *row);
+        match fitting {
+            Some(staged) => self.finish_staged(staged)?,
+            None if *row == here => Staged::remove(&self.tiles, self.epoch).map_err(disk)?,
+            None => return Err(Hindrance::Refused(misfit(row, &here, &self.tiles))),
         }
         Ok(self.signer.check(&self.here())?)
     }
@@ -117,7 +118,7 @@ impl Elected {
     fn finish_staged(&mut self, staged: Staged) -> Result<(), Hindrance> {
         if self.log.after(staged.leaves.iter().map(Vec::as_slice)) != staged.new {
             return Err(Hindrance::Refused(
-                "the file `staged` does not lead to the tree that the database committed: it was changed"
+                "what was staged does not lead to the tree that the database committed: it was changed"
                     .to_owned(),
             ));
         }

@@ -9,7 +9,7 @@ use attest::Digest;
 use attest::note::Checkpoint;
 use tlog::{Files, Storage as _};
 
-const PATH: &str = "staged";
+const FOLDER: &str = "staged";
 const MAGIC: &str = "portcullis-staged/v1\n";
 
 /// A batch that may have been committed.
@@ -25,7 +25,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Writes it durably.
+    /// Writes it durably, in a file of this epoch: who was replaced does not write over who came after.
     pub(crate) fn write(&self, folder: &Files) -> io::Result<()> {
         let mut bytes = format!("{MAGIC}{}\n", self.epoch).into_bytes();
         for text in [self.old.to_text(), self.new.to_text()] {
@@ -34,19 +34,26 @@ impl Staged {
         self.leaves.iter().for_each(|leaf| part(&mut bytes, leaf));
         let digest = Digest::sha256(&bytes);
         bytes.extend(digest.bytes());
-        folder.write(PATH, &bytes)
+        folder.write(&path(self.epoch), &bytes)
     }
 
-    /// The one that is there.
-    pub(crate) fn read(folder: &Files) -> io::Result<Option<Self>> {
-        let Some(bytes) = folder.read(PATH)? else { return Ok(None) };
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file `staged` is damaged");
-        Self::parse(&bytes).map(Some).ok_or_else(damaged)
+    /// Those that are there.
+    pub(crate) fn read(folder: &Files) -> io::Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for epoch in epochs(folder)? {
+            let bytes = folder.read(&path(epoch))?.unwrap_or_default();
+            let damaged = || {
+                let why = format!("the file {} in the log's folder is damaged", path(epoch));
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            };
+            found.push(Self::parse(&bytes).ok_or_else(damaged)?);
+        }
+        Ok(found)
     }
 
-    /// It is in the tree, or never will be.
-    pub(crate) fn remove(folder: &Files) -> io::Result<()> {
-        folder.remove(PATH)
+    /// What this epoch and those before it staged is in the tree, or never will be.
+    pub(crate) fn remove(folder: &Files, epoch: i64) -> io::Result<()> {
+        epochs(folder)?.into_iter().filter(|old| *old <= epoch).try_for_each(|old| folder.remove(&path(old)))
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -66,6 +73,23 @@ impl Staged {
         }
         Some(Self { epoch, old, new, leaves })
     }
+}
+
+fn path(epoch: i64) -> String {
+    format!("{FOLDER}/{epoch}")
+}
+
+/// Whose staged batches are there; what else lies in the folder is the temporary file of a write that did not end.
+fn epochs(folder: &Files) -> io::Result<Vec<i64>> {
+    let entries = match std::fs::read_dir(folder.root().join(FOLDER)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut epochs = Vec::new();
+    for entry in entries {
+        epochs.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i64>().ok()));
+    }
+    Ok(epochs)
 }
 
 fn part(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -88,21 +112,28 @@ mod tests {
     fn what_was_staged_is_found_as_it_was_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::new(folder.path());
-        assert_eq!(Staged::read(&files).unwrap(), None);
+        assert_eq!(Staged::read(&files).unwrap(), []);
         let at = |size, byte| Checkpoint { origin: "log.example".to_owned(), size, root: [byte; 32] };
         let leaves = vec![b"one".to_vec(), Vec::new(), vec![7; 65_535]];
         let staged = Staged { epoch: 3, old: at(4, 1), new: at(7, 2), leaves };
         staged.write(&files).unwrap();
-        assert_eq!(Staged::read(&files).unwrap(), Some(staged));
-        let path = folder.path().join(PATH);
+        assert_eq!(Staged::read(&files).unwrap(), [staged.clone()]);
+        let later = Staged { epoch: 4, ..staged.clone() };
+        later.write(&files).unwrap();
+        assert_eq!(Staged::read(&files).unwrap().len(), 2);
+        Staged::remove(&files, 3).unwrap();
+        assert_eq!(Staged::read(&files).unwrap(), [later]);
+        Staged::remove(&files, 4).unwrap();
+        staged.write(&files).unwrap();
+        let path = folder.path().join("staged/3");
         let whole = std::fs::read(&path).unwrap();
         for at in [0, 25, 60, 200, whole.len() - 1] {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(Staged::read(&files).unwrap_err().to_string(), "the file `staged` is damaged", "{at}");
+            assert_eq!(Staged::read(&files).unwrap_err().to_string(), "the file staged/3 in the log's folder is damaged", "{at}");
         }
-        Staged::remove(&files).unwrap();
-        assert_eq!(Staged::read(&files).unwrap(), None);
+        Staged::remove(&files, 3).unwrap();
+        assert_eq!(Staged::read(&files).unwrap(), []);
     }
 }

@@ -32,7 +32,9 @@ WITH blobs AS (
   INSERT INTO portcullis.blobs_pending (origin, digest, bytes)
   SELECT $1, b.digest, b.bytes FROM unnest($3::bytea[], $4::bytea[]) b(digest, bytes) ON CONFLICT DO NOTHING)
 INSERT INTO portcullis.entries_pending (origin, writer, sequence, leaf)
-SELECT $1, $2, e.sequence, e.leaf FROM unnest($5::bigint[], $6::bytea[]) e(sequence, leaf) ON CONFLICT DO NOTHING";
+SELECT $1, $2, e.sequence, e.leaf FROM unnest($5::bigint[], $6::bytea[]) e(sequence, leaf)
+WHERE e.sequence >= coalesce((SELECT sequenced FROM portcullis.writers WHERE origin = $1 AND writer = $2), 0)
+ON CONFLICT DO NOTHING";
 const OTHER: &str = "
 SELECT min(n.sequence) FROM unnest($3::bigint[], $4::bytea[]) n(sequence, leaf)
 JOIN portcullis.entries_pending e ON e.origin = $1 AND e.writer = $2 AND e.sequence = n.sequence
@@ -189,9 +191,11 @@ impl PostgreSql {
         };
         let (other, last) = self.ask(comparing).map_err(unreachable)?;
         let in_tree = last.and_then(|(sequenced, hash)| {
-            let at = sequences.iter().position(|sequence| *sequence == sequenced - 1)?;
-            let own = leaves.get(at)?;
-            (leaf::hash(own).as_slice() != hash).then_some(sequenced - 1)
+            let first = sequences.first().copied()?;
+            let at = usize::try_from(sequenced - 1 - first).ok()?;
+            // further in the tree than what was ever brought, or not by this one
+            let is_own = leaves.get(at).is_some_and(|own| leaf::hash(own).as_slice() == hash);
+            (!is_own).then_some(first)
         });
         match other.or(in_tree) {
             None => Ok(()),
