@@ -1,8 +1,12 @@
 //! One batch, from the database into the tree. After a crash anywhere in it, the next sequencer ends it or begins it anew.
 //!
-//! 1. read what waits; 2. what the tree becomes is staged, durably; 3. one transaction moves the checkpoint's row, and with
-//! it exactly these entries: from here on the batch is in; 4. blobs, tiles, then the signed checkpoint; 5. what was staged
-//! is removed. Before step 3 the folder's tree is untouched, so who lost in step 3 has nothing to take back.
+//! 1. What waits is read.
+//! 2. It is staged with what the tree becomes, durably.
+//! 3. One transaction moves the checkpoint's row, and with it exactly these entries: from here on the batch is in.
+//! 4. Blobs, tiles, then the signed checkpoint.
+//! 5. What was staged is removed.
+//!
+//! Before step 3 the folder's tree is untouched, so who lost in step 3 has nothing to take back.
 
 use attest::note::Checkpoint;
 use sqlx::{Connection as _, PgConnection};

@@ -87,8 +87,8 @@ pub(crate) fn sort(rows: Vec<Row>) -> Found {
     found
 }
 
-/// The entries that continue a writer's without a gap, and what is wrong with the first one that does not fit. After a
-/// gap the rest waits: what is missing is brought again by its writer.
+/// The entries that continue a writer's without a gap, and what is wrong with the first one that does not fit. What is
+/// missing in a gap is brought again by its writer, if it still can.
 fn continued(
     writer: &str,
     first: u64,
@@ -98,7 +98,12 @@ fn continued(
     let mut run = Run { writer: writer.to_owned(), first, leaves: Vec::new() };
     for (sequence, bytes) in new {
         if sequence != run.past() {
-            break;
+            let (missing, last) = (run.past(), sequence - 1);
+            let why = format!(
+                "entry {sequence} of {writer} waits for entries {missing} to {last}, which the database lost or never had: \
+                 their writer brings them from its spool"
+            );
+            return (run, Some(why));
         }
         let position = leaf::position(&bytes);
         let wrong = match (&position, &last) {
@@ -172,7 +177,9 @@ mod tests {
         };
         assert_eq!(found.runs, [run("a", 0, &[&a0, &a1]), run("b", 7, &[&b7, &b8])]);
         assert_eq!(found.late, [run("b", 6, &[&b6])]);
-        assert_eq!(found.held, Vec::<String>::new());
+        assert_eq!(found.held.len(), 2, "{:?}", found.held);
+        assert!(found.held[0].starts_with("entry 3 of a waits for entries 2 to 2, which the database lost"));
+        assert!(found.held[1].starts_with("entry 4 of c waits for entries 2 to 3, which the database lost"));
     }
 
     #[test]

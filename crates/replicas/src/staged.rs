@@ -117,7 +117,7 @@ mod tests {
         let leaves = vec![b"one".to_vec(), Vec::new(), vec![7; 65_535]];
         let staged = Staged { epoch: 3, old: at(4, 1), new: at(7, 2), leaves };
         staged.write(&files).unwrap();
-        assert_eq!(Staged::read(&files).unwrap(), [staged.clone()]);
+        assert_eq!(Staged::read(&files).unwrap(), std::slice::from_ref(&staged));
         let later = Staged { epoch: 4, ..staged.clone() };
         later.write(&files).unwrap();
         assert_eq!(Staged::read(&files).unwrap().len(), 2);
@@ -131,7 +131,11 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(Staged::read(&files).unwrap_err().to_string(), "the file staged/3 in the log's folder is damaged", "{at}");
+            assert_eq!(
+                Staged::read(&files).unwrap_err().to_string(),
+                "the file staged/3 in the log's folder is damaged",
+                "{at}"
+            );
         }
         Staged::remove(&files, 3).unwrap();
         assert_eq!(Staged::read(&files).unwrap(), []);

@@ -54,7 +54,8 @@ fn until_in_tree(target: &mut dyn Target, count: u64) {
 
 fn keeps_order_and_takes_twice_as_once(store: &dyn Store) {
     let all = leaves(700);
-    let batch = |from: usize, to: usize| Batch { leaves: all[from..to].to_vec(), blobs: vec![vec![1, from as u8]] };
+    let batch =
+        |from: usize, to: usize| Batch { leaves: all[from..to].to_vec(), blobs: vec![vec![1, from as u8]] };
     let mut target = store.open();
     assert_eq!(target.newest().unwrap(), tlog::Newest::default());
     target.apply(0, &[batch(0, 1), batch(1, 300)]).unwrap();
@@ -62,7 +63,10 @@ fn keeps_order_and_takes_twice_as_once(store: &dyn Store) {
     // all of it again, a part of it again with more, and what is not next
     target.apply(0, &[batch(0, 1), batch(1, 300)]).unwrap();
     target.apply(1, &[batch(1, 300), batch(300, 500)]).unwrap();
-    assert!(matches!(target.apply(501, &[batch(501, 502)]), Err(ApplyError::Stop(_) | ApplyError::Unreachable(_))));
+    assert!(matches!(
+        target.apply(501, &[batch(501, 502)]),
+        Err(ApplyError::Stop(_) | ApplyError::Unreachable(_))
+    ));
     assert_eq!(target.taken(), 500);
     until_in_tree(target.as_mut(), 500);
     target.apply(0, &[batch(0, 1), batch(1, 300), batch(300, 500)]).unwrap();

@@ -109,7 +109,10 @@ impl Cluster {
     pub fn up(&self, options: &str) {
         let server = format!("-k {} -p {} {options}", self.dir().display(), self.port);
         let (data, log) = (self.data(), self.dir().join("log"));
-        must("pg_ctl", &["-D", data.to_str().unwrap(), "-w", "-l", log.to_str().unwrap(), "-o", &server, "start"]);
+        must(
+            "pg_ctl",
+            &["-D", data.to_str().unwrap(), "-w", "-l", log.to_str().unwrap(), "-o", &server, "start"],
+        );
     }
 
     /// Stops it: `fast`, or `immediate` as if the power were cut.
@@ -134,10 +137,26 @@ impl Cluster {
         let (dir, own) = (self.dir().to_str().unwrap(), self.port.to_string());
         must(
             "pg_basebackup",
-            &["-h", dir, "-p", &own, "-U", "postgres", "-D", data.to_str().unwrap(), "-R", "-X", "stream", "-c", "fast"],
+            &[
+                "-h",
+                dir,
+                "-p",
+                &own,
+                "-U",
+                "postgres",
+                "-D",
+                data.to_str().unwrap(),
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+            ],
         );
         let auto = data.join("postgresql.auto.conf");
-        let text = std::fs::read_to_string(&auto).unwrap().replace("user=postgres", "application_name=standby user=postgres");
+        let text = std::fs::read_to_string(&auto)
+            .unwrap()
+            .replace("user=postgres", "application_name=standby user=postgres");
         std::fs::write(&auto, text).unwrap();
         let standby = Standby { data, dir: self.dir().to_owned() };
         standby.start(port);

@@ -1,6 +1,6 @@
 //! A crash, or a full disk, at each step of a batch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tlog::{Level, Target};
 use crate::world::{World, Writer};
 
 /// A folder where a file is to be written: the write fails, as it would for any other reason, at exactly this step.
-fn block(path: &PathBuf) {
+fn block(path: &Path) {
     std::fs::create_dir_all(path.join("in the way")).unwrap();
 }
 
-fn unblock(path: &PathBuf) {
+fn unblock(path: &Path) {
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -46,8 +46,10 @@ fn stops_at(path: &str, is_committed: bool, starts_anew: bool) {
     let size = world.cluster.sql("SELECT size FROM portcullis.checkpoint");
     assert_eq!(size, if is_committed { "5" } else { "3" });
     if starts_anew {
-        a.target = replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();
-        a.target = replicas::open(&world.config(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();
+        a.target =
+            replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();
+        a.target =
+            replicas::open(&world.config(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();
         std::thread::sleep(Duration::from_millis(300));
     }
     unblock(&at);
@@ -56,6 +58,7 @@ fn stops_at(path: &str, is_committed: bool, starts_anew: bool) {
     a.settle();
     world.check(&[&a]);
     world.check_continues(&seen);
+    drop(a);
     assert_eq!(std::fs::read_dir(world.path("log/staged")).unwrap().count(), 0);
 }
 
@@ -173,7 +176,10 @@ fn a_full_disk_is_waited_for() {
     if !mounted.is_ok_and(|status| status.success()) {
         return; // who is not root cannot; the other tests here fail writes another way
     }
-    let copied = Command::new("sh").arg("-c").arg(format!("cp -a {}/. {}/", kept.display(), folder.display())).status();
+    let copied = Command::new("sh")
+        .arg("-c")
+        .arg(format!("cp -a {}/. {}/", kept.display(), folder.display()))
+        .status();
     assert!(copied.unwrap().success());
     std::fs::write(folder.join("ballast"), vec![0; 700 << 10]).unwrap();
     a.target = replicas::open(&world.config(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();

@@ -19,7 +19,10 @@ fn the_second_stands_by_and_takes_over() {
     b.settle();
     let names = (a.name.clone(), a.leaves.clone());
     let seen = world.checkpoint();
-    drop(std::mem::replace(&mut a.target, replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap()));
+    drop(std::mem::replace(
+        &mut a.target,
+        replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap(),
+    ));
     b.wait_for(|duty| matches!(duty, Duty::Sequencing(_)));
     assert_eq!(names.1, a.leaves);
     a.write(1);
@@ -41,7 +44,9 @@ fn without_the_folders_lock_the_database_elects_one() {
     std::fs::remove_file(world.path("signed/lock")).unwrap();
     let b = world.open(&world.config(), "b");
     let why = b.wait_for(|duty| matches!(duty, Duty::StandingBy(_)));
-    assert!(matches!(why, Duty::StandingBy(why) if why.contains("another replica holds the sequencer's lock")));
+    assert!(
+        matches!(why, Duty::StandingBy(why) if why.contains("another replica holds the sequencer's lock"))
+    );
 }
 
 /// Who lost its session without knowing it moves nothing: not by the advisory lock, but by its number.

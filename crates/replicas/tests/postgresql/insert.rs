@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tlog::{ApplyError, Level, Target};
 
-use crate::world::{Writer, World, entry};
+use crate::world::{World, Writer, entry};
 
 #[test]
 fn two_writers_come_into_one_tree_each_in_its_order() {
@@ -51,7 +51,10 @@ fn two_processes_under_one_name_stop_and_do_not_fork() {
     let world = World::new();
     let mut a = world.open(&world.writing(), "a");
     a.write(2);
-    let mut twin = Writer::new(replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap(), "a");
+    let mut twin = Writer::new(
+        replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap(),
+        "a",
+    );
     twin.leaves = a.leaves.clone();
     twin.batches = a.batches.clone();
     a.write(1);
@@ -59,7 +62,10 @@ fn two_processes_under_one_name_stop_and_do_not_fork() {
     batch.leaves.push(entry("a", &twin.leaves, "other"));
     twin.batches.push(batch);
     let why = twin.stopped();
-    assert!(why.contains("the database has another entry 2 of a: two processes write under this name"), "{why}");
+    assert!(
+        why.contains("the database has another entry 2 of a: two processes write under this name"),
+        "{why}"
+    );
     // also when it is in the tree already
     let mut b = world.open(&world.config(), "b");
     b.write(1);
@@ -100,7 +106,11 @@ fn a_forged_entry_is_found_and_nothing_more_of_that_writer_comes_in() {
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", health.duty());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(health.held()[0].contains("entry 3 of a is held back: it does not name the entry before it"), "{:?}", health.held());
+    assert!(
+        health.held()[0].contains("entry 3 of a is held back: it does not name the entry before it"),
+        "{:?}",
+        health.held()
+    );
     b.write(1);
     b.settle();
 }
@@ -140,10 +150,14 @@ fn a_server_that_goes_away_is_out_of_reach_and_nothing_is_lost() {
         a.settle();
     }
     // an administrator ends every session
-    world.cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('writer', 'sequencer')");
+    world.cluster.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('writer', 'sequencer')",
+    );
     a.spool(1);
     match a.bring() {
-        Err(ApplyError::Unreachable(why)) => assert!(why.contains("57P01") || why.contains("database"), "{why}"),
+        Err(ApplyError::Unreachable(why)) => {
+            assert!(why.contains("57P01") || why.contains("database"), "{why}")
+        }
         other => assert!(other.is_ok()),
     }
     a.settle();
@@ -155,14 +169,17 @@ fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
     let world = World::new();
     let mut a = world.open(&world.writing(), "a");
     a.write(1);
-    let lock = "BEGIN; LOCK TABLE portcullis.entries_pending IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(13); COMMIT";
+    let lock =
+        "BEGIN; LOCK TABLE portcullis.entries_pending IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(13); COMMIT";
     std::thread::scope(|scope| {
         scope.spawn(|| world.cluster.sql(lock));
         std::thread::sleep(Duration::from_millis(500));
         a.spool(1);
         let start = Instant::now();
         match a.bring() {
-            Err(ApplyError::Unreachable(why)) => assert!(why.contains("55P03") || why.contains("57014"), "{why}"),
+            Err(ApplyError::Unreachable(why)) => {
+                assert!(why.contains("55P03") || why.contains("57014"), "{why}")
+            }
             other => panic!("{other:?}"),
         }
         assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());

@@ -55,7 +55,8 @@ fn the_process_that_is_killed() {
         while leaves.len() < taken + 3 {
             leaves.push(entry("child", &leaves, ""));
         }
-        let batch = Batch { leaves: leaves[taken..].to_vec(), blobs: vec![format!("blob {taken}").into_bytes()] };
+        let batch =
+            Batch { leaves: leaves[taken..].to_vec(), blobs: vec![format!("blob {taken}").into_bytes()] };
         match target.apply(taken as u64, &[batch]) {
             Ok(()) => println!("taken {} {:?}", target.taken(), target.health().unwrap().duty()),
             Err(e) => println!("not taken: {e}"),
@@ -72,7 +73,13 @@ struct Killed {
 impl Killed {
     fn start(world: &World) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["killed::the_process_that_is_killed", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .args([
+                "killed::the_process_that_is_killed",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(SOCKET, world.cluster.dir())
             .env(DIR, world.dir.path())
             .stdout(Stdio::piped())
@@ -92,10 +99,15 @@ impl Killed {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn wait_for(&self, what: &str) {
+    fn wait_for(&self, what: &[&str]) {
         let start = std::time::Instant::now();
-        while !self.said.lock().unwrap().iter().rev().take(5).any(|line| line.contains(what)) {
-            assert!(start.elapsed() < Duration::from_secs(40), "{what}: {:?}", self.said.lock().unwrap().last());
+        let is_said = |line: &String| what.iter().any(|what| line.contains(what));
+        while !self.said.lock().unwrap().iter().rev().take(5).any(is_said) {
+            assert!(
+                start.elapsed() < Duration::from_secs(40),
+                "{what:?}: {:?}",
+                self.said.lock().unwrap().last()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -106,8 +118,18 @@ impl Killed {
         self.child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(20));
         let said = self.said.lock().unwrap();
-        let taken = said.iter().rev().find_map(|line| line.strip_prefix("taken ")?.split(' ').next()?.parse().ok());
+        let taken =
+            said.iter().rev().find_map(|line| line.strip_prefix("taken ")?.split(' ').next()?.parse().ok());
         taken.unwrap_or(0)
+    }
+}
+
+/// Says that it is over, also where the test failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -158,16 +180,17 @@ fn what_was_acknowledged_is_in_the_log_once_however_the_sequencer_dies() {
     let mut a = world.open(&world.writing(), "a");
     let mut acknowledged = 0;
     let seen = std::thread::scope(|scope| {
+        let over = Over(&stop);
         scope.spawn(|| load(&mut a, &stop, true));
         let watching = scope.spawn(|| watch(&world, &stop));
         for _ in 0..kills {
             let child = Killed::start(&world);
-            child.wait_for("Sequencing");
+            child.wait_for(&["Sequencing"]);
             std::thread::sleep(Duration::from_millis(random.below(400)));
             acknowledged = acknowledged.max(child.end());
             // the server's end of the session is gone a little later, and the advisory lock with it
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(over);
         watching.join().unwrap()
     });
     let mut child = children(&world, acknowledged);
@@ -201,11 +224,12 @@ fn sleeps(has_lock: bool, rounds: u64) {
     let mut a = world.open(&world.writing(), "a");
     let mut acknowledged = 0;
     let seen = std::thread::scope(|scope| {
+        let over = Over(&stop);
         scope.spawn(|| load(&mut a, &stop, false));
         let watching = scope.spawn(|| watch(&world, &stop));
         for round in 0..rounds {
             let child = Killed::start(&world);
-            child.wait_for("Sequencing");
+            child.wait_for(&["Sequencing"]);
             std::thread::sleep(Duration::from_millis(random.below(300)));
             child.signal(Signal::STOP);
             world.cluster.sql(
@@ -218,19 +242,23 @@ fn sleeps(has_lock: bool, rounds: u64) {
             let mut other = world.open(&world.config(), &format!("other-{round}"));
             let size = world.checkpoint().size;
             if has_lock {
-                other.wait_for(|duty| matches!(duty, Duty::StandingBy(why) if why.contains("another process holds")));
+                other.wait_for(
+                    |duty| matches!(duty, Duty::StandingBy(why) if why.contains("another process holds")),
+                );
                 assert_eq!(world.checkpoint().size, size);
             } else {
                 other.wait_for(|duty| matches!(duty, Duty::Sequencing(now) if *now > size + 10));
             }
             child.said.lock().unwrap().clear();
             child.signal(Signal::CONT);
-            child.wait_for(if has_lock { "Sequencing" } else { "StandingBy" });
+            // it finds its session gone, gives everything back, and one of the two is elected
+            child.wait_for(&["Unreachable", "Refused"]);
+            child.wait_for(&["Sequencing", "StandingBy"]);
             acknowledged = acknowledged.max(child.end());
             other.wait_for(|duty| matches!(duty, Duty::Sequencing(_)));
             while other.target.reached(Level::Sequenced).is_err() {}
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(over);
         watching.join().unwrap()
     });
     let mut child = children(&world, acknowledged);

@@ -32,7 +32,10 @@ fn a_writer_inserts_and_changes_nothing() {
         ("sequencer", "UPDATE portcullis.version SET version = 9", "version"),
     ] {
         let refused = world.cluster.sql_as(user, statement).unwrap_err();
-        assert!(refused.contains(&format!("permission denied for table {table}")), "{user}: {statement}: {refused}");
+        assert!(
+            refused.contains(&format!("permission denied for table {table}")),
+            "{user}: {statement}: {refused}"
+        );
     }
     world.cluster.sql("CREATE ROLE stranger LOGIN");
     let refused = world.cluster.sql_as("stranger", "SELECT * FROM portcullis.entries_pending").unwrap_err();
@@ -83,7 +86,7 @@ fn tables_of_another_version_are_refused() {
 fn certificate(dir: &std::path::Path, name: &str, subject: &str) {
     let text = format!(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={subject} \
-         -addext subjectAltName={subject} -keyout {0}/{name}.key -out {0}/{name}.crt 2>/dev/null && chmod 600 {0}/{name}.key",
+         -addext subjectAltName={subject} -addext basicConstraints=critical,CA:FALSE -keyout {0}/{name}.key -out {0}/{name}.crt 2>/dev/null && chmod 600 {0}/{name}.key",
         dir.display()
     );
     let text = text.replacen(&format!("/CN={subject}"), "/CN=postgresql", 1);
@@ -97,7 +100,8 @@ fn tls_is_verified_and_the_password_is_nowhere() {
     certificate(&data, "server", "IP:127.0.0.1");
     certificate(world.dir.path(), "other", "IP:127.0.0.1");
     certificate(world.dir.path(), "elsewhere", "DNS:elsewhere.example");
-    let chown = Command::new("sh").arg("-c").arg(format!("chown 65534:65534 {}/server.*", data.display())).status();
+    let chown =
+        Command::new("sh").arg("-c").arg(format!("chown 65534:65534 {}/server.*", data.display())).status();
     assert!(chown.unwrap().success() || !rustix::process::geteuid().is_root());
     world.cluster.sql("ALTER ROLE writer PASSWORD 'swordfish-1'");
     world.cluster.down("fast");

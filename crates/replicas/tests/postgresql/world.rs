@@ -33,7 +33,12 @@ pub fn key() -> NoteKey {
 pub fn config(socket: &Path, port: u16, dir: &Path) -> Config {
     let login = |user: &str| Login { user: user.to_owned(), password_file: None };
     Config {
-        server: Server { host: socket.display().to_string(), port, database: "postgres".to_owned(), ca: None },
+        server: Server {
+            host: socket.display().to_string(),
+            port,
+            database: "postgres".to_owned(),
+            ca: None,
+        },
         writer: login("writer"),
         tiles: Some(dir.join("log")),
         sequence: Some(Sequencing {
@@ -112,7 +117,12 @@ impl World {
             0 => Vec::new(),
             size => Reader::new(&tiles, new.size).consistency(size).unwrap(),
         };
-        assert!(is_consistent(old.size, &old.root, new.size, &new.root, &proof), "{} and {}", old.size, new.size);
+        assert!(
+            is_consistent(old.size, &old.root, new.size, &new.root, &proof),
+            "{} and {}",
+            old.size,
+            new.size
+        );
     }
 }
 
@@ -200,7 +210,11 @@ impl Writer {
                 return;
             }
             let duty = self.target.health().map(|health| (health.duty(), health.held()));
-            assert!(start.elapsed() < Duration::from_secs(30), "{reached:?} of {}, {duty:?}", self.leaves.len());
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "{reached:?} of {}, {duty:?}",
+                self.leaves.len()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
