@@ -14,4 +14,5 @@ mod insert;
 mod killed;
 mod privileges;
 mod restored;
+mod spooled;
 mod world;
