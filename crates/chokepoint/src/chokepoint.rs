@@ -1,27 +1,29 @@
 //! The story of a decision.
 
-use std::fmt;
-use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 
-use attest::trust::RolledBack;
-use attest::{Digest, TrustRoot};
+use attest::json::MAX_INT;
+use attest::time::Span;
+use attest::{Digest, Object, TrustRoot};
 use jiff::Timestamp;
-use policy::{Book, Case, DeploymentRequest, Frame, Verdict, evaluate_with};
-use tlog::{AppendError, BlobError, Blobs, Journaled, Log, Promise, Receipt, Storage};
+use policy::{Book, Case, DeploymentRequest, Verdict};
+use tlog::{AppendError, Fill, Journaled, Log, Promise, Receipt, Storage};
 
-use crate::cache::{CacheLimits, EvidenceCache};
-use crate::committer::{Author, Committer, DEFAULT_WAITING};
+use crate::cache::EvidenceCache;
+use crate::committer::{Committer, Group, Reply};
 use crate::decision::{Answer, Decision};
-use crate::event::NewEvent;
+use crate::entry::MAX_WRITER;
+use crate::error::{DecideError, OpenError};
+use crate::event::{EventKind, NewEvent};
+use crate::in_force::{Governing, InForce, Moment};
+use crate::limits::Limits;
 use crate::prepared::Prepared;
-use crate::record::{self, RecordError, Recorded, recorded};
+use crate::record::Recorded;
+use crate::recorder::Author;
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
-
-/// The one writer of a log in files.
-const WRITER: &str = "local";
 
 /// A place through which every deployment must go. Many threads ask at once: each judges on its own, and one committer
 /// makes durable together what has come in.
@@ -33,101 +35,27 @@ pub struct Chokepoint<S> {
     committer: Committer<S>,
     last_seen: Arc<LastSeen>,
     cache: EvidenceCache,
-}
-
-/// How much a choke point holds at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests that wait for their commit.
-    pub waiting: usize,
-    /// Evidence that was verified.
-    pub cache: CacheLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { waiting: DEFAULT_WAITING, cache: CacheLimits::default() }
-    }
-}
-
-/// The reviewed files under which cases are judged.
-#[derive(Debug)]
-struct InForce {
-    book: Arc<Book>,
-    root: Arc<TrustRoot>,
-    /// The list of the book's files, as a blob.
-    manifest: Digest,
+    unrecorded: AtomicU64,
 }
 
 /// The latest time of any record: the clock must not be behind it.
 #[derive(Debug)]
 pub(crate) struct LastSeen(Mutex<Option<Timestamp>>);
 
-/// A decision that is on record. The only thing that may be shown to a requester.
+/// A decision that is on record, or a rejection for which there was no room. The only thing that may be shown to a
+/// requester.
 #[derive(Debug)]
 pub struct Admission {
     pub(crate) decision: Decision,
-    pub(crate) receipt: Promise,
+    pub(crate) receipt: Option<Promise>,
 }
-
-/// Why there is no decision. The deployment must not go on.
-#[derive(Clone, Debug)]
-pub enum DecideError {
-    /// So many requests are waiting that no more are taken; nothing was decided, and it may be asked again.
-    Busy {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The log could not take the record.
-    Append(Arc<AppendError>),
-    /// An earlier write failed: nothing is decided until the log is opened anew.
-    Stopped,
-}
-
-impl fmt::Display for DecideError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy { limit } => write!(f, "{limit} requests are waiting already; ask again"),
-            Self::Append(e) => write!(f, "the decision could not be logged: {e}"),
-            Self::Stopped => f.write_str(
-                "the log stopped after a failed write; mend the disk and start the choke point anew",
-            ),
-        }
-    }
-}
-impl std::error::Error for DecideError {}
-
-/// Why a choke point does not open, or does not take new files.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The newest record cannot be read.
-    Record(RecordError),
-    /// The trust root is older than the one that was in force.
-    RolledBack(RolledBack),
-    /// The book or the trust root could not be kept beside the log.
-    Keep(BlobError),
-    /// The journal's room could not be had.
-    Journal(io::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Record(e) => write!(f, "the log cannot say what was in force: {e}"),
-            Self::RolledBack(e) => e.fmt(f),
-            Self::Keep(e) => write!(f, "the book and the trust root cannot be kept: {e}"),
-            Self::Journal(e) => write!(f, "there is no room for the journal: {e}"),
-        }
-    }
-}
-impl std::error::Error for OpenError {}
 
 impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
-    /// A choke point under a book and a trust root, recording in a log. The newest records say how late it is at
-    /// least, and which trust root was in force.
+    /// A choke point under a book and a trust root, recording in a log in files. The newest entries say how late it is
+    /// at least, and which trust root was in force.
     ///
     /// # Errors
-    /// [`OpenError`] where the newest record cannot be read, the trust root is older than the one it names, or the
+    /// [`OpenError`] where the newest entries cannot be read, the trust root is older than the one they name, or the
     /// store has no room.
     pub fn open(book: Book, root: TrustRoot, log: Log<S>) -> Result<Self, OpenError> {
         Self::open_with(book, root, log, Limits::default())
@@ -138,16 +66,33 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// # Errors
     /// [`OpenError`].
     pub fn open_with(book: Book, root: TrustRoot, log: Log<S>, limits: Limits) -> Result<Self, OpenError> {
-        let Recorded { last_seen, trust_root_floor, newest } = recorded(&log).map_err(OpenError::Record)?;
-        root.check_not_older(trust_root_floor).map_err(OpenError::RolledBack)?;
-        let in_force = InForce::keep(book, root, log.storage())?;
-        let log = Journaled::start(log).map_err(OpenError::Journal)?;
-        let last_seen = Arc::new(LastSeen(Mutex::new(last_seen)));
-        let author = Author { name: WRITER.to_owned(), epoch: 0, previous: newest };
-        let committer = Committer::start(log, author, Arc::clone(&last_seen), limits.waiting)
-            .map_err(OpenError::Journal)?;
+        let log = Journaled::start_with(log, limits.room).map_err(OpenError::Journal)?;
+        Self::start(Governing::new(book, root), log, limits)
+    }
+
+    /// A choke point in front of a spool, whose entries go wherever its target says.
+    ///
+    /// # Errors
+    /// [`OpenError`], as for [`Chokepoint::open`].
+    pub fn start(governing: Governing, log: Journaled<S>, limits: Limits) -> Result<Self, OpenError> {
+        if limits.writer.is_empty() || limits.writer.chars().count() > MAX_WRITER {
+            return Err(OpenError::Writer(limits.writer));
+        }
+        let newest = log.newest().map_err(OpenError::Newest)?;
+        let recorded = Recorded::of(&newest).map_err(OpenError::Record)?;
+        governing.root.check_not_older(recorded.trust_root_floor).map_err(OpenError::RolledBack)?;
+        let in_force = InForce::new(governing);
+        let (author, opening) = open_epoch(&recorded, &limits.writer, in_force.root.version());
+        let last_seen = Arc::new(LastSeen::new(recorded.last_seen));
+        let committer = Committer::start(log, author, Arc::clone(&last_seen), &limits);
+        let committer = committer.map_err(OpenError::Journal)?;
+        committer.send_along(opening.map_err(OpenError::TooLong)?);
+        if recorded.files != Some(in_force.body()) {
+            committer.send_along(in_force.event().map_err(OpenError::TooLong)?);
+        }
         let cache = EvidenceCache::new(limits.cache);
-        Ok(Self { in_force: RwLock::new(in_force), committer, last_seen, cache })
+        let unrecorded = AtomicU64::new(0);
+        Ok(Self { in_force: RwLock::new(in_force), committer, last_seen, cache, unrecorded })
     }
 
     /// The book in force.
@@ -159,7 +104,7 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// What would be decided about a request at a time. Nothing is recorded, so nobody may act on it.
     #[must_use]
     pub fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Decision {
-        self.in_force().judge(request, at, self.last_seen.get(), &self.cache).1
+        self.in_force().judge(request, &self.moment(at, false)).1
     }
 
     /// The evidence that was verified already, for metrics.
@@ -175,28 +120,47 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         [in_force.book.digest().clone(), in_force.root.digest().clone()]
     }
 
-    /// How many records were acknowledged.
+    /// How many entries were acknowledged.
     #[must_use]
     pub fn recorded(&self) -> u64 {
         self.committer.log().size()
     }
 
-    /// How many of them are not in the log's tree yet.
+    /// How many of them are not in the log's store yet.
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.committer.log().pending()
     }
 
-    /// Decides about a request at a time, and answers only once the record is durable.
+    /// How full the spool is, and whether the store behind it is out of reach.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        self.committer.log().fill()
+    }
+
+    /// Why the store is out of reach, while it is.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<String> {
+        self.committer.log().cut_off()
+    }
+
+    /// How many rejections were answered and not recorded, because the spool was full.
+    #[must_use]
+    pub fn unrecorded(&self) -> u64 {
+        self.unrecorded.load(Ordering::Relaxed)
+    }
+
+    /// Decides about a request at a time, and answers only once the record has reached the level that the limits name.
     ///
     /// # Errors
-    /// [`DecideError`] where the record is not durable; then nobody may act on any decision.
+    /// [`DecideError`] where it has not; then nobody may act on any decision.
     pub fn decide(&self, request: DeploymentRequest, at: Timestamp) -> Result<Admission, DecideError> {
         self.decide_all(vec![request], at)?.pop().ok_or(DecideError::Stopped)
     }
 
     /// Decides about requests that belong together, under the same files, and records them in one commit: all of them
-    /// are on record, or none is answered.
+    /// are on record, or none is answered. Where the spool is full they are judged as in an outage of the decision log:
+    /// admissions are on record in its reserve, and rejections are not.
     ///
     /// # Errors
     /// [`DecideError`], as for [`Chokepoint::decide`].
@@ -205,43 +169,82 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         requests: Vec<DeploymentRequest>,
         at: Timestamp,
     ) -> Result<Vec<Admission>, DecideError> {
+        let is_full = self.fill().is_full();
+        match self.decide_once(requests, at, is_full) {
+            // it was not full when they were judged
+            Err((DecideError::Full, requests)) if !is_full => {
+                self.decide_once(requests, at, true).map_err(|(e, _)| e)
+            }
+            other => other.map_err(|(e, _)| e),
+        }
+    }
+
+    fn decide_once(
+        &self,
+        requests: Vec<DeploymentRequest>,
+        at: Timestamp,
+        is_full: bool,
+    ) -> Result<Vec<Admission>, (DecideError, Vec<DeploymentRequest>)> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.submit(requests, at, move |result| {
+        self.submit_as(requests, at, is_full, move |result| {
             // who asked is waiting below
             reply.send(result).ok();
         });
-        answer.recv().unwrap_or(Err(DecideError::Stopped))
+        answer.recv().unwrap_or(Err((DecideError::Stopped, Vec::new())))
     }
 
-    /// Judges requests on this thread, and has `reply` called once their records are durable: from the committer's
-    /// thread, which must not be held up, or from this one where there is no decision.
+    /// Judges requests on this thread, and has `reply` called once their records have reached the level that the limits
+    /// name: from a thread that must not be held up, or from this one where there is no decision.
     pub fn submit(
         &self,
         requests: Vec<DeploymentRequest>,
         at: Timestamp,
         reply: impl FnOnce(Result<Vec<Admission>, DecideError>) + Send + 'static,
     ) {
-        let count = requests.len();
+        self.submit_as(requests, at, self.fill().is_full(), |result| reply(result.map_err(|(e, _)| e)));
+    }
+
+    /// Gives the requests back where they were not recorded for want of room.
+    fn submit_as(
+        &self,
+        requests: Vec<DeploymentRequest>,
+        at: Timestamp,
+        is_full: bool,
+        reply: impl FnOnce(Result<Vec<Admission>, (DecideError, Vec<DeploymentRequest>)>) + Send + 'static,
+    ) {
         // asked before judging as well: who is turned away should cost nothing
-        if let Err(e) = self.committer.check_room(count) {
-            return reply(Err(e));
+        if let Err(e) = self.committer.check_room(requests.len()) {
+            return reply(Err((e, Vec::new())));
         }
         let in_force = self.in_force();
-        let prepared = requests
-            .into_iter()
-            .map(|request| in_force.prepare(request, at, self.last_seen.get(), &self.cache));
-        let (decisions, prepared): (Vec<_>, Vec<_>) = match prepared.collect::<Result<Vec<_>, _>>() {
-            Ok(prepared) => prepared.into_iter().unzip(),
-            Err(e) => return reply(Err(e)),
-        };
+        let moment = self.moment(at, is_full);
+        let (mut judged, mut prepared) = (Vec::new(), Vec::new());
+        for request in requests {
+            match in_force.prepare(request, &moment) {
+                Ok((case, decision, own)) => {
+                    judged.push((case, decision, own.is_some()));
+                    prepared.extend(own);
+                }
+                Err(e) => return reply(Err((e, Vec::new()))),
+            }
+        }
+        let unrecorded = judged.iter().filter(|(_, _, is_recorded)| !is_recorded).count();
+        self.unrecorded.fetch_add(u64::try_from(unrecorded).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let is_admission = judged.iter().any(|(_, decision, _)| decision.answer() == Answer::Admit);
         let reply = move |result: Result<Vec<Promise>, DecideError>| {
-            let admission = |(decision, receipt)| Admission { decision, receipt };
-            reply(result.map(|promises| decisions.into_iter().zip(promises).map(admission).collect()));
+            reply(match result {
+                Ok(promises) => Ok(admissions(judged, promises)),
+                Err(e) => Err((e, judged.into_iter().map(|(case, ..)| case.request().clone()).collect())),
+            });
         };
-        let refused = self.committer.submit(prepared, Box::new(reply));
+        if prepared.is_empty() && unrecorded > 0 {
+            return reply(Ok(Vec::new()));
+        }
+        let group = Group { prepared, reply: Some(Box::new(reply)), is_admission };
+        let refused = self.committer.submit(group);
         drop(in_force);
-        if let Err((e, reply)) = refused {
-            reply(Err(e));
+        if let Err((e, group)) = refused {
+            group.answer(Err(e));
         }
     }
 
@@ -254,25 +257,66 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         let prepared = Prepared::event(event, version)
             .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
         let (reply, answer) = mpsc::sync_channel(1);
-        let reply = move |result| {
+        let reply: Reply = Box::new(move |result| {
             // who asked is waiting below
             reply.send(result).ok();
-        };
-        if let Err((e, _)) = self.committer.submit(vec![prepared], Box::new(reply)) {
-            return Err(e);
-        }
+        });
+        let group = Group { prepared: vec![prepared], reply: Some(reply), is_admission: false };
+        self.committer.submit(group).map_err(|(e, _)| e)?;
         let promises = answer.recv().unwrap_or(Err(DecideError::Stopped))?;
         promises.into_iter().next().ok_or(DecideError::Stopped)
     }
 
-    /// Puts another book and trust root in force. What is being judged at this moment is decided under the old ones.
+    /// Puts on record that this writer lives, where it has recorded nothing for so long. The clock is the caller's, who
+    /// asks again and again.
+    ///
+    /// # Errors
+    /// [`DecideError`] where it is not on record.
+    pub fn heartbeat(&self, at: Timestamp, every: Span) -> Result<Option<Promise>, DecideError> {
+        let last = self.committer.last_own();
+        if last.is_some_and(|last| Span::between(last, at) < every) {
+            return Ok(None);
+        }
+        let number = |n: u64| i64::try_from(n).unwrap_or(MAX_INT).min(MAX_INT);
+        let body = Object::new()
+            .with("recorded", number(self.recorded()))
+            .with("pending", number(self.pending()))
+            .with("fill", i64::from(self.fill().mark.percent()))
+            .with("every", every.as_seconds());
+        self.record(NewEvent { at, kind: EventKind::Heartbeat, body, parts: Vec::new() }).map(Some)
+    }
+
+    /// Puts another book and trust root in force; guardrails and configuration stay. What is being judged at this moment
+    /// is decided under the old ones.
     ///
     /// # Errors
     /// [`OpenError`]; the files in force stay.
     pub fn replace(&self, book: Book, root: TrustRoot) -> Result<(), OpenError> {
-        let new = InForce::keep(book, root, &self.committer.log().storage())?;
+        let (guardrails, configuration) = {
+            let in_force = self.in_force();
+            (in_force.guardrails.clone(), in_force.configuration.clone())
+        };
+        let mut new = InForce::new(Governing::new(book, root));
+        (new.guardrails, new.configuration) = (guardrails, configuration);
+        self.put_in_force(new)
+    }
+
+    /// As [`Chokepoint::replace`], everything that governs.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the files in force stay.
+    pub fn replace_with(&self, governing: Governing) -> Result<(), OpenError> {
+        self.put_in_force(InForce::new(governing))
+    }
+
+    fn put_in_force(&self, new: InForce) -> Result<(), OpenError> {
+        let event = new.event().map_err(OpenError::TooLong)?;
         let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
         new.root.check_not_older(in_force.root.version()).map_err(OpenError::RolledBack)?;
+        if new.body() != in_force.body() {
+            // behind what was judged under the old ones, before what will be under the new
+            self.committer.send_along(event);
+        }
         *in_force = new;
         Ok(())
     }
@@ -289,18 +333,18 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         self.committer.log().failure()
     }
 
-    /// The proof that a record is in the log, once the log's tree has it.
+    /// The proof that an entry is in the log, once the log's tree has it.
     ///
     /// # Errors
-    /// [`AppendError`] where the log has stopped, cannot be read, or has no such record.
+    /// [`AppendError`] where the log has stopped, cannot be read, or has no such entry.
     pub fn prove(&self, index: u64) -> Result<Receipt, AppendError> {
         self.committer.log().prove(index)
     }
 
-    /// Waits until every decision that was answered is in the log's tree, where `portcullis log` reads it.
+    /// Waits until every decision that was answered is in the log's store, where `portcullis log` reads it.
     ///
     /// # Errors
-    /// [`AppendError::Stopped`]; what was answered is in the journal, and in the tree when the log is opened anew.
+    /// [`AppendError`]; what was answered is in the spool, and in the store when that is back or the log is opened anew.
     pub fn settle(&self) -> Result<(), AppendError> {
         self.committer.log().settle()
     }
@@ -308,63 +352,52 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     fn in_force(&self) -> RwLockReadGuard<'_, InForce> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn moment(&self, at: Timestamp, is_full: bool) -> Moment<'_> {
+        Moment { at, last_seen: self.last_seen.get(), cache: &self.cache, is_full }
+    }
 }
 
-impl InForce {
-    /// Keeps a book and a trust root beside the log, before the first record names them.
-    fn keep<S: Storage + Clone>(book: Book, root: TrustRoot, storage: &S) -> Result<Self, OpenError> {
-        let blobs = Blobs::new(storage.clone());
-        let keep = |bytes: &[u8]| blobs.put(bytes).map_err(OpenError::Keep);
-        for file in book.files() {
-            keep(file.text.as_bytes())?;
-        }
-        keep(root.text().as_bytes())?;
-        let manifest = keep(record::book_manifest(&book).to_string().as_bytes())?;
-        Ok(Self { book: Arc::new(book), root: Arc::new(root), manifest })
-    }
+/// Each decision with its promise, where it is on record.
+fn admissions(judged: Vec<(Case, Decision, bool)>, promises: Vec<Promise>) -> Vec<Admission> {
+    let mut promises = promises.into_iter();
+    let mut admission = |(_, decision, is_recorded): (Case, Decision, bool)| {
+        let receipt = if is_recorded { promises.next() } else { None };
+        Admission { decision, receipt }
+    };
+    judged.into_iter().map(&mut admission).collect()
+}
 
-    /// Opens the case, judges it, and lays out what will be recorded.
-    fn prepare(
-        &self,
-        request: DeploymentRequest,
-        at: Timestamp,
-        last_seen: Option<Timestamp>,
-        cache: &EvidenceCache,
-    ) -> Result<(Decision, Prepared), DecideError> {
-        let (case, decision) = self.judge(request, at, last_seen, cache);
-        let prepared = Prepared::decision(&case, &decision, self.manifest.clone())
-            .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
-        Ok((decision, prepared))
+/// Who writes from now on, and what says so: the first entry of an epoch, with the last one of the epoch before.
+fn open_epoch(
+    recorded: &Recorded,
+    writer: &str,
+    trust_root_version: u64,
+) -> (Author, Result<Prepared, usize>) {
+    let epoch = recorded.own.as_ref().map_or(0, |(position, _)| position.epoch + 1);
+    let mut body = Object::new().with("engine", ENGINE);
+    let why = match &recorded.own {
+        None => "first start".to_owned(),
+        Some((position, _)) if position.writer == writer => "start".to_owned(),
+        Some((position, _)) => format!("continues {}", position.writer),
+    };
+    body.set("why", why);
+    if let Some((position, leaf)) = &recorded.own {
+        body.set("last_sequence", i64::try_from(position.sequence).unwrap_or(MAX_INT).min(MAX_INT));
+        body.set("last_leaf", leaf.to_string());
     }
-
-    fn judge(
-        &self,
-        request: DeploymentRequest,
-        at: Timestamp,
-        last_seen: Option<Timestamp>,
-        cache: &EvidenceCache,
-    ) -> (Case, Decision) {
-        let case = self.open_case(request, at, last_seen);
-        let verdict = evaluate_with(&case, &self.book, &self.root, cache);
-        let decision = decide_in_mode(verdict, &case, &self.book);
-        (case, decision)
-    }
-
-    /// Freezes everything that the verdict may look at.
-    fn open_case(&self, request: DeploymentRequest, at: Timestamp, last_seen: Option<Timestamp>) -> Case {
-        let frame = Frame {
-            at,
-            last_seen,
-            book: self.book.digest().clone(),
-            trust_root: self.root.digest().clone(),
-            trust_root_version: self.root.version(),
-            engine: ENGINE.to_owned(),
-        };
-        Case::open(request, frame)
-    }
+    let previous = recorded.own.as_ref().map(|(_, leaf)| leaf.clone());
+    let at = Timestamp::UNIX_EPOCH;
+    let event = NewEvent { at, kind: EventKind::EpochOpen, body, parts: Vec::new() };
+    let event = Prepared::event(event, trust_root_version);
+    (Author { name: writer.to_owned(), epoch, previous, trust_root_version }, event)
 }
 
 impl LastSeen {
+    pub(crate) fn new(at: Option<Timestamp>) -> Self {
+        Self(Mutex::new(at))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -399,16 +432,16 @@ impl Admission {
     }
 
     /// The log's promise that the decision is on record: it is durable, and the tree follows.
-    /// [`Chokepoint::prove`] gives the proof.
+    /// [`Chokepoint::prove`] gives the proof. A rejection has none where the spool was full; an admission always has.
     #[must_use]
-    pub fn receipt(&self) -> &Promise {
-        &self.receipt
+    pub fn receipt(&self) -> Option<&Promise> {
+        self.receipt.as_ref()
     }
 
     /// The digest under which the case is kept is in the record; this is the record's place in the log.
     #[must_use]
-    pub fn index(&self) -> u64 {
-        self.receipt.index()
+    pub fn index(&self) -> Option<u64> {
+        self.receipt.as_ref().map(Promise::index)
     }
 }
 

@@ -1,26 +1,23 @@
-//! The one thread that records: it takes everything that waits, and makes it durable together.
-//!
-//! Nothing is delayed on purpose: while one batch is being written, the next one gathers.
+//! The queue before the log: everything that waits is taken together by the one thread that records.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use attest::{Algorithm, Digest};
-use tlog::{AppendError, Batch, Journaled, Promise, Storage};
+use jiff::Timestamp;
+use tlog::{Journaled, Promise, Purpose, Storage};
 
-use crate::chokepoint::{DecideError, LastSeen};
-use crate::entry::Position;
+use crate::awaiter;
+use crate::chokepoint::LastSeen;
+use crate::error::DecideError;
+use crate::limits::Limits;
 use crate::prepared::Prepared;
+use crate::recorder::{Author, Recorder};
 
-/// How many requests wait for their commit at most, unless another number is given.
-pub(crate) const DEFAULT_WAITING: usize = 1024;
 /// What one batch holds at most, unless one group of requests alone is longer.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
-/// How many digests of blobs that are stored already are remembered: some megabytes.
-const REMEMBERED: usize = 32 * 1024;
 
 /// Who is told what came of it.
 pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Promise>, DecideError>) + Send>;
@@ -28,29 +25,25 @@ pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Promise>, DecideError>) + Send
 /// The queue before the log.
 pub(crate) struct Committer<S> {
     shared: Arc<Shared<S>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared<S> {
-    log: Journaled<S>,
-    last_seen: Arc<LastSeen>,
+/// What the asking threads and the recording one share.
+pub(crate) struct Shared<S> {
+    pub(crate) log: Arc<Journaled<S>>,
+    pub(crate) last_seen: Arc<LastSeen>,
+    /// The time of this process' newest entry.
+    pub(crate) last_own: LastSeen,
     limit: usize,
-    author: Mutex<Author>,
     queue: Mutex<Queue>,
     changed: Condvar,
-}
-
-/// Who writes, and what it wrote last.
-#[derive(Debug)]
-pub(crate) struct Author {
-    pub(crate) name: String,
-    pub(crate) epoch: u64,
-    pub(crate) previous: Option<Digest>,
 }
 
 #[derive(Default)]
 struct Queue {
     groups: VecDeque<Group>,
+    /// Groups that somebody waits for.
+    awaited: usize,
     /// Requests in all groups.
     waiting: usize,
     closing: bool,
@@ -58,9 +51,30 @@ struct Queue {
 }
 
 /// Requests that are recorded together.
-struct Group {
-    prepared: Vec<Prepared>,
-    reply: Reply,
+pub(crate) struct Group {
+    pub(crate) prepared: Vec<Prepared>,
+    /// Nobody waits for what only travels with the next entry.
+    pub(crate) reply: Option<Reply>,
+    /// Whether it is an admission, which is answered only at the level that is asked for.
+    pub(crate) is_admission: bool,
+}
+
+impl Group {
+    /// What is recorded together with the next entry, at that one's time, and never alone.
+    pub(crate) fn along(prepared: Prepared) -> Self {
+        Self { prepared: vec![prepared], reply: None, is_admission: false }
+    }
+
+    /// The weakest purpose in it.
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.prepared.iter().map(|prepared| prepared.purpose).min().unwrap_or(Purpose::Ordinary)
+    }
+
+    pub(crate) fn answer(self, result: Result<Vec<Promise>, DecideError>) {
+        if let Some(reply) = self.reply {
+            reply(result);
+        }
+    }
 }
 
 impl<S> fmt::Debug for Committer<S> {
@@ -70,23 +84,43 @@ impl<S> fmt::Debug for Committer<S> {
 }
 
 impl<S: Storage + Clone + Send + Sync + 'static> Committer<S> {
-    /// Starts the thread.
+    /// Starts the thread, and a second one where answers wait for more than the own disk.
     pub(crate) fn start(
         log: Journaled<S>,
         author: Author,
         last_seen: Arc<LastSeen>,
-        limit: usize,
+        limits: &Limits,
     ) -> io::Result<Self> {
-        let (queue, changed, author) = (Mutex::default(), Condvar::new(), Mutex::new(author));
-        let shared = Arc::new(Shared { log, last_seen, limit, author, queue, changed });
-        let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || theirs.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        let shared = Arc::new(Shared {
+            log: Arc::new(log),
+            last_seen,
+            last_own: LastSeen::new(None),
+            limit: limits.waiting,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let mut threads = Vec::new();
+        let mut awaiting = None;
+        if limits.level > tlog::Level::Local {
+            let (sender, thread) =
+                awaiter::start(Arc::clone(&shared.log), limits.level, limits.level_within)?;
+            awaiting = Some(sender);
+            threads.push(thread);
+        }
+        let recorder = Recorder::new(Arc::clone(&shared), author, awaiting);
+        let thread = std::thread::Builder::new().name("committer".to_owned());
+        threads.insert(0, thread.spawn(move || recorder.run())?);
+        Ok(Self { shared, threads })
     }
 
     /// The log behind it.
     pub(crate) fn log(&self) -> &Journaled<S> {
         &self.shared.log
+    }
+
+    /// The time of this process' newest entry.
+    pub(crate) fn last_own(&self) -> Option<Timestamp> {
+        self.shared.last_own.get()
     }
 
     /// Whether nothing is recorded any more.
@@ -99,17 +133,23 @@ impl<S: Storage + Clone + Send + Sync + 'static> Committer<S> {
         self.shared.check_room(&self.shared.lock(), more)
     }
 
-    /// Has a group recorded; gives the reply back where it is not taken.
-    pub(crate) fn submit(&self, prepared: Vec<Prepared>, reply: Reply) -> Result<(), (DecideError, Reply)> {
+    /// Has a group recorded; gives it back where it is not taken.
+    pub(crate) fn submit(&self, group: Group) -> Result<(), (DecideError, Group)> {
         let mut queue = self.shared.lock();
-        if let Err(e) = self.shared.check_room(&queue, prepared.len()) {
-            return Err((e, reply));
+        if let Err(e) = self.shared.check_room(&queue, group.prepared.len()) {
+            return Err((e, group));
         }
-        queue.waiting += prepared.len();
-        queue.groups.push_back(Group { prepared, reply });
+        queue.waiting += group.prepared.len();
+        queue.awaited += 1;
+        queue.groups.push_back(group);
         drop(queue);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Has an event recorded together with the next entry.
+    pub(crate) fn send_along(&self, event: Prepared) {
+        self.shared.lock().groups.push_back(Group::along(event));
     }
 }
 
@@ -128,111 +168,38 @@ impl<S> Shared<S> {
     }
 
     /// Everything that waits, up to a batch's length; nothing once all is done and the choke point closes.
-    fn take(&self) -> Option<Vec<Group>> {
-        let is_idle = |queue: &mut Queue| queue.groups.is_empty() && !queue.closing;
+    pub(crate) fn take(&self) -> Option<Vec<Group>> {
+        let is_idle = |queue: &mut Queue| queue.awaited == 0 && !queue.closing;
         let mut queue = self.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        if queue.awaited == 0 {
+            return None;
+        }
         let (mut taken, mut length) = (Vec::new(), 0_usize);
         while length < BATCH_BYTES {
             let Some(group) = queue.groups.pop_front() else { break };
-            queue.waiting = queue.waiting.saturating_sub(group.prepared.len());
-            length += group.prepared.iter().map(Prepared::length).sum::<usize>();
+            if group.reply.is_some() {
+                queue.awaited = queue.awaited.saturating_sub(1);
+                queue.waiting = queue.waiting.saturating_sub(group.prepared.len());
+                length += group.prepared.iter().map(Prepared::length).sum::<usize>();
+            }
             taken.push(group);
         }
-        (!taken.is_empty()).then_some(taken)
-    }
-}
-
-impl<S: Storage + Clone + Send + Sync + 'static> Shared<S> {
-    fn run(&self) {
-        let mut remembered = Remembered::default();
-        while let Some(mut groups) = self.take() {
-            match self.commit(&mut groups, &mut remembered) {
-                Ok(promises) => answer(groups, promises),
-                Err(e) => {
-                    let e = DecideError::Append(Arc::new(e));
-                    groups.into_iter().for_each(|group| (group.reply)(Err(e.clone())));
-                    return self.refuse_all();
-                }
-            }
-        }
+        Some(taken)
     }
 
-    /// One write and one sync for all of them.
-    fn commit(&self, groups: &mut [Group], remembered: &mut Remembered) -> Result<Vec<Promise>, AppendError> {
-        let mut new = BTreeSet::new();
-        let mut blobs = Vec::new();
-        for prepared in groups.iter_mut().flat_map(|group| &mut group.prepared) {
-            for (digest, bytes) in std::mem::take(&mut prepared.parts) {
-                if !remembered.has(&digest) && new.insert(digest) {
-                    blobs.push(bytes);
-                }
-            }
-        }
-        let all = || groups.iter().flat_map(|group| &group.prepared);
-        if all().next().is_none() {
-            return Ok(Vec::new());
-        }
-        let mut author = self.author.lock().unwrap_or_else(PoisonError::into_inner);
-        let promises = self.log.commit(|first| Batch { leaves: author.write(first, all()), blobs })?;
-        drop(author);
-        // only now: a digest is remembered because its bytes are durable
-        new.into_iter().for_each(|digest| remembered.add(digest));
-        all().for_each(|prepared| self.last_seen.raise(prepared.at));
-        Ok(promises)
+    /// Gives back what travels with the next entry, to the front.
+    pub(crate) fn put_back(&self, groups: Vec<Group>) {
+        let mut queue = self.lock();
+        groups.into_iter().rev().for_each(|group| queue.groups.push_front(group));
     }
 
     /// After a failed write nothing is recorded, so nobody is answered.
-    fn refuse_all(&self) {
+    pub(crate) fn refuse_all(&self) {
         let mut queue = self.lock();
         queue.stopped = true;
         let left = std::mem::take(&mut queue.groups);
         drop(queue);
-        left.into_iter().for_each(|group| (group.reply)(Err(DecideError::Stopped)));
-    }
-}
-
-/// Tells everybody, each group its own.
-fn answer(groups: Vec<Group>, promises: Vec<Promise>) {
-    let mut promises = promises.into_iter();
-    for group in groups {
-        (group.reply)(Ok(promises.by_ref().take(group.prepared.len()).collect()));
-    }
-}
-
-impl Author {
-    /// The leaves of these entries, each of which names the one before it.
-    fn write<'p>(&mut self, first: u64, entries: impl Iterator<Item = &'p Prepared>) -> Vec<Vec<u8>> {
-        let mut leaf = |(sequence, prepared): (u64, &Prepared)| {
-            let (writer, previous) = (self.name.clone(), self.previous.take());
-            let leaf = prepared.leaf(Position { writer, epoch: self.epoch, sequence, previous });
-            let hash = attest::merkle::leaf_hash(&leaf);
-            self.previous = Digest::from_bytes(Algorithm::Sha256, hash.to_vec()).ok();
-            leaf
-        };
-        (first..).zip(entries).map(&mut leaf).collect()
-    }
-}
-
-/// Digests of blobs that are durable, the newest ones.
-#[derive(Default)]
-struct Remembered {
-    digests: BTreeSet<Digest>,
-    order: VecDeque<Digest>,
-}
-
-impl Remembered {
-    fn has(&self, digest: &Digest) -> bool {
-        self.digests.contains(digest)
-    }
-
-    fn add(&mut self, digest: Digest) {
-        if self.order.len() >= REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.digests.remove(&oldest);
-        }
-        self.order.push_back(digest.clone());
-        self.digests.insert(digest);
+        left.into_iter().for_each(|group| group.answer(Err(DecideError::Stopped)));
     }
 }
 
@@ -241,11 +208,12 @@ impl<S> Drop for Committer<S> {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.changed.notify_all();
-        // a reply may hold the last owner of the choke point, and no thread waits for itself
-        let others = self.thread.take().filter(|t| t.thread().id() != std::thread::current().id());
-        if let Some(thread) = others {
-            // a thread that panicked has answered nobody: who waits is told by the channel
-            thread.join().ok();
+        for thread in self.threads.drain(..) {
+            // a reply may hold the last owner of the choke point, and no thread waits for itself
+            if thread.thread().id() != std::thread::current().id() {
+                // a thread that panicked has answered nobody: who waits is told by the channel
+                thread.join().ok();
+            }
         }
     }
 }

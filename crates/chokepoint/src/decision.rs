@@ -2,7 +2,7 @@
 
 use attest::time::Span;
 use attest::{Json, Object};
-use policy::{Case, HeldGrant, Mode, OnOutage, Outcome, Policy, Standing, Verdict};
+use policy::{Case, HeldGrant, Mode, OnOutage, Outage, Outcome, Policy, Standing, Verdict};
 
 /// Two choke points' clocks may differ by so many seconds.
 const TOLERANCE: i64 = 60;
@@ -62,12 +62,14 @@ impl Decision {
     /// Decides, by the first of these that holds: the policy is met; a breakglass grant; an outage of ours under a policy
     /// that admits then; what runs already; dry run. Without a policy there is no mode, no outage that admits and nothing
     /// that is made again: nothing that nobody claimed is in dry run. What cannot be decided for another reason than an
-    /// outage of ours is rejected in every mode.
+    /// outage of ours is rejected in every mode. Where the decision log has no room, what stands or is in dry run is not
+    /// admitted: its record would have no place but the one that is kept for grants and outages.
     pub(crate) fn of(verdict: Verdict, case: &Case, policy: Option<&Policy>) -> Self {
-        let standing = standing(&verdict, case, policy);
+        let is_recordable = case.request().outage != Some(Outage::DecisionLog);
+        let standing = standing(&verdict, case, policy).filter(|_| is_recordable);
         let is_outage = verdict.outage().is_some();
         let admits_on_outage = is_outage && policy.is_some_and(|p| p.on_outage() == OnOutage::Admit);
-        let is_dry_run = policy.is_some_and(|p| p.mode() == Mode::DryRun);
+        let is_dry_run = is_recordable && policy.is_some_and(|p| p.mode() == Mode::DryRun);
         let (answer, basis) = match verdict.outcome() {
             Outcome::Met => (Answer::Admit, Basis::Policy),
             _ if verdict.grant().is_some() => (Answer::Admit, Basis::Breakglass),

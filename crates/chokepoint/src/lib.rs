@@ -3,20 +3,29 @@
 //! Floor 2. The only code that makes a [`Decision`]; every choke point calls [`Chokepoint::decide`], so none can be
 //! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
+mod awaiter;
 mod cache;
+pub mod chain;
 mod chokepoint;
 mod committer;
 mod decision;
 mod entry;
+mod error;
 mod event;
+mod in_force;
+mod limits;
 mod prepared;
 mod record;
+mod recorder;
 mod replay;
 
 pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
-pub use chokepoint::{Admission, Chokepoint, DecideError, ENGINE, Limits, OpenError};
+pub use chokepoint::{Admission, Chokepoint, ENGINE};
 pub use decision::{Answer, Basis, Decision};
 pub use entry::{Entry, Position};
+pub use error::{DecideError, OpenError};
 pub use event::{Event, EventKind, NewEvent};
-pub use record::{Record, RecordError, Recorded, recorded};
+pub use in_force::Governing;
+pub use limits::Limits;
+pub use record::{Record, RecordError, Recorded};
 pub use replay::{Replay, replay};

@@ -6,11 +6,12 @@ use attest::json::{Limits, ShapeError, parse_with};
 use attest::{Algorithm, Digest, Json, Object};
 use jiff::Timestamp;
 use policy::{Book, Case, SourceFile};
-use tlog::{BlobError, Blobs, Storage};
+use tlog::{BlobError, Blobs, Newest, Storage};
 
 use crate::chokepoint::read_digest;
 use crate::decision::Decision;
 use crate::entry::{Entry, Position, count, digest, time};
+use crate::event::EventKind;
 
 /// Texts that a requester chose are cut at so many characters: a leaf is small.
 const MAX_TEXT: usize = 1000;
@@ -230,29 +231,46 @@ pub struct Recorded {
     pub last_seen: Option<Timestamp>,
     /// The version of the trust root in the newest entry: the log is where the floor is durable.
     pub trust_root_floor: u64,
-    /// The leaf hash of the newest entry.
-    pub newest: Option<Digest>,
+    /// Where the entry stands that the next one continues, and its leaf hash.
+    pub own: Option<(Position, Digest)>,
+    /// What the newest `files-in-force` says, of those that were looked at and of that writer.
+    pub files: Option<Object>,
 }
 
-/// Reads what the newest entries of a log say: the highest version and the latest time of the newest 256 at least,
-/// because entries are in the order of their commits and their times need not be.
-///
-/// # Errors
-/// [`RecordError`] where one of them cannot be read: then nobody knows the floor.
-pub fn recorded<S: Storage>(log: &tlog::Log<S>) -> Result<Recorded, RecordError> {
-    let Some(last) = log.size().checked_sub(1) else { return Ok(Recorded::default()) };
-    let unreadable = |e: tlog::ReadError| ShapeError::new("", "the newest entries", &e.to_string());
-    let reader = tlog::Reader::new(log.storage(), log.size());
-    let bundle = last / 256;
-    let mut recorded = Recorded::default();
-    for number in bundle.saturating_sub(1)..=bundle {
-        for leaf in reader.entries(number).map_err(unreadable)? {
-            let entry = Entry::parse(&leaf)?;
+impl Recorded {
+    /// Reads what the newest entries of a log say: the highest version and the latest time of the newest 256 at least,
+    /// because entries are in the order of their commits and their times need not be.
+    ///
+    /// # Errors
+    /// [`RecordError`] where one of them cannot be read: then nobody knows the floor.
+    pub fn of(newest: &Newest) -> Result<Self, RecordError> {
+        let mut recorded = Self::default();
+        if let Some(leaf) = &newest.own {
+            let position = Entry::parse(leaf)?.position().clone();
+            recorded.own = leaf_digest(leaf).map(|hash| (position, hash));
+        }
+        let writer = recorded.own.as_ref().map(|(position, _)| position.writer.as_str());
+        let mut files = None;
+        for leaf in newest.all.iter().chain(&newest.own) {
+            let entry = Entry::parse(leaf)?;
             recorded.last_seen = recorded.last_seen.max(Some(entry.at()));
             recorded.trust_root_floor = recorded.trust_root_floor.max(entry.trust_root_version());
-            let hash = attest::merkle::leaf_hash(&leaf);
-            recorded.newest = Digest::from_bytes(Algorithm::Sha256, hash.to_vec()).ok();
+            match entry {
+                Entry::Event(event)
+                    if event.kind == EventKind::FilesInForce
+                        && writer == Some(event.position.writer.as_str()) =>
+                {
+                    files = Some(event.body);
+                }
+                _ => {}
+            }
         }
+        recorded.files = files;
+        Ok(recorded)
     }
-    Ok(recorded)
+}
+
+/// The hash by which the next entry names this one.
+pub(crate) fn leaf_digest(leaf: &[u8]) -> Option<Digest> {
+    Digest::from_bytes(Algorithm::Sha256, attest::merkle::leaf_hash(leaf).to_vec()).ok()
 }

@@ -47,6 +47,8 @@ fn case(envelopes: Vec<Submitted>, book: &Book, root: &TrustRoot) -> Case {
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
         engine: "test".to_owned(),
+        guardrails: None,
+        configuration: None,
     };
     Case::open(request, frame)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use attest::digest::to_hex;
 use attest::merkle::leaf_hash;
-use chokepoint::{Record, Replay, replay};
+use chokepoint::{Entry, Replay, chain, replay};
 use load::{at, key, open, open_log, request};
 use tlog::{Blobs, Files, pending, verify};
 
@@ -50,7 +50,8 @@ fn the_process_that_is_killed() {
                     let mut asked = asked.clone();
                     asked.requester = Some(format!("{thread} in round {round}"));
                     let admission = point.decide(asked, at(round)).unwrap();
-                    println!("answered {} {}", admission.index(), to_hex(admission.receipt().leaf()));
+                    let receipt = admission.receipt().unwrap();
+                    println!("answered {} {}", receipt.index(), to_hex(receipt.leaf()));
                 }
             });
         }
@@ -96,12 +97,18 @@ fn what_a_killed_process_answered_is_in_the_log_once() {
         recovered +=
             pending(&files, &key(), size).unwrap().iter().map(|batch| batch.leaves.len()).sum::<usize>();
         drop(open_log(dir.path()));
-        let mut now = Vec::new();
+        let (mut now, mut check) = (Vec::new(), chain::Check::default());
         verify(&files, &key(), None, |index, leaf| {
-            assert_eq!(Record::parse(leaf).unwrap().position.sequence, index);
+            assert_eq!(Entry::parse(leaf).unwrap().position().sequence, index);
+            check.add(index, leaf);
             now.push(leaf_hash(leaf));
         })
         .unwrap_or_else(|e| panic!("kill {kill} of seed {seed}: {e}"));
+        assert_eq!(
+            check.finish(),
+            [],
+            "kill {kill} of seed {seed}: every epoch is opened, and nothing is missing"
+        );
         assert!(now.starts_with(&before), "kill {kill} of seed {seed}: the log goes on");
         for (index, leaf) in &answers {
             let found = now.get(usize::try_from(*index).unwrap()).map(|hash| to_hex(hash));
@@ -113,12 +120,13 @@ fn what_a_killed_process_answered_is_in_the_log_once() {
     let blobs = Blobs::new(files.clone());
     let (mut requesters, mut index) = (std::collections::BTreeSet::new(), 0);
     verify(&files, &key(), None, |_, leaf| {
-        let record = Record::parse(leaf).unwrap();
+        let entry = Entry::parse(leaf).unwrap();
+        let Some(record) = entry.decision() else { return };
         let case = record.case(&blobs).unwrap();
         assert_eq!(case.request().envelopes.len(), 2, "a case without its parts is half");
         requesters.insert(record.case.to_string());
         if index % 50 == 0 {
-            assert_eq!(replay(&record, &blobs).unwrap(), Replay::Same);
+            assert_eq!(replay(record, &blobs).unwrap(), Replay::Same);
         }
         index += 1;
     })

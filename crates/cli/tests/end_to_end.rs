@@ -39,7 +39,7 @@ fn check_story(text: &str) {
         "error[built-by]: the provenance is signed by somebody who is no builder",
         "error[source-repository]: built from another repository",
         "error[policy-missing]",
-        "8 replayed, byte for byte the same",
+        "8 decisions replayed, byte for byte the same",
     ] {
         assert!(text.contains(reason), "{reason} in\n{text}");
     }
@@ -505,11 +505,11 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
     let copy = tempfile::tempdir().unwrap();
     let log = copy.path().join("log");
     assert!(Command::new("cp").args(["-a", &kept.at("log"), path(&log)]).status().unwrap().success());
-    assert!(expect(0, &["log", "verify", path(&log)]).contains("8 records (8 decisions)"));
+    assert!(expect(0, &["log", "verify", path(&log)]).contains("10 records (8 decisions)"));
     assert!(expect(0, &["replay", path(&log)]).contains("8 decisions are the same, byte for byte; 0 differ"));
     assert!(expect(0, &["log", "prove", path(&log), "3"]).starts_with("c2sp.org/tlog-proof@v1"));
-    assert!(expect(2, &["log", "prove", path(&log), "8"]).contains("the log has 8"));
-    let shown = expect(0, &["log", "show", path(&log), "1"]);
+    assert!(expect(2, &["log", "prove", path(&log), "10"]).contains("the log has 10"));
+    let shown = expect(0, &["log", "show", path(&log), "3"]);
     assert!(shown.contains("source-reviewed") && shown.contains("\"envelopes\""));
     let mut stack = vec![log.clone()];
     let mut changed = 0;

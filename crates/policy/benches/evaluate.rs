@@ -94,6 +94,8 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
         trust_root: root.digest().clone(),
         trust_root_version: 1,
         engine: "bench".into(),
+        guardrails: None,
+        configuration: None,
     };
     let case = Case::open(request, frame);
     let verdict = evaluate(&case, &book, &root);

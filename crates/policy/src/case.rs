@@ -26,6 +26,10 @@ pub struct Frame {
     pub trust_root_version: u64,
     /// The engine that judges.
     pub engine: String,
+    /// The digest of the guardrails under which the book was loaded, where there are some.
+    pub guardrails: Option<Digest>,
+    /// The digest of the choke point's configuration, where it has one.
+    pub configuration: Option<Digest>,
 }
 
 /// A frozen case. Only [`Case::open`] and [`Case::read`] make one, and both redact.
@@ -91,6 +95,8 @@ impl Case {
         object.set("book", frame.book.to_string());
         object.set("trust_root", frame.trust_root.to_string());
         object.set("trust_root_version", i64::try_from(frame.trust_root_version).unwrap_or(i64::MAX));
+        object.set_some("guardrails", frame.guardrails.as_ref().map(Digest::to_string));
+        object.set_some("configuration", frame.configuration.as_ref().map(Digest::to_string));
         object.set("chokepoint", request.chokepoint.as_str());
         object.set("environment", request.environment.as_str());
         object.set("artifact", request.artifact.to_json());
@@ -132,6 +138,11 @@ impl Case {
             trust_root: read_digest(object, "trust_root")?,
             trust_root_version: u64::try_from(version).or(Err(negative()))?,
             engine: object.string("engine")?.to_owned(),
+            guardrails: object.get("guardrails").map(|_| read_digest(object, "guardrails")).transpose()?,
+            configuration: object
+                .get("configuration")
+                .map(|_| read_digest(object, "configuration"))
+                .transpose()?,
         };
         Ok(Self::open(request, frame))
     }

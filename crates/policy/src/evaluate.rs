@@ -20,7 +20,8 @@ use crate::{grant, outage};
 ///    an error that became "verified").
 /// 5. Every rule of the policy is asked, whatever the others said, so that one refusal tells everything.
 /// 6. `upcoming` rules are asked too: they warn before their date and refuse from it on.
-/// 7. Where a part of ours failed, what is only missing is no finding: then it cannot be decided.
+/// 7. Where a part of ours failed, what is only missing is no finding: then it cannot be decided. Where it is the
+///    decision log, nothing is missing, and what meets the policy cannot be admitted.
 /// 8. A breakglass grant that the request names is judged beside all this, and changes none of it.
 #[must_use]
 pub fn evaluate(case: &Case, book: &Book, root: &TrustRoot) -> Verdict {
@@ -65,7 +66,7 @@ pub fn evaluate_with(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Op
 struct Judgement {
     findings: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// Whether nothing is wrong but that something is missing, and a part of ours failed.
+    /// Whether nothing is wrong but what is missing because a part of ours failed.
     is_out_of_reach: bool,
 }
 
@@ -77,6 +78,7 @@ fn judge(
 ) -> Result<Judgement, Undecided> {
     let gathered = gather(case, root, policy, opener)?;
     let facts = gathered.facts;
+    let hiding = case.request().outage.filter(|outage| outage.hides_evidence());
     let mut findings = gathered.findings;
     findings.extend(evidence::ambiguous(&facts));
     findings.extend(policy.require().iter().flat_map(|r| r.check.check(&facts)));
@@ -88,7 +90,7 @@ fn judge(
         } else {
             let day = upcoming.from.to_string();
             let day = day.get(..10).unwrap_or(&day).to_owned();
-            let found = match case.request().outage {
+            let found = match hiding {
                 Some(outage) => outage::settled(found, outage),
                 None => found,
             };
@@ -96,12 +98,13 @@ fn judge(
         }
     }
     let mut is_out_of_reach = false;
-    if let Some(outage) = case.request().outage {
+    if let Some(outage) = hiding {
         let is_unmet = !findings.is_empty() || !gathered.consequences.is_empty();
         findings = outage::settled(findings, outage);
         is_out_of_reach = is_unmet && findings.is_empty();
     } else if findings.is_empty() {
         findings = gathered.consequences;
+        is_out_of_reach = case.request().outage.is_some() && findings.is_empty();
     }
     rank(&mut findings);
     rank(&mut warnings);

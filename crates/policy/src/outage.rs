@@ -25,5 +25,8 @@ fn is_settled(finding: &Finding, outage: Outage) -> bool {
 
 /// Why nothing can be decided.
 pub(crate) fn why(outage: Outage) -> String {
+    if !outage.hides_evidence() {
+        return format!("{} has no room, and what is admitted must be on record", outage.part());
+    }
     format!("{} did not answer, and what was submitted is not enough without it", outage.part())
 }

@@ -81,6 +81,8 @@ pub enum Outage {
     EvidenceStore,
     /// The cluster's API server did not answer: whose something is may be provable, and is not proven.
     ClusterApi,
+    /// The decision log has no room: what is admitted could not be put on record.
+    DecisionLog,
 }
 
 impl Standing {
@@ -130,6 +132,7 @@ impl Outage {
         match self {
             Self::EvidenceStore => "evidence-store",
             Self::ClusterApi => "cluster-api",
+            Self::DecisionLog => "decision-log",
         }
     }
 
@@ -139,14 +142,21 @@ impl Outage {
         match self {
             Self::EvidenceStore => "the evidence store",
             Self::ClusterApi => "the cluster's API server",
+            Self::DecisionLog => "the decision log",
         }
+    }
+
+    /// Whether something that was submitted, or is kept for the request, may be out of reach because of it.
+    pub(crate) fn hides_evidence(self) -> bool {
+        self != Self::DecisionLog
     }
 
     fn read(word: &str) -> Result<Self, ShapeError> {
         match word {
             "evidence-store" => Ok(Self::EvidenceStore),
             "cluster-api" => Ok(Self::ClusterApi),
-            other => Err(ShapeError::new("outage", "evidence-store or cluster-api", other)),
+            "decision-log" => Ok(Self::DecisionLog),
+            other => Err(ShapeError::new("outage", "evidence-store, cluster-api or decision-log", other)),
         }
     }
 }

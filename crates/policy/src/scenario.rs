@@ -104,6 +104,8 @@ impl Scenario {
             trust_root: root.digest().clone(),
             trust_root_version: root.version(),
             engine: "policy test".to_owned(),
+            guardrails: None,
+            configuration: None,
         };
         (root, Case::open(request, frame))
     }

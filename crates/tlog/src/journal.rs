@@ -1,8 +1,9 @@
-//! The journal beside a log: what was acknowledged and is not in the tree yet.
+//! The spool: what was acknowledged and is not in its target yet.
 //!
-//! Two segments of one length, written from the beginning in turns: while one is applied to the tree, the other takes
-//! what comes. Nothing marks a frame as applied but the checkpoint: one whose leaves are all below the checkpoint's
-//! size is old, and its place is written over. So applying twice is not possible, and trimming costs nothing.
+//! A ring of segments of one length, and a reserve. Segments are written one after the other; one is written over once
+//! all that it holds is in the target. Nothing marks a frame as applied but the target's own count: one whose leaves
+//! are all below that is old, and its place is written over. So applying twice is not possible, and trimming costs
+//! nothing.
 
 use std::fmt;
 use std::io;
@@ -10,15 +11,22 @@ use std::sync::Arc;
 
 use attest::note::NoteKey;
 
-use crate::frame::{self, BLOCK, Frame};
+use crate::frame::{self, BLOCK};
 use crate::log::{AppendError, Log, LogSigner};
 use crate::promise::{self, Promise};
 use crate::reader::as_u64;
+use crate::recover::Located;
+use crate::room::{Fill, Mark, Purpose, Room};
 use crate::storage::Storage;
 use crate::tile::MAX_ENTRY;
 
-/// How long a segment is: some two thousand decisions.
-pub(crate) const SEGMENT: usize = 8 * 1024 * 1024;
+/// The reserve's file.
+pub(crate) const RESERVE: &str = "journal/reserve";
+
+/// The file of a ring's segment.
+pub(crate) fn path_of(segment: usize) -> String {
+    format!("journal/{segment}")
+}
 
 /// What becomes durable together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +36,17 @@ pub struct Batch {
     /// New blobs, which the entries name.
     pub blobs: Vec<Vec<u8>>,
 }
+
+impl Batch {
+    /// How many bytes its frame has at most.
+    fn length(&self) -> usize {
+        let bytes = |list: &[Vec<u8>]| list.iter().map(|b| b.len() + 4).sum::<usize>();
+        bytes(&self.leaves) + bytes(&self.blobs) + OVERHEAD
+    }
+}
+
+/// What a frame has beside its leaves and blobs, at most: the note, and zeros up to a whole block.
+pub(crate) const OVERHEAD: usize = 2 * BLOCK;
 
 /// Why a journal is not believed.
 #[derive(Debug)]
@@ -63,12 +82,57 @@ pub struct Journal<S> {
     signer: Arc<LogSigner>,
     /// The index of the next leaf.
     next: u64,
-    /// Which segment is written.
+    ring: Vec<Segment>,
+    /// Which of the ring is written.
     active: usize,
+    reserve: Segment,
+    /// An ordinary batch found no room, and none was freed since.
+    is_full: bool,
+    stopped: bool,
+}
+
+/// A file of frames.
+struct Segment {
+    path: Arc<str>,
+    capacity: usize,
     /// Where its next frame goes.
     position: usize,
-    capacity: usize,
-    stopped: bool,
+    /// The index after its last frame, while that is not applied.
+    end: Option<u64>,
+}
+
+impl Segment {
+    /// Preallocates the file, and finds the end of what it holds.
+    fn begin<S: Storage>(storage: &S, path: &str, capacity: usize, held: &[Located]) -> io::Result<Self> {
+        let last = held.iter().filter(|found| &*found.path == path).max_by_key(|found| found.position);
+        let Some(last) = last else {
+            storage.preallocate(path, capacity)?;
+            return Ok(Self { path: Arc::from(path), capacity, position: 0, end: None });
+        };
+        // one that holds something is not made anew, also where segments are longer now
+        let capacity = capacity.min(storage.length(path)?.unwrap_or(0));
+        // its last frame may be in the page cache only, of a write that failed: what follows must not stand on that
+        let bytes = storage.read_at(path, last.position, last.length)?.unwrap_or_default();
+        storage.write_at(path, last.position, &bytes)?;
+        Ok(Self {
+            path: Arc::from(path),
+            capacity,
+            position: last.position + last.length,
+            end: Some(last.end()),
+        })
+    }
+
+    fn free(&mut self, applied: u64) -> bool {
+        let is_free = self.end.is_some_and(|end| end <= applied);
+        if is_free {
+            (self.position, self.end) = (0, None);
+        }
+        is_free
+    }
+
+    fn used(&self) -> usize {
+        if self.end.is_some() { self.position.min(self.capacity) } else { 0 }
+    }
 }
 
 impl<S> fmt::Debug for Journal<S> {
@@ -81,34 +145,42 @@ impl<S: Storage + Clone> Journal<S> {
     /// The journal of a log that has just been opened: everything in it is applied.
     ///
     /// # Errors
-    /// Any I/O error: there must be room for both segments before anything is acknowledged.
-    pub fn begin(log: &Log<S>, capacity: usize) -> io::Result<Self> {
-        Self::begin_at(log.storage().clone(), &log.key().name, log.signer(), log.size(), capacity)
+    /// Any I/O error: there must be room for everything before anything is acknowledged.
+    pub fn begin(log: &Log<S>, room: Room) -> io::Result<Self> {
+        Self::resume(log.storage().clone(), log.key(), log.signer(), room, log.size(), &[])
     }
 }
 
 impl<S: Storage> Journal<S> {
-    /// The journal of a writer whose next entry is `next`.
-    pub(crate) fn begin_at(
+    /// The journal of a writer, going on behind what it holds.
+    pub(crate) fn resume(
         storage: S,
-        name: &str,
+        key: NoteKey,
         signer: Arc<LogSigner>,
-        next: u64,
-        capacity: usize,
+        room: Room,
+        applied: u64,
+        held: &[Located],
     ) -> io::Result<Self> {
-        for segment in 0..SEGMENTS.len() {
-            storage.preallocate(path_of(segment), capacity)?;
-        }
-        let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
-        Ok(Self { storage, key, signer, next, active: 0, position: 0, capacity, stopped: false })
+        let ring = (0..room.segments.max(1))
+            .map(|segment| Segment::begin(&storage, &path_of(segment), room.segment, held))
+            .collect::<io::Result<Vec<_>>>()?;
+        let reserve = Segment::begin(&storage, RESERVE, room.reserve, held)?;
+        let active = (0..).zip(&ring).max_by_key(|(_, segment)| segment.end).map_or(0, |(at, _)| at);
+        // of segments that hold nothing the first one is as good as any
+        let active = if ring.iter().all(|segment| segment.end.is_none()) { 0 } else { active };
+        let next = held.iter().map(Located::end).max().unwrap_or(applied).max(applied);
+        Ok(Self { storage, key, signer, next, ring, active, reserve, is_full: false, stopped: false })
     }
-}
 
-impl<S: Storage> Journal<S> {
     /// The index of the next leaf.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The key under which its promises are believed.
+    pub(crate) fn key(&self) -> &NoteKey {
+        &self.key
     }
 
     /// The store.
@@ -127,17 +199,76 @@ impl<S: Storage> Journal<S> {
         self.stopped = true;
     }
 
-    /// Whether the active segment has room for this batch, or is empty: then it grows for a batch of any length.
+    /// Whether there is room for this batch.
     #[must_use]
-    pub fn has_room(&self, batch: &Batch) -> bool {
-        let bytes = |list: &[Vec<u8>]| list.iter().map(|b| b.len() + 4).sum::<usize>();
-        let estimate = bytes(&batch.leaves) + bytes(&batch.blobs) + 2 * BLOCK;
-        self.position == 0 || self.position + estimate <= self.capacity
+    pub fn has_room(&self, batch: &Batch, purpose: Purpose) -> bool {
+        self.has_room_for(batch.length(), purpose)
+    }
+
+    /// Whether there is room for a frame of so many bytes.
+    pub(crate) fn has_room_for(&self, bytes: usize, purpose: Purpose) -> bool {
+        self.in_ring(bytes).is_some() || self.is_in_reserve(bytes, purpose)
+    }
+
+    /// The segment of the ring that takes so many bytes. One that is empty grows for a batch of any length.
+    fn in_ring(&self, bytes: usize) -> Option<usize> {
+        if self.is_full {
+            return None;
+        }
+        let active = self.ring.get(self.active)?;
+        if active.position == 0 || active.position.saturating_add(bytes) <= active.capacity {
+            return Some(self.active);
+        }
+        let count = self.ring.len();
+        let others = (1..count).map(|step| (self.active + step) % count);
+        let mut free = others.filter(|at| self.ring.get(*at).is_some_and(|s| s.end.is_none()));
+        free.next()
+    }
+
+    fn is_in_reserve(&self, bytes: usize, purpose: Purpose) -> bool {
+        let limit = match purpose {
+            Purpose::Ordinary => return false,
+            Purpose::Outage => self.reserve.capacity / 2,
+            Purpose::Reserve => self.reserve.capacity,
+        };
+        self.reserve.position.saturating_add(bytes) <= limit
+    }
+
+    /// The ring has no room, and is left alone until some of it is applied.
+    pub(crate) fn found_full(&mut self) {
+        self.is_full = true;
+    }
+
+    /// Everything below this index is in the target: segments that hold nothing else are free.
+    pub fn applied(&mut self, upto: u64) {
+        let freed = self.ring.iter_mut().filter_map(|segment| segment.free(upto).then_some(())).count();
+        self.is_full &= freed == 0;
+        self.reserve.free(upto);
     }
 
     /// Whether more than half of the active segment is used.
     pub(crate) fn is_half_full(&self) -> bool {
-        self.position > self.capacity / 2
+        self.ring.get(self.active).is_some_and(|segment| segment.position > segment.capacity / 2)
+    }
+
+    /// How full it is.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        let held = |(at, segment): (usize, &Segment)| match segment.end {
+            // what is behind its last frame cannot be used
+            Some(_) if at != self.active => segment.capacity,
+            _ => segment.used(),
+        };
+        let used = as_u64((0..).zip(&self.ring).map(held).sum());
+        let capacity = as_u64(self.ring.iter().map(|segment| segment.capacity).sum());
+        Fill {
+            used,
+            capacity,
+            reserve_used: as_u64(self.reserve.used()),
+            reserve: as_u64(self.reserve.capacity),
+            mark: Mark::of(used, capacity, self.is_full),
+            is_cut_off: false,
+        }
     }
 
     /// Writes a batch. When this returns, all of it survives a power cut.
@@ -145,6 +276,18 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// [`AppendError`]. After a failed write nothing more is taken: the page cache may claim what the disk lost.
     pub fn commit(&mut self, batch: &Batch) -> Result<Vec<Promise>, AppendError> {
+        self.commit_for(Purpose::Ordinary, batch).map(|(promises, _)| promises)
+    }
+
+    /// As [`Journal::commit`], for another purpose, and says where it lies.
+    ///
+    /// # Errors
+    /// [`AppendError`]; [`AppendError::Full`] where there is no room for that purpose, and nothing was written.
+    pub fn commit_for(
+        &mut self,
+        purpose: Purpose,
+        batch: &Batch,
+    ) -> Result<(Vec<Promise>, Located), AppendError> {
         if self.stopped {
             return Err(AppendError::Stopped);
         }
@@ -154,83 +297,25 @@ impl<S: Storage> Journal<S> {
         if let Some(long) = batch.leaves.iter().find(|leaf| leaf.len() > MAX_ENTRY) {
             return Err(AppendError::TooLong(long.len()));
         }
+        let at = self.in_ring(batch.length());
+        if at.is_none() && !self.is_in_reserve(batch.length(), purpose) {
+            return Err(AppendError::Full);
+        }
         self.stopped = true;
         let signed = promise::sign(&self.key.name, self.next, &batch.leaves, self.signer.as_ref());
         let (note, promises) = signed.or(Err(AppendError::Sign))?;
         let bytes = frame::write(self.next, &note, batch);
-        self.storage.write_at(path_of(self.active), self.position, &bytes).map_err(AppendError::Io)?;
-        self.position += bytes.len();
-        self.next += as_u64(batch.leaves.len());
+        self.active = at.unwrap_or(self.active);
+        let in_ring = at.and_then(|at| self.ring.get_mut(at));
+        let segment = in_ring.unwrap_or(&mut self.reserve);
+        self.storage.write_at(&segment.path, segment.position, &bytes).map_err(AppendError::Io)?;
+        let (first, count, length) = (self.next, as_u64(batch.leaves.len()), bytes.len());
+        let located =
+            Located { path: Arc::clone(&segment.path), position: segment.position, length, first, count };
+        segment.position += length;
+        segment.end = Some(located.end());
+        self.next = located.end();
         self.stopped = false;
-        Ok(promises)
-    }
-
-    /// Goes on in the other segment. Only once all of what that one holds is applied.
-    pub fn rotate(&mut self) {
-        self.active = (self.active + 1) % SEGMENTS.len();
-        self.position = 0;
-    }
-}
-
-const SEGMENTS: [&str; 2] = ["journal/0", "journal/1"];
-
-fn path_of(segment: usize) -> &'static str {
-    SEGMENTS.get(segment).copied().unwrap_or("journal/0")
-}
-
-/// What a journal holds that a log of `size` entries does not have yet, in order. A torn batch at the end was never
-/// acknowledged, and is not there.
-///
-/// # Errors
-/// [`JournalFlaw`] where something that was acknowledged is missing, or something was put in.
-pub fn pending<S: Storage>(storage: &S, key: &NoteKey, size: u64) -> Result<Vec<Batch>, JournalFlaw> {
-    let mut frames = Vec::new();
-    for path in SEGMENTS {
-        let segment = storage.read(path).map_err(JournalFlaw::Io)?.unwrap_or_default();
-        let rest = read_in_order(&segment, &mut frames);
-        read_behind_a_tear(rest, key, size, &mut frames);
-    }
-    frames.retain(|frame: &Frame| frame.first + as_u64(frame.batch.leaves.len()) > size);
-    frames.sort_by_key(|frame| frame.first);
-    let mut next = size;
-    for frame in &frames {
-        if !promise::is_signed(&frame.note, frame.first, &frame.batch.leaves, key) {
-            return Err(JournalFlaw::Unsigned(frame.first));
-        }
-        if frame.first != next {
-            return Err(JournalFlaw::Gap(frame.first));
-        }
-        next += as_u64(frame.batch.leaves.len());
-    }
-    Ok(frames.into_iter().map(|frame| frame.batch).collect())
-}
-
-/// Reads frames from the segment's beginning as long as each continues the one before, and gives the rest.
-fn read_in_order<'b>(mut segment: &'b [u8], frames: &mut Vec<Frame>) -> &'b [u8] {
-    let mut next = None;
-    while let Some(frame) = frame::read(segment).filter(|f| next.is_none_or(|next| next == f.first)) {
-        next = Some(frame.first + as_u64(frame.batch.leaves.len()));
-        segment = segment.get(frame.length..).unwrap_or_default();
-        frames.push(frame);
-    }
-    segment
-}
-
-/// Looks for frames of this log behind one that is not whole. There is at most one write on its way, so a frame behind
-/// a torn one means that the torn one was acknowledged: it will be missed. Only signed frames count, because these
-/// blocks may lie within a blob, whose bytes a requester chose.
-fn read_behind_a_tear(rest: &[u8], key: &NoteKey, size: u64, frames: &mut Vec<Frame>) {
-    let (mut at, mut hashed) = (0, 0_usize);
-    while let Some(bytes) = rest.get(at..).filter(|bytes| !bytes.is_empty()) {
-        at += BLOCK;
-        // a blob that is made of beginnings of frames must not keep a log from opening
-        hashed = hashed.saturating_add(frame::claimed_length(bytes).unwrap_or(0));
-        if hashed > 4 * SEGMENT {
-            return;
-        }
-        let found = frame::read(bytes).filter(|f| f.first + as_u64(f.batch.leaves.len()) > size);
-        if let Some(found) = found.filter(|f| promise::is_signed(&f.note, f.first, &f.batch.leaves, key)) {
-            frames.push(found);
-        }
+        Ok((promises, located))
     }
 }

@@ -1,52 +1,37 @@
-//! A log that acknowledges from its journal; a thread of its own applies what is there to the tree.
+//! A log that acknowledges from its spool; a thread of its own brings what is there to the target.
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attest::note::NoteKey;
 
-use crate::journal::{self, Batch, Journal, SEGMENT};
+use crate::applier::{Front, Shared, lock};
+use crate::journal::{Batch, Journal, OVERHEAD};
 use crate::log::{AppendError, Log, LogSigner, OpenLogError};
 use crate::promise::Promise;
 use crate::reader::ReadError;
 use crate::receipt::Receipt;
+use crate::recover::{self, Located};
+use crate::room::{Fill, Purpose, Room};
 use crate::storage::Storage;
-use crate::target::{ApplyError, Level, Newest, Target};
+use crate::target::{Level, Newest, Target};
 
-/// How long the tree may stay behind while there is room: what comes in this time shares tiles and a checkpoint.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long who commits waits for room while the target takes entries: longer than it needs for what is on its way.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a level was reached.
+const LOOK: Duration = Duration::from_millis(20);
+/// How many of the newest leaves are known after the spool was opened.
+const NEWEST: usize = 512;
 
-/// How long a target that is out of reach is left alone at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// A log with a journal in front of it. Dropping it applies everything.
+/// A log with a spool in front of it. Dropping it brings everything to the target that is within reach.
 pub struct Journaled<S> {
     shared: Arc<Shared<S>>,
     applier: Option<JoinHandle<()>>,
-}
-
-struct Shared<S> {
-    /// Held by who commits: indexes are given out in the order of commits.
-    committing: Mutex<()>,
-    front: Mutex<Front<S>>,
-    changed: Condvar,
-    target: Mutex<Box<dyn Target>>,
-}
-
-struct Front<S> {
-    journal: Journal<S>,
-    /// In the active segment, and not with the applier yet.
-    waiting: Vec<Batch>,
-    /// How many entries are in the tree.
-    applied: u64,
-    /// Somebody waits for the applier.
-    hurry: bool,
-    closing: bool,
-    /// What made it stop.
-    failure: Option<String>,
+    /// The newest leaves that the spool held when it was opened.
+    held: Vec<Vec<u8>>,
 }
 
 impl<S> fmt::Debug for Journaled<S> {
@@ -55,62 +40,52 @@ impl<S> fmt::Debug for Journaled<S> {
     }
 }
 
-impl<S> Front<S> {
-    /// Keeps the first of them: what comes afterwards is only that it has stopped.
-    fn failed(&mut self, e: &AppendError) {
-        self.failure.get_or_insert_with(|| e.to_string());
-    }
-}
-
-/// A thread that panicked left `stopped` set in what it was writing; so what it held can be looked at.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
-    /// Puts a journal in front of a log that was just opened.
+    /// Puts a spool in front of a log that was just opened.
     ///
     /// # Errors
-    /// Any I/O error: the journal's room is reserved here, and its thread started.
+    /// Any I/O error: the spool's room is had here, and its thread started.
     pub fn start(log: Log<S>) -> io::Result<Self> {
-        Self::start_with(log, SEGMENT)
+        Self::start_with(log, Room::default())
     }
 
-    /// As [`Journaled::start`], with segments of another length in bytes.
+    /// As [`Journaled::start`], with another room.
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn start_with(log: Log<S>, segment: usize) -> io::Result<Self> {
-        let (name, signer) = (log.key().name, log.signer());
-        let journal = Journal::begin_at(log.storage().clone(), &name, signer, log.size(), segment)?;
-        Self::run(journal, Box::new(log))
+    pub fn start_with(log: Log<S>, room: Room) -> io::Result<Self> {
+        let journal = Journal::begin(&log, room)?;
+        Self::run(journal, Box::new(log), Vec::new(), Vec::new())
     }
 
-    /// Opens the spool of a writer whose entries go to a target: what was acknowledged in it and is not in the target
-    /// yet is brought there first. `name` and the signer's key are what promises are believed under; two writers never
-    /// share a name.
+    /// Opens the spool of a writer whose entries go to a target. What was acknowledged in it and is not in the target
+    /// yet is brought there first, by and by where that is out of reach. `name` and the signer's key are what promises
+    /// are believed under; two writers never share a name.
     ///
     /// # Errors
-    /// [`OpenLogError`] where the spool was changed, has no room, or the target does not take what it holds.
+    /// [`OpenLogError`] where the spool was changed or has no room, or lacks what was acknowledged.
     pub fn open(
         storage: S,
         name: &str,
         signer: Arc<LogSigner>,
-        mut target: Box<dyn Target>,
+        room: Room,
+        target: Box<dyn Target>,
     ) -> Result<Self, OpenLogError> {
         let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
         let taken = target.taken();
-        let pending = journal::pending(&storage, &key, taken).map_err(OpenLogError::Journal)?;
-        let applied = target.apply(taken, &pending).map_err(AppendError::from);
-        applied.map_err(OpenLogError::Apply)?;
-        let journal = Journal::begin_at(storage, name, signer, target.taken(), SEGMENT);
-        Self::run(journal.map_err(OpenLogError::Io)?, target).map_err(OpenLogError::Io)
+        let held = recover::locate(&storage, &key, taken).map_err(OpenLogError::Journal)?;
+        let newest = newest_of(&storage, &key, &held)?;
+        let journal = Journal::resume(storage, key, signer, room, taken, &held).map_err(OpenLogError::Io)?;
+        Self::run(journal, target, held, newest).map_err(OpenLogError::Io)
     }
 
-    fn run(journal: Journal<S>, target: Box<dyn Target>) -> io::Result<Self> {
-        let applied = target.taken();
-        let front =
-            Front { journal, waiting: Vec::new(), applied, hurry: false, closing: false, failure: None };
+    fn run(
+        journal: Journal<S>,
+        target: Box<dyn Target>,
+        waiting: Vec<Located>,
+        held: Vec<Vec<u8>>,
+    ) -> io::Result<Self> {
+        let front = Front::new(journal, target.taken(), waiting);
         let shared = Arc::new(Shared {
             committing: Mutex::new(()),
             front: Mutex::new(front),
@@ -120,31 +95,70 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         let theirs = Arc::clone(&shared);
         let applier =
             std::thread::Builder::new().name("log-applier".to_owned()).spawn(move || theirs.run())?;
-        Ok(Self { shared, applier: Some(applier) })
+        Ok(Self { shared, applier: Some(applier), held })
     }
 
     /// Makes a batch durable, and promises its entries. `make` is told the index of the first one.
     ///
     /// # Errors
-    /// [`AppendError`]. Unless it is [`AppendError::TooLong`] or [`AppendError::Empty`], the log has stopped.
+    /// [`AppendError`]. Unless it is [`AppendError::TooLong`], [`AppendError::Empty`] or [`AppendError::Full`], the log
+    /// has stopped.
     pub fn commit(&self, make: impl FnOnce(u64) -> Batch) -> Result<Vec<Promise>, AppendError> {
+        self.commit_for(Purpose::Ordinary, make)
+    }
+
+    /// As [`Journaled::commit`], for another purpose.
+    ///
+    /// # Errors
+    /// [`AppendError`], as for [`Journaled::commit`].
+    pub fn commit_for(
+        &self,
+        purpose: Purpose,
+        make: impl FnOnce(u64) -> Batch,
+    ) -> Result<Vec<Promise>, AppendError> {
         let _committing = lock(&self.shared.committing);
+        let next = lock(&self.shared.front).journal.next();
+        let batch = make(next);
+        self.wait_for_room(|journal| journal.has_room(&batch, purpose))?;
         let mut front = lock(&self.shared.front);
-        let batch = make(front.journal.next());
-        while !front.journal.has_room(&batch) && !front.journal.is_stopped() {
-            front.hurry = true;
-            self.shared.changed.notify_all();
-            front = self.shared.changed.wait(front).unwrap_or_else(PoisonError::into_inner);
-        }
-        let result = front.journal.commit(&batch);
+        let result = front.journal.commit_for(purpose, &batch);
         if let Err(e @ (AppendError::Io(_) | AppendError::Sign | AppendError::Read(_))) = &result {
             front.failed(e);
         }
-        let promises = result?;
-        front.waiting.push(batch);
+        let (promises, located) = result?;
+        front.add(located, batch);
         front.hurry |= front.journal.is_half_full();
         self.shared.changed.notify_all();
         Ok(promises)
+    }
+
+    /// Waits until there is room for a batch of so many bytes in leaves and blobs, each with four more. While nobody else
+    /// commits it is not taken away again.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] where there is none, and the target is out of reach or too slow.
+    pub fn await_room(&self, bytes: usize, purpose: Purpose) -> Result<(), AppendError> {
+        self.wait_for_room(|journal| journal.has_room_for(bytes.saturating_add(OVERHEAD), purpose))
+    }
+
+    fn wait_for_room(&self, has_room: impl Fn(&Journal<S>) -> bool) -> Result<(), AppendError> {
+        let mut front = lock(&self.shared.front);
+        if has_room(&front.journal) || front.journal.is_stopped() {
+            return Ok(());
+        }
+        let may_wait = |front: &mut Front<S>| {
+            let is_hopeless = front.cut_off.is_some() || front.journal.fill().is_full();
+            !has_room(&front.journal) && !front.journal.is_stopped() && !is_hopeless
+        };
+        front.hurry = true;
+        self.shared.changed.notify_all();
+        let waited = self.shared.changed.wait_timeout_while(front, PATIENCE, may_wait);
+        let (mut front, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if has_room(&front.journal) || front.journal.is_stopped() {
+            return Ok(());
+        }
+        front.journal.found_full();
+        Err(AppendError::Full)
     }
 
     /// How many entries were acknowledged.
@@ -153,11 +167,24 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         lock(&self.shared.front).journal.next()
     }
 
-    /// How many entries are acknowledged, and not yet in the tree.
+    /// How many entries are acknowledged, and not yet in the target.
     #[must_use]
     pub fn pending(&self) -> u64 {
         let front = lock(&self.shared.front);
         front.journal.next().saturating_sub(front.applied)
+    }
+
+    /// How full the spool is.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        let front = lock(&self.shared.front);
+        Fill { is_cut_off: front.cut_off.is_some(), ..front.journal.fill() }
+    }
+
+    /// Why the target is out of reach, while it is.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<String> {
+        lock(&self.shared.front).cut_off.clone()
     }
 
     /// Whether a write failed: nothing is acknowledged any more.
@@ -173,22 +200,26 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         front.journal.is_stopped().then(|| front.failure.clone()).flatten()
     }
 
-    /// The store.
+    /// The spool's store.
     #[must_use]
     pub fn storage(&self) -> S {
         lock(&self.shared.front).journal.storage().clone()
     }
 
-    /// Waits until everything that was acknowledged so far is in the tree.
+    /// Waits until everything that was acknowledged so far is in the target.
     ///
     /// # Errors
-    /// [`AppendError::Stopped`]; what was acknowledged is in the journal, and applied when the log is opened anew.
+    /// [`AppendError::Stopped`], and [`AppendError::Unreachable`] where the target is; what was acknowledged is in the
+    /// spool, and is brought there when it is back, or the log is opened anew.
     pub fn settle(&self) -> Result<(), AppendError> {
         let mut front = lock(&self.shared.front);
         let wanted = front.journal.next();
         while front.applied < wanted {
             if front.journal.is_stopped() {
                 return Err(AppendError::Stopped);
+            }
+            if let Some(why) = &front.cut_off {
+                return Err(AppendError::Unreachable(why.clone()));
             }
             front.hurry = true;
             self.shared.changed.notify_all();
@@ -197,10 +228,76 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         Ok(())
     }
 
+    /// Waits until so many entries have reached a level, but not longer than `within`; says whether they have.
+    ///
+    /// # Errors
+    /// [`AppendError`] where the log has stopped.
+    pub fn wait_until(&self, level: Level, entries: u64, within: Duration) -> Result<bool, AppendError> {
+        let begun = Instant::now();
+        while !self.has_reached(level, entries)? {
+            let left = within.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let mut front = lock(&self.shared.front);
+            if front.journal.is_stopped() {
+                return Err(AppendError::Stopped);
+            }
+            if front.applied < entries {
+                front.hurry = true;
+                self.shared.changed.notify_all();
+            }
+            drop(self.shared.changed.wait_timeout(front, left.min(LOOK)));
+        }
+        Ok(true)
+    }
+
+    fn has_reached(&self, level: Level, entries: u64) -> Result<bool, AppendError> {
+        if level == Level::Local {
+            return Ok(self.size() >= entries);
+        }
+        // nothing that is not in the target can have reached more; and the target is not asked while it is busy
+        if lock(&self.shared.front).applied < entries {
+            return Ok(false);
+        }
+        let mut target = match self.shared.target.try_lock() {
+            Ok(target) => target,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        match target.reached(level).map_err(AppendError::from) {
+            Ok(reached) => Ok(reached >= entries),
+            Err(AppendError::Unreachable(_)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// How many entries have reached a level.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn reached(&self, level: Level) -> Result<u64, AppendError> {
+        match level {
+            Level::Local => Ok(self.size()),
+            level => Ok(lock(&self.shared.target).reached(level)?),
+        }
+    }
+
+    /// What was written last: in the target, and in the spool when it was opened.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn newest(&self) -> Result<Newest, AppendError> {
+        let mut newest = lock(&self.shared.target).newest()?;
+        newest.own = self.held.last().cloned().or(newest.own);
+        newest.all.extend(self.held.iter().cloned());
+        Ok(newest)
+    }
+
     /// The receipt of an entry, once it is in the tree.
     ///
     /// # Errors
-    /// [`AppendError`] where the log has stopped, cannot be read, or has no such entry.
+    /// [`AppendError`] where the log has stopped, cannot be read, or has no such entry yet.
     pub fn prove(&self, index: u64) -> Result<Receipt, AppendError> {
         self.settle()?;
         let receipt = lock(&self.shared.target).prove(index)?;
@@ -208,98 +305,27 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         receipt.ok_or(AppendError::Read(ReadError::PastTheEnd { index, size }))
     }
 
-    /// How many entries have reached a level.
+    /// Brings everything to the target and ends.
     ///
     /// # Errors
-    /// [`ApplyError`].
-    pub fn reached(&self, level: Level) -> Result<u64, ApplyError> {
-        match level {
-            Level::Local => Ok(self.size()),
-            level => lock(&self.shared.target).reached(level),
-        }
-    }
-
-    /// What the target's newest entries are.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
-    pub fn newest(&self) -> Result<Newest, ApplyError> {
-        lock(&self.shared.target).newest()
-    }
-
-    /// Applies everything and ends.
-    ///
-    /// # Errors
-    /// [`AppendError::Stopped`] where that failed; what was acknowledged is in the journal.
+    /// [`AppendError`] where that failed; what was acknowledged is in the spool.
     pub fn close(self) -> Result<(), AppendError> {
         self.settle()
     }
 }
 
-impl<S: Storage> Shared<S> {
-    /// The applier: takes what is waiting, lets the journal go on in the other segment, and applies it.
-    fn run(&self) {
-        while let Some(batches) = self.take() {
-            let result = self.bring(&batches);
-            let mut front = lock(&self.front);
-            match result {
-                Ok(size) => front.applied = size,
-                Err(e) => {
-                    front.journal.stop();
-                    front.failed(&e.into());
-                }
-            }
-            let is_stopped = front.journal.is_stopped();
-            drop(front);
-            self.changed.notify_all();
-            if is_stopped {
-                return;
-            }
+/// The newest leaves of what a spool holds.
+fn newest_of<S: Storage>(storage: &S, key: &NoteKey, held: &[Located]) -> Result<Vec<Vec<u8>>, OpenLogError> {
+    let mut newest = Vec::new();
+    for located in held.iter().rev() {
+        let mut leaves = located.read(storage, key).map_err(OpenLogError::Journal)?.leaves;
+        leaves.append(&mut newest);
+        newest = leaves;
+        if newest.len() >= NEWEST {
+            break;
         }
     }
-
-    /// Brings batches to the target, again and again while it is out of reach.
-    fn bring(&self, batches: &[Batch]) -> Result<u64, ApplyError> {
-        let mut pause = PAUSE;
-        loop {
-            let first = lock(&self.front).applied;
-            let mut target = lock(&self.target);
-            match target.apply(first, batches) {
-                Ok(()) => return Ok(target.taken()),
-                Err(e @ ApplyError::Unreachable(_)) => {
-                    drop(target);
-                    let is_open = |front: &mut Front<S>| !front.closing;
-                    let front = self.changed.wait_timeout_while(lock(&self.front), pause, is_open);
-                    // what it could not bring is in the journal, and brought when the spool is opened anew
-                    if front.unwrap_or_else(PoisonError::into_inner).0.closing {
-                        return Err(e);
-                    }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    /// What is waiting; nothing once the log is closed, or has stopped.
-    fn take(&self) -> Option<Vec<Batch>> {
-        let is_idle = |front: &mut Front<S>| front.waiting.is_empty() && !front.closing;
-        let front =
-            self.changed.wait_while(lock(&self.front), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let may_wait = |front: &mut Front<S>| !front.hurry && !front.closing;
-        let paused = self.changed.wait_timeout_while(front, PAUSE, may_wait);
-        let (mut front, _) = paused.unwrap_or_else(PoisonError::into_inner);
-        front.hurry = false;
-        if front.waiting.is_empty() {
-            return None;
-        }
-        front.journal.rotate();
-        let batches = std::mem::take(&mut front.waiting);
-        drop(front);
-        // who waits for room has it now
-        self.changed.notify_all();
-        Some(batches)
-    }
+    Ok(newest)
 }
 
 impl<S> Drop for Journaled<S> {
@@ -307,7 +333,7 @@ impl<S> Drop for Journaled<S> {
         lock(&self.shared.front).closing = true;
         self.shared.changed.notify_all();
         if let Some(applier) = self.applier.take() {
-            // a thread that panicked has nothing to say here: the journal has everything
+            // a thread that panicked has nothing to say here: the spool has everything
             applier.join().ok();
         }
     }

@@ -6,6 +6,7 @@
 //! Two ways to append. [`Log::append`] gives a proof at once, and writes tiles and checkpoint for every entry.
 //! [`Journaled::commit`] gives a promise once a batch is durable in the journal, and the tree follows.
 
+mod applier;
 mod blobs;
 mod files;
 mod frame;
@@ -17,6 +18,8 @@ mod packer;
 mod promise;
 mod reader;
 mod receipt;
+mod recover;
+mod room;
 mod storage;
 mod target;
 mod tile;
@@ -24,12 +27,14 @@ mod verify;
 
 pub use blobs::{BlobError, Blobs};
 pub use files::{Files, write_durably};
-pub use journal::{Batch, Journal, JournalFlaw, pending};
+pub use journal::{Batch, Journal, JournalFlaw};
 pub use journaled::Journaled;
 pub use log::{AppendError, Log, LogSigner, OpenLogError};
 pub use promise::Promise;
 pub use reader::{ReadError, Reader};
 pub use receipt::Receipt;
+pub use recover::{Located, pending};
+pub use room::{Fill, Mark, Purpose, Room};
 pub use storage::Storage;
 pub use target::{ApplyError, Level, Newest, Target, beyond};
 pub use tile::{MAX_ENTRY, root_of};

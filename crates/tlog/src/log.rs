@@ -8,10 +8,11 @@ use attest::merkle::{Hash, leaf_hash};
 use attest::note::{self, Checkpoint, Note, NoteKey};
 use attest::secret::Signer;
 
-use crate::journal::{self, Batch, JournalFlaw};
+use crate::journal::{Batch, JournalFlaw};
 use crate::packer::{PACK, Packer};
 use crate::reader::{ReadError, Reader, as_u64};
 use crate::receipt::Receipt;
+use crate::recover;
 use crate::storage::Storage;
 use crate::tile::{self, MAX_ENTRY, WIDTH};
 
@@ -99,6 +100,10 @@ pub enum AppendError {
     Read(ReadError),
     /// The store behind the spool is out of reach.
     Unreachable(String),
+    /// The spool has no room for it; nothing was written, and there is room again once the store takes entries.
+    Full,
+    /// What the spool holds is not what was written.
+    Journal(JournalFlaw),
 }
 
 impl fmt::Display for AppendError {
@@ -111,6 +116,8 @@ impl fmt::Display for AppendError {
             Self::Sign => f.write_str("the log's key could not sign"),
             Self::Read(e) => e.fmt(f),
             Self::Unreachable(why) => write!(f, "the log's store is out of reach: {why}"),
+            Self::Full => f.write_str("the log's spool is full: its store takes nothing"),
+            Self::Journal(e) => e.fmt(f),
         }
     }
 }
@@ -148,7 +155,7 @@ impl<S: Storage> Log<S> {
     /// [`OpenLogError`]; a log that was tampered with is not continued.
     pub fn open(storage: S, origin: &str, signer: Box<LogSigner>) -> Result<Self, OpenLogError> {
         let mut log = Self::open_tree(storage, origin, signer)?;
-        let pending = journal::pending(&log.storage, &log.key(), log.size).map_err(OpenLogError::Journal)?;
+        let pending = recover::pending(&log.storage, &log.key(), log.size).map_err(OpenLogError::Journal)?;
         if !pending.is_empty() {
             log.apply(&pending).map_err(OpenLogError::Apply)?;
         }

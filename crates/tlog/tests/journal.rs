@@ -1,184 +1,70 @@
 //! The journal against crashes at every write, torn writes, full disks, and somebody who edits it.
 
-use std::collections::BTreeMap;
-use std::io;
+mod disk;
+
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use attest::note::NoteKey;
-use attest::{Digest, SecretKey, Signer as _};
+use attest::Digest;
+use disk::{Disk, KINDS, Kept, State, batch, key, open};
 use tlog::{
-    AppendError, Batch, Blobs, Journal, JournalFlaw, Journaled, Log, OpenLogError, Storage, pending, verify,
+    AppendError, Batch, Blobs, Journal, JournalFlaw, Journaled, Log, OpenLogError, Purpose, Room,
+    Storage as _, pending, verify,
 };
 
-/// What is there of the write at which the machine stopped.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kept {
-    Nothing,
-    FirstSectors,
-    LastSectors,
-    EveryOtherSector,
-    Everything,
-}
-
-const KINDS: [Kept; 5] =
-    [Kept::Nothing, Kept::FirstSectors, Kept::LastSectors, Kept::EveryOtherSector, Kept::Everything];
-
-#[derive(Debug, Default)]
-struct State {
-    files: BTreeMap<String, Vec<u8>>,
-    operations: usize,
-    crash_at: Option<(usize, Kept)>,
-    is_down: bool,
-    /// Writes of paths that begin so fail as on a full disk.
-    full: Option<String>,
-}
-
-/// A disk that loses power at a chosen write. Everything fails after that, until it is `repaired`.
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<State>>);
-
-impl Disk {
-    fn crash_at(&self, operation: usize, kept: Kept) {
-        let mut state = self.0.lock().unwrap();
-        state.crash_at = Some((state.operations + operation, kept));
-    }
-
-    fn repaired(&self) -> usize {
-        let mut state = self.0.lock().unwrap();
-        (state.crash_at, state.is_down, state.full) = (None, false, None);
-        state.operations
-    }
-
-    /// Whether this operation goes through; else what of it is kept.
-    fn begin(state: &mut State, path: &str) -> Result<(), (Kept, io::Error)> {
-        if state.is_down {
-            return Err((Kept::Nothing, io::Error::other("the machine is off")));
-        }
-        if state.full.as_ref().is_some_and(|full| path.starts_with(full)) {
-            return Err((Kept::Nothing, io::Error::from(io::ErrorKind::StorageFull)));
-        }
-        state.operations += 1;
-        match state.crash_at {
-            Some((at, kept)) if state.operations > at => {
-                state.is_down = true;
-                Err((kept, io::Error::other("power cut")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Storage for Disk {
-    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let state = self.0.lock().unwrap();
-        if state.is_down {
-            Err(io::Error::other("the machine is off"))
-        } else {
-            Ok(state.files.get(path).cloned())
-        }
-    }
-    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        let begun = Self::begin(&mut state, path);
-        // a file is replaced as a whole: it is there, or not
-        if matches!(begun, Ok(()) | Err((Kept::LastSectors | Kept::Everything, _))) {
-            state.files.insert(path.to_owned(), bytes.to_vec());
-        }
-        begun.map_err(|(_, e)| e)
-    }
-    fn write_many(&self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
-        // any of them may be there after a crash: the last ones, here
-        files.iter().rev().try_for_each(|(path, bytes)| self.write(path, bytes))
-    }
-    fn write_at(&self, path: &str, position: usize, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        let begun = Self::begin(&mut state, path);
-        let kept = begun.as_ref().map_or_else(|(kept, _)| *kept, |()| Kept::Everything);
-        let file = state.files.get_mut(path).expect("it is preallocated");
-        file.resize(file.len().max(position + bytes.len()), 0);
-        let half = bytes.len() / 1024;
-        for (number, sector) in bytes.chunks(512).enumerate() {
-            let is_kept = match kept {
-                Kept::Nothing => false,
-                Kept::FirstSectors => number < half,
-                Kept::LastSectors => number >= half,
-                Kept::EveryOtherSector => number % 2 == 0,
-                Kept::Everything => true,
-            };
-            if is_kept {
-                let at = position + number * 512;
-                file[at..at + sector.len()].copy_from_slice(sector);
-            }
-        }
-        begun.map_err(|(_, e)| e)
-    }
-    fn remove(&self, path: &str) -> io::Result<()> {
-        self.0.lock().unwrap().files.remove(path);
-        Ok(())
-    }
-}
-
-const ORIGIN: &str = "test.example/log";
-const SEGMENT: usize = 128 * 1024;
-/// So short that packs are closed and begun in every life.
-const PACK: usize = 24 * 1024;
-
-fn signer() -> Box<SecretKey> {
-    Box::new(SecretKey::from_ed25519_seed(&[1; 32]).unwrap())
-}
-
-fn key() -> NoteKey {
-    NoteKey { name: ORIGIN.to_owned(), key: signer().public().clone() }
-}
-
-fn open(disk: &Disk) -> Result<Log<Disk>, OpenLogError> {
-    let log = match Log::open(disk.clone(), ORIGIN, signer()) {
-        Err(OpenLogError::None) => Log::create(disk.clone(), ORIGIN, signer()),
-        other => other,
-    };
-    Ok(log?.with_packs_of(PACK))
-}
-
-/// Leaves name a blob each, as records do.
-fn batch(first: u64, count: u64, life: u64) -> Batch {
-    let blob = |index: u64| {
-        format!("part of {index} in life {life} ").repeat(if index.is_multiple_of(5) { 300 } else { 9 })
-    };
-    let blobs: Vec<Vec<u8>> = (first..first + count).map(|index| blob(index).into_bytes()).collect();
-    let leaf =
-        |(index, blob): (u64, &Vec<u8>)| format!("{index} {life} {}", Digest::sha256(blob)).into_bytes();
-    Batch { leaves: (first..).zip(&blobs).map(leaf).collect(), blobs }
-}
+/// So short that every life goes round several times: most of what a life writes is one batch of a hundred kilobytes.
+const ROOMS: [Room; 3] = [
+    Room { segments: 2, segment: 128 * 1024, reserve: 48 * 1024 },
+    Room { segments: 3, segment: 32 * 1024, reserve: 48 * 1024 },
+    Room { segments: 8, segment: 16 * 1024, reserve: 48 * 1024 },
+];
+/// During these steps of a life its target takes nothing.
+const AWAY: [Range<usize>; 2] = [0..0, 5..12];
 
 /// What a life came to: everything acknowledged, in order, and what was on its way when it ended.
 #[derive(Default)]
 struct Life {
     acknowledged: Vec<Vec<u8>>,
     under_way: Vec<Vec<u8>>,
+    /// Batches that lay in the reserve.
+    in_reserve: usize,
 }
 
 /// One process, as [`Journaled`] works but in one thread, so that every write has a number: commits, and commits while
-/// what was there is applied, through several turns of the segments.
-fn live(disk: &Disk, number: u64, life: &mut Life) -> Result<(), String> {
+/// what was there is applied, through several turns of the ring. While the target is away nothing is applied, and what
+/// finds no room goes into the reserve.
+fn live(disk: &Disk, room: Room, away: &Range<usize>, number: u64, life: &mut Life) -> Result<(), String> {
     let mut log = open(disk).map_err(|e| e.to_string())?;
-    let mut journal = Journal::begin(&log, SEGMENT).map_err(|e| e.to_string())?;
+    let mut journal = Journal::begin(&log, room).map_err(|e| e.to_string())?;
     let (mut waiting, mut taken) = (Vec::new(), Vec::new());
+    let apply = |log: &mut Log<Disk>, journal: &mut Journal<Disk>, batches: &mut Vec<Batch>| {
+        log.apply(&std::mem::take(batches)).map_err(|e| e.to_string())?;
+        journal.applied(log.size());
+        Ok::<(), String>(())
+    };
     for (step, count) in [1, 3, 1, 2, 40, 1, 1, 2, 5, 9, 1, 1, 7, 2, 1].into_iter().enumerate() {
         let batch = batch(journal.next(), count, number);
-        assert!(journal.has_room(&batch), "step {step}");
+        let mut purpose = Purpose::Ordinary;
+        if !journal.has_room(&batch, purpose) {
+            if away.contains(&step) && journal.has_room(&batch, Purpose::Reserve) {
+                purpose = Purpose::Reserve;
+            } else {
+                taken.append(&mut waiting);
+                apply(&mut log, &mut journal, &mut taken)?;
+            }
+        }
         life.under_way.clone_from(&batch.leaves);
-        let promises = journal.commit(&batch).map_err(|e| e.to_string())?;
+        let (promises, _) = journal.commit_for(purpose, &batch).map_err(|e| e.to_string())?;
         assert_eq!(promises.len(), batch.leaves.len());
         assert!(promises.iter().all(|promise| promise.is_signed_by(&key())));
         life.acknowledged.append(&mut life.under_way);
+        life.in_reserve += usize::from(purpose == Purpose::Reserve);
         waiting.push(batch);
         match step {
+            _ if away.contains(&step) => {}
             // taken by the applier, and applied only after the next commit
-            1 | 3 | 5 | 7 | 9 | 11 => {
-                journal.rotate();
-                taken = std::mem::take(&mut waiting);
-            }
-            2 | 4 | 6 | 8 | 10 | 12 => log.apply(&std::mem::take(&mut taken)).map_err(|e| e.to_string())?,
+            1 | 3 | 5 | 7 | 9 | 11 => taken.append(&mut waiting),
+            2 | 4 | 6 | 8 | 10 | 12 if !taken.is_empty() => apply(&mut log, &mut journal, &mut taken)?,
             _ => {}
         }
     }
@@ -233,71 +119,80 @@ fn packs(disk: &Disk) -> usize {
 
 #[test]
 fn a_crash_at_every_write_loses_nothing_acknowledged_and_leaves_nothing_half() {
-    let mut rows = 0;
-    for kept in KINDS {
-        for at in 0.. {
-            let disk = Disk::default();
-            disk.crash_at(at, kept);
-            let mut life = Life::default();
-            let ended = live(&disk, 0, &mut life);
-            let row = format!("write {at}, {kept:?}");
-            disk.repaired();
-            if ended.is_ok() {
-                assert!(at > 45, "{row}: a life has more writes than {at}");
-                assert!(packs(&disk) > 3, "packs are closed and begun on the way");
-                break;
+    let (mut rows, mut in_reserve) = (0, 0);
+    for (room, away) in ROOMS.iter().flat_map(|room| AWAY.iter().map(move |away| (*room, away))) {
+        for kept in KINDS {
+            for at in 0.. {
+                let disk = Disk::default();
+                disk.crash_at(at, kept);
+                let mut life = Life::default();
+                let ended = live(&disk, room, away, 0, &mut life);
+                let row = format!("{} segments, away {away:?}, write {at}, {kept:?}", room.segments);
+                disk.repaired();
+                if ended.is_ok() {
+                    assert!(at > 25, "{row}: a life has more writes than {at}");
+                    assert!(packs(&disk) > 3, "packs are closed and begun on the way");
+                    in_reserve += life.in_reserve;
+                    break;
+                }
+                check_tree(&disk, &row);
+                drop(open(&disk).unwrap_or_else(|e| panic!("{row}: {e}")));
+                let entries = check(&disk, &life.acknowledged, &life.under_way, &row);
+                // and it goes on: another life, on the segments that this one left
+                let mut next = Life::default();
+                live(&disk, room, away, 1, &mut next).unwrap_or_else(|e| panic!("{row}: {e}"));
+                drop(open(&disk).unwrap());
+                check(&disk, &[entries, next.acknowledged].concat(), &[], &row);
+                rows += 1;
             }
-            check_tree(&disk, &row);
-            drop(open(&disk).unwrap_or_else(|e| panic!("{row}: {e}")));
-            let entries = check(&disk, &life.acknowledged, &life.under_way, &row);
-            // and it goes on: another life, on the segments that this one left
-            let mut next = Life::default();
-            live(&disk, 1, &mut next).unwrap_or_else(|e| panic!("{row}: {e}"));
-            drop(open(&disk).unwrap());
-            check(&disk, &[entries, next.acknowledged].concat(), &[], &row);
-            rows += 1;
         }
     }
-    assert!(rows > 240, "{rows}");
+    assert!(rows > 1000, "{rows}");
+    assert!(in_reserve > 0, "the reserve was used");
 }
 
 #[test]
 fn a_crash_at_every_write_of_the_recovery_too() {
     let mut rows = 0;
-    for kept in [Kept::FirstSectors, Kept::Everything] {
-        for at in (4..).step_by(3) {
-            let whole = Disk::default();
-            whole.crash_at(at, kept);
-            let mut life = Life::default();
-            let ended = live(&whole, 0, &mut life);
-            let files = whole.0.lock().unwrap().files.clone();
-            if ended.is_ok() {
-                break;
-            }
-            for second in 0.. {
-                let disk = Disk(Arc::new(Mutex::new(State { files: files.clone(), ..State::default() })));
-                disk.crash_at(second, kept);
-                let row = format!("write {at}, then write {second} of the recovery, {kept:?}");
-                let recovered = open(&disk).is_ok();
-                disk.repaired();
-                check_tree(&disk, &row);
-                drop(open(&disk).unwrap_or_else(|e| panic!("{row}: {e}")));
-                check(&disk, &life.acknowledged, &life.under_way, &row);
-                rows += 1;
-                if recovered {
+    for (room, away) in ROOMS.iter().zip([0..0, 5..12, 5..12]) {
+        for kept in [Kept::FirstSectors, Kept::Everything] {
+            for at in (4..).step_by(3) {
+                let whole = Disk::default();
+                whole.crash_at(at, kept);
+                let mut life = Life::default();
+                let ended = live(&whole, *room, &away, 0, &mut life);
+                let files = whole.0.lock().unwrap().files.clone();
+                if ended.is_ok() {
                     break;
+                }
+                for second in 0.. {
+                    let disk = Disk(Arc::new(Mutex::new(State { files: files.clone(), ..State::default() })));
+                    disk.crash_at(second, kept);
+                    let row = format!(
+                        "{} segments, write {at}, then write {second} of the recovery, {kept:?}",
+                        room.segments
+                    );
+                    let recovered = open(&disk).is_ok();
+                    disk.repaired();
+                    check_tree(&disk, &row);
+                    drop(open(&disk).unwrap_or_else(|e| panic!("{row}: {e}")));
+                    check(&disk, &life.acknowledged, &life.under_way, &row);
+                    rows += 1;
+                    if recovered {
+                        break;
+                    }
                 }
             }
         }
     }
-    assert!(rows > 100, "{rows}");
+    assert!(rows > 300, "{rows}");
 }
 
 /// A disk with three batches in the journal and none in the tree.
 fn three_pending() -> Disk {
     let disk = Disk::default();
     let log = open(&disk).unwrap();
-    let mut journal = Journal::begin(&log, SEGMENT).unwrap();
+    let mut journal = Journal::begin(&log, ROOMS[0]).unwrap();
     for count in [1, 2, 1] {
         journal.commit(&batch(journal.next(), count, 0)).unwrap();
     }
@@ -341,7 +236,7 @@ fn a_batch_in_somebodys_blob_is_no_batch() {
     drop(open(&disk).unwrap());
     let log = open(&disk).unwrap();
     assert_eq!(log.size(), 4);
-    let mut journal = Journal::begin(&log, SEGMENT).unwrap();
+    let mut journal = Journal::begin(&log, ROOMS[0]).unwrap();
     // at every offset, so that some lie where a block begins
     let mut hostile = batch(4, 1, 0);
     hostile.blobs.extend((0..4).map(|shift| [vec![0; shift], signed.clone()].concat()));
@@ -356,7 +251,7 @@ fn a_batch_in_somebodys_blob_is_no_batch() {
 fn a_full_disk_stops_the_log_and_what_was_acknowledged_is_applied_once_there_is_room() {
     for full in ["blobs/", "tile/", "checkpoint", "journal/"] {
         let disk = Disk::default();
-        let log = Journaled::start_with(open(&disk).unwrap(), SEGMENT).unwrap();
+        let log = Journaled::start_with(open(&disk).unwrap(), ROOMS[0]).unwrap();
         let mut acknowledged = Vec::new();
         disk.0.lock().unwrap().full = Some(full.to_owned());
         let error = loop {
@@ -385,7 +280,7 @@ fn a_full_disk_stops_the_log_and_what_was_acknowledged_is_applied_once_there_is_
 #[test]
 fn many_threads_commit_at_once_and_a_close_applies_everything() {
     let disk = Disk::default();
-    let log = Journaled::start_with(open(&disk).unwrap(), SEGMENT).unwrap();
+    let log = Journaled::start_with(open(&disk).unwrap(), ROOMS[0]).unwrap();
     let mut promises: Vec<(tlog::Promise, Vec<u8>)> = std::thread::scope(|scope| {
         let thread = |number: u64| {
             let log = &log;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::{Json, Object};
-use chokepoint::{Entry, Record};
+use chokepoint::{Entry, Record, chain};
 use tlog::{Blobs, Files, Receipt};
 
 use crate::failure::{Exit, Failure};
@@ -182,6 +182,15 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
             .found());
         }
+    }
+    let flaws = chain::check(leaves.iter().map(|(index, leaf)| (*index, leaf.as_slice())));
+    if let Some(first) = flaws.first() {
+        let more = flaws.len().saturating_sub(1);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more like it") };
+        return Err(Failure::new("the log's tree is whole, and entries of a writer are missing or out of place")
+            .line("found", &format!("{first}{more}"))
+            .line("fix", "look for that writer's spool, and for a copy of the log that has them")
+            .found());
     }
     let waiting = waiting(dir, &key, checkpoint.size)?;
     let human = format!(

@@ -64,6 +64,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
         engine: chokepoint::ENGINE.to_owned(),
+        guardrails: None,
+        configuration: None,
     };
     let case = Case::open(request, frame);
     let verdict = evaluate(&case, &book, &root);

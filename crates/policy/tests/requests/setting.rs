@@ -60,6 +60,8 @@ pub fn case(request: DeploymentRequest, book: &Book, root: &TrustRoot) -> Case {
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
         engine: "test".to_owned(),
+        guardrails: None,
+        configuration: None,
     };
     Case::open(request, frame)
 }

@@ -51,7 +51,7 @@ impl Engine {
         if admissions.len() != count {
             return Err(DecideError::Stopped);
         }
-        let ruled = |one: &Admission| Ruled { decision: one.decision().clone(), record: Some(id(one)) };
+        let ruled = |one: &Admission| Ruled { decision: one.decision().clone(), record: id(one) };
         Ok(admissions.iter().map(ruled).collect())
     }
 
@@ -106,8 +106,9 @@ impl Engine {
     }
 }
 
-/// A decision's name: its record's index and leaf.
-fn id(admission: &Admission) -> (u64, String) {
-    let leaf = attest::Digest::from_bytes(attest::Algorithm::Sha256, admission.receipt().leaf().to_vec());
-    (admission.index(), leaf.map(|leaf| leaf.to_string()).unwrap_or_default())
+/// A decision's name: its record's index and leaf; a rejection has none where the log had no room.
+fn id(admission: &Admission) -> Option<(u64, String)> {
+    let receipt = admission.receipt()?;
+    let leaf = attest::Digest::from_bytes(attest::Algorithm::Sha256, receipt.leaf().to_vec());
+    Some((receipt.index(), leaf.map(|leaf| leaf.to_string()).unwrap_or_default()))
 }
