@@ -8,8 +8,8 @@ use attest::Digest;
 use attest::note::{Checkpoint, Note, NoteKey};
 use sqlx::PgConnection;
 use tlog::{
-    AppendError, ApplyError, Batch, Files, Level, LogSigner, Newest, Reader, Receipt, Storage as _, Target,
-    beyond,
+    AppendError, ApplyError, Batch, Files, Level, LogSigner, Newest, ReadError, Reader, Receipt,
+    Storage as _, Target, beyond,
 };
 
 use crate::config::Config;
@@ -18,6 +18,8 @@ use crate::election::Place;
 use crate::leaf;
 use crate::sequencer::{Health, Sequencer};
 
+/// Entries in a bundle of C2SP tlog-tiles.
+const BUNDLE: u64 = 256;
 /// How far a writer is without a gap: in the tree, and waiting.
 const TAKEN: &str = "
 WITH w AS (SELECT coalesce((SELECT sequenced FROM portcullis.writers WHERE origin = $1 AND writer = $2), 0) AS sequenced)
@@ -65,6 +67,10 @@ pub struct PostgreSql {
     tiles: Option<Files>,
     database: Database,
     taken: u64,
+    /// How far it can be at most: what was there at the start, and what was brought since.
+    brought: u64,
+    /// How many of its entries were seen in the tree.
+    seen: u64,
     sequencer: Option<Sequencer>,
 }
 
@@ -79,6 +85,8 @@ impl fmt::Debug for PostgreSql {
 pub enum OpenError {
     /// The database is out of reach, or refuses this user, or has other tables.
     Database(String),
+    /// What the database says of this writer's entries does not fit together.
+    Changed(String),
     /// No thread for the sequencer.
     Thread(io::Error),
 }
@@ -86,7 +94,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Database(e) => f.write_str(e),
+            Self::Database(e) | Self::Changed(e) => f.write_str(e),
             Self::Thread(e) => write!(f, "the sequencer's thread could not be started: {e}"),
         }
     }
@@ -121,8 +129,11 @@ pub fn open(
     };
     let key = NoteKey { name: origin.to_owned(), key: signer.public().clone() };
     let (origin, writer) = (origin.to_owned(), writer.to_owned());
-    let mut target = PostgreSql { origin, writer, key, tiles, database, taken: 0, sequencer: None };
+    let mut target =
+        PostgreSql { origin, writer, key, tiles, database, taken: 0, brought: 0, seen: 0, sequencer: None };
     target.look().map_err(failed)?;
+    target.brought = target.taken;
+    target.check_last().map_err(failed)??;
     target.sequencer = sequencer.map(Sequencer::start).transpose().map_err(OpenError::Thread)?;
     Ok(target)
 }
@@ -140,7 +151,33 @@ impl PostgreSql {
         if self.database.is_connected() {
             return Ok(());
         }
-        self.database.connect().and_then(|()| self.look()).map_err(unreachable)
+        self.database.connect().and_then(|()| self.look()).map_err(unreachable)?;
+        if self.taken <= self.brought {
+            return Ok(());
+        }
+        // else what is brought next would be taken for what is there, and be nowhere
+        let (writer, taken, brought) = (&self.writer, self.taken, self.brought);
+        Err(stop(format!(
+            "the database says that it has {taken} entries of {writer}, which brought {brought}: two processes write \
+             under this name, or the database was changed"
+        )))
+    }
+
+    /// The last entry that the database says it has must be there, and say the same.
+    fn check_last(&mut self) -> Result<Result<(), OpenError>, Fault> {
+        let Some(last) = self.taken.checked_sub(1) else { return Ok(Ok(())) };
+        let own = self.ask(async |connection, origin, writer| {
+            let own = sqlx::query_scalar::<_, Vec<u8>>(OWN).bind(origin).bind(writer).bind(number(last));
+            own.fetch_optional(connection).await
+        })?;
+        let position = own.and_then(|leaf| leaf::position(&leaf));
+        let fits = position.is_some_and(|p| p.writer == self.writer && p.sequence == last);
+        let (writer, taken) = (&self.writer, self.taken);
+        Ok(fits.then_some(()).ok_or_else(|| {
+            OpenError::Changed(format!(
+                "the database says that it has {taken} entries of {writer}, and has no entry {last} of it: it was changed"
+            ))
+        }))
     }
 
     fn look(&mut self) -> Result<(), Fault> {
@@ -160,6 +197,7 @@ impl PostgreSql {
     }
 
     fn insert(&mut self, leaves: &[&[u8]], blobs: &[&[u8]]) -> Result<(), ApplyError> {
+        self.brought = self.brought.max(self.taken + leaves.len() as u64);
         let sequences: Vec<i64> = (self.taken..).take(leaves.len()).map(number).collect();
         let mut named: Vec<(Digest, &[u8])> =
             blobs.iter().map(|blob| (Digest::sha256(blob), *blob)).collect();
@@ -227,6 +265,44 @@ impl PostgreSql {
             .ok_or_else(|| stop(format!("{path} in the log's folder is not one of this log under this key")))
     }
 
+    /// Reads the tree at the size of the checkpoint. Another process goes on with it, and removes the partial tiles of the
+    /// checkpoint before: what is missing is looked for again under the newer one.
+    fn read_tree<T>(
+        &self,
+        folder: &Files,
+        read: impl Fn(&Reader<'_, Files>) -> Result<T, ReadError>,
+    ) -> Result<T, ApplyError> {
+        let mut size = self.size_of(folder, "checkpoint")?;
+        loop {
+            let found = read(&Reader::new(folder, size));
+            let newer = self.size_of(folder, "checkpoint")?;
+            match found {
+                Err(_) if newer != size => size = newer,
+                found => return Ok(found?),
+            }
+        }
+    }
+
+    /// Where an entry is in the tree. The database is asked where to look, and not believed.
+    fn look_in_tree(&mut self, folder: &Files, sequence: u64) -> Result<Option<u64>, ApplyError> {
+        let index = self.ask(async |connection, origin, writer| {
+            let query = sqlx::query_scalar::<_, i64>(INDEX).bind(origin).bind(writer).bind(number(sequence));
+            query.fetch_optional(connection).await
+        });
+        let Some(index) = index.map_err(unreachable)?.map(count) else { return Ok(None) };
+        let entry = |reader: &Reader<'_, Files>| {
+            if index < reader.size() { reader.entry(index).map(Some) } else { Ok(None) }
+        };
+        let Some(entry) = self.read_tree(folder, entry)? else { return Ok(None) };
+        if leaf::position(&entry).is_some_and(|p| p.writer == self.writer && p.sequence == sequence) {
+            return Ok(Some(index));
+        }
+        let writer = &self.writer;
+        Err(stop(format!(
+            "the database says that entry {sequence} of {writer} is record {index}, and it is not"
+        )))
+    }
+
     /// How many of this writer's entries are below `size`, or published.
     fn below(&mut self, size: Option<u64>) -> Result<u64, ApplyError> {
         let size = size.map(number);
@@ -272,6 +348,11 @@ impl Target for PostgreSql {
             }
         };
         let reached = self.below(size)?;
+        let last = reached.checked_sub(1).filter(|last| *last >= self.seen);
+        if let (Some(folder), Some(last)) = (self.tiles.clone(), last) {
+            self.look_in_tree(&folder, last)?;
+            self.seen = reached;
+        }
         if let Some(sequencer) = self.sequencer.as_ref().filter(|_| reached < self.taken) {
             sequencer.hurry();
         }
@@ -281,24 +362,8 @@ impl Target for PostgreSql {
     fn prove(&mut self, sequence: u64) -> Result<Option<Receipt>, ApplyError> {
         let folder = self.folder("the place of an entry in the tree")?;
         self.ready()?;
-        let index = self.ask(async |connection, origin, writer| {
-            let query = sqlx::query_scalar::<_, i64>(INDEX).bind(origin).bind(writer).bind(number(sequence));
-            query.fetch_optional(connection).await
-        });
-        let Some(index) = index.map_err(unreachable)?.map(count) else { return Ok(None) };
-        let size = self.size_of(&folder, "checkpoint")?;
-        if index >= size {
-            return Ok(None);
-        }
-        // the database is asked where to look, and not believed
-        let position = leaf::position(&Reader::new(&folder, size).entry(index)?);
-        if position.is_none_or(|p| p.writer != self.writer || p.sequence != sequence) {
-            let writer = &self.writer;
-            return Err(stop(format!(
-                "the database says that entry {sequence} of {writer} is record {index}, and it is not"
-            )));
-        }
-        Ok(Some(Receipt::prove(&folder, &self.key, index)?))
+        let Some(index) = self.look_in_tree(&folder, sequence)? else { return Ok(None) };
+        self.read_tree(&folder, |_| Receipt::prove(&folder, &self.key, index)).map(Some)
     }
 
     fn newest(&mut self) -> Result<Newest, ApplyError> {
@@ -317,16 +382,21 @@ impl Target for PostgreSql {
         let (own, known) = self.ask(reading).map_err(unreachable)?;
         let mut all = Vec::new();
         if let Some(folder) = self.tiles.clone() {
-            let size = self.size_of(&folder, "checkpoint")?;
-            let bundle = size.saturating_sub(1) / 256;
-            let reader = Reader::new(&folder, size);
-            for number in (bundle.saturating_sub(1)..=bundle).filter(|_| size > 0) {
-                all.extend(reader.entries(number)?);
-            }
+            all = self.read_tree(&folder, last_bundles)?;
         }
         all.extend(known);
         Ok(Newest { own, all })
     }
+}
+
+/// The last 256 entries of a tree, or up to twice as many.
+fn last_bundles(reader: &Reader<'_, Files>) -> Result<Vec<Vec<u8>>, ReadError> {
+    let Some(last) = reader.size().checked_sub(1) else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for number in (last / BUNDLE).saturating_sub(1)..=last / BUNDLE {
+        all.extend(reader.entries(number)?);
+    }
+    Ok(all)
 }
 
 fn unreachable(e: Fault) -> ApplyError {

@@ -187,3 +187,50 @@ fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
     a.insist();
     assert_eq!(a.target.reached(Level::Quorum).unwrap(), 2);
 }
+
+#[test]
+fn a_database_that_says_more_than_it_has_is_not_believed() {
+    let world = World::new();
+    let mut a = world.open(&world.config(), "a");
+    a.write(3);
+    a.settle();
+    let mut b = world.open(&world.writing(), "b");
+    b.write(1);
+    b.settle();
+    // where an entry is
+    world.cluster.sql("UPDATE portcullis.placed SET index = 3 - index WHERE count = 1");
+    let wrong = match b.target.prove(0) {
+        Err(ApplyError::Stop(e)) => e.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(wrong.contains("the database says that entry 0 of b is record 0, and it is not"), "{wrong}");
+    world.cluster.sql("UPDATE portcullis.placed SET index = 3 - index WHERE count = 1");
+    assert_eq!(b.target.prove(0).unwrap().unwrap().index(), 3);
+
+    // how many are in the tree, so that what comes next would be taken for what is there
+    let before = a.target.taken();
+    world.cluster.sql("UPDATE portcullis.writers SET sequenced = 100 WHERE writer = 'a'");
+    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'writer'";
+    world.cluster.sql(end);
+    a.spool(1);
+    let why = loop {
+        match a.target.apply(before, &a.batches[1..]) {
+            Err(ApplyError::Stop(e)) => break e.to_string(),
+            Err(ApplyError::Unreachable(_)) => {}
+            Ok(()) => panic!("taken, and nowhere"),
+        }
+    };
+    assert!(
+        why.contains("it has 100 entries of a, which brought 3: two processes write under this name"),
+        "{why}"
+    );
+    match replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a") {
+        Err(replicas::OpenError::Changed(why)) => {
+            assert!(
+                why.contains("it has 100 entries of a, and has no entry 99 of it: it was changed"),
+                "{why}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
