@@ -221,7 +221,7 @@ fn a_database_that_says_more_than_it_has_is_not_believed() {
         }
     };
     assert!(
-        why.contains("it has 100 entries of a, which brought 3: two processes write under this name"),
+        why.contains("it has 100 entries of a, which brought 4: two processes write under this name"),
         "{why}"
     );
     match replicas::open(&world.writing(), crate::world::ORIGIN, &crate::world::signer(), "a") {
