@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attest::merkle::Hash;
-use attest::note::Checkpoint;
+use attest::note::{Checkpoint, Note, NoteKey};
 use sqlx::PgConnection;
-use tlog::{AppendError, Files, Log, LogSigner, OpenLogError};
+use tlog::{AppendError, Files, Log, LogSigner, OpenLogError, Reader, Storage as _};
 
 use crate::config::{Sequencing, Server};
 use crate::connect::{Database, Fault, count, number};
@@ -19,11 +19,14 @@ use crate::staged::Staged;
 /// Another may take over once the sequencer was silent for so long.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// The checkpoint's file.
+const CHECKPOINT: &str = "checkpoint";
 const ELECT: &str = "SELECT pg_try_advisory_lock(hashtextextended('portcullis sequencer of ' || $1, 0))";
 /// From here on nobody who was elected before moves the row. What is still on its way holds the row, and is waited for.
 const FENCE: &str =
-    "UPDATE portcullis.checkpoint SET epoch = epoch + 1 WHERE origin = $1 RETURNING size, root, epoch";
-const PUBLISHED: &str = "UPDATE portcullis.checkpoint SET published = $2 WHERE origin = $1 AND epoch = $3";
+    "UPDATE portcullis.checkpoint SET epoch = epoch + 1 WHERE origin = $1 RETURNING size, root, epoch, note";
+const PUBLISHED: &str =
+    "UPDATE portcullis.checkpoint SET published = $2, note = $4 WHERE origin = $1 AND epoch = $3";
 
 /// What a sequencer is made of.
 #[derive(Clone)]
@@ -84,7 +87,8 @@ impl Elected {
         let mut database = Database::new(&place.server, &place.sequencing.login, Some(idle))?;
         database.connect()?;
         crate::schema::check(&mut database)?;
-        let (row, epoch) = elect(&mut database, &place.origin)?;
+        let (row, epoch, note) = elect(&mut database, &place.origin)?;
+        heal(place, &row, &note)?;
         let signer = Monotonic::new(Arc::clone(&place.key), &place.origin, place.tiles.clone(), state);
         let log = Log::open(place.tiles.clone(), &place.origin, Box::new(signer.clone()));
         let log = log.map_err(|e| cannot_open(&e))?;
@@ -129,8 +133,10 @@ impl Elected {
     /// Tells readers of the database what is in the folder. Losing this on the way harms nobody.
     pub(crate) fn announce(&mut self) -> Result<(), Hindrance> {
         let (origin, size, epoch) = (self.origin.clone(), number(self.log.size()), self.epoch);
+        let note = self.tiles.read(CHECKPOINT).map_err(disk)?.unwrap_or_default();
+        let note = String::from_utf8_lossy(&note).into_owned();
         let announcing = async |connection: &mut PgConnection| {
-            let update = sqlx::query(PUBLISHED).bind(origin).bind(size).bind(epoch);
+            let update = sqlx::query(PUBLISHED).bind(origin).bind(size).bind(epoch).bind(note);
             update.execute(connection).await.map(|_| ())
         };
         Ok(self.database.run(announcing)?)
@@ -147,7 +153,7 @@ fn lock(folder: &Files, what: &str) -> Result<File, Hindrance> {
 }
 
 /// The advisory lock, then the fence; gives the row as it is behind it.
-fn elect(database: &mut Database, origin: &str) -> Result<(Checkpoint, i64), Hindrance> {
+fn elect(database: &mut Database, origin: &str) -> Result<(Checkpoint, i64, String), Hindrance> {
     let is_elected: bool = database
         .run(async |connection| sqlx::query_scalar(ELECT).bind(origin).fetch_one(connection).await)?;
     if !is_elected {
@@ -155,9 +161,9 @@ fn elect(database: &mut Database, origin: &str) -> Result<(Checkpoint, i64), Hin
             "another replica holds the sequencer's lock in the database".to_owned(),
         ));
     }
-    let row: Option<(i64, Vec<u8>, i64)> = database
+    let row: Option<(i64, Vec<u8>, i64, String)> = database
         .run(async |connection| sqlx::query_as(FENCE).bind(origin).fetch_optional(connection).await)?;
-    let Some((size, root, epoch)) = row else {
+    let Some((size, root, epoch, note)) = row else {
         return Err(Hindrance::Refused(format!(
             "the database has no log {origin}: it is not the one that this folder belongs to, or it was made anew; \
              `portcullis log create --postgres` makes its row, `portcullis log adopt` raises it to the folder's checkpoint"
@@ -165,7 +171,28 @@ fn elect(database: &mut Database, origin: &str) -> Result<(Checkpoint, i64), Hin
     };
     let root = Hash::try_from(root)
         .map_err(|_| Hindrance::Refused("the checkpoint's root in the database is no hash".to_owned()))?;
-    Ok((Checkpoint { origin: origin.to_owned(), size: count(size), root }, epoch))
+    Ok((Checkpoint { origin: origin.to_owned(), size: count(size), root }, epoch, note))
+}
+
+/// Where the folder's locks do not hold, one who slept may have put its checkpoint over a newer one. The newer one is in the
+/// database: where the key signed it, and all of its tiles are here, it is put back. An older folder has not its tiles.
+fn heal(place: &Place, row: &Checkpoint, note: &str) -> Result<(), Hindrance> {
+    let key = NoteKey { name: place.origin.clone(), key: place.key.public().clone() };
+    let read = |text: &str| {
+        let note = Note::parse(text).filter(|note| note.is_signed_by(&key))?;
+        Checkpoint::parse(note.text())
+    };
+    let here = place.tiles.read(CHECKPOINT).map_err(disk)?.unwrap_or_default();
+    let is_older = std::str::from_utf8(&here).ok().and_then(read).is_some_and(|here| here.size < row.size);
+    if !is_older || read(note).as_ref() != Some(row) {
+        return Ok(());
+    }
+    let reader = Reader::new(&place.tiles, row.size);
+    let has_last = reader.entry(row.size.saturating_sub(1)).is_ok();
+    if has_last && reader.root().is_ok_and(|root| root == row.root) {
+        place.tiles.write(CHECKPOINT, note.as_bytes()).map_err(disk)?;
+    }
+    Ok(())
 }
 
 /// What was found where, and how it is mended.

@@ -50,13 +50,14 @@ CREATE TABLE portcullis.placed (
 );
 
 -- One row for each log. `epoch` counts sequencers: only the newest one moves `size` and `root`.
--- `published` follows once the checkpoint is in the folder.
+-- `published` and `note`, the signed checkpoint, follow once that is in the folder.
 CREATE TABLE portcullis.checkpoint (
   origin text PRIMARY KEY,
   size bigint NOT NULL,
   root bytea NOT NULL,
   epoch bigint NOT NULL DEFAULT 0,
-  published bigint NOT NULL DEFAULT 0
+  published bigint NOT NULL DEFAULT 0,
+  note text NOT NULL DEFAULT ''
 );
 
 REVOKE ALL ON ALL TABLES IN SCHEMA portcullis FROM PUBLIC;

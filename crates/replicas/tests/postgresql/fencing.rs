@@ -99,3 +99,24 @@ fn a_folder_of_another_log_is_refused() {
     let why = world.open(&config, "b").refusal();
     assert!(why.contains("with other contents: one of the two was changed"), "{why}");
 }
+
+/// What a sleeper does that wakes up between two system calls, on storage whose locks do not hold.
+#[test]
+fn a_checkpoint_that_was_put_over_a_newer_one_is_put_back() {
+    let world = World::new();
+    let mut a = world.open(&world.config(), "a");
+    a.write(3);
+    a.settle();
+    let old = std::fs::read(world.path("log/checkpoint")).unwrap();
+    a.write(4);
+    a.settle();
+    drop(a.target);
+    let seen = world.checkpoint();
+    std::fs::write(world.path("log/checkpoint"), old).unwrap();
+    a.target = replicas::open(&world.config(), crate::world::ORIGIN, &crate::world::signer(), "a").unwrap();
+    a.wait_for(|duty| matches!(duty, Duty::Sequencing(7)));
+    world.check_continues(&seen);
+    a.write(1);
+    a.settle();
+    world.check(&[&a]);
+}
