@@ -60,25 +60,38 @@ fn give(path: &Path) {
     }
 }
 
+const HBA: &str =
+    "local all all trust\nlocal replication all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+const SETTINGS: &str =
+    "listen_addresses = ''\nshared_buffers = 32MB\nmax_connections = 60\nlog_statement = 'all'\n";
+
 /// Made once, and copied: that is quicker.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    let dir = TEMPLATE.get_or_init(|| {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let version = binary("initdb").components().rev().nth(2).unwrap().as_os_str().to_owned();
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgresql").join(version);
+        if kept.is_dir() {
+            return kept;
+        }
         let dir = tempfile::tempdir().unwrap();
         give(dir.path());
         let data = dir.path().join("data");
         must("initdb", &["-D", data.to_str().unwrap(), "-U", "postgres", "-N", "--auth=trust", "-E", "UTF8"]);
-        let hba = "local all all trust\nlocal replication all trust\n\
-                   hostssl all all 127.0.0.1/32 scram-sha-256\n";
-        std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
-        let settings = "listen_addresses = ''\nshared_buffers = 32MB\nmax_connections = 60\nlogging_collector = off\n\
-                        log_statement = 'all'\n";
-        let path = data.join("postgresql.conf");
-        let all = std::fs::read_to_string(&path).unwrap() + settings;
-        std::fs::write(path, all).unwrap();
-        dir
-    });
-    dir.path()
+        std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        // another test process may do the same now: whichever is first is as good
+        let half = kept.with_extension(std::process::id().to_string());
+        copy(&data, &half);
+        if std::fs::rename(&half, &kept).is_err() {
+            std::fs::remove_dir_all(&half).unwrap();
+        }
+        kept
+    })
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
 }
 
 impl Cluster {
@@ -87,14 +100,13 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         give(dir.path());
         let cluster = Self { dir, name: "data".to_owned(), port: 5432 };
-        cluster.copy(&template().join("data"), &cluster.data());
+        copy(template(), &cluster.data());
+        std::fs::write(cluster.data().join("pg_hba.conf"), HBA).unwrap();
+        let path = cluster.data().join("postgresql.conf");
+        let all = std::fs::read_to_string(&path).unwrap() + SETTINGS;
+        std::fs::write(path, all).unwrap();
         cluster.up("");
         cluster
-    }
-
-    fn copy(&self, from: &Path, to: &Path) {
-        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-        assert!(status.success());
     }
 
     pub fn dir(&self) -> &Path {
@@ -122,13 +134,13 @@ impl Cluster {
 
     /// Copies what is on disk, as a backup of a stopped server is made.
     pub fn back_up(&self, name: &str) {
-        self.copy(&self.data(), &self.dir().join(name));
+        copy(&self.data(), &self.dir().join(name));
     }
 
     /// Puts a copy in the place of a stopped server's data.
     pub fn restore(&self, name: &str) {
         std::fs::remove_dir_all(self.data()).unwrap();
-        self.copy(&self.dir().join(name), &self.data());
+        copy(&self.dir().join(name), &self.data());
     }
 
     /// A standby of this server that follows it, under another port.
