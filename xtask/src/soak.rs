@@ -15,7 +15,7 @@ struct Soak {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 4] = [
+const SOAKS: [Soak; 5] = [
     Soak {
         name: "differential",
         package: "policy",
@@ -36,6 +36,17 @@ const SOAKS: [Soak; 4] = [
         test: "kill_log",
         only: "",
         settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "day",
+        package: "chokepoint",
+        test: "day",
+        only: "",
+        settings: &[
+            ("PORTCULLIS_DECISIONS", "1000000"),
+            ("PORTCULLIS_BYTES", "3000"),
+            ("PORTCULLIS_SEED", "7"),
+        ],
     },
     Soak {
         name: "pods",

@@ -6,6 +6,10 @@
 
 use jiff::Timestamp;
 
+mod review;
+
+pub use review::{BREAKGLASS_REVIEW, GrantReview, MAX_RECORDS, ReviewVerdict};
+
 use crate::bundle::Bundle;
 use crate::digest::{Digest, DigestSet};
 use crate::dsse::{Dsse, IN_TOTO};
@@ -33,8 +37,8 @@ pub struct Grant {
     pub requester: Option<String>,
     /// Why.
     pub reason: String,
-    /// Where the emergency is written down.
-    pub ticket: Option<String>,
+    /// Where the emergency is written down: whoever reviews it reads there what happened.
+    pub ticket: String,
     /// From when on it holds.
     pub issued: Timestamp,
     /// From when on it does not hold any more.
@@ -71,7 +75,7 @@ impl Grant {
             artifact: predicate.optional_string("artifact")?.map(digest).transpose()?,
             requester: predicate.optional_string("requester")?.map(str::to_owned),
             reason: text(predicate, "reason")?,
-            ticket: predicate.get("ticket").map(|_| text(predicate, "ticket")).transpose()?,
+            ticket: text(predicate, "ticket")?,
             issued: time(predicate, "issuedOn")?,
             expires: time(predicate, "expiresOn")?,
         };
@@ -110,7 +114,7 @@ impl Grant {
         object.set_some("artifact", self.artifact.as_ref().map(Digest::to_string));
         object.set_some("requester", self.requester.as_deref());
         object.set("reason", self.reason.as_str());
-        object.set_some("ticket", self.ticket.as_deref());
+        object.set("ticket", self.ticket.as_str());
         object.with("issuedOn", self.issued.to_string()).with("expiresOn", self.expires.to_string())
     }
 
@@ -157,7 +161,7 @@ mod tests {
             artifact: None,
             requester: None,
             reason: "checkout is down".to_owned(),
-            ticket: Some("INC-1".to_owned()),
+            ticket: "INC-1".to_owned(),
             issued: "2026-11-22T09:00:00Z".parse().unwrap(),
             expires: "2026-11-22T11:00:00Z".parse().unwrap(),
         }
@@ -171,7 +175,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let one =
             Grant { artifact: Some(Digest::sha256(b"shop")), requester: Some("bob@x".into()), ..grant() };
-        for grant in [grant(), one, Grant { ticket: None, ..grant() }] {
+        for grant in [grant(), one] {
             let statement = parse(&grant, &grant.subject()).unwrap();
             assert_eq!(statement.predicate, Predicate::Breakglass(Box::new(grant)));
         }
@@ -192,13 +196,24 @@ mod tests {
         let bad = [
             (Grant { expires: grant().issued, ..grant() }, "expiresOn"),
             (Grant { reason: "  ".to_owned(), ..grant() }, "reason"),
-            (Grant { ticket: Some(String::new()), ..grant() }, "ticket"),
+            (Grant { ticket: String::new(), ..grant() }, "ticket"),
             (Grant { id: "a b".to_owned(), ..grant() }, "id"),
             (Grant { environment: String::new(), ..grant() }, "environment"),
         ];
         for (grant, path) in bad {
             let error = parse(&grant, &grant.subject()).unwrap_err().to_string();
             assert!(error.contains(&format!("predicate.{path}: wanted")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_says_no_reason_or_no_ticket_is_malformed() {
+        for key in ["reason", "ticket"] {
+            let mut predicate = grant().to_json();
+            predicate.remove(key);
+            let text = Statement::write("x", &grant().subject(), BREAKGLASS, predicate);
+            let error = Statement::parse(text.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("predicate.{key}: wanted a string, found nothing"));
         }
     }
 }

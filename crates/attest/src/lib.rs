@@ -36,6 +36,6 @@ pub use key::{PublicKey, Scheme};
 pub use open::{Attestation, Directly, Evidence, NotAbout, OpenError, Opener, Unopened, Verified};
 pub use provenance::Provenance;
 pub use secret::{SecretKey, Signer};
-pub use statement::{Predicate, Statement};
+pub use statement::{Predicate, Statement, StatementError};
 pub use trust::{Role, TrustRoot};
 pub use yaml::{LoadError, Place};

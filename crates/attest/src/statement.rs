@@ -1,9 +1,9 @@
 //! in-toto statements: subjects, and what is said of every one of them.
 
-use crate::breakglass::{BREAKGLASS, Grant};
+use crate::breakglass::{BREAKGLASS, BREAKGLASS_REVIEW, Grant, GrantReview};
 use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
-use crate::json::{self, Json, JsonError, Object, ShapeError, each};
+use crate::json::{self, Json, JsonError, Limits, Object, ShapeError, each};
 use crate::provenance::{Provenance, SLSA_V1, SLSA_V02};
 
 /// The statement type that is written.
@@ -49,10 +49,12 @@ pub enum Predicate {
     Summary(Summary),
     /// A person's word that a policy may be bypassed. It vouches for nothing: no rule reads it.
     Breakglass(Box<Grant>),
+    /// A second person's word about what a grant let in. It vouches for nothing either.
+    BreakglassReview(Box<GrantReview>),
     /// A signature over the bytes and nothing more: the chapter's simplest evidence.
     Signature,
-    /// A predicate that no rule reads.
-    Other,
+    /// A predicate that no rule reads, as it was signed: a list of parts, say.
+    Other(Box<Object>),
 }
 
 impl Predicate {
@@ -67,8 +69,9 @@ impl Predicate {
             Self::Review(_) => "review",
             Self::Summary(_) => "verification summary",
             Self::Breakglass(_) => "breakglass grant",
+            Self::BreakglassReview(_) => "breakglass review",
             Self::Signature => "signature",
-            Self::Other => "statement",
+            Self::Other(_) => "statement",
         }
     }
 }
@@ -102,9 +105,10 @@ impl Statement {
     ///
     /// # Errors
     /// [`StatementError`] with the byte or the path of what is wrong. A predicate type we know must have its shape;
-    /// one we do not know is kept as [`Predicate::Other`], which satisfies nothing.
+    /// one we do not know is kept as [`Predicate::Other`], which satisfies nothing. Fractions and large integers, which
+    /// lists of parts and scores have, are kept as their text: nothing that reads a number takes one.
     pub fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let value = json::parse(payload).map_err(StatementError::Json)?;
+        let value = json::parse_with(payload, Limits::default().exact()).map_err(StatementError::Json)?;
         Ok(Self::read(value.as_object()?)?)
     }
 
@@ -122,7 +126,7 @@ impl Statement {
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
         let subjects = each("subject", subjects, Subject::read)?;
-        let predicate = read_predicate(predicate_type, body).map_err(|e| e.within("predicate"))?;
+        let predicate = read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
         if let Predicate::Breakglass(grant) = &predicate {
             grant.check_subjects(&subjects)?;
         }
@@ -161,7 +165,11 @@ impl Subject {
     }
 }
 
-fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, ShapeError> {
+fn read_predicate(
+    predicate_type: &str,
+    body: &Object,
+    subjects: &[Subject],
+) -> Result<Predicate, ShapeError> {
     Ok(match predicate_type {
         SLSA_V1 => Predicate::Provenance(Box::new(Provenance::from_slsa_v1(body)?)),
         SLSA_V02 => Predicate::Provenance(Box::new(Provenance::from_slsa_v02(body)?)),
@@ -170,7 +178,54 @@ fn read_predicate(predicate_type: &str, body: &Object) -> Result<Predicate, Shap
         claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),
         claims::REVIEW => Predicate::Review(Review::read(body)?),
         BREAKGLASS => Predicate::Breakglass(Box::new(Grant::read(body)?)),
+        BREAKGLASS_REVIEW => Predicate::BreakglassReview(Box::new(GrantReview::read(body, subjects)?)),
         claims::VSA => Predicate::Summary(Summary::read(body)?),
-        _ => Predicate::Other,
+        _ => Predicate::Other(Box::new(body.clone())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(predicate_type: &str, predicate: &str) -> Result<Statement, String> {
+        let digest = Digest::sha256(b"shop").hex();
+        let text = format!(
+            r#"{{"_type":"{STATEMENT_V1}","subject":[{{"name":"shop","digest":{{"sha256":"{digest}"}}}}],
+            "predicateType":"{predicate_type}","predicate":{predicate}}}"#
+        );
+        Statement::parse(text.as_bytes()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_list_of_parts_keeps_its_fractions_as_they_are_written() {
+        let bom = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"left",
+            "evidence":{"identity":{"confidence":0.950}}}],"serial":18446744073709551615}"#;
+        let read = statement("https://cyclonedx.org/bom", bom).unwrap();
+        let Predicate::Other(body) = &read.predicate else { panic!("{:?}", read.predicate) };
+        let text = body.to_string();
+        assert!(text.contains(r#""confidence":0.950"#) && text.contains("18446744073709551615"), "{text}");
+        assert_eq!(body.string("specVersion").unwrap(), "1.6");
+        let twice = bom.replace(r#""specVersion":"1.6""#, r#""bomFormat":"SPDX""#);
+        assert!(statement("https://cyclonedx.org/bom", &twice).unwrap_err().contains("duplicate key"));
+    }
+
+    #[test]
+    fn nothing_that_reads_a_number_takes_a_fraction() {
+        let grant = |version: &str| format!(r#"{{"id":{version}}}"#);
+        let refused = statement(BREAKGLASS, &grant("1.5")).unwrap_err();
+        assert!(refused.contains("a string") && refused.contains("a fraction"), "{refused}");
+        let slsa = |parameter: &str| {
+            format!(
+                r#"{{"buildDefinition":{{"buildType":"https://b.example/t","externalParameters":{{"level":{parameter}}}}},
+                "runDetails":{{"builder":{{"id":"https://b.example/1"}}}}}}"#
+            )
+        };
+        // a parameter is compared as its text: two spellings of one number are two parameters
+        let level = |parameter: &str| match statement(SLSA_V1, &slsa(parameter)).unwrap().predicate {
+            Predicate::Provenance(provenance) => provenance.parameters.get("level").unwrap().to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((level("1.5"), level("1.50"), level("2")), ("1.5".into(), "1.50".into(), "2".into()));
+    }
 }

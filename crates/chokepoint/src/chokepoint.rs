@@ -369,7 +369,7 @@ fn admissions(judged: Vec<(Case, Decision, bool)>, promises: Vec<Promise>) -> Ve
 }
 
 /// Who writes from now on, and what says so: the first entry of an epoch, with the last one of the epoch before.
-fn open_epoch(
+pub(crate) fn open_epoch(
     recorded: &Recorded,
     writer: &str,
     trust_root_version: u64,

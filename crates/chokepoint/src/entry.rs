@@ -4,6 +4,7 @@ use attest::json::{MAX_INT, ShapeError};
 use attest::time::parse_time;
 use attest::{Digest, Json, Object};
 use jiff::Timestamp;
+use tlog::{Blobs, Storage};
 
 use crate::chokepoint::read_digest;
 use crate::event::{self, Event};
@@ -76,6 +77,27 @@ impl Entry {
             Self::Decision(record) => record.trust_root_version,
             Self::Event(event) => event.trust_root_version,
         }
+    }
+
+    /// Whether everything that it names is there as it was written.
+    ///
+    /// # Errors
+    /// [`RecordError`] with the first part that is missing or changed.
+    pub fn check_parts<S: Storage>(&self, blobs: &Blobs<S>) -> Result<(), RecordError> {
+        match self {
+            Self::Decision(record) => {
+                let case = record.case(blobs)?;
+                blobs.get(&case.frame().trust_root)?;
+                record.book_files(blobs)?;
+                blobs.get(&record.decided)?;
+            }
+            Self::Event(event) => {
+                for part in &event.parts {
+                    blobs.get(part)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The record, where it is one.

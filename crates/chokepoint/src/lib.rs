@@ -3,7 +3,10 @@
 //! Floor 2. The only code that makes a [`Decision`]; every choke point calls [`Chokepoint::decide`], so none can be
 //! laxer than another. Knows no HTTP, no Kubernetes and no terminal.
 
+pub mod alarm;
+mod append;
 mod awaiter;
+pub mod breakglass;
 mod cache;
 pub mod chain;
 mod chokepoint;
@@ -19,6 +22,7 @@ mod record;
 mod recorder;
 mod replay;
 
+pub use append::{NotAppended, append};
 pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
 pub use chokepoint::{Admission, Chokepoint, ENGINE};
 pub use decision::{Answer, Basis, Decision};
@@ -28,4 +32,4 @@ pub use event::{Event, EventKind, NewEvent};
 pub use in_force::Governing;
 pub use limits::Limits;
 pub use record::{Record, RecordError, Recorded};
-pub use replay::{Replay, replay};
+pub use replay::{Replay, Replayer, replay, what_if};

@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes, log, open,
-    policy, rebuild, replay, serve, threats, trust_root, verify,
+    advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
+    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
+    verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -62,6 +63,12 @@ pub(crate) enum Command {
     Attest(attest_facts::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
+    /// Which advisories affect what artifacts are made of
+    #[command(subcommand)]
+    Advisories(advisories::Command),
+    /// What a person must look at
+    #[command(subcommand)]
+    Alarms(alarms::Command),
     /// Let deployments through in an emergency: signed, for a while, and on record
     #[command(subcommand)]
     Breakglass(breakglass::Command),
@@ -86,6 +93,14 @@ pub(crate) enum Command {
     /// The decision log
     #[command(subcommand)]
     Log(log::Command),
+    /// Why was this let in, where did it come from, and what else did?
+    Why(why::Args),
+    /// What runs, or ran at a time, and which decision let it in?
+    Running(running::Args),
+    /// Everything deployed from a commit, repository, builder, key or base, by somebody, or under a grant
+    Deployed(deployed::Args),
+    /// Judge again everything that runs: what a policy would say today
+    Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
     /// Print a shell's completion script

@@ -1,12 +1,16 @@
 //! One file a command.
 
+pub(crate) mod advisories;
+pub(crate) mod alarms;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
+pub(crate) mod audit;
 pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod demo;
+pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod explain;
 pub(crate) mod init;
@@ -19,11 +23,13 @@ pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod replay;
+pub(crate) mod running;
 pub(crate) mod serve;
 pub(crate) mod signer;
 pub(crate) mod threats;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
+pub(crate) mod why;
 
 use crate::args::Command;
 use crate::failure::{Exit, Failure};
@@ -38,7 +44,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
+        Command::Alarms(command) => alarms::run(&command, output),
         Command::Attach(args) => attach::run(&args, output),
+        Command::Advisories(command) => advisories::run(&command, output),
         Command::Breakglass(command) => breakglass::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
@@ -49,7 +57,11 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
         Command::Serve(args) => serve::run(&args, output),
+        Command::Why(args) => why::run(&args, output),
+        Command::Running(args) => running::run(&args, output),
+        Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),
     }

@@ -8,6 +8,7 @@ mod failure;
 mod input;
 mod keys;
 mod output;
+mod tree;
 mod trust;
 mod work_tree;
 

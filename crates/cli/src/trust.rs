@@ -66,8 +66,8 @@ pub(crate) struct Proven {
 pub(crate) enum Opened {
     /// Proven provenance.
     Provenance(Box<Proven>),
-    /// Authentic, and something else; the field says what.
-    Other(&'static str),
+    /// Authentic, and something else.
+    Other(Attestation),
     /// What a key said that counts no more.
     Disowned(Box<Disowned>),
     /// Nothing is proven; the field says why.
@@ -142,7 +142,10 @@ impl Trusted {
     pub(crate) fn prove(&self, submitted: &Submitted) -> Result<Proven, String> {
         match self.open(submitted) {
             Opened::Provenance(proven) => Ok(*proven),
-            Opened::Other(kind) => Err(format!("it is a {kind}, and says nothing of a build")),
+            Opened::Other(attestation) => {
+                let kind = attestation.statement().predicate.kind();
+                Err(format!("it is a {kind}, and says nothing of a build"))
+            }
             Opened::Disowned(disowned) => Err(disowned.reason.to_string()),
             Opened::Not(why) => Err(why),
         }
@@ -151,7 +154,7 @@ impl Trusted {
     fn read(&self, file: &str, attestation: &Attestation) -> Opened {
         let statement = attestation.statement();
         let Predicate::Provenance(provenance) = &statement.predicate else {
-            return Opened::Other(statement.predicate.kind());
+            return Opened::Other(attestation.clone());
         };
         let Some((signer, is_rebuild)) = self.speaker(attestation, provenance) else {
             let names: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();

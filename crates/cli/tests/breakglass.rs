@@ -66,7 +66,7 @@ fn a_grant_lies_in_the_store_under_the_digest_that_the_annotation_names() {
     let Predicate::Breakglass(grant) = &attestation.statement().predicate else { panic!("no grant") };
     assert_eq!(grant.artifact, Some(artifact));
     assert_eq!(grant.requester.as_deref(), Some("alice@acme.example"));
-    assert_eq!((grant.reason.as_str(), grant.ticket.as_deref()), ("checkout is down", Some("INC-42")));
+    assert_eq!((grant.reason.as_str(), grant.ticket.as_str()), ("checkout is down", "INC-42"));
     assert!(attestation.signers().iter().any(|s| s.name == "bob"));
     for (at, word) in [("2026-11-22T08:59:59Z", "to come"), (AT, "holds"), ("2026-11-22T10:00:00Z", "over")] {
         let list = setting.list(at, &[]);
@@ -121,6 +121,7 @@ fn what_would_not_hold_is_not_signed() {
         (2, "bob", "0h", vec![], "wanted a span of time"),
         (2, "bob", "1h", vec!["--artifact", "noise"], "a digest is written"),
         (2, "bob", "1h", vec!["--reason", " "], "reason"),
+        (2, "bob", "1h", vec!["--ticket", " "], "ticket"),
         (2, "bob", "1h", vec!["--environment", ""], "environment"),
         (2, "absent", "1h", vec![], "cannot read the private key"),
     ] {
@@ -215,4 +216,93 @@ fn a_folder_that_is_no_store_does_not_hold_no_grants() {
     assert_eq!(list("deploy/evidence", 0), "no grants\n");
     fs::create_dir(setting.at("deploy/evidence/lost+found")).unwrap();
     assert_eq!(list("deploy/evidence", 0), "no grants\n");
+}
+
+/// A log in which bob's grant let dora's deployment in.
+fn let_in(setting: &Setting, seconds: i64) {
+    let out = setting.at("grant.json");
+    if !Path::new(&out).exists() {
+        assert_eq!(code(&setting.open("bob", "4h", &["--out", &out])), 0);
+    }
+    let book = "environment: prod/shop\nartifact: shop\nmode: enforce\nbreakglass: { group: sre-oncall, expires: 4h, reviewed-within: 24h }\nrequire: { signed-by: [official-ci] }\n";
+    let file = policy::SourceFile { name: "book/shop.yaml".to_owned(), text: book.to_owned() };
+    let book = policy::Book::load(vec![file], &policy::Guardrails::none()).unwrap();
+    let root = fs::read_to_string(setting.at("deploy/trust-root.yaml")).unwrap();
+    let root = TrustRoot::parse("trust-root.yaml", &root).unwrap();
+    let pem = fs::read_to_string(setting.at("deploy/keys/log.key")).unwrap();
+    let signer = Box::new(attest::SecretKey::from_pem(&pem, None).unwrap());
+    let files = tlog::Files::new(Path::new(&setting.at("deploy/log")));
+    let origin = fs::read_to_string(setting.at("deploy/log/log.vkey")).unwrap();
+    let log = tlog::Log::open(files, origin.split('+').next().unwrap(), signer).unwrap();
+    let point = chokepoint::Chokepoint::open(book, root, log).unwrap();
+    let artifact = attest::Artifact::new("shop", Digest::sha256(&seconds.to_le_bytes()).into());
+    let mut request = policy::DeploymentRequest::new(artifact, "prod/shop", "test");
+    request.grant = Some(policy::Submitted { name: "grant".to_owned(), bytes: fs::read(&out).unwrap() });
+    request.requester = Some("dora@acme.example".to_owned());
+    let at: jiff::Timestamp = AT.parse().unwrap();
+    let at = at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    assert!(point.decide(request, at).unwrap().is_admitted());
+    point.settle().unwrap();
+}
+
+/// Another person, with a key.
+fn with(setting: &Setting, name: &str) {
+    expect(0, &["keygen", "--no-passphrase", &setting.at(&format!("deploy/keys/{name}"))]);
+    let root = setting.at("deploy/trust-root.yaml");
+    let text = fs::read_to_string(&root).unwrap();
+    let pem = fs::read_to_string(setting.at(&format!("deploy/keys/{name}.pub"))).unwrap();
+    let pem: String = pem.lines().map(|line| format!("          {line}\n")).collect();
+    let person = format!(
+        "people:\n  {name}:\n    identities: [{name}@acme.example]\n    keys:\n      - key: |\n{pem}"
+    );
+    assert!(text.contains("people:\n"));
+    fs::write(&root, text.replacen("people:\n", &person, 1)).unwrap();
+}
+
+#[test]
+fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
+    let setting = Setting::new();
+    ["carol", "dora"].iter().for_each(|name| with(&setting, name));
+    let_in(&setting, 60);
+    let (log, root) = (setting.at("deploy/log"), setting.at("deploy/trust-root.yaml"));
+    let list =
+        |exit, at| expect(exit, &["breakglass", "list", "--log", &log, "--trust-root", &root, "--at", at]);
+    let due = list(0, "2026-11-22T10:00:00Z");
+    assert!(due.starts_with("due 2026-11-23T09:01:00Z  prod/shop  bg-"), "{due}");
+    assert!(
+        due.contains("by bob, INC-42: checkout is down; it holds still")
+            && due.contains("nobody has reviewed it"),
+        "{due}"
+    );
+    assert!(list(1, "2026-11-23T09:01:00Z").starts_with("overdue 2026-11-23T09:01:00Z"));
+    let own = setting.at("deploy/keys/log.key");
+    let review = |exit, key: &str, more: &[&str]| {
+        let key = setting.at(&format!("deploy/keys/{key}.key"));
+        let what =
+            ["breakglass", "review", "0", "--verdict", "justified", "--comment", "the rollback was right"];
+        let who = ["--key", &key, "--trust-root", &root, "--log", &log, "--at", "2026-11-22T12:00:00Z"];
+        expect(exit, &[&what[..], &who[..], more].concat())
+    };
+    let here = ["--log-signing-key", own.as_str()];
+    assert!(review(1, "bob", &here).contains("bob gave the grant; somebody else reviews it"));
+    assert!(review(1, "dora", &here).contains("dora deployed under the grant; somebody else reviews it"));
+    assert!(review(1, "official-ci", &here).contains("a person reviews, and no machine"));
+    let lock = tlog::Files::new(Path::new(&log)).lock().unwrap();
+    assert!(review(2, "carol", &here).contains("send it there: --server URL"));
+    drop(lock);
+    assert!(review(0, "carol", &here).starts_with("carol reviewed grant bg-"));
+    assert!(review(1, "carol", &here).contains("on record already, at 1"));
+    let reviewed = list(0, "2027-01-01T00:00:00Z");
+    assert!(reviewed.starts_with("reviewed  prod/shop"), "{reviewed}");
+    assert!(reviewed.contains("carol says justified: the rollback was right"), "{reviewed}");
+    expect(0, &["log", "verify", &log]);
+    // without a trust root nobody knows whose word it is
+    let unproven = expect(1, &["breakglass", "list", "--log", &log, "--at", "2027-01-01T00:00:00Z"]);
+    assert!(unproven.contains("a review that does not count: no trust root says whose it is"), "{unproven}");
+    let_in(&setting, 3 * 3600);
+    assert!(list(0, "2026-11-22T13:00:00Z").starts_with("due 2026-11-23T12:00:00Z"));
+    assert!(expect(0, &["alarms", "list", "--log", &log]).contains("no alarm is open"));
+    let close =
+        ["alarms", "close", "writer-gap-1", "--reason", "seen", "--log", &log, "--log-signing-key", &own];
+    assert!(expect(2, &close).contains("no open alarm is called writer-gap-1"));
 }

@@ -18,6 +18,12 @@ const KINDS: [(&str, &str, &str); 8] = [
 /// RFC 1123, as Kubernetes has it.
 const MAX_NAME: usize = 253;
 
+/// The plural of a kind that is looked up.
+pub(crate) fn plural(api_version: &str, kind: &str) -> Option<&'static str> {
+    let known = KINDS.into_iter().find(|(version, known, _)| *version == api_version && *known == kind);
+    known.map(|(_, _, plural)| plural)
+}
+
 /// Exactly one object.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {

@@ -32,6 +32,10 @@ pub enum ClusterError {
     Unauthenticated(String),
     /// The API server does not let us.
     Forbidden(String),
+    /// The API server does not let us list and watch.
+    NotListed(String),
+    /// More than is read at once, in bytes.
+    Large(String, usize),
     /// Another status; the fields are what was asked for, and what came.
     Status(String, u16),
     /// An answer that does not read, or is about something else; the second field says why.
@@ -74,6 +78,14 @@ impl fmt::Display for ClusterError {
                 f,
                 "the API server does not let us read {what}; bind a role with the verb `get` on it to our identity"
             ),
+            Self::NotListed(what) => write!(
+                f,
+                "the API server does not let us list and watch {what}; bind a cluster role with the verbs `list` and \
+                 `watch` on them to our identity"
+            ),
+            Self::Large(what, bytes) => {
+                write!(f, "the API server's answer about {what} has more than {bytes} bytes")
+            }
             Self::Status(what, status) => {
                 write!(f, "the API server answers {status} when asked for {what}; its log says why")
             }

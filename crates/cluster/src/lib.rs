@@ -1,11 +1,12 @@
-//! Reads single objects from a live Kubernetes API server: the owner of a Pod as it is, not as the Pod says.
+//! Reads from a live Kubernetes API server: the owner of a Pod as it is, not as the Pod says; and everything that runs.
 //!
-//! One request, one answer, of three kinds: the object, the server's word that there is none, or an error that says
+//! Of a single object: one request, one answer, of three kinds: the object, the server's word that there is none, or an error that says
 //! why nobody knows. The types of the client library stay in here: it makes a major version every few months.
 
 mod address;
 mod answer;
 mod error;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::address::Address;
 pub use crate::error::ClusterError;
+pub use crate::watch::Seen;
 
 /// Requests at once. More wait, until their own deadline: the API server has better things to do than to serve us.
 const AT_ONCE: usize = 32;

@@ -1,5 +1,7 @@
 //! What one request deploys: one deployment an artifact, ready for the choke point.
 
+mod group;
+
 use std::collections::BTreeMap;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object};
@@ -13,11 +15,12 @@ use crate::evidence::{Attached, EVIDENCE, EvidenceError, Memory, excess, route_w
 use crate::images::{ImageUse, pod_in, pod_prefix};
 use crate::mapping::Mapping;
 use crate::owner::{Link, Owner, Ownership};
-use crate::reference::{Reference, ReferenceError};
 use crate::refusal::Refusal;
 use crate::review::Review;
-use crate::subject::{Judged, Use};
+use crate::subject::Judged;
 use crate::template::template_digest;
+
+use group::{group, quoted};
 
 /// What kind of artifact is deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,8 @@ pub enum Kind {
 pub struct Deployment {
     /// What it is.
     pub kind: Kind,
-    /// The artifact. An image that is named by a tag alone has no digest, and cannot be admitted.
+    /// The artifact. An image that is named by a tag alone, or by what is no reference, has no digest, and cannot be
+    /// admitted.
     pub artifact: Artifact,
     /// The environment.
     pub environment: String,
@@ -49,6 +53,8 @@ pub struct Deployment {
     pub breakglass: Option<Digest>,
     /// Whether nothing that is judged changed.
     pub unchanged: bool,
+    /// What of it cannot be read: then it is refused for that.
+    pub unreadable: Vec<Refusal>,
     /// The request, for the case: without the server's bookkeeping, evidence by digest. The object itself stands in the
     /// first deployment's only; the others have its digest.
     pub body: Json,
@@ -91,94 +97,100 @@ impl Deployment {
         request.workload = Some(format!("{cluster}/{}", self.workload));
         request.body = Some(self.body.clone());
         request.envelopes.clone_from(&self.envelopes);
+        request.unreadable = self.unreadable.iter().map(Refusal::unreadable).collect();
         request
     }
 }
 
 /// What the annotations bring: for the images (on the pod or its template), and for the object itself.
-///
-/// # Errors
-/// [`Refusal`] for an annotation of ours that cannot be read, with its place. Where nothing changes, what is wrong is as
-/// if it were not there: what runs is not blocked because of it.
-pub fn attached(review: &Review, judged: &Judged, memory: &Memory) -> Result<(Attached, Attached), Refusal> {
-    let Some(object) = &review.object else { return Ok(<_>::default()) };
+#[must_use]
+pub fn attached(review: &Review, judged: &Judged, memory: &Memory) -> (Attached, Attached) {
+    let Some(object) = &review.object else { return <_>::default() };
     let metadata = |of: &Object| of.optional_object("metadata").ok().flatten().cloned();
     let prefix = pod_prefix(&review.kind).unwrap_or_default();
-    let unchanged = judged.is_unchanged();
-    let read = |of: Option<&Object>, place: &str| {
-        let found = Attached::read_with(of.and_then(metadata).as_ref(), place, memory);
-        if unchanged { Ok(found.unwrap_or_default()) } else { found.map_err(|e| refuse(&e, place)) }
-    };
+    let read =
+        |of: Option<&Object>, place: &str| Attached::read_with(of.and_then(metadata).as_ref(), place, memory);
     let holder =
         pod_in(&review.kind, object).or_else(|| pod_prefix(&review.kind).is_none().then_some(object));
-    let for_images = read(holder.filter(|_| !judged.uses.is_empty()), &format!("{prefix}metadata"))?;
-    let for_object = read(Some(object).filter(|_| judged.configuration.is_some()), "metadata")?;
-    Ok((for_images, for_object))
+    let for_images = read(holder.filter(|_| !judged.uses.is_empty()), &format!("{prefix}metadata"));
+    let for_object = read(Some(object).filter(|_| judged.configuration.is_some()), "metadata");
+    (for_images, for_object)
 }
 
-fn refuse(e: &EvidenceError, place: &str) -> Refusal {
-    Refusal::new(
-        "evidence-annotation",
-        &format!("{place}.annotations[{}]", e.annotation),
-        &e.to_string(),
-        &e.fix(),
-    )
+/// The annotations that cannot be read, as messages have them.
+fn misread(attached: &Attached, place: &str) -> Vec<Refusal> {
+    let one = |e: &EvidenceError| {
+        let at = format!("{place}.annotations[{}]", e.annotation);
+        Refusal::new("evidence-annotation", &at, &e.to_string(), &e.fix())
+    };
+    attached.unreadable.iter().map(one).collect()
 }
 
-/// The deployments of a request that [`crate::Subject::of`] found something to judge in.
-///
-/// # Errors
-/// Every [`Refusal`] at once: references that are none, annotations that cannot be read; more evidence than is read for
-/// one review.
+/// The deployments of a request that [`crate::Subject::of`] found something to judge in. What of them cannot be read, or
+/// is more evidence than is read for one review, is said of each that it concerns.
+#[must_use]
 pub fn requests(
     review: &Review,
     judged: &Judged,
     mapping: &Mapping,
     context: &Context<'_>,
-) -> Result<Vec<Deployment>, Vec<Refusal>> {
-    let mut refusals = Vec::new();
-    let groups = group(&judged.uses, &mut refusals);
+) -> Vec<Deployment> {
+    let groups = group(&judged.uses);
     let none = Memory::none();
     let memory = context.memory.unwrap_or(&none);
-    let own = match context.attached {
-        Some(_) => None,
-        None => attached(review, judged, memory).map_err(|e| refusals.push(e)).ok(),
-    };
-    let (Some((for_images, for_object)), true) = (context.attached.or(own.as_ref()), refusals.is_empty())
-    else {
-        return Err(refusals);
-    };
-    let (requester, workload) = behind(review, context);
-    let (head, object) = body(review, context.secret_key);
-    let base = Base {
-        environment: mapping.environment(&review.namespace, &workload.0, &workload.1),
-        requester,
-        workload: place(&review.namespace, &workload.0, &workload.1),
-        head,
-    };
+    let own = context.attached.is_none().then(|| attached(review, judged, memory)).unwrap_or_default();
+    let (for_images, for_object) = context.attached.unwrap_or(&own);
+    let (base, object) = Base::of(review, mapping, context);
     let artifacts: Vec<DigestSet> = groups.iter().map(|g| g.artifact.digests().clone()).collect();
     let (of_images, missing) = gather(for_images, &context.bundles);
     let (of_object, missing_of_object) = gather(for_object, &context.bundles);
     let mut routed = route_with(&of_images, &artifacts, memory);
     routed.push(of_object);
-    match excess(&routed) {
-        Some(refusal) if !judged.is_unchanged() => return Err(vec![refusal]),
-        Some(_) => routed.iter_mut().for_each(Vec::clear),
-        None => {}
+    let excess = excess(&routed);
+    if excess.is_some() {
+        routed.iter_mut().for_each(Vec::clear);
     }
+    let prefix = pod_prefix(&review.kind).unwrap_or_default();
+    let of_template = misread(for_images, &format!("{prefix}metadata"));
     let (mut out, mut routed) = (Vec::new(), routed.into_iter());
     for (group, envelopes) in groups.into_iter().zip(routed.by_ref()) {
-        let rest = (missing.clone(), for_images.breakglass.clone(), group.unchanged);
-        out.push(base.deployment(Kind::Image(group.uses), group.artifact, envelopes, rest));
+        let unreadable = group.unreadable.into_iter().chain(of_template.clone()).collect();
+        out.push(Deployment {
+            missing: missing.clone(),
+            breakglass: for_images.breakglass.clone(),
+            unchanged: group.unchanged,
+            unreadable,
+            envelopes: envelopes.into_iter().cloned().collect(),
+            ..base.deployment(Kind::Image(group.uses), group.artifact)
+        });
     }
     if let Some(configuration) = &judged.configuration {
         let artifact = Artifact::new(&configuration_uri(review), configuration.digest.clone().into());
-        let kind = Kind::Configuration(configuration.changes.clone());
-        let rest = (missing_of_object, for_object.breakglass.clone(), configuration.unchanged);
-        out.push(base.deployment(kind, artifact, routed.next().unwrap_or_default(), rest));
+        out.push(Deployment {
+            missing: missing_of_object,
+            breakglass: for_object.breakglass.clone(),
+            unchanged: configuration.unchanged,
+            unreadable: misread(for_object, "metadata"),
+            envelopes: routed.next().unwrap_or_default().into_iter().cloned().collect(),
+            ..base.deployment(Kind::Configuration(configuration.changes.clone()), artifact)
+        });
     }
+    out.iter_mut().for_each(|deployment| deployment.unreadable.extend(excess.clone()));
     number(&mut out, object);
-    Ok(out)
+    out
+}
+
+/// The deployment that stands for a request of which nothing can be read ([`crate::Subject::Refused`]): the object
+/// itself, without a digest.
+#[must_use]
+pub fn unread(review: &Review, refusal: &Refusal, mapping: &Mapping, context: &Context<'_>) -> Deployment {
+    let (base, object) = Base::of(review, mapping, context);
+    let artifact = Artifact::new(&configuration_uri(review), DigestSet::default());
+    let unreadable = vec![refusal.clone()];
+    let mut one = [Deployment { unreadable, ..base.deployment(Kind::Configuration(Vec::new()), artifact) }];
+    number(&mut one, object);
+    let [one] = one;
+    one
 }
 
 /// A review is admitted whole: its records say how many they are, and which. The object stands in the first alone, or
@@ -214,73 +226,34 @@ struct Base {
 }
 
 impl Base {
-    fn deployment(
-        &self,
-        kind: Kind,
-        artifact: Artifact,
-        envelopes: Vec<&Submitted>,
-        (missing, breakglass, unchanged): (Vec<Digest>, Option<Digest>, bool),
-    ) -> Deployment {
+    /// What all of a review's deployments have in common, and the object.
+    fn of(review: &Review, mapping: &Mapping, context: &Context<'_>) -> (Self, Json) {
+        let (requester, workload) = behind(review, context);
+        let (head, object) = body(review, context.secret_key);
+        let base = Self {
+            environment: mapping.environment(&review.namespace, &workload.0, &workload.1),
+            requester,
+            workload: place(&review.namespace, &workload.0, &workload.1),
+            head,
+        };
+        (base, object)
+    }
+
+    fn deployment(&self, kind: Kind, artifact: Artifact) -> Deployment {
         Deployment {
             kind,
             artifact,
             environment: self.environment.clone(),
             requester: self.requester.clone(),
             workload: self.workload.clone(),
-            envelopes: envelopes.into_iter().cloned().collect(),
-            missing,
-            breakglass,
-            unchanged,
+            envelopes: Vec::new(),
+            missing: Vec::new(),
+            breakglass: None,
+            unchanged: false,
+            unreadable: Vec::new(),
             body: self.head.clone().into(),
         }
     }
-}
-
-/// Uses of one image under one name are one deployment; one that was there already and one that is new are two.
-struct Group {
-    artifact: Artifact,
-    unchanged: bool,
-    uses: Vec<ImageUse>,
-}
-
-fn group(uses: &[Use], refusals: &mut Vec<Refusal>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut known: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
-    for Use { image, unchanged } in uses {
-        let reference = match Reference::parse(&image.reference) {
-            Ok(reference) => reference,
-            Err(e) => {
-                refusals.push(bad_reference(image, &e));
-                continue;
-            }
-        };
-        // a digest decides alone; without one, two tags of one repository are two images
-        let version = reference
-            .digest()
-            .map_or_else(|| format!("tag:{}", reference.tag().unwrap_or_default()), ToString::to_string);
-        let next = groups.len();
-        let index = *known.entry((reference.repository().to_owned(), version, *unchanged)).or_insert(next);
-        match groups.get_mut(index) {
-            Some(group) => group.uses.push(image.clone()),
-            None => {
-                let digests = reference.digest().map(|d| DigestSet::from(d.clone())).unwrap_or_default();
-                let artifact = Artifact::new(reference.repository(), digests);
-                groups.push(Group { artifact, unchanged: *unchanged, uses: vec![image.clone()] });
-            }
-        }
-    }
-    groups
-}
-
-fn bad_reference(image: &ImageUse, e: &ReferenceError) -> Refusal {
-    let fix = match e {
-        ReferenceError::UpperCase => "write the repository in lower case",
-        ReferenceError::Digest(_) => "write @sha256: and 64 lower-case hex digits",
-        _ => "write registry.example/repository@sha256:…",
-    };
-    Refusal::new("image-reference", &image.path, &format!("the image reference cannot be read: {e}"), fix)
-        .wanted("registry/repository[:tag]@sha256:HEX")
-        .found(&image.reference)
 }
 
 /// Who is behind a request, and which workload decides about its environment.
@@ -321,9 +294,7 @@ fn configuration_uri(review: &Review) -> String {
 
 /// `NAMESPACE/KIND/NAME`; an object outside of any namespace has two parts.
 fn place(namespace: &str, kind: &str, name: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let quote = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    let name: String = name.bytes().map(quote).collect();
+    let name = quoted(name);
     if namespace.is_empty() { format!("{kind}/{name}") } else { format!("{namespace}/{kind}/{name}") }
 }
 

@@ -34,6 +34,8 @@ pub const MAX_TEXT: usize = 256 << 10;
 pub const MAX_UNPACKED: usize = 4 << 20;
 /// Envelopes inline, and digests, each.
 pub const MAX_COUNT: usize = 64;
+/// Annotations that cannot be read, of which one refusal speaks.
+const MAX_UNREADABLE: usize = 8;
 /// Envelopes that one review may bring, counted once for every artifact that they go to.
 pub const MAX_PAIRS: usize = 1024;
 /// What they may have in bytes, counted the same way: the record of each artifact keeps its own.
@@ -48,6 +50,9 @@ pub struct Attached {
     pub digests: Vec<Digest>,
     /// The grant that is asked for.
     pub breakglass: Option<Digest>,
+    /// Every annotation under our prefix that cannot be read, an unknown one among them: a misspelt one would be
+    /// evidence that silently does not count. A grant beside it is still asked for.
+    pub unreadable: Vec<EvidenceError>,
 }
 
 /// An annotation of ours that cannot be read.
@@ -132,24 +137,20 @@ impl EvidenceError {
 impl Attached {
     /// Reads the annotations of one object or template; `place` is where its metadata stands, for the names of
     /// envelopes in messages.
-    ///
-    /// # Errors
-    /// [`EvidenceError`] for the first annotation under our prefix that cannot be read, an unknown one among them: a
-    /// misspelt one would be evidence that silently does not count.
-    pub fn read(metadata: Option<&Object>, place: &str) -> Result<Self, EvidenceError> {
+    #[must_use]
+    pub fn read(metadata: Option<&Object>, place: &str) -> Self {
         Self::read_with(metadata, place, &Memory::none())
     }
 
     /// As [`Attached::read`], with what is remembered of the same annotation.
-    ///
-    /// # Errors
-    /// [`EvidenceError`].
-    pub fn read_with(metadata: Option<&Object>, place: &str, memory: &Memory) -> Result<Self, EvidenceError> {
+    #[must_use]
+    pub fn read_with(metadata: Option<&Object>, place: &str, memory: &Memory) -> Self {
         let mut attached = Self::default();
-        let Some(annotations) = metadata.and_then(|m| m.get("annotations")) else { return Ok(attached) };
+        let Some(annotations) = metadata.and_then(|m| m.get("annotations")) else { return attached };
         let Json::Object(annotations) = annotations else {
             let kind = EvidenceErrorKind::NoText(annotations.kind());
-            return Err(EvidenceError { annotation: format!("{place}.annotations"), kind });
+            attached.unreadable.push(EvidenceError { annotation: format!("{place}.annotations"), kind });
+            return attached;
         };
         for (key, value) in annotations.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
             let text = match value {
@@ -165,9 +166,13 @@ impl Attached {
                 BREAKGLASS => digest(text).map(|digest| attached.breakglass = Some(digest)),
                 _ => Err(EvidenceErrorKind::Unknown(attest::yaml::suggest(key, &KNOWN))),
             });
-            read.map_err(|kind| EvidenceError { annotation: key.to_owned(), kind })?;
+            let Err(kind) = read else { continue };
+            // a few tell what the matter is; one annotation of many could ask for a record of any size
+            if attached.unreadable.len() < MAX_UNREADABLE {
+                attached.unreadable.push(EvidenceError { annotation: key.to_owned(), kind });
+            }
         }
-        Ok(attached)
+        attached
     }
 
     /// Whether there is nothing.

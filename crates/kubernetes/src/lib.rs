@@ -5,6 +5,7 @@
 //! write (labels, annotations, owner references, names) is believed only as far as something else proves it.
 
 pub mod answer;
+pub mod audit_event;
 mod canonical;
 pub mod controller;
 mod decided;
@@ -21,13 +22,14 @@ pub mod pin;
 mod reference;
 mod refusal;
 mod review;
+pub mod running;
 mod subject;
 pub mod template;
 
 pub use answer::{Outcome, Ruling, answer, answer_busy, answer_malformed, answer_nothing, answer_patch};
 pub use canonical::canonical;
 pub use decided::{Admitted, Decided, Entry};
-pub use deployment::{Context, Deployment, Kind as DeploymentKind, attached, makes, requests};
+pub use deployment::{Context, Deployment, Kind as DeploymentKind, attached, makes, requests, unread};
 pub use difference::{Difference, difference};
 pub use digest::{DigestForm, FormError, configuration_digest, configuration_form, reference_page};
 pub use evidence::{Attached, EvidenceError};

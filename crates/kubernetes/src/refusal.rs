@@ -1,8 +1,10 @@
-//! What is refused before there is anything to judge: a request that cannot be read the one way.
+//! What of a request cannot be read the one way, and what an annotation names that is nowhere.
 
 use std::fmt;
 
-/// Why a request is refused without a decision: wanted, found, where, and how to mend it.
+use policy::Unreadable;
+
+/// What is wrong with the request itself: wanted, found, where, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// A word for the kind of refusal, in kebab-case: stable.
@@ -46,6 +48,18 @@ impl Refusal {
     pub fn found(mut self, found: &str) -> Self {
         self.found = policy::one_line(found);
         self
+    }
+
+    /// As the engine is told, which refuses it and puts it on record.
+    #[must_use]
+    pub fn unreadable(&self) -> Unreadable {
+        Unreadable {
+            what: self.message.clone(),
+            place: self.place.clone(),
+            wanted: self.wanted.clone(),
+            found: self.found.clone(),
+            fix: self.fix.clone(),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Nothing {
 pub enum Subject {
     /// Nothing, for a named reason.
     Nothing(Nothing),
-    /// It cannot be read the one way.
+    /// It cannot be read the one way: [`crate::unread`] is what is judged of it.
     Refused(Refusal),
     /// These images, this configuration.
     Judged(Judged),

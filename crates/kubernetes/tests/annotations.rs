@@ -19,14 +19,15 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 fn read(key: &str, value: impl Into<Json>) -> Result<Attached, EvidenceErrorKind> {
     let metadata =
         Object::new().with("annotations", Object::new().with("other.example/x", 7_i64).with(key, value));
-    Attached::read(Some(&metadata), "metadata").map_err(|e| {
-        assert!(
-            e.annotation == key
-                && !e.fix().is_empty()
-                && e.to_string().starts_with(&format!("the annotation {key} "))
-        );
-        e.kind
-    })
+    let mut attached = Attached::read(Some(&metadata), "metadata");
+    let Some(e) = attached.unreadable.pop() else { return Ok(attached) };
+    assert!(
+        e.annotation == key
+            && !e.fix().is_empty()
+            && e.to_string().starts_with(&format!("the annotation {key} "))
+    );
+    assert!(attached.is_empty());
+    Err(e.kind)
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn what_is_attached_is_read_back() {
     let digests = read(EVIDENCE_DIGEST, format!("{}, {}", hex("a"), hex("b"))).unwrap().digests;
     assert_eq!(digests.iter().map(ToString::to_string).collect::<Vec<_>>(), [hex("a"), hex("b")]);
     assert_eq!(read(BREAKGLASS, hex("c")).unwrap().breakglass.unwrap().to_string(), hex("c"));
-    assert!(Attached::read(None, "").unwrap().is_empty());
+    assert!(Attached::read(None, "").is_empty());
 }
 
 #[test]
@@ -88,9 +89,14 @@ fn what_cannot_be_read_is_a_typed_error() {
     assert_eq!(read("portcullis.dev/break-glass", "x"), Err(EvidenceErrorKind::Unknown(Some(BREAKGLASS))));
     let lists = Object::new().with("annotations", Json::Array(vec![]));
     assert_eq!(
-        Attached::read(Some(&lists), "metadata").unwrap_err().kind,
+        Attached::read(Some(&lists), "metadata").unreadable[0].kind,
         EvidenceErrorKind::NoText("a list")
     );
+    // a grant counts beside evidence that cannot be read: at night nobody looks for a misspelt annotation
+    let many: Object = (0..20).map(|n| (format!("portcullis.dev/x{n}"), Json::from("x"))).collect();
+    let both = Object::new().with("annotations", many.with(BREAKGLASS, hex.as_str()));
+    let attached = Attached::read(Some(&both), "metadata");
+    assert_eq!((attached.unreadable.len(), attached.breakglass.unwrap().to_string()), (8, hex));
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn a_controllers_pod_is_followed_to_what_a_person_wrote() {
     assert_eq!(seen, ["ReplicaSet shop/web-5d8f", "Deployment shop/pay"]);
     let Subject::Judged(judged) = Subject::of(&review, &standard(), None) else { panic!() };
     let context = |heir| Context { ownership: Some(&ownership), heir, ..Context::default() };
-    let made = |heir| requests(&review, &judged, &standard(), &context(heir)).unwrap().remove(0);
+    let made = |heir| requests(&review, &judged, &standard(), &context(heir)).remove(0);
     let plain = made(None);
     assert_eq!((plain.requester.as_str(), plain.environment.as_str()), (RS, "prod/pay"));
     let inherited = made(Some((&links[1], "alice")));
@@ -223,7 +223,7 @@ fn a_link_further_up_that_has_another_template_moves_nothing_by_itself() {
     assert_eq!(links.iter().map(|l| l.current).collect::<Vec<_>>(), [true, false]);
     let Subject::Judged(judged) = Subject::of(&review, &standard(), None) else { panic!() };
     let context = Context { ownership: Some(&ownership), ..Context::default() };
-    let made = requests(&review, &judged, &standard(), &context).unwrap().remove(0);
+    let made = requests(&review, &judged, &standard(), &context).remove(0);
     assert_eq!(made.environment, "prod/shop", "not prod/pay, which only names what is proven");
 }
 
@@ -348,7 +348,7 @@ environments:
     let mapping = world::mapping(&text.replace("NAME", &links[1].owner.name)).unwrap();
     for heir in [None, Some((&links[0], "alice")), Some((&links[1], "alice"))] {
         let context = Context { ownership: Some(&ownership), heir, ..Context::default() };
-        let made = requests(&review, &judged, &mapping, &context).unwrap();
+        let made = requests(&review, &judged, &mapping, &context);
         assert_eq!(made[0].environment, "prod/pay", "{heir:?}");
         assert_eq!(made[0].requester == "alice", heir.is_some());
     }

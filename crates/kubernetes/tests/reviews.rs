@@ -2,7 +2,7 @@
 
 mod world;
 
-use kubernetes::{Context, Deployment, Judged, Nothing, Refusal, Review, ReviewErrorKind, Subject, requests};
+use kubernetes::{Context, Deployment, Judged, Nothing, Review, ReviewErrorKind, Subject, requests, unread};
 use world::{Ask, ask, data, image, object, pod, standard, workload};
 
 fn subject(ask: &Ask) -> Subject {
@@ -16,7 +16,7 @@ fn judged(ask: &Ask) -> Judged {
     }
 }
 
-fn deployments(ask: &Ask) -> Result<Vec<Deployment>, Vec<Refusal>> {
+fn deployments(ask: &Ask) -> Vec<Deployment> {
     let context = Context { secret_key: Some(b"key"), ..Context::default() };
     requests(&ask.review(), &judged(ask), &standard(), &context)
 }
@@ -32,7 +32,7 @@ fn the_reviews_of_another_project_are_read() {
         );
         let Subject::Judged(judged) = Subject::of(&review, &standard(), None) else { panic!() };
         assert_eq!(judged.uses[0].image.path, "spec.containers[0].image");
-        let made = requests(&review, &judged, &standard(), &Context::default()).unwrap();
+        let made = requests(&review, &judged, &standard(), &Context::default());
         assert_eq!(
             (made[0].artifact.uri(), made[0].environment.as_str()),
             ("docker.io/library/alpine", "unclaimed/default")
@@ -293,7 +293,7 @@ fn a_debug_container_is_judged_and_what_runs_beside_it_is_not_blocked() {
     // the very image that runs already: still a new container
     for image in [&a, &image("busybox", 'b')] {
         (ask.object, ask.old) = (Some(debug(image)), Some(pod(&a)));
-        let made = deployments(&ask).unwrap();
+        let made = deployments(&ask);
         let seen: Vec<(String, bool)> = made.iter().map(|d| (d.place(), d.unchanged)).collect();
         let wanted = [("spec.containers[0].image", true), ("spec.ephemeralContainers[0].image", false)];
         assert_eq!(seen, wanted.map(|(p, u)| (p.to_owned(), u)));
@@ -318,7 +318,7 @@ fn a_guarded_workload_is_judged_with_every_flag_and_without_its_replicas() {
         r#"spec.template.spec.containers[web].args: "--debug" added"#
     );
     assert!(!configuration.unchanged && !found.uses[0].unchanged);
-    let made = deployments(&ask).unwrap();
+    let made = deployments(&ask);
     assert_eq!(made[1].artifact.uri(), "kubernetes:shop/Deployment/guarded");
     assert_eq!(made[1].artifact.digest(), Some(configuration.digest));
     (ask.object, ask.old) = (Some(with("", 9)), Some(with("", 1)));
@@ -330,7 +330,7 @@ fn names_with_colons_stay_whole_in_an_artifacts_name() {
     let mut ask = ask("CREATE", "rbac.authorization.k8s.io/v1", "ClusterRole");
     (ask.namespace, ask.name) = ("", "system:admin");
     ask.object = Some(object(r#"{"rules":[]}"#));
-    let made = deployments(&ask).unwrap();
+    let made = deployments(&ask);
     assert_eq!(made[0].artifact.uri(), "kubernetes:ClusterRole/system%3Aadmin");
     assert_eq!(made[0].environment, "prod/cluster");
 }
@@ -339,7 +339,7 @@ fn names_with_colons_stay_whole_in_an_artifacts_name() {
 fn a_secret_is_bound_and_never_kept() {
     let mut ask = ask("CREATE", "v1", "Secret");
     ask.object = Some(object(r#"{"data":{"a":"aHVudGVyMg=="}}"#));
-    let made = deployments(&ask).unwrap();
+    let made = deployments(&ask);
     let body = made[0].body.to_string();
     assert!(!body.contains("aHVudGVyMg") && body.contains("hmac-sha256:"), "{body}");
     let Subject::Refused(refusal) = Subject::of(&ask.review(), &standard(), None) else { panic!() };
@@ -400,6 +400,10 @@ fn an_object_that_cannot_be_read_is_refused_with_its_place() {
     ask.object = Some(object(&format!(r#"{{"spec":{{"containers":[{}]}}}}"#, many.join(","))));
     let Subject::Refused(refusal) = subject(&ask) else { panic!() };
     assert_eq!((refusal.code, refusal.found.as_str()), ("too-many-images", "300"));
+    let made = unread(&ask.review(), &refusal, &standard(), &Context::default());
+    assert_eq!((made.artifact.uri(), made.artifact.digest()), ("kubernetes:shop/Pod/web", None));
+    assert_eq!(made.body.as_object().unwrap().int("parts").unwrap(), 1);
+    assert_eq!(made.request("eu-1").unreadable, [refusal.unreadable()]);
 }
 
 #[test]
@@ -416,24 +420,29 @@ fn one_image_in_eight_containers_is_one_deployment_and_two_tags_are_two() {
         deployments(&ask)
     };
     let tagged = a.replace("shop@", "shop:1.2@");
-    let made = containers(&[&a, &a, &a, &a, &tagged, &a, &a, &a]).unwrap();
+    let made = containers(&[&a, &a, &a, &a, &tagged, &a, &a, &a]);
     assert_eq!(made.len(), 1, "the digest decides, not the tag");
-    assert_eq!(containers(&["x:1", "x:2", "x", "docker.io/library/x:1"]).unwrap().len(), 3);
-    let refused = containers(&["Nginx", "x", "y@sha256:zz"]).unwrap_err();
-    assert_eq!(refused.len(), 2, "all at once");
-    assert_eq!((refused[0].code, refused[0].place.as_str()), ("image-reference", "spec.containers[0].image"));
-    assert!(refused[1].message.contains("`sha256:zz` is no sha256 or sha512 digest"), "{}", refused[1]);
+    assert_eq!(containers(&["x:1", "x:2", "x", "docker.io/library/x:1"]).len(), 3);
+    let made = containers(&["Nginx", "x", "y@sha256:zz", "Nginx"]);
+    let told: Vec<_> = made.iter().map(|d| (d.artifact.uri(), d.unreadable.first())).collect();
+    assert_eq!((made.len(), told[1]), (3, ("docker.io/library/x", None)), "each on record, and all at once");
+    let (first, last) = (told[0].1.unwrap(), told[2].1.unwrap());
+    assert_eq!((first.code, first.place.as_str()), ("image-reference", "spec.containers[0].image"));
+    assert_eq!(made[0].place(), "spec.containers[0].image, spec.containers[3].image");
+    assert!(last.message.contains("`sha256:zz` is no sha256 or sha512 digest"), "{last}");
+    assert!(made[2].artifact.digests().is_empty() && told[2].0 == "y");
+    assert_eq!(made[2].request("eu-1").unreadable, [last.unreadable()]);
 }
 
 #[test]
 fn a_custom_resource_is_read_by_its_configured_paths() {
     let mut ask = ask("CREATE", "argoproj.io/v1alpha1", "Rollout");
     ask.object = Some(workload(&image("shop", 'a')));
-    assert_eq!(deployments(&ask).unwrap()[0].place(), "spec.template.spec.containers[0].image");
+    assert_eq!(deployments(&ask)[0].place(), "spec.template.spec.containers[0].image");
 }
 
 #[test]
-fn annotations_that_cannot_be_read_refuse_what_is_new_and_not_what_runs() {
+fn annotations_that_cannot_be_read_are_said_of_each_image() {
     let annotated = |image: &str| {
         object(&format!(
             r#"{{"metadata":{{"annotations":{{"portcullis.dev/evidense":"x"}}}},"spec":{{"containers":[{{"name":"web","image":"{image}"}}]}}}}"#
@@ -441,10 +450,13 @@ fn annotations_that_cannot_be_read_refuse_what_is_new_and_not_what_runs() {
     };
     let mut ask = ask("CREATE", "v1", "Pod");
     ask.object = Some(annotated(&image("shop", 'a')));
-    let refused = deployments(&ask).unwrap_err();
-    assert_eq!(refused[0].place, "metadata.annotations[portcullis.dev/evidense]");
+    let refused = deployments(&ask).remove(0).unreadable;
+    assert_eq!(
+        (refused.len(), refused[0].place.as_str()),
+        (1, "metadata.annotations[portcullis.dev/evidense]")
+    );
     assert_eq!(refused[0].fix, "write portcullis.dev/evidence");
     ask.operation = "UPDATE";
     ask.old = ask.object.clone();
-    assert!(deployments(&ask).unwrap()[0].unchanged);
+    assert!(deployments(&ask)[0].unchanged);
 }

@@ -48,6 +48,12 @@ impl Case {
         Self { request, frame }
     }
 
+    /// The request, taken out to ask another question with the same evidence.
+    #[must_use]
+    pub fn into_request(self) -> DeploymentRequest {
+        self.request
+    }
+
     /// The request.
     #[must_use]
     pub fn request(&self) -> &DeploymentRequest {

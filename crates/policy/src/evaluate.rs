@@ -4,25 +4,26 @@ use attest::{Directly, Opener, TrustRoot};
 
 use crate::book::Book;
 use crate::case::Case;
-use crate::facts::{Undecided, gather};
+use crate::facts::{Undecided, check_clock, gather};
 use crate::finding::Finding;
 use crate::policy::Policy;
-use crate::rules::{self, digest_required, evidence, policy_missing};
+use crate::rules::{self, digest_required, evidence, policy_missing, request_readable};
 use crate::verdict::{PolicyName, Verdict};
 use crate::{grant, outage};
 
 /// Judges a case.
 ///
 /// 1. The book and the trust root are the ones that the case names (a swapped file).
-/// 2. Exactly one policy guards the deployment, or `policy-missing` refuses (a deployment nobody claimed).
-/// 3. The artifact has a digest, or `digest-required` refuses, and nothing is said about evidence.
-/// 4. Every envelope is opened and matched with the artifact; one that does not open refuses (CVE-2026-39395:
+/// 2. The request could be read, or `request-readable` refuses, and nothing else is said.
+/// 3. Exactly one policy guards the deployment, or `policy-missing` refuses (a deployment nobody claimed).
+/// 4. The artifact has a digest, or `digest-required` refuses, and nothing is said about evidence.
+/// 5. Every envelope is opened and matched with the artifact; one that does not open refuses (CVE-2026-39395:
 ///    an error that became "verified").
-/// 5. Every rule of the policy is asked, whatever the others said, so that one refusal tells everything.
-/// 6. `upcoming` rules are asked too: they warn before their date and refuse from it on.
-/// 7. Where a part of ours failed, what is only missing is no finding: then it cannot be decided. Where it is the
+/// 6. Every rule of the policy is asked, whatever the others said, so that one refusal tells everything.
+/// 7. `upcoming` rules are asked too: they warn before their date and refuse from it on.
+/// 8. Where a part of ours failed, what is only missing is no finding: then it cannot be decided. Where it is the
 ///    decision log, nothing is missing, and what meets the policy cannot be admitted.
-/// 8. A breakglass grant that the request names is judged beside all this, and changes none of it.
+/// 9. A breakglass grant that the request names is judged beside all this, and changes none of it.
 #[must_use]
 pub fn evaluate(case: &Case, book: &Book, root: &TrustRoot) -> Verdict {
     evaluate_with(case, book, root, &Directly)
@@ -39,10 +40,7 @@ pub fn evaluate_with(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Op
     }
     let policy = book.select(case.environment(), case.artifact().uri());
     let name = policy.map(|p| PolicyName { name: p.name().to_owned(), digest: p.digest().clone() });
-    let mut refused: Vec<Finding> = digest_required::finding(case).into_iter().collect();
-    if policy.is_none() {
-        refused.push(policy_missing::finding(case, book));
-    }
+    let refused = refused(case, policy, book);
     let verdict = match policy {
         Some(policy) if refused.is_empty() => match judge(case, policy, root, opener) {
             Ok(Judgement { findings, warnings, is_out_of_reach: false }) => {
@@ -53,6 +51,11 @@ pub fn evaluate_with(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Op
             Err(Undecided::Clock(why)) => return Verdict::cannot_decide(name, why),
             Err(Undecided::Unsupported(why)) => Verdict::cannot_decide(name, why),
         },
+        // a grant may hold against what cannot be read, and with a wrong clock nobody knows whether it does
+        Some(_) if !case.request().unreadable.is_empty() => match check_clock(case, &[]) {
+            Ok(()) => Verdict::judged(name, refused, Vec::new()),
+            Err(why) => return Verdict::cannot_decide(name, why),
+        },
         _ => Verdict::judged(name, refused, Vec::new()),
     };
     if case.artifact().digests().is_empty() {
@@ -60,6 +63,19 @@ pub fn evaluate_with(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Op
         return verdict;
     }
     verdict.with_grant(grant::hold(case, policy, root, opener))
+}
+
+/// What is wrong before any evidence is looked at.
+fn refused(case: &Case, policy: Option<&Policy>, book: &Book) -> Vec<Finding> {
+    let unreadable = request_readable::findings(case);
+    if !unreadable.is_empty() {
+        return unreadable;
+    }
+    let mut refused: Vec<Finding> = digest_required::finding(case).into_iter().collect();
+    if policy.is_none() {
+        refused.push(policy_missing::finding(case, book));
+    }
+    refused
 }
 
 /// What the rules of a policy say.

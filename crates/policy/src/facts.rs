@@ -24,15 +24,16 @@ pub struct Facts<'a> {
     has_unplaced: bool,
 }
 
-/// The provenance that rules read, and the builder whose word it is.
+/// The provenance that rules read, and the builders whose word it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'e> {
     /// The evidence.
     pub evidence: &'e Evidence,
     /// What it says.
     pub provenance: &'e Provenance,
-    /// The name in the trust root that `built-by` accepted.
-    pub builder: &'e str,
+    /// The names in the trust root that `built-by` accepted, each of which would do alone. What a rule asks of the builder
+    /// itself is met where one of them meets it.
+    pub builders: &'e [String],
 }
 
 /// Which provenance is judged.
@@ -42,8 +43,8 @@ enum Choice {
     None,
     /// Two or more were, and nothing says which one to judge.
     Ambiguous,
-    /// One was, and this builder may speak for this policy. An index into `about_artifact`.
-    One(usize, String),
+    /// One was, and these builders may speak for this policy. An index into `about_artifact`.
+    One(usize, Vec<String>),
     /// One was, and its signer may not.
     Refused(usize),
 }
@@ -105,7 +106,7 @@ pub(crate) fn gather<'a>(
 }
 
 /// A clock that is behind something that has happened decides nothing.
-fn check_clock(case: &Case, attestations: &[(&str, Attestation)]) -> Result<(), String> {
+pub(crate) fn check_clock(case: &Case, attestations: &[(&str, Attestation)]) -> Result<(), String> {
     const TOLERANCE: i64 = 60;
     let is_behind = |seen: Timestamp| seen.as_second().saturating_sub(case.at().as_second()) > TOLERANCE;
     if let Some(seen) = case.frame().last_seen.filter(|t| is_behind(*t)) {
@@ -153,7 +154,7 @@ fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot)
     // without `built-by` nobody is believed: the language refuses rules that read provenance then
     let builders = policy.names_of("built-by");
     match built_by::accept(builders, evidence, case, root) {
-        Ok(name) => Choice::One(index, name),
+        Ok(builders) => Choice::One(index, builders),
         Err(_) => Choice::Refused(index),
     }
 }
@@ -243,10 +244,10 @@ impl<'a> Facts<'a> {
     /// reason, and a rule that reads provenance has nothing to add.
     #[must_use]
     pub fn provenance(&self) -> Option<Judged<'_>> {
-        let Choice::One(index, builder) = &self.choice else { return None };
+        let Choice::One(index, builders) = &self.choice else { return None };
         let evidence = self.about_artifact.get(*index)?;
         let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
-        Some(Judged { evidence, provenance, builder })
+        Some(Judged { evidence, provenance, builders })
     }
 }
 

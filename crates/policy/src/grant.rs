@@ -43,13 +43,15 @@ impl HeldGrant {
     #[must_use]
     pub fn to_json(&self) -> Json {
         let grant = &self.grant;
-        let mut object = Object::new()
+        Object::new()
             .with("id", grant.id.as_str())
             .with("digest", self.digest.to_string())
             .with("person", self.person.as_str())
-            .with("reason", grant.reason.as_str());
-        object.set_some("ticket", grant.ticket.as_deref());
-        object.with("issued", grant.issued.to_string()).with("expires", grant.expires.to_string()).into()
+            .with("reason", grant.reason.as_str())
+            .with("ticket", grant.ticket.as_str())
+            .with("issued", grant.issued.to_string())
+            .with("expires", grant.expires.to_string())
+            .into()
     }
 }
 

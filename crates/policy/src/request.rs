@@ -6,6 +6,7 @@ use attest::{Artifact, Digest, Json, Object};
 use jiff::Timestamp;
 
 use crate::case::{read_digest, read_time};
+use crate::finding::one_line;
 
 /// Who asks for what to be deployed where. A choke point's adapter makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,23 @@ pub struct DeploymentRequest {
     /// The digest that a request without one should have named, where the adapter could find it out. It is only said to
     /// the requester, and never judged.
     pub suggestion: Option<Digest>,
+    /// What of the request itself cannot be read: the rule `request-readable` refuses it, and says no more.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Something in a request that the choke point's adapter cannot read the one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong, in one line.
+    pub what: String,
+    /// Where in the request, as in `spec.containers[0].image`; empty for all of it.
+    pub place: String,
+    /// What would have been right.
+    pub wanted: String,
+    /// What stands there.
+    pub found: String,
+    /// How to mend it.
+    pub fix: String,
 }
 
 /// One piece of evidence as it was submitted.
@@ -178,11 +196,12 @@ impl DeploymentRequest {
             grant: None,
             outage: None,
             suggestion: None,
+            unreadable: Vec::new(),
         }
     }
 
-    /// Takes out what must not be kept: secrets in the body and in what was consulted, credentials in the artifact's
-    /// URI, and the same evidence a second time.
+    /// Takes out what must not be kept: secrets in the body, in what was consulted and in what cannot be read,
+    /// credentials in the artifact's URI, and the same evidence a second time.
     pub(crate) fn freeze(&mut self) {
         // a `null` reads back as an absence
         self.body = self.body.take().filter(|body| *body != Json::Null);
@@ -193,8 +212,16 @@ impl DeploymentRequest {
         if let Some(Standing::Recreated { decided, .. }) = &mut self.standing {
             *decided = (*decided).min(MAX_INT.unsigned_abs());
         }
+        self.unreadable.iter_mut().for_each(Unreadable::clean);
+        self.drop_repeated();
+    }
+
+    /// Compares the bytes themselves: a digest of each would cost more than all of this.
+    fn drop_repeated(&mut self) {
         let mut seen = std::collections::BTreeSet::new();
-        self.envelopes.retain(|e| seen.insert(Digest::sha256(&e.bytes)));
+        let is_first: Vec<bool> = self.envelopes.iter().map(|e| seen.insert(e.bytes.as_slice())).collect();
+        let mut is_first = is_first.into_iter();
+        self.envelopes.retain(|_| is_first.next().unwrap_or(true));
     }
 
     /// Writes what only some requests have: absent keys leave the JSON of other cases as it always was.
@@ -210,6 +237,9 @@ impl DeploymentRequest {
         object.set_some("outage", self.outage.map(Outage::name));
         object.set_some("workload", self.workload.as_deref());
         object.set_some("suggestion", self.suggestion.as_ref().map(Digest::to_string));
+        if !self.unreadable.is_empty() {
+            object.set("unreadable", Json::Array(self.unreadable.iter().map(Unreadable::to_json).collect()));
+        }
     }
 
     /// Reads what only some requests have.
@@ -230,7 +260,42 @@ impl DeploymentRequest {
         self.outage = object.optional_string("outage")?.map(Outage::read).transpose()?;
         self.workload = object.optional_string("workload")?.map(str::to_owned);
         self.suggestion = object.get("suggestion").map(|_| read_digest(object, "suggestion")).transpose()?;
+        self.unreadable = each("unreadable", object.optional_array("unreadable")?, Unreadable::read)?;
         Ok(())
+    }
+}
+
+impl Unreadable {
+    /// What a requester wrote may hold anything: it is made one visible line, without secrets.
+    fn clean(&mut self) {
+        for text in [&mut self.what, &mut self.place, &mut self.wanted, &mut self.found, &mut self.fix] {
+            let mut value = Json::String(std::mem::take(text));
+            redact(&mut value);
+            let Json::String(kept) = value else { continue };
+            *text = one_line(&kept);
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        Object::new()
+            .with("what", self.what.as_str())
+            .with("place", self.place.as_str())
+            .with("wanted", self.wanted.as_str())
+            .with("found", self.found.as_str())
+            .with("fix", self.fix.as_str())
+            .into()
+    }
+
+    fn read(item: &Json) -> Result<Self, ShapeError> {
+        let item = item.as_object()?;
+        let text = |key: &str| item.string(key).map(str::to_owned);
+        Ok(Self {
+            what: text("what")?,
+            place: text("place")?,
+            wanted: text("wanted")?,
+            found: text("found")?,
+            fix: text("fix")?,
+        })
     }
 }
 

@@ -17,8 +17,10 @@ mod hermetic;
 mod logged;
 pub(crate) mod parameters;
 pub(crate) mod policy_missing;
+mod range;
 mod rebuilt;
 mod released_for;
+pub(crate) mod request_readable;
 mod requested_by;
 mod scanned;
 mod signed_by;
@@ -31,8 +33,9 @@ mod tools;
 mod version;
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 27] = [
+pub static ALL: [Rule; 28] = [
     digest_required::RULE,
+    request_readable::RULE,
     policy_missing::RULE,
     breakglass_grant::RULE,
     evidence::READABLE,

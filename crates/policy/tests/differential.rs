@@ -17,11 +17,22 @@ use std::collections::BTreeSet;
 
 use generate::Random;
 use model::Answer;
-use policy::{Outcome, evaluate};
+use policy::{Case, DeploymentRequest, Outcome, Unreadable, evaluate};
 
 #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// Which one is all the same to the rules.
+fn unreadable() -> Unreadable {
+    Unreadable {
+        what: "the image reference cannot be read".to_owned(),
+        place: "spec.containers[0].image".to_owned(),
+        wanted: String::new(),
+        found: "X".to_owned(),
+        fix: "write another".to_owned(),
+    }
 }
 
 #[test]
@@ -33,7 +44,11 @@ fn the_engine_and_the_reference_evaluator_agree() {
         let model = generate::model(&mut random);
         let expected = reference::judge(&model);
         let (book, root, scenario) = render::render(&model);
-        let (root, case) = scenario.prepare(&book, &root);
+        let (root, mut case) = scenario.prepare(&book, &root);
+        if model.case.unreadable {
+            let request = DeploymentRequest { unreadable: vec![unreadable()], ..case.request().clone() };
+            case = Case::open(request, case.frame().clone());
+        }
         let verdict = evaluate(&case, &book, &root);
         let rules = |findings: &[policy::Finding]| findings.iter().map(|f| f.rule).collect::<BTreeSet<_>>();
         let (refused, warned) = (rules(verdict.findings()), rules(verdict.warnings()));

@@ -11,7 +11,7 @@ use attest::breakglass::Grant;
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use policy::{
     Book, Case, Consulted, DeploymentRequest, Diagnostic, Guardrails, Outage, Outcome, Severity, SourceFile,
-    Standing, Style, Submitted, Verdict,
+    Standing, Style, Submitted, Unreadable, Verdict,
 };
 use setting::{BREAKGLASS, at, book, case, given, grant, judge, request, root, signature, submitted};
 
@@ -22,6 +22,26 @@ fn with_grant(grant: Submitted) -> DeploymentRequest {
 fn nameless() -> DeploymentRequest {
     let artifact = Artifact::new("registry.example/shop:1.2", DigestSet::default());
     DeploymentRequest { artifact, ..request() }
+}
+
+fn reference() -> Unreadable {
+    Unreadable {
+        what: "the image reference cannot be read: the repository has a capital letter".to_owned(),
+        place: "spec.containers[0].image".to_owned(),
+        wanted: "registry/repository[:tag]@sha256:HEX".to_owned(),
+        found: "registry.example/Shop".to_owned(),
+        fix: "write the repository in lower case".to_owned(),
+    }
+}
+
+fn annotation() -> Unreadable {
+    Unreadable {
+        what: "the annotation portcullis.dev/evidense is none that is known".to_owned(),
+        place: "metadata.annotations[portcullis.dev/evidense]".to_owned(),
+        wanted: String::new(),
+        found: String::new(),
+        fix: "write portcullis.dev/evidence".to_owned(),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's own settings")]
@@ -67,6 +87,8 @@ fn every_new_finding_says_what_it_said() {
     let suggestion = Some(Digest::sha256(b"shop"));
     let known = DeploymentRequest { suggestion, ..nameless() };
     cases.push(("no digest, and it is known".to_owned(), judge(known, &book(""))));
+    let asked = DeploymentRequest { unreadable: vec![reference(), annotation()], ..nameless() };
+    cases.push(("what cannot be read".to_owned(), judge(asked, &book(""))));
     for (name, request) in grants_that_do_not_hold() {
         cases.push((format!("grant {name}"), judge(request, &book(BREAKGLASS))));
     }
@@ -101,6 +123,50 @@ fn without_a_digest_nothing_else_is_said_and_no_grant_helps() {
     let fix = DeploymentRequest { suggestion: Some(Digest::sha256(b"shop")), ..nameless() };
     let fix = judge(fix, &book("")).findings()[0].fixes()[0].clone();
     assert_eq!(fix, format!("write registry.example/shop@{}", Digest::sha256(b"shop")));
+}
+
+#[test]
+fn where_a_request_cannot_be_read_nothing_else_is_said() {
+    let rules = |verdict: &Verdict| verdict.findings().iter().map(|f| f.rule).collect::<Vec<_>>();
+    let mut asked = DeploymentRequest { unreadable: vec![annotation()], ..request() };
+    asked.envelopes = vec![signature("vendor", "shop")];
+    asked.outage = Some(Outage::EvidenceStore);
+    let verdict = judge(asked.clone(), &book("on-outage: admit\n"));
+    assert_eq!((verdict.outcome(), rules(&verdict)), (&Outcome::Unmet, vec!["request-readable"]));
+    assert!(verdict.outage().is_none() && verdict.findings()[0].ends_standing());
+    asked.environment = "prod/other".to_owned();
+    assert_eq!(rules(&judge(asked, &book(""))), ["request-readable"]);
+    // one whose name cannot be read has no digest, and no grant is for it
+    let granted = |request| DeploymentRequest {
+        unreadable: vec![reference()],
+        grant: Some(given(&grant(), "alice")),
+        ..request
+    };
+    let nameless = judge(granted(nameless()), &book(BREAKGLASS));
+    assert_eq!((rules(&nameless), nameless.grant()), (vec!["request-readable"], None));
+    let held = judge(granted(request()), &book(BREAKGLASS));
+    assert_eq!((rules(&held), held.grant().is_some()), (vec!["request-readable"], true));
+    let none = judge(granted(request()), &book(""));
+    assert_eq!(rules(&none), ["request-readable", "breakglass-grant"]);
+    // with a clock that went back nobody knows whether a grant holds
+    let (book, root) = (book(BREAKGLASS), root());
+    let case = case(granted(request()), &book, &root);
+    let frame = policy::Frame { last_seen: Some(at("2026-11-22T09:30:00Z")), ..case.frame().clone() };
+    let verdict = policy::evaluate(&Case::open(case.request().clone(), frame), &book, &root);
+    assert!(matches!(verdict.outcome(), Outcome::CannotDecide(_)) && verdict.grant().is_none());
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_without_secrets_and_only_where_there_is_some() {
+    let (book, root) = (book(""), root());
+    assert!(!case(request(), &book, &root).to_json().to_string().contains("unreadable"));
+    let found = "https://bob:hunter2@registry.example/Shop\u{202e}".to_owned();
+    let unreadable = vec![Unreadable { found: format!("{found}{}", "x".repeat(500)), ..reference() }];
+    let case = case(DeploymentRequest { unreadable, ..request() }, &book, &root);
+    let text = case.to_json().to_string();
+    assert!(!text.contains("hunter2") && !text.contains('\u{202e}'), "{text}");
+    let again = Case::read(&attest::json::parse(text.as_bytes()).unwrap(), |_| None).unwrap();
+    assert_eq!((again.to_json().to_string(), &again), (text, &case));
 }
 
 #[test]
@@ -250,6 +316,7 @@ fn requests() -> Vec<DeploymentRequest> {
         request.suggestion = (number & 16 != 0).then(|| Digest::sha256(b"suggested"));
         request.body = (number & 32 != 0).then_some(Json::Null);
         request.envelopes = vec![signature("vendor", "shop")];
+        request.unreadable = if number & 3 == 3 { vec![annotation(), reference()] } else { Vec::new() };
         all.push(request);
     }
     all

@@ -4,6 +4,7 @@
 //! a process of its own. It decides nothing about what is true of a build: the orchestrator observes, the signer
 //! signs, and neither can be spoken to by a request.
 
+pub mod alarm;
 mod certificate;
 mod child;
 mod client;
@@ -22,9 +23,11 @@ mod run;
 mod service;
 mod tls;
 mod token;
+pub mod watch;
 pub mod webhook;
+pub mod witness;
 
 pub use client::{Answer, Client, ClientError, ClientTls};
-pub use config::{Config, EXAMPLE, Keys};
+pub use config::{Config, EXAMPLE, KeyPair, Keys};
 pub use http::openapi;
 pub use service::{Clock, ServiceError, serve};

@@ -71,6 +71,10 @@ impl<S: Storage> Blobs<S> {
         Self { storage, seen: Arc::default() }
     }
 
+    pub(crate) fn storage(&self) -> &S {
+        &self.storage
+    }
+
     /// Stores bytes durably, once, and gives their digest.
     ///
     /// # Errors

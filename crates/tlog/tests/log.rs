@@ -252,6 +252,58 @@ fn a_receipt_of_any_record_can_be_had_later() {
     assert!(Receipt::prove(&memory, &key(), 12).is_err());
 }
 
+/// A log that takes one more entry just before a chosen read.
+struct Growing {
+    memory: Memory,
+    log: RefCell<Log<Memory>>,
+    reads: Cell<usize>,
+    at: usize,
+}
+
+impl Storage for Growing {
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.reads.set(self.reads.get() + 1);
+        if self.reads.get() == self.at {
+            self.log.borrow_mut().append(b"one more").unwrap();
+        }
+        self.memory.read(path)
+    }
+    fn write(&self, _: &str, _: &[u8]) -> io::Result<()> {
+        Err(io::Error::other("only read"))
+    }
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::Error::other("only read"))
+    }
+}
+
+#[test]
+fn a_receipt_can_be_had_whenever_the_log_grows() {
+    // the newest tiles are partial, become full, or are new
+    for size in [12, 255, 256, 300] {
+        let (full, _) = filled(size);
+        for index in [0, size - 1] {
+            for at in 1.. {
+                let files = Rc::new(RefCell::new(full.files.borrow().clone()));
+                let memory = Memory { files, ..Memory::default() };
+                let log = RefCell::new(Log::open(memory.clone(), ORIGIN, signer()).unwrap());
+                let growing = Growing { memory, log, reads: Cell::new(0), at };
+                let row = format!("record {index} of {size}, and another before read {at}");
+                let receipt =
+                    Receipt::prove(&growing, &key(), index).unwrap_or_else(|e| panic!("{row}: {e}"));
+                let entry = receipt.to_entry(b"");
+                let note = Note::parse(&entry.checkpoint).unwrap();
+                let root = Checkpoint::parse(note.text()).unwrap();
+                assert_eq!((receipt.index(), root.size), (index, receipt.size()), "{row}");
+                let found = root_from_inclusion(index, root.size, *receipt.leaf(), &entry.proof);
+                assert_eq!(found, Some(root.root), "{row}");
+                if growing.reads.get() < at {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// Tessera's log as it grew: the tiles of every size lead to that size's checkpoint, and each continues the one before.
 #[test]
 fn tesseras_tiles_lead_to_its_checkpoints() {

@@ -82,6 +82,11 @@ impl Verified {
         Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged: counted, envelope }) })
     }
 
+    /// The keys that signed, each with the name in the trust root whose it is, whether or not it counts at some time.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &crate::key::PublicKey)> {
+        self.keys.iter().map(|(signer, trusted)| (signer.name.as_str(), &trusted.key))
+    }
+
     /// SHA-256 of the envelope as submitted.
     #[must_use]
     pub fn envelope(&self) -> &Digest {

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long = "bundle", value_name = "FILE", required = true)]
     bundles: Vec<PathBuf>,
     /// Put it into the evidence store in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
     store: Option<PathBuf>,
     /// Say that this tag stands for the artifact from now on, as in registry.example/shop:1.4
     #[arg(long, value_name = "REPOSITORY:TAG")]

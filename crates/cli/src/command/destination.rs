@@ -16,7 +16,7 @@ const MAX_ANSWER: u64 = 1 << 20;
 #[command(next_help_heading = "Choke point")]
 pub(crate) struct Server {
     /// Send it to the choke point at this address
-    #[arg(long, value_name = "URL", conflicts_with = "store")]
+    #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Come with this certificate, PEM
     #[arg(long, value_name = "FILE", requires_all = ["server", "client_key"])]

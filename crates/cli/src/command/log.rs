@@ -1,23 +1,40 @@
-//! `portcullis log …`: verify, show and prove.
+//! `portcullis log …`: verify, show and prove, and be a witness of logs.
+
+mod audit;
+mod prove;
+mod show;
+mod witness;
+mod witnesses;
+
+mod writer;
 
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::{Json, Object};
-use chokepoint::{Entry, Record, chain};
-use tlog::{Blobs, Files, Receipt};
+use chokepoint::{Entry, RecordError, chain};
+use tlog::{Blobs, Files};
 
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
+use witnesses::{Seen, Witnesses};
+
+pub(crate) use writer::Writer;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
   portcullis log verify log --key log.vkey
   portcullis log show log
+  portcullis log show log --kind decision --since 2026-11-22T00:00:00Z
   portcullis log show log 17 --key log.vkey
-  portcullis log prove log 17 > 17.tlog-proof")]
+  portcullis log verify log --key log.vkey --witness w1.example=w1.vkey
+  portcullis log prove log 17 --witnessed --with-record > 17.tlog-proof
+  portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
+  portcullis log witness --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
+      --log shop.example/decisions=log.vkey
+  portcullis log audit --audit-log audit.log --log log")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -28,25 +45,22 @@ pub(crate) enum Command {
         /// A checkpoint that was seen before: the log must continue it
         #[arg(long, value_name = "FILE")]
         seen: Option<PathBuf>,
+        #[command(flatten)]
+        witnesses: Witnesses,
+        /// The checkpoint that the witnesses cosigned, which the log must continue; without, `witnessed` beside the log
+        #[arg(long, value_name = "FILE", requires = "witnesses", conflicts_with = "seen")]
+        cosigned: Option<PathBuf>,
     },
     /// List the records, or show one whole
-    Show {
-        /// The log's folder
-        dir: PathBuf,
-        /// The record's place, from 0; all without
-        index: Option<u64>,
-        #[command(flatten)]
-        key: Key,
-    },
+    Show(show::Args),
     /// Prove that a record is in the log (C2SP tlog-proof)
-    Prove {
-        /// The log's folder
-        dir: PathBuf,
-        /// The record's place, from 0
-        index: u64,
-        #[command(flatten)]
-        key: Key,
-    },
+    Prove(prove::Prove),
+    /// Verify offline that a record is in a log, and which witnesses saw that
+    VerifyProof(prove::VerifyProof),
+    /// Cosign the checkpoints of logs that continue what was seen of them, and no others (C2SP tlog-witness)
+    Witness(witness::Args),
+    /// Compare an API server's audit log with the decisions on record, and list what nobody decided
+    Audit(audit::Arguments),
 }
 
 /// Under which key a log is believed.
@@ -80,15 +94,27 @@ impl Key {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Verify { dir, key, seen } => verify(dir, key, seen.as_deref(), output),
-        Command::Show { dir, index, key } => show(dir, *index, key, output),
-        Command::Prove { dir, index, key } => {
-            let receipt = Receipt::prove(&Files::new(dir), &key.read(dir)?, *index)
-                .map_err(|e| Failure::new("the record cannot be proven").line("found", &e.to_string()))?;
-            output.result(&receipt.to_text(), || Json::from(Object::new().with("proof", receipt.to_text())));
-            Ok(Exit::Clean)
+        Command::Verify { dir, key, seen, witnesses, cosigned } => {
+            let key = key.read(dir)?;
+            let seen = match seen {
+                Some(path) => Seen { checkpoint: Some(read_seen(path, &key)?), witnesses: Vec::new() },
+                None => witnesses.read_seen(dir, cosigned.as_deref(), &key)?,
+            };
+            verify(dir, &key, &seen, output)
         }
+        Command::Show(args) => show::run(args, output),
+        Command::Prove(args) => prove::prove(args, output),
+        Command::VerifyProof(args) => prove::verify(args, output),
+        Command::Witness(args) => witness::run(args, output),
+        Command::Audit(arguments) => audit::run(arguments, output),
     }
+}
+
+/// A checkpoint that somebody kept, signed by the log.
+fn read_seen(path: &Path, key: &NoteKey) -> Result<Checkpoint, Failure> {
+    let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(key));
+    let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
+    checkpoint.ok_or_else(|| Failure::new(&format!("{} is no checkpoint of this log", path.display())))
 }
 
 /// The places and bytes of a log's records.
@@ -101,18 +127,27 @@ pub(crate) fn records(
     seen: Option<&Checkpoint>,
 ) -> Result<(Leaves, Checkpoint), Failure> {
     let mut leaves = Vec::new();
-    let verified =
-        tlog::verify(&Files::new(dir), key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))
-            .map_err(|flaw| {
-                Failure::new(&format!("the log in {} is not what was written", dir.display()))
-                    .line("found", &flaw.to_string())
-                    .line(
-                        "fix",
-                        "keep this copy for the investigation, and restore the log from a backup or a mirror",
-                    )
-                    .found()
-            })?;
-    Ok((leaves, verified.checkpoint))
+    let checkpoint = walk(dir, key, seen, |index, leaf| leaves.push((index, leaf.to_vec())))?;
+    Ok((leaves, checkpoint))
+}
+
+/// Walks through a log and proves it; `entry` is told each record. What is wrong is a finding.
+pub(crate) fn walk(
+    dir: &Path,
+    key: &NoteKey,
+    seen: Option<&Checkpoint>,
+    entry: impl FnMut(u64, &[u8]),
+) -> Result<Checkpoint, Failure> {
+    let verified = tlog::verify(&Files::new(dir), key, seen, entry).map_err(|flaw| {
+        Failure::new(&format!("the log in {} is not what was written", dir.display()))
+            .line("found", &flaw.to_string())
+            .line(
+                "fix",
+                "keep this copy for the investigation, and restore the log from a backup or a mirror",
+            )
+            .found()
+    })?;
+    Ok(verified.checkpoint)
 }
 
 /// How many records were acknowledged and are not in the tree yet: a service that runs applies them at once, and one
@@ -153,28 +188,33 @@ fn waiting_line(waiting: u64) -> String {
     }
 }
 
-fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
-    let key = key.read(dir)?;
-    let seen = match seen {
-        None => None,
-        Some(path) => {
-            let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(&key));
-            let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
-            let error = || Failure::new(&format!("{} is no checkpoint of this log", path.display()));
-            Some(checkpoint.ok_or_else(error)?)
+/// What a walk through a log came to, entry by entry.
+struct Verified<'b> {
+    blobs: &'b Blobs<Files>,
+    chain: chain::Check,
+    decisions: i64,
+    events: i64,
+    /// The first entry that names something which is not there as it was written.
+    broken: Option<(u64, RecordError)>,
+}
+
+impl Verified<'_> {
+    fn add(&mut self, index: u64, leaf: &[u8]) {
+        self.chain.add(index, leaf);
+        // a log of signatures has other leaves; only ours name parts
+        let Ok(entry) = Entry::parse(leaf) else { return };
+        match entry {
+            Entry::Decision(_) => self.decisions += 1,
+            Entry::Event(_) => self.events += 1,
         }
-    };
-    let (leaves, checkpoint) = records(dir, &key, seen.as_ref())?;
-    let blobs = Blobs::new(Files::new(dir));
-    let mut decisions = 0_i64;
-    for (index, leaf) in &leaves {
-        // a log of signatures has other leaves; only decisions name parts
-        let Ok(record) = Record::parse(leaf) else { continue };
-        decisions += 1;
-        let parts = record.case(&blobs).map(|_| ()).and_then(|()| record.book_files(&blobs).map(|_| ()));
-        let parts = parts.and_then(|()| Ok(blobs.get(&record.decided).map(|_| ())?));
-        let root = record.case(&blobs).and_then(|c| Ok(blobs.get(&c.frame().trust_root)?));
-        if let Err(e) = parts.and(root) {
+        if self.broken.is_none() {
+            self.broken = entry.check_parts(self.blobs).err().map(|e| (index, e));
+        }
+    }
+
+    /// The failure, where something is wrong beside the tree.
+    fn settle(self) -> Result<(i64, i64), Failure> {
+        if let Some((index, e)) = self.broken {
             return Err(Failure::new(&format!(
                 "record {index} is there, and a part of it is not what was written"
             ))
@@ -182,21 +222,30 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .line("fix", "restore the part from a backup or a mirror: it is named by its digest")
             .found());
         }
-    }
-    let flaws = chain::check(leaves.iter().map(|(index, leaf)| (*index, leaf.as_slice())));
-    if let Some(first) = flaws.first() {
+        let flaws = self.chain.finish();
+        let Some(first) = flaws.first() else { return Ok((self.decisions, self.events)) };
         let more = flaws.len().saturating_sub(1);
         let more = if more == 0 { String::new() } else { format!(", and {more} more like it") };
-        return Err(Failure::new("the log's tree is whole, and entries of a writer are missing or out of place")
+        Err(Failure::new("the log's tree is whole, and entries of a writer are missing or out of place")
             .line("found", &format!("{first}{more}"))
             .line("fix", "look for that writer's spool, and for a copy of the log that has them")
-            .found());
+            .found())
     }
-    let waiting = waiting(dir, &key, checkpoint.size)?;
+}
+
+fn verify(dir: &Path, key: &NoteKey, seen: &Seen, output: &Output) -> Result<Exit, Failure> {
+    let blobs = Blobs::new(Files::new(dir));
+    let mut all =
+        Verified { blobs: &blobs, chain: chain::Check::default(), decisions: 0, events: 0, broken: None };
+    let checkpoint = walk(dir, key, seen.checkpoint.as_ref(), |index, leaf| all.add(index, leaf))?;
+    let (decisions, events) = all.settle()?;
+    let waiting = waiting(dir, key, checkpoint.size)?;
+    let events_too = if events == 0 { String::new() } else { format!(", {events} events") };
     let human = format!(
-        "{} records ({decisions} decisions), every one as it was logged, under {}\n{}",
+        "{} records ({decisions} decisions{events_too}), every one as it was logged, under {}\n{}{}",
         checkpoint.size,
         checkpoint.origin,
+        seen.line(),
         waiting_line(waiting)
     );
     output.result(&human, || {
@@ -205,73 +254,10 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .with("size", i64::try_from(checkpoint.size).unwrap_or(i64::MAX))
             .with("root", attest::digest::to_hex(&checkpoint.root))
             .with("decisions", decisions)
-            .with("waiting", i64::try_from(waiting).unwrap_or(i64::MAX));
+            .with("events", events)
+            .with("waiting", i64::try_from(waiting).unwrap_or(i64::MAX))
+            .with("witnesses", witnesses::to_json(&seen.witnesses));
         Json::from(object)
     });
     Ok(Exit::Clean)
-}
-
-fn show(dir: &Path, index: Option<u64>, key: &Key, output: &Output) -> Result<Exit, Failure> {
-    let key = key.read(dir)?;
-    let (leaves, checkpoint) = records(dir, &key, None)?;
-    let waiting = waiting(dir, &key, checkpoint.size)?;
-    let Some(wanted) = index else {
-        let mut text = String::new();
-        let mut list = Vec::new();
-        for (index, leaf) in &leaves {
-            text.push_str(&line(*index, leaf));
-            list.push(attest::json::parse(leaf).unwrap_or(Json::Null));
-        }
-        text.push_str(&waiting_line(waiting));
-        output.result(&text, || Json::Array(list));
-        return Ok(Exit::Clean);
-    };
-    let leaf = leaves.iter().find(|(i, _)| *i == wanted).map(|(_, leaf)| leaf);
-    let leaf = leaf.ok_or_else(|| {
-        Failure::new(&format!("there is no record {wanted}"))
-            .line("found", &format!("{} records, from 0", leaves.len()))
-            .line(
-                "waiting",
-                &format!("{waiting} in the journal, which enter when the log is opened for writing"),
-            )
-    })?;
-    let json = match Record::parse(leaf) {
-        Err(_) => attest::json::parse(leaf).unwrap_or(Json::Null),
-        Ok(record) => {
-            let blobs = Blobs::new(Files::new(dir));
-            let part = |digest: &attest::Digest| {
-                let bytes = blobs.get(digest).map_err(|e| {
-                    Failure::new("a part of the record cannot be read").line("found", &e.to_string()).found()
-                })?;
-                Ok::<Json, Failure>(attest::json::parse_with(&bytes, kept()).unwrap_or(Json::Null))
-            };
-            let object = Object::new().with("record", record.to_json()).with("case", part(&record.case)?);
-            object.with("decision", part(&record.decided)?).into()
-        }
-    };
-    output.result(&format!("{}\n", json.pretty()), || json.clone());
-    Ok(Exit::Clean)
-}
-
-fn line(index: u64, leaf: &[u8]) -> String {
-    match Record::parse(leaf) {
-        Ok(r) => {
-            let rules = if r.rules.is_empty() { String::new() } else { format!("  {}", r.rules.join(", ")) };
-            format!(
-                "{index:>5}  {}  {:<13} {:<8} {:<16} {}{rules}\n",
-                r.at, r.decision, r.basis, r.environment, r.artifact
-            )
-        }
-        Err(_) => match Entry::parse(leaf) {
-            Ok(Entry::Event(event)) => {
-                format!("{index:>5}  {}  {:<13} {}\n", event.at, event.kind.name(), Json::from(event.body))
-            }
-            _ => format!("{index:>5}  {}\n", attest::Digest::sha256(leaf)),
-        },
-    }
-}
-
-/// As large, as deep and as exact as what a case may hold.
-fn kept() -> attest::json::Limits {
-    attest::json::Limits { bytes: 64 << 20, depth: 128, values: 4_000_000, exact_numbers: true }
 }

@@ -1,12 +1,14 @@
 //! `portcullis replay`: decide recorded cases again, and compare byte for byte.
 
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
 use attest::{Json, Object};
-use chokepoint::{Record, Replay, replay};
+use chokepoint::{Record, RecordError, Replay, Replayer};
 use tlog::{Blobs, Files};
 
-use super::log::{Key, records};
+use super::log::{Key, walk};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -22,44 +24,98 @@ pub(crate) struct Args {
     key: Key,
 }
 
+/// What came of all of them.
+#[derive(Default)]
+struct Tally {
+    same: u64,
+    differing: Vec<(u64, String, Record, Json, String)>,
+    failed: Option<(u64, RecordError)>,
+}
+
+/// So many records wait between the reading of the log and the judging.
+const WAITING: usize = 256;
+/// So often a word about the progress.
+const TOLD: u64 = 50_000;
+
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    let (leaves, _) = records(&args.dir, &args.key.read(&args.dir)?, None)?;
-    if let Some(wanted) = args.index.filter(|i| leaves.iter().all(|(index, _)| index != i)) {
-        return Err(Failure::new(&format!("there is no record {wanted}"))
-            .line("found", &format!("{} records, from 0", leaves.len())));
-    }
-    let blobs = Blobs::new(Files::new(&args.dir));
-    let (mut same, mut differing, mut text) = (0_i64, Vec::new(), String::new());
-    for (index, leaf) in leaves.iter().filter(|(i, _)| args.index.is_none_or(|wanted| wanted == *i)) {
-        let Ok(record) = Record::parse(leaf) else { continue };
-        let replayed = replay(&record, &blobs).map_err(|e| {
-            Failure::new(&format!("record {index} cannot be replayed")).line("found", &e.to_string()).found()
-        })?;
-        match replayed {
-            Replay::Same => same += 1,
-            Replay::Differs { engine, now, .. } => {
-                text.push_str(&format!(
-                    "record {index}: {} by {engine}, {} by {}\n",
-                    record.decision,
-                    now.word(),
-                    chokepoint::ENGINE
-                ));
-                let index = i64::try_from(*index).unwrap_or(i64::MAX);
-                differing.push(Json::from(
-                    Object::new().with("index", index).with("engine", engine).with("now", now.to_json()),
-                ));
+    let key = args.key.read(&args.dir)?;
+    let tally = Mutex::new(Tally::default());
+    let replayer = Replayer::default();
+    let (send, receive) = sync_channel::<(u64, Record)>(WAITING);
+    let receive = Mutex::new(receive);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let checkpoint = std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| judge(&args.dir, &replayer, &receive, &tally));
+        }
+        let send = send;
+        walk(&args.dir, &key, None, |index, leaf| {
+            if index > 0 && index.is_multiple_of(TOLD) {
+                output.progress(&format!("{index} records replayed"));
             }
+            let Ok(record) = Record::parse(leaf) else { return };
+            if args.index.is_none_or(|wanted| wanted == index) {
+                // who judges goes on until this end is gone
+                send.send((index, record)).ok();
+            }
+        })
+    })?;
+    if let Some(wanted) = args.index.filter(|wanted| *wanted >= checkpoint.size) {
+        return Err(Failure::new(&format!("there is no record {wanted}"))
+            .line("found", &format!("{} records, from 0", checkpoint.size)));
+    }
+    tell(tally.into_inner().unwrap_or_else(PoisonError::into_inner), checkpoint.size, output)
+}
+
+fn judge(
+    dir: &std::path::Path,
+    replayer: &Replayer,
+    receive: &Mutex<Receiver<(u64, Record)>>,
+    tally: &Mutex<Tally>,
+) {
+    let blobs = Blobs::new(Files::new(dir));
+    loop {
+        let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((index, record)) = next else { return };
+        let replayed = replayer.replay(&record, &blobs);
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match replayed {
+            Ok(Replay::Same) => tally.same += 1,
+            Ok(Replay::Differs { engine, now, .. }) => {
+                let (json, word) = (now.to_json(), now.word().to_owned());
+                tally.differing.push((index, engine, record, json, word));
+            }
+            Err(e) if tally.failed.as_ref().is_none_or(|(first, _)| index < *first) => {
+                tally.failed = Some((index, e));
+            }
+            Err(_) => {}
         }
     }
-    let count = differing.len();
-    if same == 0 && count == 0 {
+}
+
+fn tell(mut tally: Tally, size: u64, output: &Output) -> Result<Exit, Failure> {
+    if let Some((index, e)) = tally.failed {
+        return Err(Failure::new(&format!("record {index} cannot be replayed"))
+            .line("found", &e.to_string())
+            .found());
+    }
+    let count = tally.differing.len();
+    if tally.same == 0 && count == 0 {
         return Err(Failure::new("there is no decision to replay")
-            .line("found", &format!("{} records, none of them a decision", leaves.len()))
+            .line("found", &format!("{size} records, none of them a decision"))
             .line("fix", "name the folder of a decision log"));
     }
-    text.push_str(&format!("{same} decisions are the same, byte for byte; {count} differ\n"));
-    output.result(&text, || {
-        Json::from(Object::new().with("same", same).with("differ", Json::Array(differing)))
-    });
+    tally.differing.sort_by_key(|(index, ..)| *index);
+    let mut text = String::new();
+    let mut list = Vec::new();
+    for (index, engine, record, now, word) in tally.differing {
+        let this = chokepoint::ENGINE;
+        text.push_str(&format!("record {index}: {} by {engine}, {word} by {this}\n", record.decision));
+        let index = i64::try_from(index).unwrap_or(i64::MAX);
+        list.push(Json::from(Object::new().with("index", index).with("engine", engine).with("now", now)));
+    }
+    text.push_str(&format!("{} decisions are the same, byte for byte; {count} differ\n", tally.same));
+    let same = i64::try_from(tally.same).unwrap_or(i64::MAX);
+    output.result(&text, || Json::from(Object::new().with("same", same).with("differ", Json::Array(list))));
     Ok(if count == 0 { Exit::Clean } else { Exit::Found })
 }

@@ -16,3 +16,4 @@ mod records;
 mod site;
 mod slow;
 mod store;
+mod watched;

@@ -44,12 +44,13 @@ pub(super) fn objects(settings: &Settings, serve: &Serve, files: &Files) -> Resu
     Ok(objects)
 }
 
-/// The right to read what a Pod's owner says, and no other.
+/// The right to read what a Pod's owner says; where what runs is watched, to see the Pods; and no other.
 fn owner_rules(serve: &Serve) -> Vec<Json> {
-    let rule = |group: &str, resources: Vec<&str>| -> Json {
+    let rule_to = |verbs: Vec<&str>, group: &str, resources: Vec<&str>| -> Json {
         let rule = Object::new().with("apiGroups", vec![group]).with("resources", resources);
-        rule.with("verbs", vec!["get"]).into()
+        rule.with("verbs", verbs).into()
     };
+    let rule = |group: &str, resources: Vec<&str>| rule_to(vec!["get"], group, resources);
     let mut rules = vec![
         rule("", vec!["replicationcontrollers"]),
         // revisions: a StatefulSet and a DaemonSet make Pods of earlier templates, which stand only there
@@ -59,6 +60,7 @@ fn owner_rules(serve: &Serve) -> Vec<Json> {
     let custom: BTreeSet<(String, String)> =
         serve.mapping.images.iter().filter_map(|images| kinds::owner(&images.kind)).collect();
     rules.extend(custom.iter().map(|(group, resource)| rule(group, vec![resource])));
+    rules.extend(serve.is_watched().then(|| rule_to(vec!["list", "watch"], "", vec!["pods"])));
     rules
 }
 
@@ -162,11 +164,22 @@ mod tests {
     use super::*;
     use crate::controller::MADE;
 
+    const SERVE: &str =
+        "book: b\ntrust-root: t\nlog: { path: l, origin: o.example/x, key: k }\nwebhook:\n  cluster: c\n";
+
+    #[test]
+    fn pods_may_be_seen_only_where_what_runs_is_watched() {
+        let of_pods = |text: &str| {
+            let rules = Json::Array(owner_rules(&Serve::parse("serve.yaml", text).unwrap())).to_string();
+            (rules.contains("pods"), rules.contains(r#""resources":["pods"],"verbs":["list","watch"]"#))
+        };
+        assert_eq!(of_pods(SERVE), (false, false));
+        assert_eq!(of_pods(&format!("{SERVE}watch: {{ every: 30s }}\n")), (true, true));
+    }
+
     #[test]
     fn every_owner_that_is_looked_up_may_be_read() {
-        let text =
-            "book: b\ntrust-root: t\nlog: { path: l, origin: o.example/x, key: k }\nwebhook:\n  cluster: c\n";
-        let rules = owner_rules(&Serve::parse("serve.yaml", text).unwrap());
+        let rules = owner_rules(&Serve::parse("serve.yaml", SERVE).unwrap());
         let revision = [("apps", "ControllerRevision")];
         for (group, kind) in MADE.iter().map(|made| made.owner).chain(revision) {
             let resource = format!("{}s", kind.to_ascii_lowercase());

@@ -89,6 +89,11 @@ impl Serve {
         render::document(&whole.into())
     }
 
+    /// Whether what runs is watched.
+    pub(super) fn is_watched(&self) -> bool {
+        self.whole.get("watch").is_some()
+    }
+
     /// The port of the collector of traces, where there is one.
     pub(super) fn traces_port(&self) -> Option<i64> {
         let endpoint = self.whole.get("traces")?.as_object().ok()?.get("endpoint")?.as_str().ok()?;

@@ -6,7 +6,9 @@ use attest::{Evidence, Predicate, Provenance, Role, TrustRoot};
 use crate::case::Case;
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, list_schema, names_of, or_list, read_names};
+use crate::rule::{
+    Beyond, Check, NameKind, NameUse, Order, Rule, list_schema, names_beyond, names_of, or_list, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "built-by",
@@ -33,6 +35,17 @@ struct BuiltBy(Vec<NameUse>);
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(BuiltBy(read_names(node, NameKind::Role(Role::Builder), problems)?)))
+}
+
+impl Order for BuiltBy {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let more = names_beyond(&self.0, &other.0);
+        more.map(|names| Beyond::only(format!("what {names} built"))).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not built by {}", or_list(&names_of(&self.0)))
+    }
 }
 
 impl Check for BuiltBy {
@@ -78,21 +91,25 @@ fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
     wanted(names, finding)
 }
 
-/// The name of the builder that may speak for a provenance, or what is wrong with it.
+/// The names of all builders that may speak for a provenance, at least one, or what is wrong with it. None is picked: a
+/// policy that lists one more builder must not refuse what it admitted.
 pub(crate) fn accept(
     names: &[NameUse],
     evidence: &Evidence,
     case: &Case,
     root: &TrustRoot,
-) -> Result<String, Finding> {
+) -> Result<Vec<String>, Finding> {
     let Predicate::Provenance(provenance) = evidence.predicate() else { return Err(other(names, evidence)) };
     let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
-    let mut refused = None;
+    let (mut accepted, mut refused) = (Vec::new(), None);
     for signer in listed {
         match refusal(&signer.name, provenance, case, root) {
-            None => return Ok(signer.name.clone()),
+            None => accepted.push(signer.name.clone()),
             Some(finding) => refused = Some(finding.found(&claimed(provenance))),
         }
+    }
+    if !accepted.is_empty() {
+        return Ok(accepted);
     }
     Err(refused.unwrap_or_else(|| other(names, evidence)).within(&describe(evidence)))
 }

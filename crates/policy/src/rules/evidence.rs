@@ -18,8 +18,8 @@ pub(crate) const READABLE: Rule = Rule {
     key: "",
     summary: "every submitted envelope can be read",
     docs: "Every envelope that is submitted must be a DSSE envelope, a Sigstore bundle (0.1 to 0.3) or a JWT, in strict \
-           JSON: no duplicate keys, no fractions, no integers past 2^53, no byte order mark, nothing after the end. \
-           An envelope that cannot be read refuses the deployment, even where other evidence would do: an error never \
+           JSON: no duplicate keys, no byte order mark, nothing after the end; and no fractions and no integers past 2^53, but in what a \
+           statement says, where they are kept as their text and never rounded. An envelope that cannot be read refuses the deployment, even where other evidence would do: an error never \
            reads as absence. At most 64 envelopes are read.",
     example: "",
     threats: &["T5"],
@@ -180,9 +180,11 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Breakglass(_) | Predicate::Summary(_) | Predicate::Signature | Predicate::Other => {
-            Vec::new()
-        }
+        Predicate::Breakglass(_)
+        | Predicate::BreakglassReview(_)
+        | Predicate::Summary(_)
+        | Predicate::Signature
+        | Predicate::Other(_) => Vec::new(),
     };
     signers.flat_map(|s| about.iter().map(move |a| format!("{a}, signed by {}", s.name))).collect()
 }

@@ -5,14 +5,14 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule};
+use crate::rule::{Beyond, Check, Order, Rule};
 
 pub(crate) const RULE: Rule = Rule {
     name: "hermetic",
     key: "hermetic",
     summary: "every input of the build was declared before it ran",
-    docs: "Met where the judged provenance claims to be hermetic *and* the trust root grants that to this version of the \
-           builder that `built-by` accepted; a build without a version is granted nothing. The claim alone is worth nothing: any builder can make it.",
+    docs: "Met where the judged provenance claims to be hermetic *and* the trust root grants that to this version of a \
+           builder that `built-by` accepted (of one of them, where several signed the same provenance); a build without a version is granted nothing. The claim alone is worth nothing: any builder can make it.",
     example: "hermetic: true",
     threats: &["T10", "T11"],
     reads_provenance: true,
@@ -31,6 +31,17 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(Hermetic(node.place.clone())))
 }
 
+impl Order for Hermetic {
+    /// It has one value. Which builder's word it is asked of is another matter: see `diff::judged`.
+    fn beyond(&self, _other: &Self) -> Vec<Beyond> {
+        Vec::new()
+    }
+
+    fn outside(&self) -> String {
+        "what was not built hermetically".to_owned()
+    }
+}
+
 impl Check for Hermetic {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let finding = |message: &str, found: &str, fix: &str| {
@@ -38,7 +49,7 @@ impl Check for Hermetic {
                 .wanted("a hermetic build, by a builder that the trust root grants it", &self.0)
                 .found(found)
         };
-        let Some(Judged { evidence, provenance, builder }) = facts.provenance() else { return Vec::new() };
+        let Some(Judged { evidence, provenance, builders }) = facts.provenance() else { return Vec::new() };
         if !provenance.hermetic {
             let fix = "build with a builder that fetches every input by digest: portcullis build";
             return vec![
@@ -48,11 +59,11 @@ impl Check for Hermetic {
         }
         let version = provenance.builder_version.as_deref();
         let parsed = version.and_then(|v| semver::Version::parse(v).ok());
-        let builder = facts.root().principal(builder).and_then(|p| p.builder.as_ref());
-        let granted = builder
-            .zip(parsed.as_ref())
-            .is_some_and(|(b, v)| b.hermetic.iter().any(|range| range.matches(v)));
-        if granted {
+        let grants = |builder: &String, version: &semver::Version| {
+            let builder = facts.root().principal(builder).and_then(|p| p.builder.as_ref());
+            builder.is_some_and(|b| b.hermetic.iter().any(|range| range.matches(version)))
+        };
+        if parsed.is_some_and(|version| builders.iter().any(|builder| grants(builder, &version))) {
             return Vec::new();
         }
         let found =

@@ -158,6 +158,8 @@ pub struct Case {
     pub artifact: String,
     pub requester: Option<String>,
     pub envelopes: Vec<Envelope>,
+    /// Whether something in the request itself cannot be read.
+    pub unreadable: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -28,8 +28,8 @@ struct Opened<'a> {
 struct Judged<'a> {
     opened: &'a Opened<'a>,
     provenance: &'a Provenance,
-    /// Whom `built-by` accepted.
-    builder: &'a Principal,
+    /// Everybody whom `built-by` accepted; at least one.
+    builders: Vec<&'a Principal>,
 }
 
 type Candidate<'a> = (&'a Opened<'a>, &'a Provenance);
@@ -46,6 +46,9 @@ struct Facts<'a> {
 
 pub fn judge(model: &Model) -> Answer {
     let (root, case) = (&model.root, &model.case);
+    if case.unreadable {
+        return Answer::Unmet { refused: Rules::from(["request-readable"]), warned: Rules::new() };
+    }
     let Some(policy) = model.policies.iter().find(|policy| claims(policy, case)) else {
         return Answer::Unmet { refused: Rules::from(["policy-missing"]), warned: Rules::new() };
     };
@@ -234,8 +237,8 @@ fn candidates<'a>(opened: &'a [Opened<'a>]) -> Vec<Candidate<'a>> {
 fn judged<'a>(case: &Case, candidates: &[Candidate<'a>], names: &[String]) -> Option<Judged<'a>> {
     let [(opened, provenance)] = candidates else { return None };
     let accepted = |signer: &&Principal| names.contains(&signer.name) && vouches(signer, provenance, case);
-    let builder = opened.signers.iter().copied().find(accepted)?;
-    Some(Judged { opened, provenance, builder })
+    let builders: Vec<_> = opened.signers.iter().copied().filter(accepted).collect();
+    if builders.is_empty() { None } else { Some(Judged { opened, provenance, builders }) }
 }
 
 /// Whether the trust root lets this signer, all alone, say so as a builder.
@@ -376,7 +379,7 @@ fn hermetic(_: &Facts<'_>, _: &Require, judged: &Judged<'_>) -> bool {
     let version = judged.provenance.builder_version.as_deref().and_then(numbers);
     let least = |range: &String| range.strip_prefix(">=").and_then(numbers);
     let granted = |range| least(range).is_some_and(|least| version.is_some_and(|version| version >= least));
-    judged.provenance.hermetic && judged.builder.hermetic.iter().any(granted)
+    judged.provenance.hermetic && judged.builders.iter().any(|builder| builder.hermetic.iter().any(granted))
 }
 
 fn tools(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {

@@ -78,7 +78,7 @@ pub fn grant() -> Grant {
         artifact: None,
         requester: None,
         reason: "checkout is down".to_owned(),
-        ticket: Some("INC-7".to_owned()),
+        ticket: "INC-7".to_owned(),
         issued: at("2026-11-22T08:00:00Z"),
         expires: at("2026-11-22T10:00:00Z"),
     }

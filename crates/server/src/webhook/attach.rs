@@ -1,4 +1,5 @@
-//! What is brought before a deployment: evidence and grants, into the local store, by those who are named for it.
+//! What is brought by those who are named for it: evidence and grants, into the local store, and for the log reviews of
+//! what grants let in, and the closing of alarms.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A list of bundles.
 const MAX_EVIDENCE: u64 = 4 << 20;
 const MAX_GRANT: u64 = 64 << 10;
+/// As many records as one may name.
+const MAX_REVIEW: u64 = 512 << 10;
 
 /// Keeps what is brought, and says under which digest deployments name it. Brought again, it is the same.
 pub(crate) async fn keep(
@@ -30,9 +33,12 @@ pub(crate) async fn keep(
     let (what, most) = match kept {
         Kept::Evidence => ("evidence", MAX_EVIDENCE),
         Kept::Grant => ("grant", MAX_GRANT),
+        Kept::Review => ("review", MAX_REVIEW),
+        Kept::Closing => ("closing of an alarm", MAX_GRANT),
     };
     let counted = |result: &'static str| front.metrics.kept(what, result);
-    let by = permitted(front, caller, Permission::Attach).inspect_err(|_| counted("not permitted"))?;
+    let permission = if kept == Kept::Closing { Permission::Close } else { Permission::Attach };
+    let by = permitted(front, caller, permission).inspect_err(|_| counted("not permitted"))?;
     let busy = || Refusal::new(429, "busy", "too much is brought at once; nothing was kept").again(1);
     let Ok(place) = Arc::clone(&front.bringing).try_acquire_owned() else {
         counted("busy");
@@ -57,6 +63,11 @@ pub(crate) async fn keep(
         Err(NotKept::Malformed(why)) => {
             counted("malformed");
             Err(Refusal::new(400, "malformed", &format!("this is no {what}")).found(&why))
+        }
+        Err(NotKept::Refused(why)) => {
+            counted("refused");
+            front.tell("not-kept", details.with("found", why.as_str()));
+            Err(Refusal::new(422, "does-not-count", &format!("this {what} does not count")).found(&why))
         }
         Err(NotKept::Store(why)) => {
             counted("failed");

@@ -1,6 +1,9 @@
 //! What the operator of a choke point says: a file, reviewed like code.
 
+mod alarms;
 mod read;
+
+pub use alarms::{Alarms, Mail, MailTls, Sink, Webhook as AlarmWebhook};
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +42,8 @@ pub struct Config {
     pub traces: Option<String>,
     /// Who may put evidence and grants into the store, by a name in the client's certificate.
     pub attach: Vec<String>,
+    /// Where alarms are told.
+    pub alarms: Alarms,
     /// The Kubernetes webhook.
     pub webhook: Webhook,
 }
@@ -117,6 +122,7 @@ impl Config {
         paths.extend([&mut self.evidence, &mut self.state]);
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
+        paths.extend(self.alarms.paths());
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
@@ -137,6 +143,7 @@ impl Config {
             ("its key", &webhook.tls.key),
         ];
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
+        named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         if let Some(Api::Kubeconfig(file)) = &webhook.api {

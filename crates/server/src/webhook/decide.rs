@@ -25,7 +25,7 @@ use crate::webhook::judge::{
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::standing::{Inherited, Standings};
-use crate::webhook::tell::{heard, missing, refused, told};
+use crate::webhook::tell::{heard, missing, told};
 
 /// Decides about what an API server asks.
 #[derive(Debug)]
@@ -119,12 +119,12 @@ impl Kubernetes {
         judged: &kubernetes::Judged,
         ask: &Ask,
         stages: &mut Stages,
-    ) -> Result<Prepared, Vec<Refusal>> {
+    ) -> Prepared {
         let mapping = &self.config.webhook.mapping;
         let look = || owners::look(self.cluster.as_deref(), review, mapping, &ask.deadline);
         let owned = stages.measure(Stage::Owners, look);
         let began = Instant::now();
-        let attached = kubernetes::attached(review, judged, &self.memory).map_err(|e| vec![e])?;
+        let attached = kubernetes::attached(review, judged, &self.memory);
         let mut fetched = gather::Fetched::default();
         let (bundles, is_failing) = gather::bundles(&self.store, [&attached.0, &attached.1], &mut fetched);
         let inherited = self.standings.inherited(owned.ownership.as_ref(), ask.now);
@@ -136,7 +136,7 @@ impl Kubernetes {
             attached: Some(&attached),
             memory: Some(&self.memory),
         };
-        let deployments = kubernetes::requests(review, judged, mapping, &context)?;
+        let deployments = kubernetes::requests(review, judged, mapping, &context);
         // as the object itself, what was looked at stands in the case of a review's first part: a large owner is not kept
         // once for each of its images
         let mut consulted = owned.consulted.clone();
@@ -148,15 +148,27 @@ impl Kubernetes {
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
-        let requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
-        if let Some(refusal) = fetched.excess().filter(|_| !judged.is_unchanged()) {
-            return Err(vec![refusal]);
+        let mut requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
+        if let Some(refusal) = fetched.excess() {
+            for request in &mut requests {
+                request.envelopes.clear();
+                request.unreadable.push(refusal.unreadable());
+            }
         }
         let is_lost = |request: &DeploymentRequest| request.grant.is_none() && request.outage.is_none();
         let named = deployments.iter().zip(&requests).filter(|(_, request)| is_lost(request));
         let lost = named.filter_map(|(deployment, _)| deployment.breakglass.clone()).collect();
         stages.add(Stage::Evidence, began);
-        Ok(Prepared { deployments, requests, unproven: owned.unproven(), lost })
+        Prepared { deployments, requests, unproven: owned.unproven(), lost }
+    }
+
+    /// What stands for a request of which nothing can be read: the engine refuses it, and puts it on record.
+    fn prepare_unread(&self, review: &Review, refusal: &Refusal) -> Prepared {
+        let mapping = &self.config.webhook.mapping;
+        let context = Context { secret_key: self.secret_key(), ..Context::default() };
+        let deployment = kubernetes::unread(review, refusal, mapping, &context);
+        let requests = vec![deployment.request(&mapping.cluster)];
+        Prepared { deployments: vec![deployment], requests, unproven: None, lost: Vec::new() }
     }
 
     /// Decides, and records; of a dry run, nothing is recorded.
@@ -172,17 +184,6 @@ impl Kubernetes {
             return Ok(stages.measure(Stage::Judge, judge));
         }
         stages.measure(Stage::Record, || self.engine.decide_all(requests, ask.now))
-    }
-
-    /// What cannot be read the one way is refused in every mode: only the engine admits, and only what it has put on record.
-    fn refuse(&self, review: Review, refusals: &[Refusal]) -> Judged {
-        let environment = self.config.webhook.mapping.environment(
-            &review.namespace,
-            &review.kind.name(),
-            &review.display_name(),
-        );
-        let decisions = refusals.iter().map(|refusal| refused(refusal, &environment)).collect();
-        Judged { answer: answer(&review, &[], refusals), uid: review.uid, decisions }
     }
 
     /// Digests for tags that somebody who may attach has named. Decides nothing, and refuses nothing.
@@ -202,17 +203,13 @@ impl Judge for Kubernetes {
         if ask.purpose == Purpose::Mutate {
             return Ok(self.pin(review, &subject));
         }
-        let judged = match subject {
+        let prepared = match subject {
             Subject::Nothing(nothing) => {
                 let answer = answer_nothing(&review, &nothing);
                 return Ok(Judged { answer, uid: review.uid, decisions: Vec::new() });
             }
-            Subject::Refused(refusal) => return Ok(self.refuse(review, &[refusal])),
-            Subject::Judged(judged) => judged,
-        };
-        let prepared = match self.prepare(&review, &judged, ask, stages) {
-            Ok(prepared) => prepared,
-            Err(refusals) => return Ok(self.refuse(review, &refusals)),
+            Subject::Refused(refusal) => self.prepare_unread(&review, &refusal),
+            Subject::Judged(judged) => self.prepare(&review, &judged, ask, stages),
         };
         // nothing is put on record for a caller that is gone
         ask.deadline.check()?;
@@ -238,6 +235,8 @@ impl Judge for Kubernetes {
 
     fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, now: Timestamp) -> Result<String, NotKept> {
         let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
+        // until the desk of alarms is part of this process
+        let nowhere = || NotKept::Store("this choke point has no desk for alarms".to_owned());
         let failed = |e: WriteError| match e {
             WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
             _ => malformed(&e),
@@ -248,6 +247,7 @@ impl Judge for Kubernetes {
                 let digests = self.store.keep_attachment(&attachment, now).map_err(failed)?;
                 Ok(digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(","))
             }
+            Kept::Review | Kept::Closing => Err(nowhere()),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)

@@ -43,7 +43,7 @@ impl Tally {
 }
 
 impl Fetched {
-    /// Why the review is refused, where something changes: it wants more than is read for one.
+    /// Why the review is refused: it wants more than is read for one.
     pub(crate) fn excess(&self) -> Option<Refusal> {
         let over = [&self.evidence, &self.grants].into_iter().find(|tally| tally.is_too_much())?;
         let wanted = format!("at most {MAX_ROUTED} bytes from the evidence store");
@@ -85,7 +85,9 @@ pub(crate) fn request(
 ) -> DeploymentRequest {
     let mut request = deployment.request(cluster);
     let mut is_failing = is_failing;
-    if request.envelopes.is_empty() && deployment.missing.is_empty() {
+    // where something cannot be read nothing is said about evidence
+    let is_readable = deployment.unreadable.is_empty();
+    if is_readable && request.envelopes.is_empty() && deployment.missing.is_empty() {
         let digests: Vec<Digest> = request.artifact.digests().iter().collect();
         for digest in digests {
             match attached(store, &digest, fetched) {
@@ -171,6 +173,7 @@ mod tests {
             missing: Vec::new(),
             breakglass,
             unchanged: false,
+            unreadable: Vec::new(),
             body: Json::Null,
         }
     }

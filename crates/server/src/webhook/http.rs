@@ -27,8 +27,10 @@ pub(crate) struct Caller(pub(crate) Option<Arc<[String]>>);
 pub(crate) enum Permission {
     /// Ask for a decision: the API server.
     Ask,
-    /// Bring evidence and grants.
+    /// Bring evidence, grants and reviews.
     Attach,
+    /// Close an alarm: who attaches evidence is a machine, and must not silence one.
+    Close,
 }
 
 /// The routes of the main listener; `openapi.rs` describes the same ones, and a test compares.
@@ -38,6 +40,8 @@ pub(crate) fn router(front: Arc<Front>) -> Router {
         .route("/v1/kubernetes/mutate", post(mutate))
         .route("/v1/evidence", put(evidence))
         .route("/v1/grants", put(grant))
+        .route("/v1/reviews", put(breakglass_review))
+        .route("/v1/alarms/closed", put(closing))
         .route("/v1/openapi.json", get(async || json(StatusCode::OK, &openapi())));
     fallbacks(health(routes)).with_state(front)
 }
@@ -89,6 +93,18 @@ async fn grant(State(front): Shared, Extension(caller): Extension<Caller>, reque
     attach::keep(&front, &caller, Kept::Grant, request).await.unwrap_or_else(|e| e.into_response())
 }
 
+async fn breakglass_review(
+    State(front): Shared,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    attach::keep(&front, &caller, Kept::Review, request).await.unwrap_or_else(|e| e.into_response())
+}
+
+async fn closing(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    attach::keep(&front, &caller, Kept::Closing, request).await.unwrap_or_else(|e| e.into_response())
+}
+
 /// The name under which a caller may do this.
 ///
 /// # Errors
@@ -99,6 +115,7 @@ pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) 
         (Permission::Ask, None) => return Ok("anybody".to_owned()),
         (Permission::Ask, Some(clients)) => (&clients.names, "webhook: clients: names", "ask for decisions"),
         (Permission::Attach, _) => (&front.config.attach, "attach: names", "bring evidence or grants"),
+        (Permission::Close, _) => (&front.config.alarms.close, "alarms: close: names", "close an alarm"),
     };
     let refusal = |code, message: &str, found: &str| {
         Refusal::new(403, code, message)
@@ -112,7 +129,7 @@ pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) 
             Permission::Ask => {
                 "the API server shows one where its AdmissionConfiguration names a kubeconfig for this webhook"
             }
-            Permission::Attach => "give --client-certificate and --client-key",
+            Permission::Attach | Permission::Close => "give --client-certificate and --client-key",
         };
         return Err(refusal("unauthenticated", "nobody knows who asks", "no client certificate").fix(fix));
     };

@@ -19,7 +19,7 @@ pub trait Judge: Send + Sync + 'static {
     /// [`NoAnswer`] where there is no review to answer, or nobody left to answer it for.
     fn judge(&self, ask: &Ask, stages: &mut Stages) -> Result<Judged, NoAnswer>;
 
-    /// Keeps a piece of evidence or a grant; gives the digest by which deployments name it.
+    /// Keeps a piece of evidence or a grant, or puts a review or the closing of an alarm on record; gives its digest.
     ///
     /// # Errors
     /// [`NotKept`].
@@ -151,6 +151,10 @@ pub enum Kept {
     Evidence,
     /// A breakglass grant.
     Grant,
+    /// A signed review of what a grant let in, for the log.
+    Review,
+    /// That somebody has seen an alarm, for the log.
+    Closing,
 }
 
 /// Why something was not kept.
@@ -158,6 +162,8 @@ pub enum Kept {
 pub enum NotKept {
     /// It is not what it should be; the field says why.
     Malformed(String),
+    /// It is what it should be, and does not count; the field says why.
+    Refused(String),
     /// The store failed; the field says how.
     Store(String),
 }

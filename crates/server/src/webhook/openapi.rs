@@ -6,7 +6,7 @@ use crate::http::openapi::{Route, describe};
 
 const REFUSALS: [&str; 9] = ["400", "403", "408", "413", "415", "429", "500", "503", "504"];
 
-const ROUTES: [Route; 7] = [
+const ROUTES: [Route; 9] = [
     Route {
         path: "/healthz",
         method: "get",
@@ -76,6 +76,26 @@ const ROUTES: [Route; 7] = [
         body: Some("Evidence"),
         answer: ("200", "application/json", "Kept"),
         refusals: &["400", "403", "408", "413", "415", "429", "503"],
+    },
+    Route {
+        path: "/v1/reviews",
+        method: "put",
+        id: "reviewGrant",
+        summary: "Put a second person's signed review of what a breakglass grant let in on record (permission: attach; whose word it is, the signature says). 422: it does not count, with the reason.",
+        query: &[],
+        body: Some("Evidence"),
+        answer: ("200", "application/json", "Kept"),
+        refusals: &["400", "403", "408", "413", "415", "422", "429", "503"],
+    },
+    Route {
+        path: "/v1/alarms/closed",
+        method: "put",
+        id: "closeAlarm",
+        summary: "Close an alarm, because somebody has seen it (permission: alarms: close). It is on record, with the name in the certificate, and every sink is told.",
+        query: &[],
+        body: Some("Closing"),
+        answer: ("200", "application/json", "Kept"),
+        refusals: &["400", "403", "408", "413", "415", "422", "429", "503"],
     },
 ];
 

@@ -141,19 +141,6 @@ pub(crate) fn missing(deployments: &[Deployment], lost: &[Digest], ruled: &[Rule
     bundles.into_iter().map(evidence).chain(grants.into_iter().map(grant)).collect()
 }
 
-/// A request that was refused before there was anything to judge.
-pub(crate) fn refused(refusal: &Refusal, environment: &str) -> Told {
-    Told {
-        record: None,
-        environment: environment.to_owned(),
-        artifact: String::new(),
-        decision: "reject".to_owned(),
-        basis: "request".to_owned(),
-        rules: vec![refusal.code.to_owned()],
-        unproven: None,
-    }
-}
-
 /// What the adapter calls a piece of evidence in messages.
 pub(crate) fn stored(digest: &Digest) -> String {
     format!("{digest} in the evidence store")

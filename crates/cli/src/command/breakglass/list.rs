@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use attest::breakglass::Grant;
 use attest::{Digest, Envelope, Json, Object, Predicate, TrustRoot};
-use chokepoint::Record;
+use chokepoint::breakglass::Used;
 use evidence::Store;
 use jiff::Timestamp;
-use tlog::{Blobs, Files};
 
 use crate::clock;
+use crate::command::breakglass::review::{learn, to_json as to_json_of};
 use crate::command::destination::not_read;
-use crate::command::log::{Key, records};
+use crate::command::log::Key;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
@@ -21,7 +21,7 @@ use crate::output::Output;
 #[command(after_help = "\
 Examples:
   portcullis breakglass list --store evidence --trust-root trust-root.yaml
-  portcullis breakglass list --log log")]
+  portcullis breakglass list --log log --trust-root trust-root.yaml")]
 pub(crate) struct Args {
     /// The grants in this evidence store
     #[arg(
@@ -32,10 +32,11 @@ pub(crate) struct Args {
         requires = "trust_root"
     )]
     store: Option<PathBuf>,
-    /// Whom to believe that they gave a grant
+    /// Whom to believe that they gave a grant, or reviewed one
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
-    /// The deployments that this decision log says were let through
+    /// The deployments that this decision log says were let through, and who has reviewed them; 1 where the time for a
+    /// review has passed without one
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
     /// The log's verifier key; without, the one that lies beside the log
@@ -53,7 +54,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             is_store(store)?;
             of_store(&Store::new(store), &root, clock::now(args.at.as_deref())?, output)
         }
-        (_, _, Some(log)) => of_log(log, &Key::of(args.log_key.as_deref()), output),
+        (_, root, Some(log)) => {
+            let root = root.as_deref().map(input::trust_root).transpose()?;
+            let key = Key::of(args.log_key.as_deref());
+            of_log(log, &key, root.as_ref(), clock::now(args.at.as_deref())?, output)
+        }
         _ => {
             Err(Failure::new("nothing says where the grants are")
                 .line("fix", "give --store DIR or --log DIR"))
@@ -144,7 +149,7 @@ fn line(listed: &Listed, at: Timestamp) -> String {
                 state(grant, at),
                 grant.environment,
                 grant.expires,
-                grant.ticket.as_deref().unwrap_or("no ticket"),
+                one_line(&grant.ticket),
                 one_line(&grant.reason)
             )
         }
@@ -168,36 +173,66 @@ fn to_json(listed: &Listed, at: Timestamp) -> Json {
     .into()
 }
 
-/// Each record names its own basis; what the grant said stands in the decision beside the log.
-fn of_log(dir: &Path, key: &Key, output: &Output) -> Result<Exit, Failure> {
-    let (leaves, _) = records(dir, &key.read(dir)?, None)?;
-    let blobs = Blobs::new(Files::new(dir));
-    let (mut text, mut list) = (String::new(), Vec::new());
-    for (index, leaf) in &leaves {
-        let Some(record) = Record::parse(leaf).ok().filter(|r| r.basis == "breakglass") else { continue };
-        let decision = blobs.get(&record.decided).map_err(|e| {
-            Failure::new(&format!("the decision of record {index} cannot be read"))
-                .line("found", &e.to_string())
-                .found()
-        })?;
-        let decision = attest::json::parse(&decision).unwrap_or(Json::Null);
-        let grant = decision.as_object().ok().and_then(|d| d.get("grant").cloned()).unwrap_or(Json::Null);
-        let field = |name| grant.as_object().ok()?.string(name).ok();
-        text.push_str(&format!(
-            "{index:>5}  {}  {:<16} {}  by {}, {}: {}\n",
-            record.at,
-            record.environment,
-            record.artifact,
-            field("person").unwrap_or("nobody known"),
-            field("ticket").unwrap_or("no ticket"),
-            one_line(field("reason").unwrap_or("no reason"))
-        ));
-        let index = i64::try_from(*index).unwrap_or(i64::MAX);
-        list.push(
-            Object::new().with("index", index).with("record", record.to_json()).with("grant", grant).into(),
-        );
-    }
+/// What each grant let in, and who has looked at it. Without a trust root no review counts.
+fn of_log(
+    dir: &Path,
+    key: &Key,
+    root: Option<&TrustRoot>,
+    at: Timestamp,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let reviews = learn(dir, key, root)?;
+    let mut used: Vec<&Used> = reviews.grants().collect();
+    used.sort_by_key(|used| (used.due().is_none(), used.due(), used.first));
+    let text: String = used.iter().map(|used| paragraph(used, at)).collect();
     let text = if text.is_empty() { "nothing was let through by a grant\n".to_owned() } else { text };
-    output.result(&text, || Json::Array(list));
-    Ok(Exit::Clean)
+    output.result(&text, || {
+        Json::Array(used.iter().map(|used| to_json_of(used, review_state(used, at))).collect())
+    });
+    Ok(if used.iter().any(|used| used.is_overdue(at)) { Exit::Found } else { Exit::Clean })
+}
+
+fn review_state(used: &Used, at: Timestamp) -> &'static str {
+    match used.due() {
+        None => "reviewed",
+        Some(due) if at >= due => "overdue",
+        Some(_) => "due",
+    }
+}
+
+fn paragraph(used: &Used, at: Timestamp) -> String {
+    let until = used.due().map_or_else(String::new, |due| format!(" {due}"));
+    let is_over = used.expires.is_none_or(|expires| at >= expires);
+    let mut text = format!(
+        "{}{until}  {}  {} ({})  by {}, {}: {}{}\n",
+        review_state(used, at),
+        used.environment,
+        used.id,
+        used.digest.short(),
+        used.person,
+        one_line(&used.ticket),
+        one_line(&used.reason),
+        if is_over { "" } else { "; it holds still" },
+    );
+    let mut records: Vec<_> = used.records.values().collect();
+    records.sort_by_key(|one| one.index);
+    for one in records {
+        text.push_str(&format!(
+            "{:>7}  {}  {} in {}, asked by {}{}\n",
+            one.index,
+            one.at,
+            one.artifact,
+            one.workload.as_deref().unwrap_or("no workload"),
+            one_line(one.requester.as_deref().unwrap_or("nobody known")),
+            if one.is_reviewed { "" } else { "; nobody has reviewed it" }
+        ));
+    }
+    for one in &used.reviews {
+        let (verdict, comment) = (one.verdict.name(), one_line(&one.comment));
+        text.push_str(&format!("{:>7}  {}  {} says {verdict}: {comment}\n", one.index, one.at, one.person));
+    }
+    for (index, why) in &used.refused {
+        text.push_str(&format!("{index:>7}  a review that does not count: {why}\n"));
+    }
+    text
 }

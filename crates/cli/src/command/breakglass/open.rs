@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Put it into the evidence store in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
     store: Option<PathBuf>,
     /// From when on it holds; now without
     #[arg(long, value_name = "TIME")]
@@ -182,7 +182,7 @@ fn grant(args: &Args, issued: Timestamp) -> Result<Grant, Failure> {
         artifact: args.artifact.clone(),
         requester: args.requester.clone(),
         reason: args.reason.clone(),
-        ticket: Some(args.ticket.clone()),
+        ticket: args.ticket.clone(),
         issued,
         expires: expires.map_err(|e| Failure::new("the grant has no end").line("found", &e.to_string()))?,
     })

@@ -13,6 +13,7 @@ use policy::one_line;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
+use crate::tree::{Branch, draw};
 use crate::trust::{Proven, Trust, short};
 use library::Library;
 use tree::{Growth, MAX_DEPTH, Node, Origin};
@@ -41,7 +42,7 @@ pub(super) fn run(
         .collect::<Result<Vec<Node>, Failure>>()?;
     let unproven: Vec<(&str, &str)> = library.unproven().collect();
     let counts = Counts::of(&trees);
-    let mut human: String = trees.iter().map(|tree| draw(tree) + "\n").collect();
+    let mut human: String = trees.iter().map(|node| draw(&branch(node)) + "\n").collect();
     human += &unproven
         .iter()
         .map(|(file, why)| format!("not proven: {}: {}\n", one_line(file), one_line(why)))
@@ -137,20 +138,10 @@ fn plural(count: usize, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
-/// The tree as text. Words and lines are the same wherever they go.
-fn draw(tree: &Node) -> String {
-    let mut out = format!("{}\n", label(tree));
-    draw_inputs(tree, "", &mut out);
-    out
-}
-
-fn draw_inputs(node: &Node, indent: &str, out: &mut String) {
-    let Origin::Build(_, inputs) = &node.origin else { return };
-    for (place, input) in inputs.iter().enumerate() {
-        let (branch, below) = if place + 1 == inputs.len() { ("└─", "   ") } else { ("├─", "│  ") };
-        out.push_str(&format!("{indent}{branch} {} {}\n", role(input), label(input)));
-        draw_inputs(input, &format!("{indent}{below}"), out);
-    }
+/// The tree for people. Words and lines are the same wherever they go.
+fn branch(node: &Node) -> Branch {
+    let inputs: &[Node] = if let Origin::Build(_, inputs) = &node.origin { inputs } else { &[] };
+    Branch::new(role(node), "artifact", &node.name, &label(node)).with(inputs.iter().map(branch))
 }
 
 fn label(node: &Node) -> String {

@@ -101,7 +101,7 @@ fn breakglass(images: &Images) -> Vec<Case> {
                     .pod("web"),
             )
             .refused(
-                &["evidence-annotation"],
+                &["request-readable"],
                 &["portcullis.dev/breakglass names `true`, which is no sha256 digest"],
             ),
     ]

@@ -11,7 +11,7 @@ const CREATE: &str = "create -f -";
 const INLINE: &str = "portcullis.dev/evidence";
 const STORED: &str = "portcullis.dev/evidence-digest";
 /// An annotation that cannot be read is refused before anything is judged.
-const UNREADABLE: [&str; 1] = ["evidence-annotation"];
+const UNREADABLE: [&str; 1] = ["request-readable"];
 
 pub fn cases(images: &Images) -> Vec<Case> {
     let good = &images.good[0];

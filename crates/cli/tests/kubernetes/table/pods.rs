@@ -169,13 +169,13 @@ fn references(images: &Images) -> Vec<Case> {
             .refused(&UNKNOWN, &["spec.containers[0].image"]),
         case("half a digest")
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop@sha256:abcd").pod("web"))
-            .refused(&["image-reference"], &["spec.containers[0].image"]),
+            .refused(&["request-readable"], &["spec.containers[0].image"]),
         case("a digest in capitals")
             .tenant(
                 CREATE,
                 Spec::of(&[]).container(&good.reference.to_uppercase()).evidence_of(good).pod("web"),
             )
-            .refused(&["image-reference"], &["spec.containers[0].image"]),
+            .refused(&["request-readable"], &["spec.containers[0].image"]),
     ]
 }
 
@@ -232,7 +232,7 @@ fn odd(images: &Images) -> Vec<Case> {
         cases.push(
             case(&format!("a tenant writes {name}, which nobody reads"))
                 .tenant(CREATE, spec.pod("web"))
-                .refused(&["evidence-annotation"], &[name, "is none that is known"]),
+                .refused(&["request-readable"], &[name, "is none that is known"]),
         );
         let labelled = Spec::of(&[bad]).label(name, "true").pod("web");
         cases.push(

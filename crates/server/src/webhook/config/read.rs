@@ -6,10 +6,10 @@ use attest::yaml::{Fields, Node, Problems};
 
 use kubernetes::Mapping;
 
-use super::{Api, Clients, Config, Log, Webhook};
+use super::{Alarms, Api, Clients, Config, Log, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "book",
     "trust-root",
     "guardrails",
@@ -21,6 +21,7 @@ const KNOWN: [&str; 12] = [
     "metrics",
     "traces",
     "attach",
+    "alarms",
     "webhook",
 ];
 /// Beside those of the mapping.
@@ -49,6 +50,8 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
         words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
     });
+    let alarms =
+        fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
     let (attach, webhook) = (attach?, webhook?);
     one_role_each(node, &attach, &webhook, problems);
@@ -64,6 +67,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         metrics: metrics?,
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
         attach,
+        alarms: alarms?,
         webhook,
     })
 }

@@ -1,0 +1,221 @@
+use std::time::{Duration, Instant};
+
+use attest::breakglass::{Grant, GrantReview, ReviewVerdict};
+use attest::{Algorithm, Artifact, SecretKey, Signer as _};
+use chokepoint::{Chokepoint, Limits};
+use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
+use tlog::{Blobs, Files, Log, Reader};
+
+use super::*;
+use crate::webhook::AlarmSink;
+
+const BOOK: &str = "environment: prod/shop\nartifact: shop\nmode: enforce\nbreakglass: { group: oncall, expires: 4h, reviewed-within: 24h }\nrequire: { signed-by: [vendor] }\n";
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_ed25519_seed(&[seed; 32]).unwrap()
+}
+
+fn root() -> TrustRoot {
+    let one = |seed: u8| {
+        let pem: String = key(seed).public().to_pem().lines().map(|l| format!("          {l}\n")).collect();
+        format!("    keys:\n      - key: |\n{pem}")
+    };
+    let text = format!(
+        "version: 1\nsigners:\n  vendor:\n{}people:\n  alice:\n    identities: [alice@x]\n{}  carol:\n    identities: [carol@x]\n{}groups:\n  oncall: [alice]\n",
+        one(1),
+        one(2),
+        one(4)
+    );
+    TrustRoot::parse("trust-root.yaml", &text).unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// A real log in files, as a choke point writes it.
+struct Real {
+    point: Chokepoint<Files>,
+    files: Files,
+    is_full: std::sync::atomic::AtomicBool,
+}
+
+impl Real {
+    fn open(dir: &Path) -> Arc<Self> {
+        let files = Files::new(&dir.join("log"));
+        let signer = || Box::new(key(9));
+        let log = Log::open(files.clone(), "log.example", signer())
+            .or_else(|_| Log::create(files.clone(), "log.example", signer()))
+            .unwrap();
+        let file = SourceFile { name: "book/shop.yaml".to_owned(), text: BOOK.to_owned() };
+        let book = Book::load(vec![file], &Guardrails::none()).unwrap();
+        let point = Chokepoint::open_with(book, root(), log, Limits::default()).unwrap();
+        Arc::new(Self { point, files, is_full: false.into() })
+    }
+
+    /// A deployment under alice's grant: its place, leaf, record and decision.
+    fn let_in(&self, what: &str, seconds: i64) -> (u64, Digest, Record, Decision) {
+        let grant = Grant {
+            id: "bg-1".to_owned(),
+            environment: "prod/shop".to_owned(),
+            artifact: None,
+            requester: None,
+            reason: "checkout is down".to_owned(),
+            ticket: "INC-7".to_owned(),
+            issued: at(0),
+            expires: at(4 * 3600),
+        };
+        let bytes = grant.sign(&key(2)).unwrap().to_string().into_bytes();
+        let artifact = Artifact::new("shop", Digest::sha256(what.as_bytes()).into());
+        let mut request = DeploymentRequest::new(artifact, "prod/shop", "test");
+        request.grant = Some(Submitted { name: "grant".to_owned(), bytes });
+        let admission = self.point.decide(request, at(seconds)).unwrap();
+        self.point.settle().unwrap();
+        let leaf = self.leaves(admission.index().unwrap()).unwrap().remove(0);
+        let hash = Digest::from_bytes(Algorithm::Sha256, attest::merkle::leaf_hash(&leaf).to_vec()).unwrap();
+        (admission.index().unwrap(), hash, Record::parse(&leaf).unwrap(), admission.decision().clone())
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.point.settle().unwrap();
+        let leaves = self.leaves(0).unwrap();
+        let kind = |leaf: &Vec<u8>| match Entry::parse(leaf).unwrap() {
+            Entry::Decision(record) => record.basis,
+            Entry::Event(event) => {
+                let kind = event.body.string("kind").unwrap_or("").to_owned();
+                format!("{} {kind}", event.kind).trim_end().to_owned()
+            }
+        };
+        leaves.iter().map(kind).collect()
+    }
+}
+
+impl Recorder for Real {
+    fn record(&self, event: NewEvent) -> Result<u64, String> {
+        if self.is_full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err("the log is full".to_owned());
+        }
+        self.point.record(event).map(|promise| promise.index()).map_err(|e| e.to_string())
+    }
+
+    fn leaves(&self, from: u64) -> Result<Vec<Vec<u8>>, String> {
+        let reader = Reader::new(&self.files, self.point.recorded() - self.point.pending());
+        (from..reader.size()).map(|index| reader.entry(index).map_err(|e| e.to_string())).collect()
+    }
+
+    fn part(&self, digest: &Digest) -> Option<Vec<u8>> {
+        Blobs::new(self.files.clone()).get(digest).ok()
+    }
+
+    fn origin(&self) -> String {
+        "log.example".to_owned()
+    }
+}
+
+fn desk(dir: &Path, real: &Arc<Real>) -> Desk {
+    let config = AlarmsConfig {
+        sinks: vec![AlarmSink::File(dir.join("alarms.jsonl"))],
+        budget: Budget::parse("0 per 7d"),
+        close: Vec::new(),
+    };
+    let clock: Clock = Arc::new(|| at(100));
+    Desk::open(&config, &dir.join("state"), Arc::clone(real) as Arc<dyn Recorder>, &root(), &clock).unwrap()
+}
+
+/// Waits until so many lines were told; gives their kinds.
+fn told(dir: &Path, count: usize) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(dir.join("alarms.jsonl")).unwrap_or_default();
+        let kind = |line: &str| {
+            let json = attest::json::parse(line.as_bytes()).unwrap();
+            let object = json.as_object().unwrap().clone();
+            let kind = object.object("alarm").unwrap().string("kind").unwrap().to_owned();
+            format!("{} {kind}", object.string("event").unwrap())
+        };
+        if text.lines().count() >= count {
+            return text.lines().map(kind).collect();
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{text}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn breakglass_is_on_record_as_alarmed_before_the_answer_told_reviewed_and_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap();
+    assert_eq!(real.kinds(), ["breakglass", "alarm breakglass-used"]);
+    desk.decided(index, &leaf, &record, &decision, at(61)).unwrap();
+    assert_eq!(real.kinds().len(), 2, "the same is raised once");
+    let open = desk.state().alarms.open().next().unwrap().alarm.clone();
+    assert!(open.found.contains("by alice for INC-7: checkout is down"), "{}", open.found);
+    desk.look(at(62)).unwrap();
+    desk.look(at(63)).unwrap();
+    assert_eq!(real.kinds()[2..], ["alarm breakglass-budget"]);
+    desk.look(at(60 + 24 * 3600)).unwrap();
+    assert_eq!(real.kinds()[3..], ["alarm breakglass-unreviewed"]);
+    let used = desk.state().reviews.grants().next().unwrap().clone();
+    let review = GrantReview {
+        digest: used.digest.clone(),
+        grant: used.id.clone(),
+        verdict: ReviewVerdict::Justified,
+        comment: "right".to_owned(),
+        records: used.records.keys().cloned().collect(),
+        reviewed: at(25 * 3600),
+    };
+    let signed = |seed| review.sign(&key(seed)).unwrap().to_string().into_bytes();
+    let refused = desk.review(&root(), &signed(2), at(25 * 3600)).unwrap_err().to_string();
+    assert_eq!(refused, "alice gave the grant; somebody else reviews it");
+    desk.review(&root(), &signed(4), at(25 * 3600)).unwrap();
+    let after = ["breakglass-review", "alarm-closed breakglass-used", "alarm-closed breakglass-unreviewed"];
+    assert_eq!(real.kinds()[4..], after);
+    desk.look(at(26 * 3600)).unwrap();
+    assert_eq!(real.kinds().len(), 7);
+    let all = told(dir.path(), 5);
+    assert_eq!(all[..3], ["alarm breakglass-used", "alarm breakglass-budget", "alarm breakglass-unreviewed"]);
+    assert_eq!(all.len(), 5);
+}
+
+#[test]
+fn a_process_that_died_between_the_two_raises_the_alarm_at_its_next_start_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    real.let_in("shop", 60);
+    for _ in 0..2 {
+        let desk = desk(dir.path(), &real);
+        let open = desk.state().alarms.open().next().unwrap().alarm.clone();
+        assert!(open.found.contains("by alice for INC-7: checkout is down"), "{}", open.found);
+        assert_eq!(desk.state().reviews.grants().count(), 1);
+        assert_eq!(real.kinds(), ["breakglass", "alarm breakglass-used"]);
+        assert_eq!(told(dir.path(), 1), ["alarm breakglass-used"]);
+        // what was told is kept a moment after it was told
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(told(dir.path(), 1).len(), 1);
+}
+
+#[test]
+fn what_the_log_does_not_take_is_told_to_nobody_and_raised_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let alarm = Alarm::witness_refuses("witness.example", "409", at(0));
+    real.is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(desk.raise(alarm.clone(), at(0)).unwrap_err(), "the log is full");
+    real.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(desk.raise(alarm.clone(), at(1)).unwrap());
+    assert!(!desk.raise(alarm.clone(), at(2)).unwrap());
+    desk.acknowledge(&alarm.id(), "alice.example", "known", at(3)).unwrap().unwrap();
+    assert_eq!(real.kinds(), ["alarm witness-refuses", "alarm-closed witness-refuses"]);
+    assert_eq!(told(dir.path(), 2), ["alarm witness-refuses", "alarm-closed witness-refuses"]);
+    let mut registry = prometheus_client::registry::Registry::with_prefix("portcullis");
+    desk.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("portcullis_alarms{kind=\"witness-refuses\",severity=\"critical\"} 0"), "{text}");
+    assert!(text.contains("portcullis_alarm_deliveries_total{sink=\"file "), "{text}");
+}
