@@ -156,7 +156,8 @@ fn signed(key: &SecretKey, predicate_type: &str, predicate: &str) -> String {
 }
 
 const SBOM: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[
-  {"type":"library","name":"lodash","version":"4.17.20","purl":"pkg:npm/lodash@4.17.20"}]}"#;
+  {"type":"library","name":"lodash","version":"4.17.20","purl":"pkg:npm/lodash@4.17.20",
+   "evidence":{"identity":{"field":"purl","confidence":0.95}}}]}"#;
 
 fn vex(status: &str) -> String {
     format!(
