@@ -150,6 +150,8 @@ fn case(
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
         engine: "test".to_owned(),
+        guardrails: None,
+        configuration: None,
     };
     Case::open(request, frame)
 }

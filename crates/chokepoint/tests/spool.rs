@@ -164,7 +164,7 @@ fn granted(environment: &str) -> DeploymentRequest {
         artifact: None,
         requester: None,
         reason: "down".to_owned(),
-        ticket: None,
+        ticket: "INC-1".into(),
         issued: at(-3600),
         expires: at(3600),
     };

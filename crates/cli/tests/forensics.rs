@@ -30,7 +30,7 @@ impl World {
             ..build(commit, inputs)
         };
         let bundles = [
-            ("web", world.builds.official("web", &build(0x1a, &[base.clone()]))),
+            ("web", world.builds.official("web", &build(0x1a, std::slice::from_ref(&base)))),
             ("api", world.builds.official("api", &build(0x1a, &[base]))),
             ("old", world.builds.official("old", &build(0x2b, &[input("other-base")]))),
         ];
@@ -103,7 +103,7 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
         "built by official-ci",
         "input https://example.org/base-image",
         &format!("also api@{}", digest("api").short()),
-        "admitted as eu-1/shop/Deployment/api in prod/shop, record 1",
+        "admitted to prod/shop by record 1: eu-1/shop/Deployment/api",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
@@ -126,6 +126,30 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
     for key in ["\"found\": true", "\"proven\": true", "\"kind\": \"commit\"", "\"relation\": \"also\""] {
         assert!(json.contains(key), "{key} in {json}");
     }
+}
+
+/// Every word of what a person reads. `GOLDEN=overwrite` writes it anew.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test's own setting")]
+fn what_a_person_reads_is_as_it_was_reviewed() {
+    let world = World::new();
+    let web = digest("web").to_string();
+    let mut text = String::new();
+    for args in
+        [&["why", &web][..], &["running"], &["deployed", "--repository", "https://github.com/acme/shop"]]
+    {
+        text += &format!("$ portcullis {}\n{}\n", args.join(" "), world.ask(0, args));
+    }
+    // keys are made for each test
+    let key =
+        attest::PublicKey::from_pem(&fs::read_to_string(world.builds.at("official.pub")).unwrap()).unwrap();
+    let text = text.replace(&key.id(), "KEY");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forensics/golden.txt");
+    if std::env::var("GOLDEN").is_ok_and(|golden| golden == "overwrite") {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&path).unwrap());
 }
 
 #[test]
@@ -181,7 +205,7 @@ fn the_graph_is_text_a_picture_and_json() {
     let world = World::new();
     let web = digest("web").to_string();
     let tree = world.ask(0, &["why", &web, "--graph", "terminal"]);
-    assert!(tree.starts_with(&format!("web@{}\n├─ admitted as", digest("web").short())), "{tree}");
+    assert!(tree.starts_with(&format!("web@{}\n├─ admitted to", digest("web").short())), "{tree}");
     let out = world.builds.at("web.svg");
     world.ask(0, &["why", &web, "--graph", "svg", "--out", &out]);
     let svg = fs::read_to_string(&out).unwrap();
@@ -196,21 +220,74 @@ fn an_index_that_was_edited_is_not_believed() {
     let world = World::new();
     let web = digest("web").to_string();
     world.ask(0, &["why", &web]);
-    // whoever can write the folder makes the refused artifact look admitted, or swaps the log below the index
-    let index = world.builds.path("log.inventory/index.sqlite");
-    assert!(index.exists(), "a log alone is enough");
-    fs::write(&index, b"noise").unwrap();
-    let text = world.ask(0, &["why", &web]);
-    assert!(text.contains("record 0 is in the tree of 4"), "{text}");
+    let folder = world.builds.path("log.inventory");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { inventory::Inventory::open(&folder).await.unwrap().0.close().await });
+    // whoever can write the folder makes somebody else the one who asked
+    let index = folder.join("index.sqlite");
+    let mut bytes = fs::read(&index).unwrap();
+    let (from, to) = (b"alice@acme.example", b"carol@acme.example");
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, w)| w == from).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to));
+    fs::write(&index, bytes).unwrap();
+    let output = portcullis(&["why", &web, "--log", &world.builds.at("log")]);
+    assert_eq!(code(&output), 2, "{}", stdout(&output));
+    assert!(stderr(&output).contains("the index says another thing than the log"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_damaged_index_is_made_again_and_a_damaged_log_is_refused() {
+    let world = World::new();
+    let web = digest("web").to_string();
+    world.ask(0, &["why", &web]);
+    let folder = world.builds.path("log.inventory");
+    fs::remove_file(folder.join("index.sqlite-wal")).ok();
+    fs::write(folder.join("index.sqlite"), b"noise").unwrap();
+    let output = portcullis(&["why", &web, "--log", &world.builds.at("log")]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("made again from the log"), "{}", stderr(&output));
+    fs::remove_dir_all(folder).unwrap();
     let bundle = world.log().join("tile/entries/000.p/4");
     let mut bytes = fs::read(&bundle).unwrap();
     let last = bytes.len() - 10;
     bytes[last] ^= 1;
     fs::write(&bundle, bytes).unwrap();
-    let text = world.ask(0, &["why", &web, "--format", "human"]);
-    assert!(text.contains("record 0"), "{text}");
-    fs::remove_dir_all(world.builds.path("log.inventory")).unwrap();
     let output = portcullis(&["why", &web, "--log", &world.builds.at("log")]);
     assert_eq!(code(&output), 2, "{}", stdout(&output));
     assert!(stderr(&output).contains("do not lead to its signed root"), "{}", stderr(&output));
+}
+
+#[test]
+fn bad_folders_are_told_in_one_clear_error() {
+    let world = World::new();
+    let web = digest("web").to_string();
+    let noise = world.builds.at("noise");
+    fs::write(&noise, b"noise").unwrap();
+    let noisy = world.builds.at("noisy");
+    fs::create_dir(&noisy).unwrap();
+    for file in ["index.sqlite", "observed.sqlite"] {
+        fs::write(world.builds.path("noisy").join(file), [7; 5000]).unwrap();
+    }
+    let log = world.builds.at("log");
+    for (args, word) in [
+        (&["--log", &noise][..], "noise/log.vkey"),
+        (&["--log", &noisy], "log.vkey"),
+        (&["--inventory", &noise], "noise/index.sqlite"),
+        (&["--inventory", &noisy], "damaged"),
+        (&["--log", &log, "--inventory", &noise], "noise"),
+        (&["--log", &log, "--inventory", "/dev/full/x"], "/dev/full"),
+        (&["--log", &log, "--log-key", &world.builds.at("official.pub")], "no verifier key"),
+    ] {
+        for command in [&["why", &web][..], &["running"], &["deployed", "--builder", "official-ci"]] {
+            let output = portcullis(&[command, args].concat());
+            let text = stderr(&output);
+            assert_eq!(code(&output), 2, "{args:?}\n{}{text}", stdout(&output));
+            assert!(text.contains("error: ") && text.contains(word), "{args:?}\n{text}");
+            for forbidden in ["panicked", "Err(", "Error {", "Some(", "SqliteError"] {
+                assert!(!text.contains(forbidden), "{text}");
+            }
+        }
+    }
 }

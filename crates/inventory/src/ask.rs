@@ -1,6 +1,7 @@
 //! Why something was let in, and what else came from there.
 
-use attest::Digest;
+use attest::{Digest, Json};
+use chokepoint::EventKind;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
@@ -224,7 +225,7 @@ impl Inventory {
         let rows: Vec<Vec<u8>> = sqlx::query_scalar(
             "SELECT g.bytes FROM (SELECT DISTINCT digest FROM facts WHERE kind = ?1
                AND value = (SELECT id FROM texts WHERE text = ?2) ORDER BY digest DESC LIMIT ?3) f
-             JOIN digests g ON g.id = f.digest",
+             JOIN digests g ON g.id = f.digest ORDER BY f.digest DESC",
         )
         .bind(kind.number())
         .bind(value)
@@ -275,6 +276,44 @@ impl Inventory {
         .bind(signed(limit))
         .fetch_all(self.readers())
         .await?)
+    }
+}
+
+/// An event, as the index knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// Its place in the log.
+    pub index: u64,
+    /// When; whole microseconds.
+    pub at: Timestamp,
+    /// What is known of it.
+    pub body: Json,
+}
+
+impl Inventory {
+    /// The events of a kind from an index on, the oldest first, at most so many.
+    ///
+    /// # Errors
+    /// [`InventoryError`].
+    pub async fn events(
+        &self,
+        kind: EventKind,
+        from: u64,
+        limit: u64,
+    ) -> Result<Vec<Happened>, InventoryError> {
+        let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+            "SELECT log_index, at, body FROM events WHERE kind = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3",
+        )
+        .bind(kind.name())
+        .bind(signed(from))
+        .bind(signed(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let event = |(index, at, body): (i64, i64, String)| {
+            let body = attest::json::parse(body.as_bytes()).unwrap_or(Json::Null);
+            Happened { index: u64::try_from(index).unwrap_or_default(), at: moment(at), body }
+        };
+        Ok(rows.into_iter().map(event).collect())
     }
 }
 

@@ -18,7 +18,7 @@ mod schema;
 mod store;
 mod subtrees;
 
-pub use ask::{Decided, Decisions, Subject};
+pub use ask::{Decided, Decisions, Happened, Subject};
 pub use deployed::{Deployment, From};
 pub use error::{InventoryError, Notice};
 pub use facts::{Fact, FactKind};

@@ -24,7 +24,7 @@ CREATE TABLE decisions (log_index INTEGER PRIMARY KEY, at INTEGER NOT NULL, admi
     place INTEGER NOT NULL, digest INTEGER NOT NULL, answer INTEGER NOT NULL, requester INTEGER NOT NULL,
     held INTEGER NOT NULL, case_digest BLOB NOT NULL);
 CREATE TABLE events (log_index INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
-CREATE INDEX events_by_kind ON events (kind, at);
+CREATE INDEX events_by_kind ON events (kind, log_index);
 CREATE TABLE facts (digest INTEGER NOT NULL, kind INTEGER NOT NULL, value INTEGER NOT NULL, detail INTEGER NOT NULL,
     PRIMARY KEY (digest, kind, value, detail)) WITHOUT ROWID;
 CREATE TABLE learnt (evidence BLOB PRIMARY KEY) WITHOUT ROWID;

@@ -4,10 +4,10 @@ mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attest::Digest;
-use chokepoint::Record;
+use attest::{Digest, Json, Object};
+use chokepoint::{Event, EventKind, Position, Record};
 use generated::{Generated, artifact, at, leaf, mixed, record};
-use inventory::{Decided, Deployment, From, Inventory, InventoryError, Notice, Subject};
+use inventory::{Decided, Deployment, From, Happened, Inventory, InventoryError, Notice, Subject};
 
 /// A history of so many records: few artifacts, workloads and environments, every basis, some without digest or workload.
 fn history(seed: u64, size: u64) -> Vec<Record> {
@@ -65,8 +65,13 @@ fn scanned(records: &[Record], is_about: impl Fn(&Record) -> bool) -> Vec<(u64, 
     found
 }
 
+/// What is asked about, and the records about it, the newest first.
+type Asked<'r> = (Subject, Vec<(u64, &'r Record)>);
+/// Environment, workload, name and digest; first, last, times and newest.
+type Deployments = BTreeMap<(String, Option<String>, String, Option<Digest>), (i64, i64, u64, u64)>;
+
 async fn check_decisions(inventory: &Inventory, records: &[Record]) {
-    let mut subjects: BTreeMap<String, (Subject, Vec<(u64, &Record)>)> = BTreeMap::new();
+    let mut subjects: BTreeMap<String, Asked<'_>> = BTreeMap::new();
     for record in records {
         if let Some(digest) = &record.digest {
             let found = scanned(records, |r| r.digest.as_ref() == Some(digest));
@@ -90,9 +95,7 @@ async fn check_decisions(inventory: &Inventory, records: &[Record]) {
     }
 }
 
-fn deployments<'r>(
-    found: impl Iterator<Item = (u64, &'r Record)>,
-) -> BTreeMap<(String, Option<String>, String, Option<Digest>), (i64, i64, u64, u64)> {
+fn deployments<'r>(found: impl Iterator<Item = (u64, &'r Record)>) -> Deployments {
     let mut all = BTreeMap::new();
     for (index, record) in found {
         let key = (record.environment.clone(), record.workload.clone(), name(record), record.digest.clone());
@@ -230,6 +233,34 @@ async fn an_entry_that_the_root_does_not_hold_is_never_taken() {
     assert!(matches!(refused, InventoryError::NotTheLog { from: 512, to: 700 }), "{refused}");
     check_decisions(&inventory, &records[..512]).await;
     inventory.follow(&good, &checkpoint, &mut |_| {}).await.unwrap();
+    check_decisions(&inventory, &records).await;
+}
+
+#[tokio::test]
+async fn events_are_found_by_kind_and_place() {
+    let records = history(5, 4);
+    let event = |sequence: u64, kind| Event {
+        position: Position { writer: "w".to_owned(), epoch: 0, sequence, previous: None },
+        at: at(sequence as i64),
+        kind,
+        trust_root_version: 1,
+        body: Object::new().with("number", sequence as i64),
+        parts: Vec::new(),
+    };
+    let mut leaves: Vec<Vec<u8>> = records.iter().map(leaf).collect();
+    for (sequence, kind) in [(4, EventKind::Alarm), (5, EventKind::Heartbeat), (6, EventKind::Alarm)] {
+        leaves.push(event(sequence, kind).to_json().to_string().into_bytes());
+    }
+    let log = Generated::of_leaves(leaves);
+    let dir = tempfile::tempdir().unwrap();
+    let (inventory, _) = Inventory::open(dir.path()).await.unwrap();
+    inventory.follow(&log, &log.checkpoint(7), &mut |_| {}).await.unwrap();
+    let alarms = inventory.events(EventKind::Alarm, 0, 10).await.unwrap();
+    let body = |n: i64| Json::from(Object::new().with("number", n));
+    let expected = |n: u64| Happened { index: n, at: at(n as i64), body: body(n as i64) };
+    assert_eq!(alarms, [expected(4), expected(6)]);
+    assert_eq!(inventory.events(EventKind::Alarm, 5, 10).await.unwrap(), [expected(6)]);
+    assert_eq!(inventory.events(EventKind::Degraded, 0, 10).await.unwrap(), []);
     check_decisions(&inventory, &records).await;
 }
 

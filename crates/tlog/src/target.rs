@@ -8,9 +8,7 @@ use crate::reader::{ReadError, Reader, as_u64};
 use crate::receipt::Receipt;
 use crate::storage::Storage;
 use crate::tile::WIDTH;
-
-/// The checkpoint that enough witnesses cosigned, beside the newest one.
-pub(crate) const WITNESSED: &str = "witnessed";
+use crate::witnessing::WITNESSED;
 
 /// Where one writer's entries go from its spool: a log in files is one target, a database that many writers share another.
 ///
@@ -189,4 +187,24 @@ pub fn beyond(taken: u64, first: u64, batches: &[Batch]) -> Result<Vec<Batch>, A
         at = end;
     }
     Ok(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_left_out_also_in_the_middle_of_a_batch_and_a_gap_stops() {
+        let batch =
+            |leaves: &[u8]| Batch { leaves: leaves.iter().map(|n| vec![*n]).collect(), blobs: vec![vec![9]] };
+        let all = [batch(&[3, 4]), batch(&[5, 6, 7])];
+        let new = |taken| -> Vec<u8> {
+            beyond(taken, 3, &all).unwrap().into_iter().flat_map(|b| b.leaves).map(|leaf| leaf[0]).collect()
+        };
+        for taken in 3..=9_u8 {
+            assert_eq!(new(u64::from(taken)), (taken..8).collect::<Vec<_>>(), "{taken} are in");
+        }
+        assert_eq!(beyond(5, 3, &all).unwrap().len(), 1, "a batch that is in brings no blobs");
+        assert!(matches!(beyond(2, 3, &all), Err(ApplyError::Stop(_))), "number 2 is missing");
+    }
 }

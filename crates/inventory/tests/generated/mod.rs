@@ -217,6 +217,8 @@ pub fn case(log: &Generated, digest: &Digest, envelopes: Vec<Submitted>) -> Dige
         trust_root: log.put(root.text().as_bytes()),
         trust_root_version: 1,
         engine: "test".to_owned(),
+        guardrails: None,
+        configuration: None,
     };
     log.put(Case::open(request, frame).to_json().to_string().as_bytes())
 }
