@@ -188,7 +188,7 @@ fn it_decides_records_and_ends_in_good_order() {
 
     assert_eq!(running.end(), 0);
     let words = expect(0, &["log", "verify", path(&place.at("log"))]);
-    assert!(words.starts_with("4 records (2 decisions)"), "a dry run is not on record: {words}");
+    assert!(words.starts_with("4 records (2 decisions, 2 events)"), "a dry run is not on record: {words}");
     let again = place.start();
     place.response(&again, &review("a-4", "shop", &image, false));
     assert!(again.event("\"uid\":\"a-4\"").contains("\"record\":5"), "after who writes again");
@@ -301,7 +301,7 @@ fn two_of_them_never_write_one_log() {
     let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
     place.response(&running, &review("c-1", "shop", &image, false));
     assert_eq!(running.end(), 0);
-    assert!(expect(0, &["log", "verify", path(&place.at("log"))]).contains("3 records (1 decisions)"));
+    assert!(expect(0, &["log", "verify", path(&place.at("log"))]).contains("3 records (1 decisions, 2 events)"));
 }
 
 #[test]
