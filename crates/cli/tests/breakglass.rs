@@ -279,7 +279,7 @@ fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
     let review = |exit, key: &str, more: &[&str]| {
         let key = setting.at(&format!("deploy/keys/{key}.key"));
         let what =
-            ["breakglass", "review", "0", "--verdict", "justified", "--comment", "the rollback was right"];
+            ["breakglass", "review", "2", "--verdict", "justified", "--comment", "the rollback was right"];
         let who = ["--key", &key, "--trust-root", &root, "--log", &log, "--at", "2026-11-22T12:00:00Z"];
         expect(exit, &[&what[..], &who[..], more].concat())
     };
@@ -291,7 +291,7 @@ fn what_a_grant_let_in_is_flagged_until_a_second_person_has_reviewed_it() {
     assert!(review(2, "carol", &here).contains("send it there: --server URL"));
     drop(lock);
     assert!(review(0, "carol", &here).starts_with("carol reviewed grant bg-"));
-    assert!(review(1, "carol", &here).contains("on record already, at 1"));
+    assert!(review(1, "carol", &here).contains("on record already, at 4"));
     let reviewed = list(0, "2027-01-01T00:00:00Z");
     assert!(reviewed.starts_with("reviewed  prod/shop"), "{reviewed}");
     assert!(reviewed.contains("carol says justified: the rollback was right"), "{reviewed}");

@@ -505,7 +505,7 @@ fn one_changed_byte_of_the_log_is_found_and_every_decision_replays() {
     let copy = tempfile::tempdir().unwrap();
     let log = copy.path().join("log");
     assert!(Command::new("cp").args(["-a", &kept.at("log"), path(&log)]).status().unwrap().success());
-    assert!(expect(0, &["log", "verify", path(&log)]).contains("10 records (8 decisions)"));
+    assert!(expect(0, &["log", "verify", path(&log)]).contains("10 records (8 decisions, 2 events)"));
     assert!(expect(0, &["replay", path(&log)]).contains("8 decisions are the same, byte for byte; 0 differ"));
     assert!(expect(0, &["log", "prove", path(&log), "3"]).starts_with("c2sp.org/tlog-proof@v1"));
     assert!(expect(2, &["log", "prove", path(&log), "10"]).contains("the log has 10"));

@@ -93,17 +93,17 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
     let web = digest("web");
     let text = world.ask(0, &["why", &web.to_string()]);
     for part in [
-        "let in    record 0 at 2026-11-18T",
+        "let in    record 2 at 2026-11-18T",
         "by policy",
         "workload  eu-1/shop/Deployment/web",
         "asked by  alice@acme.example, through kubernetes",
         "policy    book/shop.yaml",
-        "proof     record 0 is in the tree of 4 that decisions.acme.example signed",
+        "proof     record 2 is in the tree of 6 that decisions.acme.example signed",
         "built from commit 1a1a1a1a",
         "built by official-ci",
         "input https://example.org/base-image",
         &format!("also api@{}", digest("api").short()),
-        "admitted to prod/shop by record 1: eu-1/shop/Deployment/api",
+        "admitted to prod/shop by record 3: eu-1/shop/Deployment/api",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
@@ -114,12 +114,12 @@ fn why_names_decision_policy_origin_and_what_else_came_from_there() {
     for name in [&web.hex()[..8], "eu-1/shop/Deployment/web", "registry.acme.example/web:1.2", &shown] {
         let again = world.ask(0, &["why", name]);
         assert!(
-            again.contains(&web.to_string()) && again.contains("record 0 is in the tree"),
+            again.contains(&web.to_string()) && again.contains("record 2 is in the tree"),
             "{name}\n{again}"
         );
     }
     let refused = world.ask(0, &["why", &digest("evil\u{1b}[2J").to_string()]);
-    assert!(refused.contains("refused   record 3"), "{refused}");
+    assert!(refused.contains("refused   record 5"), "{refused}");
     assert!(refused.contains("wrong     built-by: "), "{refused}");
     assert!(refused.contains("no proven evidence says where it came from"), "{refused}");
     let json = world.ask(0, &["why", &web.to_string(), "--format", "json"]);
@@ -249,7 +249,7 @@ fn a_damaged_index_is_made_again_and_a_damaged_log_is_refused() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stderr(&output).contains("made again from the log"), "{}", stderr(&output));
     fs::remove_dir_all(folder).unwrap();
-    let bundle = world.log().join("tile/entries/000.p/4");
+    let bundle = world.log().join("tile/entries/000.p/6");
     let mut bytes = fs::read(&bundle).unwrap();
     let last = bytes.len() - 10;
     bytes[last] ^= 1;
