@@ -4,6 +4,7 @@
 //! again whenever it is in doubt; `observed.sqlite` holds what clusters reported to run, which no log can give back.
 //! Nothing is decided from either: a verdict comes from a case, and a case from the log.
 
+pub mod advisories;
 mod ask;
 pub mod audit;
 mod deployed;

@@ -5,9 +5,8 @@ use std::path::Path;
 use advisory::Component;
 use advisory::dependencies::{Bom, of_bom, of_provenance};
 use advisory::vex::Statements;
-use attest::bundle::{Bundle, Content};
-use attest::dsse::Dsse;
 use attest::{DigestSet, Envelope, Predicate};
+use inventory::advisories::payload;
 
 use crate::failure::Failure;
 use crate::input;
@@ -94,20 +93,6 @@ pub(super) fn vex(path: &Path, trusted: &Trusted) -> Result<Statements, Failure>
     }
     let payload = payload(&submitted.bytes).ok_or_else(|| refuse("no statement"))?;
     Statements::parse(&payload).map_err(|e| refuse(&e.to_string()))
-}
-
-/// The payload of bytes that were opened before: the same parsers read the same bytes.
-fn payload(bytes: &[u8]) -> Option<Vec<u8>> {
-    let limits = attest::json::Limits { bytes: Envelope::MAX_BYTES, ..attest::json::Limits::default() };
-    let json = attest::json::parse_with(bytes, limits).ok()?;
-    let object = json.as_object().ok()?;
-    if !Bundle::is_bundle(object) {
-        return Dsse::read(object).ok().map(|dsse| dsse.payload);
-    }
-    match Bundle::read(object).ok()?.content {
-        Content::Dsse(dsse) => Some(dsse.payload),
-        Content::Message { .. } => None,
-    }
 }
 
 fn not_proven(path: &Path, why: &str) -> Failure {
