@@ -54,7 +54,8 @@ fn signed(seed: u8, kind: &str, predicate: Object) -> Vec<u8> {
 }
 
 fn scan(finished: &str, found: &[Severity]) -> Vec<u8> {
-    let found = found.iter().map(|severity| Vulnerability { id: "CVE-2026-1".to_owned(), severity: *severity });
+    let found =
+        found.iter().map(|severity| Vulnerability { id: "CVE-2026-1".to_owned(), severity: *severity });
     let scan = Scan {
         scanner: "https://scan.acme.example".to_owned(),
         finished: parse_time(finished).unwrap(),
@@ -66,7 +67,8 @@ fn scan(finished: &str, found: &[Severity]) -> Vec<u8> {
 
 fn provenance() -> Vec<u8> {
     let uri = "https://registry.npmjs.org/lodash/-/lodash-4.17.20.tgz";
-    let input = Dependency { uri: uri.to_owned(), digests: Digest::sha256(b"l").into(), ..Dependency::default() };
+    let input =
+        Dependency { uri: uri.to_owned(), digests: Digest::sha256(b"l").into(), ..Dependency::default() };
     let provenance = Provenance {
         build_type: BUILD_TYPE.to_owned(),
         builder_id: BUILDER.to_owned(),
@@ -174,7 +176,9 @@ npm lodash 4.17.20
     let critical = fleet.advisories(0, &["--worst", "critical"]);
     assert!(critical.contains("less bad than critical, and not listed: 1\n"), "{critical}");
     fleet.advise("new", "lodash", "HIGH", r#""withdrawn":"2026-11-02T00:00:00Z","#);
-    assert!(fleet.advisories(0, &["--worst", "low"]).contains("nothing that runs is known to be low or worse"));
+    assert!(
+        fleet.advisories(0, &["--worst", "low"]).contains("nothing that runs is known to be low or worse")
+    );
 }
 
 #[test]
@@ -202,7 +206,9 @@ fn only_the_named_key_may_say_that_it_does_not_matter() {
     let store = evidence::Store::new(&fleet.0.path().join("evidence"));
     let beside = store.put(&signed(2, "https://openvex.dev/ns/v0.2.0", vex)).unwrap();
     store.attach(&shop(), &[beside]).unwrap();
-    assert!(fleet.advisories(1, &["--evidence", &fleet.at("evidence")]).contains("2 deployments are affected"));
+    assert!(
+        fleet.advisories(1, &["--evidence", &fleet.at("evidence")]).contains("2 deployments are affected")
+    );
 }
 
 #[test]
@@ -219,7 +225,8 @@ fn what_cannot_be_read_is_never_clean() {
     let text = format!("version: 2\nsigners:\n  vendor:\n    keys:\n      - key: |\n{stranger}");
     fs::write(fleet.at("other.yaml"), text).unwrap();
     let text = fleet.advisories(0, &["--trust-root", &fleet.at("other.yaml")]);
-    let why = "nobody can tell what all is in 2 deployments: no proven provenance or list of parts names a package";
+    let why =
+        "nobody can tell what all is in 2 deployments: no proven provenance or list of parts names a package";
     assert!(text.contains(why) && text.contains("eu-1/shop/Deployment/web"), "{text}");
 }
 

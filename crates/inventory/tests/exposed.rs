@@ -38,6 +38,7 @@ async fn look(world: &World, worst: Severity) -> (Vec<Found>, Exposed) {
     };
     let known = Known { database: &database, vex: &vex, worst };
     let exposed = gathered.exposed(&inventory, &made_of, known, &mut each).await.unwrap();
+    inventory.close().await;
     (found, exposed)
 }
 
@@ -113,7 +114,10 @@ async fn what_nobody_proved_is_not_clean() {
     // evidence that was taken away hides nothing silently
     let envelope = world.provenance("f", &bad);
     world.admit("f", "gone", vec![envelope.clone()]);
-    assert_eq!(look(&world, Severity::Low).await.0, [found("GHSA-new", "npm lodash 4.17.20", Some("4.17.21"), "gone")]);
+    assert_eq!(
+        look(&world, Severity::Low).await.0,
+        [found("GHSA-new", "npm lodash 4.17.20", Some("4.17.21"), "gone")]
+    );
     world.remove_blobs();
     let (none, exposed) = look(&world, Severity::Low).await;
     assert_eq!(none, []);
@@ -128,7 +132,10 @@ async fn a_dump_that_cannot_be_read_is_no_database() {
     assert!(matches!(empty, DumpError::Empty));
     assert!(empty.to_string().contains("has no advisories; wanted OSV records"), "{empty}");
     let missing = load(&[world.osv().join("missing")], &wanted).unwrap_err().to_string();
-    assert!(missing.starts_with("cannot read the database in ") && missing.ends_with("may read it"), "{missing}");
+    assert!(
+        missing.starts_with("cannot read the database in ") && missing.ends_with("may read it"),
+        "{missing}"
+    );
     let torn = world.osv().join("all.zip");
     std::fs::write(&torn, b"PK, and no more").unwrap();
     let torn = load(&[torn], &wanted).unwrap_err().to_string();

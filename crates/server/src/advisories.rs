@@ -127,6 +127,15 @@ pub struct Under<'a> {
     pub evidence: &'a dyn EvidenceSource,
 }
 
+impl std::fmt::Debug for Under<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Under")
+            .field("root", self.root.digest())
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The advisories about what runs, held from one look to the next.
 #[derive(Debug)]
 pub struct Advisories {

@@ -62,9 +62,7 @@ impl DumpError {
             Self::Nested(_) => "name the folder that the dump was unpacked into",
             Self::Broken { .. } => "download it again; half a database would hide advisories",
             Self::TooLarge(_) => "name the ecosystems that are used, one all.zip each",
-            Self::Empty => {
-                "download https://osv-vulnerabilities.storage.googleapis.com/ECOSYSTEM/all.zip"
-            }
+            Self::Empty => "download https://osv-vulnerabilities.storage.googleapis.com/ECOSYSTEM/all.zip",
         }
     }
 

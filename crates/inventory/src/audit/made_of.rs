@@ -170,7 +170,9 @@ impl Opening<'_> {
         let mut held: Option<(EvidenceId, Opened)> = None;
         let mut last: Option<(EvidenceId, &Artifact, usize)> = None;
         for id in part {
-            let Some(question) = fleet.question(*id).filter(|question| question.running > 0) else { continue };
+            let Some(question) = fleet.question(*id).filter(|question| question.running > 0) else {
+                continue;
+            };
             let set = question.evidence;
             if let Some((_, _, place)) = last.filter(|(of, a, _)| *of == set && *a == question.artifact) {
                 let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,15 +201,13 @@ impl Opening<'_> {
             let statement = attestation.statement();
             let components = match &statement.predicate {
                 Predicate::Provenance(provenance) => of_provenance(provenance.as_ref()),
-                Predicate::Other if is_bom(&statement.predicate_type) => {
-                    match signed_list(&envelope.bytes) {
-                        Some(components) => components,
-                        None => {
-                            opened.not_told = Some(NotTold::Unreadable);
-                            continue;
-                        }
+                Predicate::Other if is_bom(&statement.predicate_type) => match signed_list(&envelope.bytes) {
+                    Some(components) => components,
+                    None => {
+                        opened.not_told = Some(NotTold::Unreadable);
+                        continue;
                     }
-                }
+                },
                 _ => continue,
             };
             opened.lists.push((attestation, components));

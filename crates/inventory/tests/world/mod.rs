@@ -46,12 +46,18 @@ pub fn lodash(version: &str) -> String {
 }
 
 pub fn bom(purl: &str) -> String {
-    format!(r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{{"type":"library","name":"x","purl":"{purl}"}}]}}"#)
+    format!(
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{{"type":"library","name":"x","purl":"{purl}"}}]}}"#
+    )
 }
 
 /// A record about a package of npm, mended in a version.
 pub fn advisory(id: &str, package: &str, fixed: &str, severity: &str, more: &str) -> String {
-    let rated = if severity.is_empty() { String::new() } else { format!(r#""database_specific":{{"severity":"{severity}"}},"#) };
+    let rated = if severity.is_empty() {
+        String::new()
+    } else {
+        format!(r#""database_specific":{{"severity":"{severity}"}},"#)
+    };
     format!(
         r#"{{"id":"{id}","modified":"2026-11-01T00:00:00Z",{more}{rated}"affected":[{{"package":{{"ecosystem":"npm","name":"{package}"}},
         "ranges":[{{"type":"SEMVER","events":[{{"introduced":"0"}},{{"fixed":"{fixed}"}}]}}]}}]}}"#
@@ -118,7 +124,7 @@ impl World {
             std::fs::create_dir_all(self.log()).unwrap();
             Log::create(files, "test.example", signer()).unwrap()
         };
-        let text = "environment: prod/shop\nartifact: \"*\"\nmode: dry-run\nrequire: { built-by: [ci] }\n";
+        let text = "environment: prod/shop\nartifact: registry.acme.example/*\nmode: dry-run\nrequire: { built-by: [ci] }\n";
         let file = SourceFile { name: "book/shop.yaml".to_owned(), text: text.to_owned() };
         let book = Book::load(vec![file], &Guardrails::none()).unwrap();
         let point = Chokepoint::open(book, root(), log).unwrap();
