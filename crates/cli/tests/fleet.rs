@@ -240,16 +240,18 @@ fn a_new_scan_judges_what_runs_again() {
     let attached = store.put(&bad).unwrap();
     store.attach(&shop(), &[attached]).unwrap();
     let text = audit(1);
-    assert!(text.contains("2 would be refused") && text.contains("scanned"), "{text}");
+    assert!(text.contains("2 would be refused") && text.contains("error[scanned]"), "{text}");
     assert!(text.contains("CVE-2026-1") && text.contains("eu-1/shop/Deployment/web"), "{text}");
-    // one by a stranger is no news
+    // one by a stranger is no scan, and as at the door, evidence by a stranger is refused as what it is
+    let found = Vulnerability { id: "CVE-2026-1".to_owned(), severity: Severity::Critical };
     let stranger = Scan {
-        scanner: "x".to_owned(),
+        scanner: "https://scan.acme.example".to_owned(),
         finished: parse_time("2026-11-23T08:00:00Z").unwrap(),
         database_updated: None,
-        vulnerabilities: vec![Vulnerability { id: "CVE-2026-1".to_owned(), severity: Severity::Critical }],
+        vulnerabilities: vec![found],
     };
     let attached = store.put(&signed(9, VULNS, stranger.to_json())).unwrap();
     store.attach(&shop(), &[attached]).unwrap();
-    assert!(audit(0).contains("2 as they were"));
+    let text = audit(1);
+    assert!(text.contains("evidence-authentic") && !text.contains("CVE-2026-1"), "{text}");
 }
