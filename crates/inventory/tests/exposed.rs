@@ -1,5 +1,4 @@
 //! Advisories about what runs: a real decision log, signed evidence, dumps that change.
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod world;
 

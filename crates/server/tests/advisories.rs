@@ -1,5 +1,4 @@
-//! What `serve` asks of advisories: a new dump is noticed, a torn one is told, and the one before it still counts.
-#![allow(clippy::unwrap_used, reason = "a test")]
+//! What `serve` asks of advisories: a new dump is noticed, one that cannot be read is told, and the one before it still counts.
 
 #[path = "../../inventory/tests/world/mod.rs"]
 mod world;
@@ -31,7 +30,7 @@ async fn look(world: &World, inventory: &Inventory, asked: &mut Advisories) -> R
 }
 
 #[tokio::test]
-async fn a_new_dump_is_noticed_and_a_torn_one_does_not_hide_the_one_before() {
+async fn a_new_dump_is_noticed_and_one_that_is_gone_does_not_hide_the_one_before() {
     let world = World::new();
     world.admit("shop", "web", vec![world.provenance("shop", &[&lodash("4.17.20")])]);
     let inventory = world.inventory().await;

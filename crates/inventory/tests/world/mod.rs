@@ -1,4 +1,5 @@
 //! A real decision log, made by a choke point whose book only warns, and an OSV dump in a folder.
+#![allow(dead_code, reason = "not every test uses every function")]
 
 use std::path::PathBuf;
 
