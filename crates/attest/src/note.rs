@@ -44,11 +44,21 @@ impl NoteKey {
         (u32::from_str_radix(id, 16).ok()? == expected && id.len() == 8).then_some((key, cosigner))
     }
 
-    /// The verifier key as text.
+    /// The verifier key of a log as text.
     #[must_use]
     pub fn to_vkey(&self) -> String {
-        let id = u32::from_be_bytes(self.id(ED25519));
-        let data = [&[ED25519], self.key.raw()].concat();
+        self.vkey_of(ED25519)
+    }
+
+    /// The verifier key of a witness as text.
+    #[must_use]
+    pub fn to_witness_vkey(&self) -> String {
+        self.vkey_of(COSIGNATURE)
+    }
+
+    fn vkey_of(&self, kind: u8) -> String {
+        let id = u32::from_be_bytes(self.id(kind));
+        let data = [&[kind], self.key.raw()].concat();
         format!("{}+{id:08x}+{}", self.name, STANDARD.encode(data))
     }
 
@@ -62,7 +72,8 @@ impl NoteKey {
 }
 
 /// Whether `name` may stand in a note: not empty, no white space, no plus.
-fn is_name(name: &str) -> bool {
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+')
 }
 
@@ -115,14 +126,42 @@ impl Note {
     /// When the witness cosigned this text, if it did.
     #[must_use]
     pub fn cosigned_at(&self, witness: &NoteKey) -> Option<Timestamp> {
+        self.cosignature(witness).map(|cosignature| cosignature.at)
+    }
+
+    /// The witness's cosignature of this text, if it gave one.
+    #[must_use]
+    pub fn cosignature(&self, witness: &NoteKey) -> Option<Cosignature> {
         self.signatures_of(witness, COSIGNATURE).find_map(|value| {
             let (time, signature) = value.split_at_checked(8)?;
             let seconds = u64::from_be_bytes(time.try_into().ok()?);
             let message = cosignature_message(seconds, &self.text);
             witness.key.verify(message.as_bytes(), signature).ok()?;
-            Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+            let at = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+            Some(Cosignature { at, line: line(&witness.name, &[&witness.id(COSIGNATURE), value].concat()) })
         })
     }
+
+    /// The note with the key's own signature, and without anybody else's; nothing where the key did not sign.
+    #[must_use]
+    pub fn signed_only_by(&self, key: &NoteKey) -> Option<String> {
+        let mut signatures = self.signatures_of(key, ED25519);
+        let value = signatures.find(|s| key.key.verify(self.text.as_bytes(), s).is_ok())?;
+        Some(format!("{}\n{}", self.text, line(&key.name, &[&key.id(ED25519), value].concat())))
+    }
+}
+
+/// A witness's word that it saw a checkpoint, and that it continues every one that it saw before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosignature {
+    /// When, to the second.
+    pub at: Timestamp,
+    /// The line of the note.
+    pub line: String,
+}
+
+fn line(name: &str, value: &[u8]) -> String {
+    format!("\u{2014} {name} {}\n", STANDARD.encode(value))
 }
 
 fn cosignature_message(seconds: u64, text: &str) -> String {
@@ -136,7 +175,7 @@ fn cosignature_message(seconds: u64, text: &str) -> String {
 pub fn sign(text: &str, name: &str, signer: &dyn Signer) -> Result<String, SignError> {
     let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
     let value = [key.id(ED25519).as_slice(), &signer.sign(text.as_bytes())?].concat();
-    Ok(format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(value)))
+    Ok(format!("{text}\n{}", line(name, &value)))
 }
 
 /// The line with which a witness cosigns a checkpoint's text at a time.
@@ -148,7 +187,7 @@ pub fn cosign(text: &str, name: &str, time: Timestamp, signer: &dyn Signer) -> R
     let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
     let signature = signer.sign(cosignature_message(seconds, text).as_bytes())?;
     let value = [key.id(COSIGNATURE).as_slice(), &seconds.to_be_bytes(), &signature].concat();
-    Ok(format!("\u{2014} {name} {}\n", STANDARD.encode(value)))
+    Ok(line(name, &value))
 }
 
 /// What a log says of itself at one moment.

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes, log, open,
-    policy, rebuild, replay, serve, threats, trust_root, verify,
+    advisories, attach, attest_facts, breakglass, build, builder, demo, explain, init, keygen, kubernetes,
+    log, open, policy, rebuild, replay, serve, threats, trust_root, verify,
 };
 use crate::output::{Color, Format};
 
@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Attest(attest_facts::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
+    /// Which advisories affect what artifacts are made of
+    #[command(subcommand)]
+    Advisories(advisories::Command),
     /// Let deployments through in an emergency: signed, for a while, and on record
     #[command(subcommand)]
     Breakglass(breakglass::Command),

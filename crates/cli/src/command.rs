@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod advisories;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
         Command::Attach(args) => attach::run(&args, output),
+        Command::Advisories(command) => advisories::run(&command, output),
         Command::Breakglass(command) => breakglass::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),

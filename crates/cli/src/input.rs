@@ -15,7 +15,7 @@ mod secret;
 pub(crate) use secret::{Unlock, secret_file, secret_key};
 
 /// Files that people write are pages, not volumes.
-const MAX_TEXT: u64 = 4 << 20;
+pub(crate) const MAX_TEXT: u64 = 4 << 20;
 
 /// The bytes of a file of at most `limit` bytes.
 pub(crate) fn read(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
@@ -107,16 +107,22 @@ pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
     Ok(files)
 }
 
+/// A file of guardrails; none where no file is given.
+pub(crate) fn guardrails(path: Option<&Path>) -> Result<Guardrails, Failure> {
+    match path {
+        None => Ok(Guardrails::none()),
+        Some(path) => parse_guardrails(path, &text("guardrail file", path)?),
+    }
+}
+
+/// The guardrails of a text.
+pub(crate) fn parse_guardrails(path: &Path, text: &str) -> Result<Guardrails, Failure> {
+    Guardrails::parse(&path.display().to_string(), text).map_err(|e| Failure::load("guardrail-invalid", e))
+}
+
 /// A book, under guardrails where a file of them is given.
 pub(crate) fn book(dir: &Path, guardrails: Option<&Path>) -> Result<Book, Failure> {
-    let guardrails = match guardrails {
-        None => Guardrails::none(),
-        Some(path) => {
-            let text = text("guardrail file", path)?;
-            Guardrails::parse(&path.display().to_string(), &text)
-                .map_err(|e| Failure::load("guardrail-invalid", e))?
-        }
-    };
+    let guardrails = self::guardrails(guardrails)?;
     Book::load(book_files(dir)?, &guardrails).map_err(|e| Failure::load("policy-invalid", e))
 }
 

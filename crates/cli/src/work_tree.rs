@@ -9,6 +9,10 @@ use jiff::Timestamp;
 
 use crate::failure::Failure;
 
+mod revision;
+
+pub(crate) use revision::{book_files_at, file_at};
+
 /// How far back the history goes, as in builds of our own.
 const HISTORY: &str = "--max-count=64";
 

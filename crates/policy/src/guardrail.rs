@@ -16,15 +16,16 @@ use crate::rules;
 #[derive(Debug, Default)]
 pub struct Guardrails(Vec<Guardrail>);
 
+/// One guardrail.
 #[derive(Debug)]
-struct Guardrail {
-    name: String,
-    environment: Located,
-    require: Vec<Located>,
-    approvals: u64,
-    must_enforce: bool,
-    must_reject_on_outage: bool,
-    standing: Option<Span>,
+pub(crate) struct Guardrail {
+    pub(crate) name: String,
+    pub(crate) environment: Located,
+    pub(crate) require: Vec<Located>,
+    pub(crate) approvals: u64,
+    pub(crate) must_enforce: bool,
+    pub(crate) must_reject_on_outage: bool,
+    pub(crate) standing: Option<Span>,
 }
 
 impl Guardrails {
@@ -43,6 +44,11 @@ impl Guardrails {
         let mut problems = Problems::new();
         let value = read(&node, &mut problems);
         problems.finish(value)
+    }
+
+    /// All of them, in the order of the file.
+    pub(crate) fn all(&self) -> &[Guardrail] {
+        &self.0
     }
 
     /// What a policy breaks.

@@ -6,6 +6,7 @@
 mod book;
 mod case;
 mod diagnostic;
+pub mod diff;
 mod evaluate;
 mod facts;
 mod finding;
@@ -25,6 +26,7 @@ pub use attest::redact::{REDACTED, redact};
 pub use book::{Book, SourceFile};
 pub use case::{CASE_FORMAT, Case, Frame};
 pub use diagnostic::{Diagnostic, Severity, Style};
+pub use diff::{Difference, diff};
 pub use evaluate::{evaluate, evaluate_with};
 pub use facts::Facts;
 pub use finding::{Finding, one_line};

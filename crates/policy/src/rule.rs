@@ -8,6 +8,11 @@ use attest::{Json, Object, Place, Role};
 use crate::facts::Facts;
 use crate::finding::Finding;
 
+mod order;
+
+pub use order::{Beyond, Compared, Order};
+pub(crate) use order::{Whom, names_beyond};
+
 /// Reads a rule's value; problems are told with their places.
 pub type ReadRule = fn(&Node, &mut Problems) -> Option<Box<dyn Check>>;
 
@@ -40,7 +45,7 @@ impl fmt::Debug for Rule {
 }
 
 /// A rule with its value, ready to judge. Pure and total: no clock, no I/O, no panic.
-pub trait Check: fmt::Debug + Send + Sync {
+pub trait Check: Compared + fmt::Debug + Send + Sync {
     /// What is wrong; nothing where the rule is met.
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding>;
 

@@ -17,6 +17,7 @@ mod hermetic;
 mod logged;
 pub(crate) mod parameters;
 pub(crate) mod policy_missing;
+mod range;
 mod rebuilt;
 mod released_for;
 mod requested_by;

@@ -23,8 +23,9 @@ mod service;
 mod tls;
 mod token;
 pub mod webhook;
+pub mod witness;
 
 pub use client::{Answer, Client, ClientError, ClientTls};
-pub use config::{Config, EXAMPLE, Keys};
+pub use config::{Config, EXAMPLE, KeyPair, Keys};
 pub use http::openapi;
 pub use service::{Clock, ServiceError, serve};

@@ -13,7 +13,7 @@ use crate::client::ClientTls;
 use crate::config::KeyPair;
 
 /// Where this kind of system keeps the authorities that it trusts.
-const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A key or a certificate cannot be used.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ pub use check::{Checked, Problem, check};
 pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
-pub use files::policy_paths;
+pub use files::{is_policy, policy_paths};
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

@@ -124,10 +124,16 @@ impl<'a, S: Storage> Reader<'a, S> {
     /// # Errors
     /// [`ReadError`].
     pub fn inclusion(&self, index: u64) -> Result<Vec<Hash>, ReadError> {
-        if index >= self.size {
-            return Err(ReadError::PastTheEnd { index, size: self.size });
+        self.inclusion_in(index, self.size)
+    }
+
+    /// The inclusion proof of a leaf in the tree of the first `old` leaves.
+    pub(crate) fn inclusion_in(&self, index: u64, old: u64) -> Result<Vec<Hash>, ReadError> {
+        let size = old.min(self.size);
+        if index >= size {
+            return Err(ReadError::PastTheEnd { index, size });
         }
-        let (mut from, mut to, mut proof) = (0, self.size, Vec::new());
+        let (mut from, mut to, mut proof) = (0, size, Vec::new());
         while to - from > 1 {
             let middle = from + (to - from).next_power_of_two() / 2;
             if index < middle {

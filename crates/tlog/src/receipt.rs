@@ -2,11 +2,13 @@
 
 use attest::bundle::LogEntry;
 use attest::merkle::{Hash, leaf_hash};
-use attest::note::NoteKey;
+use attest::note::{Checkpoint, NoteKey};
 
 use crate::log::{CHECKPOINT, read_checkpoint};
+use crate::proof::Proof;
 use crate::reader::{ReadError, Reader};
 use crate::storage::Storage;
+use crate::witnessing::WITNESSED;
 
 /// Proof that an entry is in a log: its place, the path to the root, and the signed root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,22 +26,44 @@ impl Receipt {
     /// # Errors
     /// [`ReadError`] where the log cannot be read, or has no such entry.
     pub fn prove<S: Storage>(storage: &S, key: &NoteKey, index: u64) -> Result<Self, ReadError> {
-        let missing = || ReadError::Missing(CHECKPOINT.to_owned());
-        let bytes = storage.read(CHECKPOINT).map_err(|e| ReadError::Io(CHECKPOINT.to_owned(), e))?;
-        let bytes = bytes.ok_or_else(missing)?;
-        let checkpoint =
-            read_checkpoint(&bytes, key).ok_or_else(|| ReadError::Malformed(CHECKPOINT.to_owned()))?;
-        let reader = Reader::new(storage, checkpoint.size);
+        let (checkpoint, text) = stored(storage, CHECKPOINT, key)?;
+        Self::under(storage, &checkpoint, checkpoint.size, text, index)
+    }
+
+    /// Proves that entry `index` is in the tree of the newest checkpoint that enough witnesses cosigned.
+    ///
+    /// # Errors
+    /// [`ReadError`], also where there is no such checkpoint, or the entry is newer than it.
+    pub fn prove_witnessed<S: Storage>(storage: &S, key: &NoteKey, index: u64) -> Result<Self, ReadError> {
+        let (witnessed, text) = stored(storage, WITNESSED, key)?;
+        let (checkpoint, _) = stored(storage, CHECKPOINT, key)?;
+        Self::under(storage, &checkpoint, witnessed.size, text, index)
+    }
+
+    /// The proof in the tree of the first `size` leaves, from the tiles of the current one.
+    fn under<S: Storage>(
+        storage: &S,
+        current: &Checkpoint,
+        size: u64,
+        checkpoint: String,
+        index: u64,
+    ) -> Result<Self, ReadError> {
+        let reader = Reader::new(storage, current.size);
+        let proof = reader.inclusion_in(index, size)?;
         let leaf = leaf_hash(&reader.entry(index)?);
-        let proof = reader.inclusion(index)?;
-        let checkpoint_text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self { index, size: checkpoint.size, proof, checkpoint: checkpoint_text, leaf })
+        Ok(Self { index, size, proof, checkpoint, leaf })
     }
 
     /// The entry's place, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
+    }
+
+    /// How many entries the tree has that it is in.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The hash of the leaf.
@@ -63,14 +87,20 @@ impl Receipt {
     /// The text form of C2SP tlog-proof: index, path, checkpoint.
     #[must_use]
     pub fn to_text(&self) -> String {
-        use base64::Engine as _;
-        let mut out = format!("c2sp.org/tlog-proof@v1\nindex {}\n", self.index);
-        for hash in &self.proof {
-            out.push_str(&base64::engine::general_purpose::STANDARD.encode(hash));
-            out.push('\n');
-        }
-        out.push('\n');
-        out.push_str(&self.checkpoint);
-        out
+        self.to_proof(None).to_text()
     }
+
+    /// The proof in the form of C2SP tlog-proof, with something that travels with it.
+    #[must_use]
+    pub fn to_proof(&self, extra: Option<Vec<u8>>) -> Proof {
+        Proof { index: self.index, path: self.proof.clone(), checkpoint: self.checkpoint.clone(), extra }
+    }
+}
+
+/// A checkpoint of this log in a file of it, and its text.
+fn stored<S: Storage>(storage: &S, path: &str, key: &NoteKey) -> Result<(Checkpoint, String), ReadError> {
+    let bytes = storage.read(path).map_err(|e| ReadError::Io(path.to_owned(), e))?;
+    let bytes = bytes.ok_or_else(|| ReadError::Missing(path.to_owned()))?;
+    let checkpoint = read_checkpoint(&bytes, key).ok_or_else(|| ReadError::Malformed(path.to_owned()))?;
+    Ok((checkpoint, String::from_utf8_lossy(&bytes).into_owned()))
 }

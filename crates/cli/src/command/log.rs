@@ -1,15 +1,20 @@
-//! `portcullis log …`: verify, show and prove.
+//! `portcullis log …`: verify, show and prove, and be a witness of logs.
+
+mod prove;
+mod witness;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::{Json, Object};
 use chokepoint::{Entry, Record};
-use tlog::{Blobs, Files, Receipt};
+use tlog::{Blobs, Files};
 
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
+use witnesses::{Seen, Witnesses};
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
@@ -17,7 +22,11 @@ Examples:
   portcullis log verify log --key log.vkey
   portcullis log show log
   portcullis log show log 17 --key log.vkey
-  portcullis log prove log 17 > 17.tlog-proof")]
+  portcullis log verify log --key log.vkey --witness w1.example=w1.vkey
+  portcullis log prove log 17 --witnessed --with-record > 17.tlog-proof
+  portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
+  portcullis log witness --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
+      --log shop.example/decisions=log.vkey")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -28,6 +37,11 @@ pub(crate) enum Command {
         /// A checkpoint that was seen before: the log must continue it
         #[arg(long, value_name = "FILE")]
         seen: Option<PathBuf>,
+        #[command(flatten)]
+        witnesses: Witnesses,
+        /// The checkpoint that the witnesses cosigned, which the log must continue; without, `witnessed` beside the log
+        #[arg(long, value_name = "FILE", requires = "witnesses", conflicts_with = "seen")]
+        cosigned: Option<PathBuf>,
     },
     /// List the records, or show one whole
     Show {
@@ -39,14 +53,11 @@ pub(crate) enum Command {
         key: Key,
     },
     /// Prove that a record is in the log (C2SP tlog-proof)
-    Prove {
-        /// The log's folder
-        dir: PathBuf,
-        /// The record's place, from 0
-        index: u64,
-        #[command(flatten)]
-        key: Key,
-    },
+    Prove(prove::Prove),
+    /// Verify offline that a record is in a log, and which witnesses saw that
+    VerifyProof(prove::VerifyProof),
+    /// Cosign the checkpoints of logs that continue what was seen of them, and no others (C2SP tlog-witness)
+    Witness(witness::Args),
 }
 
 /// Under which key a log is believed.
@@ -80,15 +91,26 @@ impl Key {
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Verify { dir, key, seen } => verify(dir, key, seen.as_deref(), output),
-        Command::Show { dir, index, key } => show(dir, *index, key, output),
-        Command::Prove { dir, index, key } => {
-            let receipt = Receipt::prove(&Files::new(dir), &key.read(dir)?, *index)
-                .map_err(|e| Failure::new("the record cannot be proven").line("found", &e.to_string()))?;
-            output.result(&receipt.to_text(), || Json::from(Object::new().with("proof", receipt.to_text())));
-            Ok(Exit::Clean)
+        Command::Verify { dir, key, seen, witnesses, cosigned } => {
+            let key = key.read(dir)?;
+            let seen = match seen {
+                Some(path) => Seen { checkpoint: Some(read_seen(path, &key)?), witnesses: Vec::new() },
+                None => witnesses.read_seen(dir, cosigned.as_deref(), &key)?,
+            };
+            verify(dir, &key, &seen, output)
         }
+        Command::Show { dir, index, key } => show(dir, *index, key, output),
+        Command::Prove(args) => prove::prove(args, output),
+        Command::VerifyProof(args) => prove::verify(args, output),
+        Command::Witness(args) => witness::run(args, output),
     }
+}
+
+/// A checkpoint that somebody kept, signed by the log.
+fn read_seen(path: &Path, key: &NoteKey) -> Result<Checkpoint, Failure> {
+    let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(key));
+    let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
+    checkpoint.ok_or_else(|| Failure::new(&format!("{} is no checkpoint of this log", path.display())))
 }
 
 /// The places and bytes of a log's records.
@@ -153,18 +175,8 @@ fn waiting_line(waiting: u64) -> String {
     }
 }
 
-fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
-    let key = key.read(dir)?;
-    let seen = match seen {
-        None => None,
-        Some(path) => {
-            let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(&key));
-            let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
-            let error = || Failure::new(&format!("{} is no checkpoint of this log", path.display()));
-            Some(checkpoint.ok_or_else(error)?)
-        }
-    };
-    let (leaves, checkpoint) = records(dir, &key, seen.as_ref())?;
+fn verify(dir: &Path, key: &NoteKey, seen: &Seen, output: &Output) -> Result<Exit, Failure> {
+    let (leaves, checkpoint) = records(dir, key, seen.checkpoint.as_ref())?;
     let blobs = Blobs::new(Files::new(dir));
     let mut decisions = 0_i64;
     for (index, leaf) in &leaves {
@@ -183,11 +195,12 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .found());
         }
     }
-    let waiting = waiting(dir, &key, checkpoint.size)?;
+    let waiting = waiting(dir, key, checkpoint.size)?;
     let human = format!(
-        "{} records ({decisions} decisions), every one as it was logged, under {}\n{}",
+        "{} records ({decisions} decisions), every one as it was logged, under {}\n{}{}",
         checkpoint.size,
         checkpoint.origin,
+        seen.line(),
         waiting_line(waiting)
     );
     output.result(&human, || {
@@ -196,7 +209,8 @@ fn verify(dir: &Path, key: &Key, seen: Option<&Path>, output: &Output) -> Result
             .with("size", i64::try_from(checkpoint.size).unwrap_or(i64::MAX))
             .with("root", attest::digest::to_hex(&checkpoint.root))
             .with("decisions", decisions)
-            .with("waiting", i64::try_from(waiting).unwrap_or(i64::MAX));
+            .with("waiting", i64::try_from(waiting).unwrap_or(i64::MAX))
+            .with("witnesses", witnesses::to_json(&seen.witnesses));
         Json::from(object)
     });
     Ok(Exit::Clean)

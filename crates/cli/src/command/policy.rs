@@ -10,6 +10,8 @@ use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
 
+mod diff;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Does the book load? Every mistake with its place and how to mend it
@@ -28,6 +30,7 @@ pub(crate) enum Command {
         /// A test file, or a folder that is searched for them
         path: PathBuf,
     },
+    Diff(diff::Args),
     /// Lay policy files out; comments and meaning stay
     Fmt {
         /// The folder with the policies
@@ -46,6 +49,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             check(dir, trust_root.as_deref(), guardrails.as_deref(), output)
         }
         Command::Test { path } => test(path, output),
+        Command::Diff(args) => diff::run(args, output),
         Command::Fmt { dir, check } => fmt(dir, *check, output),
         Command::Schema => {
             let schema = language::schema();

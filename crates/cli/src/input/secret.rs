@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use attest::{SecretKey, Signer};
+use attest::SecretKey;
+use tlog::LogSigner;
 use zeroize::Zeroizing;
 
 use super::text;
@@ -38,8 +39,8 @@ pub(crate) struct Unlock {
     module: Option<PathBuf>,
 }
 
-/// A private key: in a file, or in a token that a `pkcs11:` URI names.
-pub(crate) fn secret_key(key: &Path, unlock: &Unlock) -> Result<Box<dyn Signer>, Failure> {
+/// A private key, for any thread: in a file, or in a token that a `pkcs11:` URI names.
+pub(crate) fn secret_key(key: &Path, unlock: &Unlock) -> Result<Box<LogSigner>, Failure> {
     match key.to_str().filter(|text| pkcs11::Uri::is_meant(text)) {
         Some(uri) => Ok(Box::new(token_key(uri, unlock)?)),
         None => Ok(Box::new(key_file(key, unlock)?)),

@@ -6,7 +6,9 @@ use attest::{Evidence, Predicate, Provenance, Role, TrustRoot};
 use crate::case::Case;
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, list_schema, names_of, or_list, read_names};
+use crate::rule::{
+    Beyond, Check, NameKind, NameUse, Order, Rule, list_schema, names_beyond, names_of, or_list, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "built-by",
@@ -33,6 +35,17 @@ struct BuiltBy(Vec<NameUse>);
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(BuiltBy(read_names(node, NameKind::Role(Role::Builder), problems)?)))
+}
+
+impl Order for BuiltBy {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let more = names_beyond(&self.0, &other.0);
+        more.map(|names| Beyond::only(format!("what {names} built"))).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not built by {}", or_list(&names_of(&self.0)))
+    }
 }
 
 impl Check for BuiltBy {

@@ -6,7 +6,7 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule};
+use crate::rule::{Beyond, Check, Order, Rule};
 
 pub(crate) const RULE: Rule = Rule {
     name: "built-within",
@@ -41,6 +41,17 @@ struct BuiltWithin {
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(BuiltWithin { span: problems.keep(read_span(node))?, place: node.place.clone() }))
+}
+
+impl Order for BuiltWithin {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = format!("what was built more than {} ago, and at most {}", other.span, self.span);
+        (self.span > other.span).then(|| Beyond::only(words)).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was built more than {} ago", self.span)
+    }
 }
 
 impl Check for BuiltWithin {

@@ -5,7 +5,7 @@ use attest::{Json, Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "command",
@@ -43,6 +43,17 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 /// Words in brackets, so that `[a b]` and `[a, b]` look different.
 fn show(words: &[String]) -> String {
     Json::from(words.to_vec()).to_string()
+}
+
+impl Order for Command {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = format!("what the command {} built", show(&self.words));
+        (self.words != other.words).then(|| Beyond::only(words)).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what another command than {} built", show(&self.words))
+    }
 }
 
 impl Check for Command {

@@ -5,7 +5,7 @@ use attest::{Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, list_schema, object_schema};
+use crate::rule::{Beyond, Check, Order, Rule, list_schema, object_schema, or_list};
 
 pub(crate) const RULE: Rule = Rule {
     name: "dependencies",
@@ -81,6 +81,33 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         return None;
     }
     Some(Box::new(Dependencies { denied, pinned, place: node.place.clone() }))
+}
+
+impl Order for Dependencies {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let denies = |url: &PackageUrl| {
+            let same = |own: &PackageUrl| own.name == url.name && (own.version.is_none() || own == url);
+            self.denied.iter().any(|(own, ..)| same(own))
+        };
+        let free = other.denied.iter().filter(|(url, ..)| !denies(url));
+        let words = |text: &str| format!("what has {text} among its dependencies");
+        let mut ways: Vec<Beyond> = free.map(|(_, text, _)| Beyond::by(text, words(text))).collect();
+        if other.pinned && !self.pinned {
+            ways.push(Beyond::by("", "what has a dependency without a digest".to_owned()));
+        }
+        ways
+    }
+
+    fn outside(&self) -> String {
+        let denied: Vec<&str> = self.denied.iter().map(|(_, text, _)| text.as_str()).collect();
+        match (denied.as_slice(), self.pinned) {
+            ([], _) => "what has a dependency without a digest".to_owned(),
+            (denied, false) => format!("what has {} among its dependencies", or_list(denied)),
+            (denied, true) => {
+                format!("what has {} among its dependencies, or one without a digest", or_list(denied))
+            }
+        }
+    }
 }
 
 impl Check for Dependencies {

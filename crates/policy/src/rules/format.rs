@@ -3,10 +3,11 @@
 use attest::Place;
 use attest::yaml::{Node, Problems};
 
+use super::range;
 use super::version::read_range;
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "format",
@@ -30,6 +31,20 @@ struct Format {
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(Format { range: problems.keep(read_range(node))?, place: node.place.clone() }))
+}
+
+impl Order for Format {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let example = range::beyond(&self.range, &other.range);
+        let words = |v| {
+            format!("provenance of a format in {} that is not in {}, such as {v}", self.range, other.range)
+        };
+        example.map(|v| Beyond::only(words(v))).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("provenance of a format outside of {}", self.range)
+    }
 }
 
 impl Check for Format {

@@ -5,7 +5,7 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule};
+use crate::rule::{Beyond, Check, Order, Rule};
 
 pub(crate) const RULE: Rule = Rule {
     name: "hermetic",
@@ -29,6 +29,17 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         return None;
     }
     Some(Box::new(Hermetic(node.place.clone())))
+}
+
+impl Order for Hermetic {
+    /// It has one value. Which builder's word it is asked of is another matter: see `diff::judged`.
+    fn beyond(&self, _other: &Self) -> Vec<Beyond> {
+        Vec::new()
+    }
+
+    fn outside(&self) -> String {
+        "what was not built hermetically".to_owned()
+    }
 }
 
 impl Check for Hermetic {

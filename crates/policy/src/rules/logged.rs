@@ -5,7 +5,7 @@ use attest::{Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, object_schema, string_schema};
+use crate::rule::{Beyond, Check, NameKind, NameUse, Order, Rule, object_schema, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "logged",
@@ -48,6 +48,27 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         witnesses,
         place: node.place.clone(),
     }))
+}
+
+impl Order for Logged {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = if self.log_name() != other.log_name() {
+            format!("what is in the log {}", self.log_name())
+        } else if self.witnesses < other.witnesses {
+            format!("what fewer than {} witnesses saw in the log {}", other.witnesses, self.log_name())
+        } else {
+            return Vec::new();
+        };
+        vec![Beyond::only(words)]
+    }
+
+    fn outside(&self) -> String {
+        match self.witnesses {
+            0 => format!("what is not in the log {}", self.log_name()),
+            1 => format!("what no witness saw in the log {}", self.log_name()),
+            n => format!("what fewer than {n} witnesses saw in the log {}", self.log_name()),
+        }
+    }
 }
 
 impl Check for Logged {

@@ -1,11 +1,13 @@
 //! Nobody chose anything about the build that the policy does not list.
 
+use std::collections::BTreeSet;
+
 use attest::yaml::{Node, Problems};
 use attest::{Json, Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule};
+use crate::rule::{Beyond, Check, Order, Rule, and_list};
 
 pub(crate) const RULE: Rule = Rule {
     name: "parameters",
@@ -43,6 +45,19 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
 /// The rule where a policy with `built-by` does not write it.
 pub(crate) fn none_allowed(place: &Place) -> Box<dyn Check> {
     Box::new(Parameters { listed: Vec::new(), place: place.clone() })
+}
+
+impl Order for Parameters {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        (self.pairs() != other.pairs())
+            .then(|| Beyond::only(format!("what was built with {}", self.shown())))
+            .into_iter()
+            .collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not built with exactly {}", self.shown())
+    }
 }
 
 impl Check for Parameters {
@@ -99,12 +114,20 @@ impl Check for Parameters {
 }
 
 impl Parameters {
+    fn pairs(&self) -> BTreeSet<(&str, &str)> {
+        self.listed.iter().map(|(name, value, _)| (name.as_str(), value.as_str())).collect()
+    }
+
+    fn shown(&self) -> String {
+        let pairs: Vec<String> = self.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if pairs.is_empty() {
+            return "no parameters".to_owned();
+        }
+        format!("the parameters {}", and_list(&pairs))
+    }
+
     fn listed_names(&self) -> String {
         let names: Vec<&str> = self.listed.iter().map(|(name, ..)| name.as_str()).collect();
-        if names.is_empty() {
-            "no parameters".to_owned()
-        } else {
-            format!("only {}", crate::rule::and_list(&names))
-        }
+        if names.is_empty() { "no parameters".to_owned() } else { format!("only {}", and_list(&names)) }
     }
 }

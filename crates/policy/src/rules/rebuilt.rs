@@ -8,7 +8,8 @@ use attest::{Agreement, Object, Place, Predicate, Provenance, Role};
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{
-    Check, NameKind, NameUse, Rule, is_listed, list_schema, names_of, object_schema, or_list, read_names,
+    Beyond, Check, NameKind, NameUse, Order, Rule, Whom, is_listed, list_schema, names_of, object_schema,
+    or_list, read_names,
 };
 
 pub(crate) const RULE: Rule = Rule {
@@ -52,6 +53,32 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         return None;
     }
     Some(Box::new(Rebuilt { at_least, by, place: node.place.clone() }))
+}
+
+impl Order for Rebuilt {
+    /// Any name may be an operator of its own: as many votes of names that count here alone as there are, and of
+    /// common names as many as are too few there.
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let (here, there) = (Whom::of(&self.by), Whom::of(&other.by));
+        let own = here.count_beyond(&there);
+        let too_few = other.at_least.saturating_sub(1);
+        let common = here.count_common(&there).map_or(too_few, |n| n.min(too_few));
+        if own.is_some_and(|own| own.saturating_add(common) < self.at_least) {
+            return Vec::new();
+        }
+        let words = match here.beyond(&there) {
+            Some(names) => format!("what at least {} operators rebuilt, {names} among them", self.at_least),
+            None => format!("what only {} of {} operators rebuilt", other.at_least - 1, other.at_least),
+        };
+        vec![Beyond::only(words)]
+    }
+
+    fn outside(&self) -> String {
+        match self.at_least {
+            1 => "what no other operator rebuilt".to_owned(),
+            n => format!("what fewer than {n} operators rebuilt"),
+        }
+    }
 }
 
 impl Check for Rebuilt {

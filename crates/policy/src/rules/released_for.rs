@@ -6,7 +6,8 @@ use attest::{Place, Predicate, Role};
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
 use crate::rule::{
-    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, object_schema, read_names, string_schema,
+    Beyond, Check, NameKind, NameUse, Order, Rule, Whom, any_of, is_listed, list_schema, object_schema,
+    read_names, string_schema,
 };
 
 pub(crate) const RULE: Rule = Rule {
@@ -48,6 +49,24 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         None => Vec::new(),
     };
     Some(Box::new(ReleasedFor { environment: problems.keep(environment.string())?.to_owned(), by, place }))
+}
+
+impl Order for ReleasedFor {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let who = Whom::of(&self.by).beyond(&Whom::of(&other.by));
+        let words = match who {
+            _ if self.environment != other.environment => {
+                format!("what was released for {}", self.environment)
+            }
+            Some(names) => format!("what only {names} released for {}", self.environment),
+            None => return Vec::new(),
+        };
+        vec![Beyond::only(words)]
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not released for {}", self.environment)
+    }
 }
 
 impl Check for ReleasedFor {

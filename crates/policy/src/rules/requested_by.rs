@@ -4,7 +4,9 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::Facts;
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, list_schema, names_of, or_list, read_names};
+use crate::rule::{
+    Beyond, Check, NameKind, NameUse, Order, Rule, list_schema, names_beyond, names_of, or_list, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "requested-by",
@@ -25,6 +27,19 @@ struct RequestedBy(Vec<NameUse>);
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(RequestedBy(read_names(node, NameKind::Group, problems)?)))
+}
+
+impl Order for RequestedBy {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let more = names_beyond(&self.0, &other.0);
+        more.map(|groups| Beyond::only(format!("what somebody who is only in {groups} asks for")))
+            .into_iter()
+            .collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what nobody in {} asks for", or_list(&names_of(&self.0)))
+    }
 }
 
 impl Check for RequestedBy {

@@ -8,7 +8,10 @@ use attest::{Evidence, Object, Place, Predicate, Role};
 use super::built_within::{read_span, span_schema};
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, is_listed, list_schema, object_schema, read_names};
+use crate::rule::{
+    Beyond, Check, NameKind, NameUse, Order, Rule, Whom, is_listed, list_schema, object_schema, or_list,
+    read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "scanned",
@@ -61,6 +64,44 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         by,
         place: node.place.clone(),
     }))
+}
+
+impl Order for Scanned {
+    /// A longer span counts older scans, and one of those may have found what a newer one by somebody else has not.
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let (here, there) = (Whom::of(&self.by), Whom::of(&other.by));
+        let mut ways = Vec::new();
+        if self.within > other.within {
+            let words =
+                format!("what was scanned more than {} ago, and at most {}", other.within, self.within);
+            ways.push(Beyond::by("absent", words));
+        }
+        if let Some(names) = here.beyond(&there) {
+            ways.push(Beyond::by("absent", format!("what was scanned by {names} alone")));
+        }
+        if self.worst > other.worst && there.count_common(&here) != Some(0) {
+            let words = format!("what has vulnerabilities that are {}", self.words_beyond(other));
+            ways.push(Beyond::by("bad", words));
+        }
+        if other.worst == Severity::Critical {
+            return ways;
+        }
+        let worse = format!("found to have vulnerabilities worse than {}", other.worst.name());
+        if other.within > self.within && there.has_two(&here) {
+            let words =
+                format!("what was {worse} more than {} ago, and not since by somebody else", self.within);
+            ways.push(Beyond::by("bad", words));
+        }
+        if let Some(names) = there.beyond(&here) {
+            ways.push(Beyond::by("bad", format!("what was {worse} by {names}, and not by others")));
+        }
+        ways
+    }
+
+    fn outside(&self) -> String {
+        let worst = self.worst.name();
+        format!("what was not scanned within {}, or has vulnerabilities worse than {worst}", self.within)
+    }
 }
 
 impl Check for Scanned {
@@ -127,6 +168,12 @@ impl Check for Scanned {
 }
 
 impl Scanned {
+    /// `medium or high`: worse than the other accepts, and accepted here.
+    fn words_beyond(&self, other: &Self) -> String {
+        let between = Severity::ALL.into_iter().filter(|s| *s > other.worst && *s <= self.worst);
+        or_list(&between.map(Severity::name).collect::<Vec<_>>())
+    }
+
     fn is_too_bad(&self, scan: &Scan) -> bool {
         scan.vulnerabilities.iter().any(|v| v.severity > self.worst)
     }

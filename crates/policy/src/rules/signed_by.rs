@@ -5,7 +5,9 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, NameKind, NameUse, Rule, list_schema, names_of, or_list, read_names};
+use crate::rule::{
+    Beyond, Check, NameKind, NameUse, Order, Rule, list_schema, names_beyond, names_of, or_list, read_names,
+};
 
 pub(crate) const RULE: Rule = Rule {
     name: "signed-by",
@@ -26,6 +28,17 @@ struct SignedBy(Vec<NameUse>);
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(SignedBy(read_names(node, NameKind::Signer, problems)?)))
+}
+
+impl Order for SignedBy {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let more = names_beyond(&self.0, &other.0);
+        more.map(|names| Beyond::only(format!("what only {names} signed"))).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not signed by {}", or_list(&names_of(&self.0)))
+    }
 }
 
 impl Check for SignedBy {

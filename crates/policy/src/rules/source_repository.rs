@@ -5,7 +5,7 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "source-repository",
@@ -33,6 +33,17 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         return None;
     }
     Some(Box::new(SourceRepository { repository, place: node.place.clone() }))
+}
+
+impl Order for SourceRepository {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = format!("what was built from {}", self.repository);
+        (self.repository != other.repository).then(|| Beyond::only(words)).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not built from {}", self.repository)
+    }
 }
 
 impl Check for SourceRepository {

@@ -10,7 +10,8 @@ use attest::{Evidence, Object, Place, Predicate, Role};
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
 use crate::rule::{
-    Check, NameKind, NameUse, Rule, and_list, is_listed, list_schema, object_schema, read_names,
+    Beyond, Check, NameKind, NameUse, Order, Rule, Whom, and_list, is_listed, list_schema, object_schema,
+    read_names,
 };
 
 pub(crate) const RULE: Rule = Rule {
@@ -60,6 +61,38 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         by,
         place: node.place.clone(),
     }))
+}
+
+impl Order for SourceReviewed {
+    /// More reviews are not better: each may list authors, and a base from which on commits are open.
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let (here, there) = (Whom::of(&self.by), Whom::of(&other.by));
+        let mut ways = Vec::new();
+        if self.approvals < other.approvals {
+            let people = match (self.approvals, other.approvals - 1) {
+                (1, 1) => "1 person".to_owned(),
+                (least, most) if least == most => format!("{most} people"),
+                (least, most) => format!("{least} to {most} people"),
+            };
+            ways.push(Beyond::only(format!("what only {people} other than the authors approved")));
+        }
+        if let Some(names) = here.beyond(&there) {
+            ways.push(Beyond::only(format!("what was approved in reviews by {names} alone")));
+        }
+        if let Some(names) = there.beyond(&here) {
+            ways.push(Beyond::only(format!(
+                "what was approved, unless a review by {names} shows more authors"
+            )));
+        }
+        ways
+    }
+
+    fn outside(&self) -> String {
+        match self.approvals {
+            1 => "what nobody but the authors approved".to_owned(),
+            n => format!("what fewer than {n} people other than the authors approved"),
+        }
+    }
 }
 
 /// What the counted reviews say together.

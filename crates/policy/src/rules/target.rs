@@ -5,7 +5,7 @@ use attest::yaml::{Node, Problems};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "target",
@@ -29,6 +29,17 @@ struct Target {
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     let target = problems.keep(node.string())?.to_owned();
     Some(Box::new(Target { target, place: node.place.clone() }))
+}
+
+impl Order for Target {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = format!("what was built as the target {}", self.target);
+        (self.target != other.target).then(|| Beyond::only(words)).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what was not built as the target {}", self.target)
+    }
 }
 
 impl Check for Target {

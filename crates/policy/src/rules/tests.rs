@@ -7,8 +7,8 @@ use attest::{Evidence, Place, Predicate, Role};
 use crate::facts::{Facts, describe};
 use crate::finding::Finding;
 use crate::rule::{
-    Check, NameKind, NameUse, Rule, any_of, is_listed, list_schema, names_of, object_schema, or_list,
-    read_names,
+    Beyond, Check, NameKind, NameUse, Order, Rule, Whom, and_list, any_of, is_listed, list_schema, names_of,
+    object_schema, or_list, read_names,
 };
 
 pub(crate) const RULE: Rule = Rule {
@@ -49,6 +49,33 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         None => Vec::new(),
     };
     Some(Box::new(Tests { names: problems.keep(names.strings())?, by }))
+}
+
+impl Order for Tests {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let (here, there) = (Whom::of(&self.by), Whom::of(&other.by));
+        let mut ways = Vec::new();
+        for (name, _) in &other.names {
+            let mut add = |words: String| ways.push(Beyond::by(name, words));
+            if !self.names.iter().any(|(own, _)| own == name) {
+                add(format!("what has not passed the tests {name}"));
+                continue;
+            }
+            if let Some(names) = here.beyond(&there) {
+                add(format!("what passed the tests {name} by the word of {names} alone"));
+            }
+            // one result that is counted and did not pass refuses, whoever else says that they passed
+            if let Some(names) = there.beyond(&here) {
+                add(format!("what passed the tests {name}, and did not where {names} ran them"));
+            }
+        }
+        ways
+    }
+
+    fn outside(&self) -> String {
+        let names: Vec<&str> = self.names.iter().map(|(name, _)| name.as_str()).collect();
+        format!("what has not passed the tests {}", and_list(&names))
+    }
 }
 
 impl Check for Tests {

@@ -5,7 +5,7 @@ use attest::{Digest, LoadError, Object, Place};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, object_schema, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, and_list, object_schema, or_list, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "tools",
@@ -50,10 +50,26 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(Tools { listed, place: node.place.clone() }))
 }
 
+impl Order for Tools {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let more: Vec<String> = self.listed.iter().filter(|t| !other.listed.contains(t)).map(shown).collect();
+        let words = format!("what was built with {}", or_list(&more));
+        (!more.is_empty()).then(|| Beyond::only(words)).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        let listed: Vec<String> = self.listed.iter().map(shown).collect();
+        format!("what was built with anything else than {}", and_list(&listed))
+    }
+}
+
+fn shown((uri, digest): &(String, Digest)) -> String {
+    format!("{uri} {}", digest.short())
+}
+
 impl Check for Tools {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let wanted: Vec<String> =
-            self.listed.iter().map(|(uri, digest)| format!("{uri} {}", digest.short())).collect();
+        let wanted: Vec<String> = self.listed.iter().map(shown).collect();
         let finding = |message: &str, found: &str| {
             Finding::new(RULE.name, message, "declare a listed tool in the build definition, and build again")
                 .wanted(&wanted.join(", "), &self.place)

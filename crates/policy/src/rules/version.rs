@@ -3,9 +3,10 @@
 use attest::yaml::{Node, Problems};
 use attest::{Place, Predicate, Role};
 
+use super::range;
 use crate::facts::Facts;
 use crate::finding::Finding;
-use crate::rule::{Check, Rule, string_schema};
+use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
     name: "version",
@@ -38,6 +39,18 @@ pub(crate) fn read_range(node: &Node) -> Result<semver::VersionReq, attest::Load
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(Version { range: problems.keep(read_range(node))?, place: node.place.clone() }))
+}
+
+impl Order for Version {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let example = range::beyond(&self.range, &other.range);
+        let words = |v| format!("versions in {} that are not in {}, such as {v}", self.range, other.range);
+        example.map(|v| Beyond::only(words(v))).into_iter().collect()
+    }
+
+    fn outside(&self) -> String {
+        format!("what has a version outside of {}, or none", self.range)
+    }
 }
 
 impl Check for Version {

@@ -144,6 +144,12 @@ pub fn policy_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Whether a file of this name is a policy.
+#[must_use]
+pub fn is_policy(name: &str) -> bool {
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".test.yaml")
+}
+
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>, depth: usize) -> io::Result<()> {
     if depth > MAX_DEPTH || paths.len() > MAX_FILES {
         return Err(io::Error::other("it is deeper than 8 folders, or has more than 4096 files"));
@@ -156,7 +162,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>, depth: usize) -> io::Result<
         }
         if path.is_dir() {
             collect(&path, paths, depth + 1)?;
-        } else if (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".test.yaml") {
+        } else if is_policy(&name) {
             paths.push(path);
         }
     }
