@@ -148,6 +148,7 @@ fn case(
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: "test".to_owned(),
     };
     Case::open(request, frame)

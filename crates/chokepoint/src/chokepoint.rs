@@ -248,6 +248,38 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         }
     }
 
+    /// Decides about one of the reviewed files themselves, under policies for them and the trust root in force, and
+    /// answers once it is on record. It is on record like every decision, and replayed like every decision.
+    ///
+    /// # Errors
+    /// [`DecideError`], as for [`Chokepoint::decide`]; where the spool is full, nothing new comes into force.
+    pub fn decide_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> Result<Admission, DecideError> {
+        let in_force = self.in_force();
+        let own = in_force.under(policies);
+        let (case, decision, prepared) = own.prepare(request, &self.moment(at, self.fill().is_full()))?;
+        let prepared = prepared.ok_or(DecideError::Full)?.with(own.blobs());
+        let is_admission = decision.answer() == Answer::Admit;
+        let promise = self.record_prepared(prepared, is_admission, || drop(in_force))?;
+        admissions(vec![(case, decision, true)], vec![promise]).pop().ok_or(DecideError::Stopped)
+    }
+
+    /// What [`Chokepoint::decide_under`] would say. Nothing is recorded, so nobody may act on it.
+    #[must_use]
+    pub fn judge_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> (Decision, Arc<TrustRoot>) {
+        let in_force = self.in_force();
+        (in_force.under(policies).judge(request, &self.moment(at, false)).1, Arc::clone(&in_force.root))
+    }
+
     /// Puts an event on record, and returns once it is durable.
     ///
     /// # Errors
@@ -256,13 +288,25 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         let version = self.in_force().root.version();
         let prepared = Prepared::event(event, version)
             .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
+        self.record_prepared(prepared, false, || ())
+    }
+
+    /// Waits for one entry's promise; `submitted` is called once it has its place among the others.
+    fn record_prepared(
+        &self,
+        prepared: Prepared,
+        is_admission: bool,
+        submitted: impl FnOnce(),
+    ) -> Result<Promise, DecideError> {
         let (reply, answer) = mpsc::sync_channel(1);
         let reply: Reply = Box::new(move |result| {
             // who asked is waiting below
             reply.send(result).ok();
         });
-        let group = Group { prepared: vec![prepared], reply: Some(reply), is_admission: false };
-        self.committer.submit(group).map_err(|(e, _)| e)?;
+        let group = Group { prepared: vec![prepared], reply: Some(reply), is_admission };
+        let refused = self.committer.submit(group);
+        submitted();
+        refused.map_err(|(e, _)| e)?;
         let promises = answer.recv().unwrap_or(Err(DecideError::Stopped))?;
         promises.into_iter().next().ok_or(DecideError::Stopped)
     }
@@ -292,12 +336,8 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// # Errors
     /// [`OpenError`]; the files in force stay.
     pub fn replace(&self, book: Book, root: TrustRoot) -> Result<(), OpenError> {
-        let (guardrails, configuration) = {
-            let in_force = self.in_force();
-            (in_force.guardrails.clone(), in_force.configuration.clone())
-        };
-        let mut new = InForce::new(Governing { guardrails, ..Governing::new(book, root) });
-        new.configuration = configuration;
+        let mut new = self.in_force().under(&Arc::new(book));
+        new.root = Arc::new(root);
         self.put_in_force(new)
     }
 

@@ -46,6 +46,7 @@ fn case(envelopes: Vec<Submitted>, book: &Book, root: &TrustRoot) -> Case {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: "test".to_owned(),
     };
     Case::open(request, frame)

@@ -93,6 +93,7 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: 1,
+        beside: policy::Beside::default(),
         engine: "bench".into(),
     };
     let case = Case::open(request, frame);

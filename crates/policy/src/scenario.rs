@@ -103,7 +103,8 @@ impl Scenario {
             book: book.digest().clone(),
             trust_root: root.digest().clone(),
             trust_root_version: root.version(),
-            engine: "policy test".to_owned(),
+            beside: crate::case::Beside::default(),
+        engine: "policy test".to_owned(),
         };
         (root, Case::open(request, frame))
     }

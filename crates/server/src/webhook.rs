@@ -13,6 +13,7 @@ mod engine;
 mod events;
 mod files;
 mod gather;
+mod governance;
 mod http;
 mod judge;
 mod listen;
@@ -27,9 +28,10 @@ mod tell;
 mod trace;
 
 pub use check::{Checked, Problem, check};
-pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
+pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
+pub use governance::Part;
 pub use files::{is_policy, policy_paths};
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,

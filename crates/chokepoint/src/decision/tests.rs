@@ -152,6 +152,7 @@ fn case(s: Setting, book: &Book, root: &TrustRoot) -> Case {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: "test".to_owned(),
     };
     Case::open(request, frame)

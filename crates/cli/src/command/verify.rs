@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: chokepoint::ENGINE.to_owned(),
     };
     let case = Case::open(request, frame);

@@ -1,5 +1,6 @@
 //! What the operator of a choke point says: a file, reviewed like code.
 
+mod governance;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use attest::yaml::{Node, Problems};
 use kubernetes::Mapping;
 
 use crate::config::KeyPair;
+
+pub use governance::Governance;
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");
@@ -23,6 +26,8 @@ pub struct Config {
     pub trust_root: PathBuf,
     /// What policies may say; nothing where nothing limits them.
     pub guardrails: Option<PathBuf>,
+    /// What governs book, trust root, guardrails and this file themselves; nothing where whoever writes them does.
+    pub governance: Option<Governance>,
     /// The decision log.
     pub log: Log,
     /// The folder of the local evidence store.
@@ -41,6 +46,10 @@ pub struct Config {
     pub attach: Vec<String>,
     /// The Kubernetes webhook.
     pub webhook: Webhook,
+    /// The file that says all this.
+    pub file: PathBuf,
+    /// Its text.
+    pub text: String,
 }
 
 /// A decision log.
@@ -105,6 +114,8 @@ impl Config {
         let mut problems = Problems::new();
         let config = read::config(&node, &mut problems);
         let mut config = problems.finish(config)?;
+        config.file = file.to_owned();
+        config.text = text.to_owned();
         let folder = file.parent().unwrap_or(Path::new(""));
         for path in config.paths() {
             *path = folder.join(&*path);
@@ -117,6 +128,7 @@ impl Config {
         paths.extend([&mut self.evidence, &mut self.state]);
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
+        paths.extend(self.governance.as_mut().map(|governance| &mut governance.policies));
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
@@ -136,6 +148,8 @@ impl Config {
             ("the certificate", &webhook.tls.certificate),
             ("its key", &webhook.tls.key),
         ];
+        let policies = self.governance.iter().map(|governance| governance.policies.as_path());
+        named.extend(policies.map(|folder| ("the policies for the files", folder)));
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));

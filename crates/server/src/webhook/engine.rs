@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chokepoint::{Admission, Chokepoint, DecideError, Decision, Limits};
+use attest::TrustRoot;
+use chokepoint::{Admission, Chokepoint, DecideError, Decision, Governing, LastGood, Limits, NewEvent};
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
-use tlog::{Files as LogFiles, Log};
-
-use crate::webhook::files::Files;
+use tlog::{Files as LogFiles, Journaled, Log};
 
 /// The log that decisions are recorded in, opened where keys are read.
 pub type DecisionLog = Log<LogFiles>;
@@ -31,12 +30,17 @@ pub(crate) struct Ruled {
 }
 
 impl Engine {
-    /// A cache of no bytes keeps nothing.
-    pub(crate) fn open(files: &Files, log: DecisionLog, cache: u64) -> Result<Self, String> {
+    /// Opens the engine under what `begin` says, who may look at the log first. A cache of no bytes keeps nothing.
+    pub(crate) fn open(
+        log: DecisionLog,
+        cache: u64,
+        begin: impl FnOnce(Option<LastGood>) -> Result<Governing, String>,
+    ) -> Result<Self, String> {
         let mut limits = Limits::default();
         limits.cache.bytes = usize::try_from(cache).unwrap_or(usize::MAX);
-        let opened = Chokepoint::open_with(files.book()?, files.trust_root()?, log, limits);
-        opened.map(Self).map_err(|e| e.to_string())
+        let log = Journaled::start_with(log, limits.room).map_err(|e| e.to_string())?;
+        let last = LastGood::find(&log, &limits.writer).map_err(|e| e.to_string())?;
+        Chokepoint::start(begin(last)?, log, limits).map(Self).map_err(|e| e.to_string())
     }
 
     /// Decides about all, and answers once all records are durable.
@@ -61,8 +65,33 @@ impl Engine {
     }
 
     /// Puts new files in force; the last good ones stay where the new do not load.
-    pub(crate) fn replace(&self, files: &Files) -> Result<(), String> {
-        self.0.replace(files.book()?, files.trust_root()?).map_err(|e| e.to_string())
+    pub(crate) fn replace(&self, governing: Governing) -> Result<(), String> {
+        self.0.replace_with(governing).map_err(|e| e.to_string())
+    }
+
+    /// Decides about one of the reviewed files, and answers once it is on record.
+    pub(crate) fn decide_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> Result<Decision, DecideError> {
+        self.0.decide_under(policies, request, at).map(|admission| admission.decision().clone())
+    }
+
+    /// What would be decided about one, and the trust root that says so.
+    pub(crate) fn judge_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> (Decision, Arc<TrustRoot>) {
+        self.0.judge_under(policies, request, at)
+    }
+
+    /// Puts an event on record.
+    pub(crate) fn record(&self, event: NewEvent) -> Result<(), DecideError> {
+        self.0.record(event).map(drop)
     }
 
     pub(crate) fn book(&self) -> Arc<Book> {

@@ -1,18 +1,22 @@
 //! From YAML to a configuration, all problems at once.
 
+use std::path::PathBuf;
+
 use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
 use kubernetes::Mapping;
 
+use super::governance::governance;
 use super::{Api, Clients, Config, Log, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "book",
     "trust-root",
     "guardrails",
+    "governance",
     "log",
     "evidence",
     "state",
@@ -34,6 +38,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let fields = Fields::read(node, "a choke point's configuration", &KNOWN, problems)?;
     let (book, trust_root) = (path(&fields, "book", problems), path(&fields, "trust-root", problems));
     let guardrails = fields.optional("guardrails").map(|n| problems.keep(n.string()).map(Into::into));
+    let governance = fields.optional("governance").map(|n| governance(n, problems));
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
@@ -56,6 +61,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         book: book?,
         trust_root: trust_root?,
         guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
+        governance: governance.map_or(Some(None), |governance| governance.map(Some))?,
         log: log?,
         evidence: evidence?,
         state: state?,
@@ -65,6 +71,8 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
         attach,
         webhook,
+        file: PathBuf::new(),
+        text: String::new(),
     })
 }
 
