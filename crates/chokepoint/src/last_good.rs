@@ -47,7 +47,9 @@ impl LastGood {
     }
 
     fn read<S: Storage>(body: &Object, blobs: &Blobs<S>) -> Result<Self, RecordError> {
-        let text = |key: &str| Ok::<_, RecordError>(String::from_utf8_lossy(&blobs.get(&digest(body, key)?)?).into_owned());
+        let text = |key: &str| {
+            Ok::<_, RecordError>(String::from_utf8_lossy(&blobs.get(&digest(body, key)?)?).into_owned())
+        };
         let has = |key: &str| body.get(key).is_some();
         let governance = if has("governance_manifest") {
             let files = read_manifest(&digest(body, "governance_manifest")?, blobs)?;

@@ -104,7 +104,7 @@ impl Scenario {
             trust_root: root.digest().clone(),
             trust_root_version: root.version(),
             beside: crate::case::Beside::default(),
-        engine: "policy test".to_owned(),
+            engine: "policy test".to_owned(),
         };
         (root, Case::open(request, frame))
     }

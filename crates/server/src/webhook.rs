@@ -31,8 +31,8 @@ pub use check::{Checked, Problem, check};
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
-pub use governance::Part;
 pub use files::{is_policy, policy_paths};
+pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

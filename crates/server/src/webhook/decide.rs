@@ -18,9 +18,9 @@ use policy::DeploymentRequest;
 
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
-use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::files::Files;
 use crate::webhook::gather;
+use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use policy::rules::{is_newer, released_versions};
 use policy::{Book, DeploymentRequest, Outcome};
 
-use crate::webhook::config::{Config, Governance};
+use crate::webhook::config::Config;
 use crate::webhook::engine::Engine;
 use crate::webhook::judge::Reloaded;
 
@@ -109,7 +109,8 @@ impl Steward {
             let why = refused.why.lines().next().unwrap_or_default();
             format!("the {part} on disk is not in force: {why}")
         };
-        let unreadable = state.unreadable.iter().map(|why| format!("the files on disk are not in force: {why}"));
+        let unreadable =
+            state.unreadable.iter().map(|why| format!("the files on disk are not in force: {why}"));
         unreadable.chain(state.refused.iter().map(line)).collect()
     }
 
@@ -121,11 +122,7 @@ impl Steward {
             told.extend(self.consider(state, part, disk, engine, now));
         }
         let is_kept_to = state.texts.with(Part::Guardrails, disk).files.load_book().is_ok();
-        let order = if is_kept_to {
-            [Part::Guardrails, Part::Book]
-        } else {
-            [Part::Book, Part::Guardrails]
-        };
+        let order = if is_kept_to { [Part::Guardrails, Part::Book] } else { [Part::Book, Part::Guardrails] };
         for part in order {
             told.extend(self.consider(state, part, disk, engine, now));
         }
@@ -146,7 +143,8 @@ impl Steward {
             return None;
         }
         let Some(digest) = digest else {
-            let refused = Refused { digest, brought: Vec::new(), why: Refusal::gone(part).message, is_final: true };
+            let refused =
+                Refused { digest, brought: Vec::new(), why: Refusal::gone(part).message, is_final: true };
             return state.refuse(part, refused);
         };
         let request = match evidence::request(&self.store, &self.environment, part, &digest) {
@@ -181,12 +179,7 @@ impl Steward {
 }
 
 /// From a change to files in force, or to the words that say why not.
-fn deploy(
-    state: &mut State,
-    candidate: Candidate,
-    engine: &Engine,
-    now: Timestamp,
-) -> Result<(), Held> {
+fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timestamp) -> Result<(), Held> {
     let version = match state.examine(&candidate, engine, now) {
         Ok(version) => version,
         Err(Held::Whatever(refusal)) => {
@@ -196,10 +189,9 @@ fn deploy(
         Err(other) => return Err(other),
     };
     let Candidate { part, digest, request, next, configuration } = candidate;
-    let decision =
-        engine.decide_under(&state.policies, request.clone(), now).map_err(|e| not_now(&e))?;
-    let is_admitted = decision.answer() == Answer::Admit
-        && matches!(decision.basis(), Basis::Policy | Basis::Breakglass);
+    let decision = engine.decide_under(&state.policies, request.clone(), now).map_err(|e| not_now(&e))?;
+    let is_admitted =
+        decision.answer() == Answer::Admit && matches!(decision.basis(), Basis::Policy | Basis::Breakglass);
     if !is_admitted {
         return Err(Held::Decided(refusal::of_decision(&digest, &decision, &request)));
     }
@@ -240,7 +232,8 @@ impl State {
         let (decision, root) = engine.judge_under(&self.policies, request.clone(), now);
         if let (Part::TrustRoot, Ok(new)) = (part, next.files.trust_root()) {
             let older = new.check_not_older(root.version());
-            let refusal = |e: &dyn fmt::Display| Refusal::unloadable("trust-root-older", *part, &e.to_string());
+            let refusal =
+                |e: &dyn fmt::Display| Refusal::unloadable("trust-root-older", *part, &e.to_string());
             older.map_err(|e| Held::Whatever(refusal(&e)))?;
         }
         if let Outcome::CannotDecide(why) = decision.verdict().outcome() {

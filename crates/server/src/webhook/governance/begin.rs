@@ -44,9 +44,11 @@ fn ungoverned(config: &Config, log: DecisionLog) -> Result<Begun, String> {
     let files = Files::read(config)?;
     let engine = Engine::open(log, config.cache, |last| {
         if last.is_some_and(|last| last.governance.is_some()) {
-            return Err("this log says that files come into force only by governance, and the configuration has no \
+            return Err(
+                "this log says that files come into force only by governance, and the configuration has no \
                         `governance`: put the section back; whoever ends governance begins a new log"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         files.governing(Some(config.text.clone().into_bytes()))
     })?;
@@ -86,7 +88,8 @@ impl Beginning<'_> {
             self.put_on_record(&state, *part, &store, &engine)?;
         }
         let is_asked = asked.contains(&Part::Configuration);
-        let config = if is_asked { self.configuration(&mut state, &store, &engine)? } else { self.config.clone() };
+        let config =
+            if is_asked { self.configuration(&mut state, &store, &engine)? } else { self.config.clone() };
         keep(&config)?;
         Ok(Begun { config, engine, steward: Some(steward(state)), files: None })
     }
@@ -112,13 +115,7 @@ impl Beginning<'_> {
         Ok(Start { state: state(disk, History::default(), configuration)?, asked })
     }
 
-    fn check_admitted(
-        &self,
-        disk: &Texts,
-        part: Part,
-        digest: &Digest,
-        store: &Store,
-    ) -> Result<(), String> {
+    fn check_admitted(&self, disk: &Texts, part: Part, digest: &Digest, store: &Store) -> Result<(), String> {
         let request = evidence::request(store, &self.section.environment, part, digest);
         let request = request.map_err(|e| e.to_string())?;
         let under = Governing::new(disk.policies()?, disk.files.trust_root()?);
@@ -148,7 +145,8 @@ impl Beginning<'_> {
             Some(_) => Texts::of(last, &[]),
             None => {
                 let texts = Texts::of(last, &disk?);
-                let (found, pinned) = (texts.digest(Part::Governance), self.section.pinned.get(&Part::Governance));
+                let (found, pinned) =
+                    (texts.digest(Part::Governance), self.section.pinned.get(&Part::Governance));
                 if found.as_ref() != pinned {
                     let found = found.map(|digest| digest.to_string()).unwrap_or_default();
                     return Err(wrong_pin(Part::Governance, pinned, &found));
@@ -181,10 +179,16 @@ impl Beginning<'_> {
         let request = evidence::request(store, &environment, part, &digest).map_err(|e| e.to_string())?;
         let (next, configuration) = (state.texts.clone(), Some(bytes));
         let candidate = Candidate { part, digest, request, next, configuration };
-        let Err(held) = super::deploy(state, candidate, engine, self.now) else { return Ok(self.config.clone()) };
+        let Err(held) = super::deploy(state, candidate, engine, self.now) else {
+            return Ok(self.config.clone());
+        };
         let why = held.into_words();
-        let Some(old) = state.configuration.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok()) else {
-            return Err(format!("{why}and the configuration in force is not kept in {}: put it back", self.config.state.display()));
+        let Some(old) = state.configuration.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok())
+        else {
+            return Err(format!(
+                "{why}and the configuration in force is not kept in {}: put it back",
+                self.config.state.display()
+            ));
         };
         let old = Config::parse(&self.config.file, &old);
         let old = old.map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;

@@ -38,7 +38,13 @@ impl Refusal {
 
     pub(super) fn unloadable(rule: &'static str, part: Part, found: &str) -> Self {
         let fix = "mend it, and have it released anew";
-        Self::with(rule, &format!("the {part} cannot be in force"), &format!("a {part} that loads"), found, fix)
+        Self::with(
+            rule,
+            &format!("the {part} cannot be in force"),
+            &format!("a {part} that loads"),
+            found,
+            fix,
+        )
     }
 
     pub(super) fn gone(part: Part) -> Self {
@@ -47,7 +53,9 @@ impl Refusal {
     }
 
     fn with(rule: &'static str, message: &str, wanted: &str, found: &str, fix: &str) -> Self {
-        let lines = format!("error[{rule}]: {message}\n  wanted    {wanted}\n  found     {found}\n  fix       {fix}\n");
+        let lines = format!(
+            "error[{rule}]: {message}\n  wanted    {wanted}\n  found     {found}\n  fix       {fix}\n"
+        );
         Self { rule, message: lines }
     }
 }
@@ -62,7 +70,8 @@ pub(super) fn of_decision(digest: &Digest, decision: &Decision, request: &Deploy
     for (index, finding) in verdict.findings().iter().enumerate() {
         let mut shown = Diagnostic::of_finding(finding, &request.artifact.short(), Severity::Error);
         if index == 0 && request.envelopes.is_empty() {
-            shown = shown.or(&format!("bring what was signed: portcullis attach {digest} --bundle FILE --store DIR"));
+            shown = shown
+                .or(&format!("bring what was signed: portcullis attach {digest} --bundle FILE --store DIR"));
         }
         text.push_str(&shown.to_text(Style::Plain));
     }
