@@ -350,12 +350,18 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     }
 
     fn put_in_force(&self, new: InForce) -> Result<(), OpenError> {
-        let event = new.event().map_err(OpenError::TooLong)?;
+        let mut event = new.event().map_err(OpenError::TooLong)?;
         let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
         new.root.check_not_older(in_force.root.version()).map_err(OpenError::RolledBack)?;
-        if new.body() != in_force.body() {
-            // behind what was judged under the old ones, before what will be under the new
-            self.committer.send_along(event);
+        // behind what was judged under the old ones, before what will be under the new
+        match (new.body() != in_force.body(), self.last_seen.get()) {
+            (false, _) => {}
+            // what the next start goes on with must not be lost with this process
+            (true, Some(at)) if new.governance.is_some() => {
+                event.move_to(at);
+                self.record_prepared(event, false, || ()).map_err(OpenError::NotRecorded)?;
+            }
+            (true, _) => self.committer.send_along(event),
         }
         *in_force = new;
         Ok(())

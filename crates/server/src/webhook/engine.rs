@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use attest::TrustRoot;
+use attest::time::Span;
 use chokepoint::{Admission, Chokepoint, DecideError, Decision, Governing, LastGood, Limits, NewEvent};
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
@@ -87,6 +88,11 @@ impl Engine {
         at: Timestamp,
     ) -> (Decision, Arc<TrustRoot>) {
         self.0.judge_under(policies, request, at)
+    }
+
+    /// Puts on record that this writer lives, and with it under which files.
+    pub(crate) fn live(&self, at: Timestamp) -> Result<(), DecideError> {
+        self.0.heartbeat(at, Span::seconds(3600)).map(drop)
     }
 
     /// Puts an event on record.

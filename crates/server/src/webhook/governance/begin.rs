@@ -82,6 +82,8 @@ impl Beginning<'_> {
             all
         })?;
         let Some(Start { mut state, asked }) = start else { return Err("nothing is in force".to_owned()) };
+        // what is first must be what was first, also where nothing is ever decided
+        engine.live(self.now).map_err(|e| e.to_string())?;
         let environment = self.section.environment.clone();
         let steward = |state| Steward { environment, store: store.clone(), state: Mutex::new(state) };
         for part in asked.iter().filter(|part| **part != Part::Configuration) {
