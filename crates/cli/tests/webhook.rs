@@ -38,6 +38,9 @@ impl Place {
         expect(0, &["init", path(&dir.path().join("deploy"))]);
         let place = Self { dir };
         let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
+        // whoever changes a file here is alone; who may where others look on is in governance.rs
+        let (begin, end) = (config.find("governance:\n").unwrap(), config.find("log: {").unwrap());
+        let config = format!("{}{}", &config[..begin], &config[end..]);
         let config = config.replace("127.0.0.1:8443", "127.0.0.1:0").replace("127.0.0.1:9464", "127.0.0.1:0");
         let config =
             config.replace("reload: 10s", "reload: 1s").replace("webhook:\n", "webhook:\n  drain: 1s\n");

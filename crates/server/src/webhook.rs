@@ -15,6 +15,7 @@ mod engine;
 mod events;
 mod files;
 mod gather;
+mod governance;
 mod http;
 mod judge;
 mod listen;
@@ -31,10 +32,11 @@ mod trace;
 pub use after::Tell;
 pub use check::{Checked, Problem, check};
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
-pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
+pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
 pub use files::{is_policy, policy_paths};
+pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

@@ -33,8 +33,7 @@ impl Frozen<'_> {
             trust_root: self.root.digest().clone(),
             trust_root_version: self.root.version(),
             engine: self.engine.to_owned(),
-            guardrails: None,
-            configuration: None,
+            beside: policy::Beside::default(),
         }
     }
 }

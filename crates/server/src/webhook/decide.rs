@@ -22,6 +22,7 @@ use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
 use crate::webhook::gather;
+use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
@@ -36,6 +37,8 @@ pub struct Kubernetes {
     engine: Arc<Engine>,
     pub(super) desk: OnceLock<Arc<Desk>>,
     pub(super) after: OnceLock<After>,
+    /// Who puts files in force; nothing where they are taken without provenance.
+    steward: Option<Steward>,
     store: Store,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
@@ -77,17 +80,14 @@ const SELF_TEST: &str = "portcullis-self-test";
 pub(super) const MIN_SECRET: usize = 32;
 
 impl Kubernetes {
-    /// Loads the reviewed files, and puts them in force over a log. Without a cluster to ask, nobody inherits anything
-    /// from an owner.
+    /// Puts the reviewed files in force over a log: those on disk, or, where they are governed, those that the log and the
+    /// evidence say. Without a cluster to ask, nobody inherits anything from an owner.
     ///
     /// # Errors
     /// What does not load, and why.
-    pub fn open(
-        config: &Config,
-        log: DecisionLog,
-        cluster: Option<Arc<dyn Cluster>>,
-    ) -> Result<Self, String> {
-        let files = Files::read(config)?;
+    pub fn open(config: &Config, log: DecisionLog, now: Timestamp) -> Result<Self, String> {
+        let standings = Standings::open(&config.state, log.storage(), log.size())?;
+        let Begun { config, engine, steward, files } = governance::begin(config, log, now)?;
         let secret_key = config.webhook.secret_key.as_deref().map(|file| {
             let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
             if bytes.len() < MIN_SECRET {
@@ -95,23 +95,35 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
-        let standings = Standings::open(&config.state, log.storage(), log.size())?;
         Ok(Self {
-            engine: Arc::new(Engine::open(&files, log, config)?),
+            engine: Arc::new(engine),
             desk: OnceLock::new(),
             after: OnceLock::new(),
+            steward,
             standings,
             memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
             store: Store::new(&config.evidence),
             secret_key: secret_key.transpose()?,
-            cluster,
-            config: config.clone(),
-            loaded: Mutex::new(Loaded { tried: Ok(files), stale: None }),
+            cluster: None,
+            config,
+            loaded: Mutex::new(Loaded { tried: files.ok_or_else(String::new), stale: None }),
         })
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The configuration in force: not the one on disk, where that was not admitted.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Looks owners up there.
+    #[must_use]
+    pub fn asking(self, cluster: Option<Arc<dyn Cluster>>) -> Self {
+        Self { cluster, ..self }
     }
 
     fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
@@ -280,6 +292,7 @@ impl Judge for Kubernetes {
                 .err()
                 .map(|e| format!("the evidence store does not answer: {e}"))
                 .into_iter()
+                .chain(self.steward.iter().flat_map(Steward::warnings))
                 .collect(),
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
@@ -292,8 +305,15 @@ impl Judge for Kubernetes {
         }
     }
 
-    fn reload(&self, _now: Timestamp) -> Vec<Reloaded> {
+    fn reload(&self, now: Timestamp) -> Vec<Reloaded> {
         self.save(false);
+        if let Some(steward) = &self.steward {
+            let told = steward.reload(&self.config, &self.engine, now);
+            let mut loaded = self.loaded();
+            let since = loaded.stale.unwrap_or_else(Instant::now);
+            loaded.stale = (!steward.warnings().is_empty()).then_some(since);
+            return told;
+        }
         let files = Files::read(&self.config);
         let mut loaded = self.loaded();
         if files == loaded.tried {
@@ -306,7 +326,8 @@ impl Judge for Kubernetes {
             (Err(_), _) => vec!["files"],
         };
         loaded.tried.clone_from(&files);
-        match files.and_then(|files| self.engine.replace(&files)) {
+        let text = Some(self.config.text.clone().into_bytes());
+        match files.and_then(|files| self.engine.replace(files.governing(text)?)) {
             Ok(()) => {
                 loaded.stale = None;
                 let [book, root] = self.engine.digests();

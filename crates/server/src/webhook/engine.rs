@@ -6,14 +6,15 @@ use std::sync::Arc;
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::time::Span;
 use attest::{Digest, TrustRoot};
-use chokepoint::{Admission, Chokepoint, DecideError, Decision, Limits, NewEvent, Record};
+use chokepoint::{
+    Admission, Chokepoint, DecideError, Decision, Governing, LastGood, Limits, NewEvent, Record,
+};
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
-use tlog::{Blobs, Files as LogFiles, Fill, Log, Reader, Room};
+use tlog::{Blobs, Files as LogFiles, Fill, Journaled, Log, Reader, Room};
 
 use crate::alarm::Recorder;
 use crate::webhook::config::Config;
-use crate::webhook::files::Files;
 
 /// The log that decisions are recorded in, opened where keys are read.
 pub type DecisionLog = Log<LogFiles>;
@@ -42,16 +43,22 @@ pub(crate) struct Ruled {
 }
 
 impl Engine {
-    /// A cache of no bytes keeps nothing.
-    pub(crate) fn open(files: &Files, log: DecisionLog, config: &Config) -> Result<Self, String> {
+    /// Opens the engine under what `begin` says, who may look at the log first. A cache of no bytes keeps nothing.
+    pub(crate) fn open(
+        log: DecisionLog,
+        config: &Config,
+        begin: impl FnOnce(Option<LastGood>) -> Result<Governing, String>,
+    ) -> Result<Self, String> {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut limits = Limits { level: config.log.level, ..Limits::default() };
         limits.writer.clone_from(&config.log.writer);
         limits.room = Room::of(bytes(config.log.spool));
         limits.cache.bytes = bytes(config.cache);
-        let (storage, key) = (log.storage().clone(), log.key());
-        let point = Chokepoint::open_with(files.book()?, files.trust_root()?, log, limits);
-        Ok(Self { point: point.map_err(|e| e.to_string())?, files: storage, key })
+        let (files, key) = (log.storage().clone(), log.key());
+        let log = Journaled::start_with(log, limits.room).map_err(|e| e.to_string())?;
+        let last = LastGood::find(&log, &limits.writer).map_err(|e| e.to_string())?;
+        let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| e.to_string())?;
+        Ok(Self { point, files, key })
     }
 
     /// Decides about all, and answers once all records are durable.
@@ -80,8 +87,38 @@ impl Engine {
     }
 
     /// Puts new files in force; the last good ones stay where the new do not load.
-    pub(crate) fn replace(&self, files: &Files) -> Result<(), String> {
-        self.point.replace(files.book()?, files.trust_root()?).map_err(|e| e.to_string())
+    pub(crate) fn replace(&self, governing: Governing) -> Result<(), String> {
+        self.point.replace_with(governing).map_err(|e| e.to_string())
+    }
+
+    /// Decides about one of the reviewed files, and answers once it is on record.
+    pub(crate) fn decide_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> Result<Decision, DecideError> {
+        self.point.decide_under(policies, request, at).map(|admission| admission.decision().clone())
+    }
+
+    /// What would be decided about one, and the trust root that says so.
+    pub(crate) fn judge_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> (Decision, Arc<TrustRoot>) {
+        self.point.judge_under(policies, request, at)
+    }
+
+    /// Puts on record that this writer lives, and with it under which files.
+    pub(crate) fn live(&self, at: Timestamp) -> Result<(), DecideError> {
+        self.point.heartbeat(at, Span::seconds(3600)).map(drop)
+    }
+
+    /// Puts an event on record.
+    pub(crate) fn record(&self, event: NewEvent) -> Result<(), DecideError> {
+        self.point.record(event).map(drop)
     }
 
     pub(crate) fn book(&self) -> Arc<Book> {

@@ -197,7 +197,12 @@ impl Choke {
             clock,
         });
         let seen = Arc::clone(&front);
-        tokio::task::spawn_blocking(move || seen.see()).await.ok();
+        let first = move || {
+            // what changed while nobody was here is asked about before anything is decided
+            seen.reload();
+            seen.see();
+        };
+        tokio::task::spawn_blocking(first).await.ok();
         Ok(Self { front, main, metrics })
     }
 
@@ -224,6 +229,7 @@ impl Choke {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> bool {
         let Self { front, main, metrics } = self;
         let details = Object::new().with("address", main.address()).with("metrics", metrics.address());
+        let details = details.with("governed", front.config.governance.is_some());
         front.tell("listening", details);
         let looking = tokio::spawn(look(Arc::clone(&front)));
         let reading = Arc::clone(&front);
@@ -305,8 +311,10 @@ pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), Serve
         let failed = |e| ServeError::Io("wait for signals".to_owned(), e);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let judge = Kubernetes::open(&config, log, clock()).map_err(ServeError::Open)?;
+        let config = judge.config().clone();
         let cluster = owners::connect(config.webhook.api.as_ref()).await.map_err(ServeError::Open)?;
-        let judge = Arc::new(Kubernetes::open(&config, log, cluster).map_err(ServeError::Open)?);
+        let judge = Arc::new(judge.asking(cluster));
         let (own, settings, time) = (Arc::clone(&judge), config.clone(), Arc::clone(&clock));
         // alarms first: what was let in past a policy is alarmed before the first answer
         aside(move || own.open_desk(&settings, &time).map(drop)).await?;

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tlog::{Blobs, Files, Reader};
 use tokio::runtime::Runtime;
 
-use crate::alarm::{Desk, Recorder as _};
+use crate::alarm::Desk;
 use crate::webhook::config::Verify;
 use crate::webhook::engine::Engine;
 
@@ -93,7 +93,7 @@ impl Again {
         };
         // where nothing runs there is nothing to say
         if found.report.judged() > 0 {
-            engine.record(event(&verified, &digests))?;
+            engine.record(event(&verified, &digests)).map_err(|e| e.to_string())?;
         }
         self.last = Some((digests, began));
         Ok(Some(verified))

@@ -1,5 +1,7 @@
 //! From YAML to a configuration, all problems at once.
 
+use std::path::PathBuf;
+
 use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
@@ -8,13 +10,15 @@ use kubernetes::Mapping;
 use tlog::Level;
 
 use super::after;
+use super::governance::governance;
 use super::{After, Alarms, Api, Clients, Config, Log, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "book",
     "trust-root",
     "guardrails",
+    "governance",
     "log",
     "evidence",
     "state",
@@ -40,6 +44,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let fields = Fields::read(node, "a choke point's configuration", &known, problems)?;
     let (book, trust_root) = (path(&fields, "book", problems), path(&fields, "trust-root", problems));
     let guardrails = fields.optional("guardrails").map(|n| problems.keep(n.string()).map(Into::into));
+    let governance = fields.optional("governance").map(|n| governance(n, problems));
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
@@ -66,6 +71,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         book: book?,
         trust_root: trust_root?,
         guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
+        governance: governance.map_or(Some(None), |governance| governance.map(Some))?,
         log: log?,
         evidence: evidence?,
         state: state?,
@@ -77,6 +83,8 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         alarms: alarms?,
         after: after?,
         webhook,
+        file: PathBuf::new(),
+        text: String::new(),
     })
 }
 
