@@ -301,7 +301,9 @@ fn two_of_them_never_write_one_log() {
     let image = format!("registry.example/shop@sha256:{}", "0".repeat(64));
     place.response(&running, &review("c-1", "shop", &image, false));
     assert_eq!(running.end(), 0);
-    assert!(expect(0, &["log", "verify", path(&place.at("log"))]).contains("3 records (1 decisions, 2 events)"));
+    assert!(
+        expect(0, &["log", "verify", path(&place.at("log"))]).contains("3 records (1 decisions, 2 events)")
+    );
 }
 
 #[test]
