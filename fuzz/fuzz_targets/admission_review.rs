@@ -1,6 +1,7 @@
 //! Admission reviews: no panic from body to answer, and what is read has one meaning.
 #![no_main]
-use kubernetes::{Chain, Context, Mapping, Review, Step, Subject, answer, answer_malformed, requests};
+use attest::{Artifact, DigestSet};
+use kubernetes::{Chain, Context, Mapping, Review, Step, Subject, answer_malformed, requests, unread};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut mapping = Mapping::new("fuzz");
@@ -25,13 +26,19 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     match Subject::of(&review, &mapping, Some(b"key")) {
         Subject::Judged(judged) => {
             let context = Context { ownership: Some(&ownership), ..Context::default() };
-            match requests(&review, &judged, &mapping, &context) {
-                Ok(made) => made.iter().for_each(|d| drop(d.request("fuzz"))),
-                Err(refusals) => assert!(answer(&review, &[], &refusals).to_string().contains("\"allowed\":false")),
+            let made = requests(&review, &judged, &mapping, &context);
+            assert!(!made.is_empty(), "what is judged is on record");
+            for deployment in made {
+                // a case is opened with it again and again, and must stay the same
+                let uri = deployment.request("fuzz").artifact.uri().to_owned();
+                assert_eq!(Artifact::new(&uri, DigestSet::default()).uri(), uri);
             }
             drop(kubernetes::pin::pins(&Subject::Judged(judged), |_| Some(attest::Digest::sha256(b""))));
         }
-        Subject::Refused(refusal) => drop(answer(&review, &[], &[refusal])),
+        Subject::Refused(refusal) => {
+            let made = unread(&review, &refusal, &mapping, &Context::default());
+            assert!(made.artifact.digests().is_empty() && made.request("fuzz").unreadable.len() == 1);
+        }
         Subject::Nothing(nothing) => drop(kubernetes::answer_nothing(&review, &nothing)),
     }
 });

@@ -1,6 +1,6 @@
 //! Installs what the demo and the tests need. Anything that is there already is left alone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use attest::Digest;
@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gcc", "gcc libc6-dev"),
@@ -26,6 +26,7 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("skopeo", "skopeo"),
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
+    ("initdb", "postgresql"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
 const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96ced7071faebabf6";
@@ -79,7 +80,11 @@ pub(crate) fn tool(name: &str) -> PathBuf {
 
 fn is_installed(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|dir| Path::new(dir).join(program).is_file())
+    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]).map(PathBuf::from);
+    // PostgreSQL's own programs lie in a folder of their version
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut all = folders.chain(versions.map(|version| version.path().join("bin")));
+    all.any(|dir| dir.join(program).is_file())
 }
 
 fn packages() -> Outcome {

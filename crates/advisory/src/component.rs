@@ -6,7 +6,7 @@ use crate::ecosystem::Ecosystem;
 use crate::purl::Purl;
 
 /// A component. Where it has no ecosystem, no advisory can be looked up for it, and it is kept by its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Component {
     /// Its name, as its ecosystem has it.
     pub name: String,

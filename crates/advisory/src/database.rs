@@ -229,7 +229,7 @@ fn key(package: &Package) -> Key {
 }
 
 /// The packages that somebody asks for: what speaks of no other need not be loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted(BTreeSet<Key>);
 
 impl Wanted {

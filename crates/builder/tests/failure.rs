@@ -149,9 +149,8 @@ fn case(
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: "test".to_owned(),
-        guardrails: None,
-        configuration: None,
     };
     Case::open(request, frame)
 }

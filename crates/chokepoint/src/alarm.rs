@@ -49,6 +49,27 @@ pub struct Alarm {
 }
 
 impl Alarm {
+    /// An alarm about something that was found beside the engine: by the watch, for one.
+    #[must_use]
+    pub fn found(kind: AlarmKind, subject: &str, at: Timestamp) -> Self {
+        Self::new(kind, subject, at)
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn told(self, what: &str, wanted: &str, found: &str, fix: &str) -> Self {
+        self.say(what, wanted, found, fix)
+    }
+
+    /// What is known, for programs: texts and numbers.
+    #[must_use]
+    pub fn with(self, details: &Object) -> Self {
+        details.iter().fold(self, |alarm, (key, value)| match value.as_str() {
+            Ok(text) => alarm.field(key, text),
+            Err(_) => alarm.field(key, &value.to_string()),
+        })
+    }
+
     fn new(kind: AlarmKind, subject: &str, at: Timestamp) -> Self {
         Self {
             kind,

@@ -8,8 +8,8 @@ use attest::TrustRoot;
 use attest::trust::RolledBack;
 use tlog::{AppendError, Journaled, Log, Promise, Storage};
 
-use crate::chokepoint::{LastSeen, open_epoch};
 use crate::committer::{Committer, Group};
+use crate::epoch::{LastSeen, open_epoch};
 use crate::error::DecideError;
 use crate::event::NewEvent;
 use crate::limits::Limits;

@@ -1,7 +1,7 @@
 //! The story of a decision.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 
 use attest::json::MAX_INT;
 use attest::time::Span;
@@ -14,13 +14,13 @@ use crate::cache::EvidenceCache;
 use crate::committer::{Committer, Group, Reply};
 use crate::decision::{Answer, Decision};
 use crate::entry::MAX_WRITER;
+use crate::epoch::{LastSeen, open_epoch};
 use crate::error::{DecideError, OpenError};
 use crate::event::{EventKind, NewEvent};
 use crate::in_force::{Governing, InForce, Moment};
 use crate::limits::Limits;
 use crate::prepared::Prepared;
-use crate::record::Recorded;
-use crate::recorder::Author;
+use crate::record::{Record, Recorded};
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
@@ -38,16 +38,13 @@ pub struct Chokepoint<S> {
     unrecorded: AtomicU64,
 }
 
-/// The latest time of any record: the clock must not be behind it.
-#[derive(Debug)]
-pub(crate) struct LastSeen(Mutex<Option<Timestamp>>);
-
 /// A decision that is on record, or a rejection for which there was no room. The only thing that may be shown to a
 /// requester.
 #[derive(Debug)]
 pub struct Admission {
     pub(crate) decision: Decision,
     pub(crate) receipt: Option<Promise>,
+    pub(crate) record: Option<Box<Record>>,
 }
 
 impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
@@ -99,6 +96,13 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     #[must_use]
     pub fn book(&self) -> Arc<Book> {
         Arc::clone(&self.in_force().book)
+    }
+
+    /// The book and the trust root in force.
+    #[must_use]
+    pub fn files(&self) -> (Arc<Book>, Arc<TrustRoot>) {
+        let in_force = self.in_force();
+        (Arc::clone(&in_force.book), Arc::clone(&in_force.root))
     }
 
     /// What would be decided about a request at a time. Nothing is recorded, so nobody may act on it.
@@ -222,15 +226,16 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         for request in requests {
             match in_force.prepare(request, &moment) {
                 Ok((case, decision, own)) => {
-                    judged.push((case, decision, own.is_some()));
+                    let record = own.as_ref().and_then(|own| own.record(&decision));
+                    judged.push((case, decision, own.is_some(), record));
                     prepared.extend(own);
                 }
                 Err(e) => return reply(Err((e, Vec::new()))),
             }
         }
-        let unrecorded = judged.iter().filter(|(_, _, is_recorded)| !is_recorded).count();
+        let unrecorded = judged.iter().filter(|(_, _, is_recorded, _)| !is_recorded).count();
         self.unrecorded.fetch_add(u64::try_from(unrecorded).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let is_admission = judged.iter().any(|(_, decision, _)| decision.answer() == Answer::Admit);
+        let is_admission = judged.iter().any(|(_, decision, ..)| decision.answer() == Answer::Admit);
         let reply = move |result: Result<Vec<Promise>, DecideError>| {
             reply(match result {
                 Ok(promises) => Ok(admissions(judged, promises)),
@@ -248,6 +253,39 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         }
     }
 
+    /// Decides about one of the reviewed files themselves, under policies for them and the trust root in force, and
+    /// answers once it is on record. It is on record like every decision, and replayed like every decision.
+    ///
+    /// # Errors
+    /// [`DecideError`], as for [`Chokepoint::decide`]; where the spool is full, nothing new comes into force.
+    pub fn decide_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> Result<Admission, DecideError> {
+        let in_force = self.in_force();
+        let own = in_force.under(policies);
+        let (case, decision, prepared) = own.prepare(request, &self.moment(at, self.fill().is_full()))?;
+        let prepared = prepared.ok_or(DecideError::Full)?.with(own.blobs());
+        let record = prepared.record(&decision);
+        let is_admission = decision.answer() == Answer::Admit;
+        let promise = self.record_prepared(prepared, is_admission, || drop(in_force))?;
+        admissions(vec![(case, decision, true, record)], vec![promise]).pop().ok_or(DecideError::Stopped)
+    }
+
+    /// What [`Chokepoint::decide_under`] would say. Nothing is recorded, so nobody may act on it.
+    #[must_use]
+    pub fn judge_under(
+        &self,
+        policies: &Arc<Book>,
+        request: DeploymentRequest,
+        at: Timestamp,
+    ) -> (Decision, Arc<TrustRoot>) {
+        let in_force = self.in_force();
+        (in_force.under(policies).judge(request, &self.moment(at, false)).1, Arc::clone(&in_force.root))
+    }
+
     /// Puts an event on record, and returns once it is durable.
     ///
     /// # Errors
@@ -256,13 +294,25 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         let version = self.in_force().root.version();
         let prepared = Prepared::event(event, version)
             .map_err(|long| DecideError::Append(Arc::new(AppendError::TooLong(long))))?;
+        self.record_prepared(prepared, false, || ())
+    }
+
+    /// Waits for one entry's promise; `submitted` is called once it has its place among the others.
+    fn record_prepared(
+        &self,
+        prepared: Prepared,
+        is_admission: bool,
+        submitted: impl FnOnce(),
+    ) -> Result<Promise, DecideError> {
         let (reply, answer) = mpsc::sync_channel(1);
         let reply: Reply = Box::new(move |result| {
             // who asked is waiting below
             reply.send(result).ok();
         });
-        let group = Group { prepared: vec![prepared], reply: Some(reply), is_admission: false };
-        self.committer.submit(group).map_err(|(e, _)| e)?;
+        let group = Group { prepared: vec![prepared], reply: Some(reply), is_admission };
+        let refused = self.committer.submit(group);
+        submitted();
+        refused.map_err(|(e, _)| e)?;
         let promises = answer.recv().unwrap_or(Err(DecideError::Stopped))?;
         promises.into_iter().next().ok_or(DecideError::Stopped)
     }
@@ -292,12 +342,8 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// # Errors
     /// [`OpenError`]; the files in force stay.
     pub fn replace(&self, book: Book, root: TrustRoot) -> Result<(), OpenError> {
-        let (guardrails, configuration) = {
-            let in_force = self.in_force();
-            (in_force.guardrails.clone(), in_force.configuration.clone())
-        };
-        let mut new = InForce::new(Governing::new(book, root));
-        (new.guardrails, new.configuration) = (guardrails, configuration);
+        let mut new = self.in_force().under(&Arc::new(book));
+        new.root = Arc::new(root);
         self.put_in_force(new)
     }
 
@@ -310,12 +356,18 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     }
 
     fn put_in_force(&self, new: InForce) -> Result<(), OpenError> {
-        let event = new.event().map_err(OpenError::TooLong)?;
+        let mut event = new.event().map_err(OpenError::TooLong)?;
         let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
         new.root.check_not_older(in_force.root.version()).map_err(OpenError::RolledBack)?;
-        if new.body() != in_force.body() {
-            // behind what was judged under the old ones, before what will be under the new
-            self.committer.send_along(event);
+        // behind what was judged under the old ones, before what will be under the new
+        match (new.body() != in_force.body(), self.last_seen.get()) {
+            (false, _) => {}
+            // what the next start goes on with must not be lost with this process
+            (true, Some(at)) if new.governance.is_some() => {
+                event.move_to(at);
+                self.record_prepared(event, false, || ()).map_err(OpenError::NotRecorded)?;
+            }
+            (true, _) => self.committer.send_along(event),
         }
         *in_force = new;
         Ok(())
@@ -358,59 +410,20 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     }
 }
 
+/// A case, the decision on it, whether there is room for its record, and the record where it must be alarmed.
+type Judged = (Case, Decision, bool, Option<Box<Record>>);
+
 /// Each decision with its promise, where it is on record.
-fn admissions(judged: Vec<(Case, Decision, bool)>, promises: Vec<Promise>) -> Vec<Admission> {
+fn admissions(judged: Vec<Judged>, promises: Vec<Promise>) -> Vec<Admission> {
     let mut promises = promises.into_iter();
-    let mut admission = |(_, decision, is_recorded): (Case, Decision, bool)| {
+    let mut admission = |(_, decision, is_recorded, mut record): Judged| {
         let receipt = if is_recorded { promises.next() } else { None };
-        Admission { decision, receipt }
+        if let Some((record, promise)) = record.as_mut().zip(receipt.as_ref()) {
+            record.position.sequence = promise.index();
+        }
+        Admission { decision, receipt, record }
     };
     judged.into_iter().map(&mut admission).collect()
-}
-
-/// Who writes from now on, and what says so: the first entry of an epoch, with the last one of the epoch before.
-pub(crate) fn open_epoch(
-    recorded: &Recorded,
-    writer: &str,
-    trust_root_version: u64,
-) -> (Author, Result<Prepared, usize>) {
-    let epoch = recorded.own.as_ref().map_or(0, |(position, _)| position.epoch + 1);
-    let mut body = Object::new().with("engine", ENGINE);
-    let why = match &recorded.own {
-        None => "first start".to_owned(),
-        Some((position, _)) if position.writer == writer => "start".to_owned(),
-        Some((position, _)) => format!("continues {}", position.writer),
-    };
-    body.set("why", why);
-    if let Some((position, leaf)) = &recorded.own {
-        body.set("last_sequence", i64::try_from(position.sequence).unwrap_or(MAX_INT).min(MAX_INT));
-        body.set("last_leaf", leaf.to_string());
-    }
-    let previous = recorded.own.as_ref().map(|(_, leaf)| leaf.clone());
-    let at = Timestamp::UNIX_EPOCH;
-    let event = NewEvent { at, kind: EventKind::EpochOpen, body, parts: Vec::new() };
-    let event = Prepared::event(event, trust_root_version);
-    (Author { name: writer.to_owned(), epoch, previous, trust_root_version }, event)
-}
-
-impl LastSeen {
-    pub(crate) fn new(at: Option<Timestamp>) -> Self {
-        Self(Mutex::new(at))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn get(&self) -> Option<Timestamp> {
-        *self.lock()
-    }
-
-    /// Never goes back.
-    pub(crate) fn raise(&self, at: Timestamp) {
-        let mut last = self.lock();
-        *last = (*last).max(Some(at));
-    }
 }
 
 /// The decision on a verdict in the mode of the case's policy. Choke point and replay share it.
@@ -436,6 +449,13 @@ impl Admission {
     #[must_use]
     pub fn receipt(&self) -> Option<&Promise> {
         self.receipt.as_ref()
+    }
+
+    /// The record of what was let in although its policy is not met, by a grant or in an outage: that is alarmed at once.
+    /// Nothing for all others. Of its position only the sequence is known here.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_deref()
     }
 
     /// The digest under which the case is kept is in the record; this is the record's place in the log.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tlog::{Journaled, Promise, Purpose, Storage};
 
 use crate::awaiter;
-use crate::chokepoint::LastSeen;
+use crate::epoch::LastSeen;
 use crate::error::DecideError;
 use crate::limits::Limits;
 use crate::prepared::Prepared;

@@ -63,6 +63,8 @@ pub enum OpenError {
     TooLong(usize),
     /// No name for a writer.
     Writer(String),
+    /// What comes into force could not be put on record.
+    NotRecorded(DecideError),
     /// The journal's room could not be had.
     Journal(io::Error),
 }
@@ -79,6 +81,7 @@ impl fmt::Display for OpenError {
                 "a writer has a name of 1 to {MAX_WRITER} characters; found {}",
                 name.chars().count()
             ),
+            Self::NotRecorded(e) => write!(f, "the files are not in force, since that is not on record: {e}"),
             Self::Journal(e) => write!(f, "there is no room for the journal: {e}"),
         }
     }

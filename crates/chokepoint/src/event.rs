@@ -20,6 +20,9 @@ pub enum EventKind {
     Heartbeat,
     /// A book, a trust root, guardrails or a configuration came into force.
     FilesInForce,
+    /// A book, a trust root, guardrails or a configuration was not taken, whatever its evidence says: it was in force
+    /// before, does not load, or breaks the guardrails. What policies refuse is a decision.
+    FilesRefused,
     /// The spool took over, was drained, or passed a mark.
     Degraded,
     /// A second person looked at what a breakglass grant let in.
@@ -66,10 +69,11 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
+        Self::FilesRefused,
         Self::Degraded,
         Self::BreakglassReview,
         Self::Alarm,
@@ -85,6 +89,7 @@ impl EventKind {
             Self::EpochOpen => "epoch-open",
             Self::Heartbeat => "heartbeat",
             Self::FilesInForce => "files-in-force",
+            Self::FilesRefused => "files-refused",
             Self::Degraded => "degraded",
             Self::BreakglassReview => "breakglass-review",
             Self::Alarm => "alarm",

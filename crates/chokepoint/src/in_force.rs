@@ -5,14 +5,15 @@ use std::sync::Arc;
 use attest::json::MAX_INT;
 use attest::{Digest, Object, TrustRoot};
 use jiff::Timestamp;
-use policy::{Book, Case, DeploymentRequest, Frame, Outage, evaluate_with};
+use policy::{Beside, Book, Case, DeploymentRequest, Frame, Outage, evaluate_with};
 use tlog::{AppendError, Purpose};
 
-use crate::cache::EvidenceCache;
+use crate::cache::{CacheLimits, EvidenceCache};
 use crate::chokepoint::{ENGINE, decide_in_mode};
 use crate::decision::{Answer, Decision};
 use crate::error::DecideError;
 use crate::event::{EventKind, NewEvent};
+use crate::governed::Governed;
 use crate::prepared::Prepared;
 use crate::record;
 
@@ -27,13 +28,25 @@ pub struct Governing {
     pub guardrails: Option<Vec<u8>>,
     /// The text of the configuration. It is named on record by its digest only.
     pub configuration: Option<Vec<u8>>,
+    /// What governs all of these, where anything does.
+    pub governance: Option<Governed>,
 }
 
 impl Governing {
     /// A book and a trust root alone.
     #[must_use]
     pub fn new(book: Book, root: TrustRoot) -> Self {
-        Self { book, root, guardrails: None, configuration: None }
+        Self { book, root, guardrails: None, configuration: None, governance: None }
+    }
+}
+
+impl Governing {
+    /// What would be decided under them before anything is in force. Nothing is recorded, so nobody may act on it.
+    #[must_use]
+    pub fn judge(self, request: DeploymentRequest, at: Timestamp) -> Decision {
+        let cache = EvidenceCache::new(CacheLimits::default());
+        let moment = Moment { at, last_seen: None, cache: &cache, is_full: false };
+        InForce::new(self).judge(request, &moment).1
     }
 }
 
@@ -47,6 +60,9 @@ pub(crate) struct InForce {
     /// The text, and its digest.
     pub(crate) guardrails: Option<(Vec<u8>, Digest)>,
     pub(crate) configuration: Option<Digest>,
+    pub(crate) governance: Option<Governed>,
+    /// Digests of these three, for every case.
+    beside: Beside,
 }
 
 /// The time and what else comes with a request.
@@ -60,14 +76,39 @@ pub(crate) struct Moment<'a> {
 
 impl InForce {
     pub(crate) fn new(governing: Governing) -> Self {
-        let Governing { book, root, guardrails, configuration } = governing;
+        let Governing { book, root, guardrails, configuration, governance } = governing;
         let manifest = record::book_manifest(&book).to_string().into_bytes();
         let configuration = configuration.map(|bytes| Digest::sha256(&bytes));
         let guardrails = guardrails.map(|bytes| {
             let digest = Digest::sha256(&bytes);
             (bytes, digest)
         });
-        Self { book: Arc::new(book), root: Arc::new(root), manifest, guardrails, configuration }
+        let beside = Beside {
+            guardrails: guardrails.as_ref().map(|(_, digest)| digest.clone()),
+            configuration: configuration.clone(),
+            governance: governance.as_ref().map(|governed| governed.policies.digest().clone()),
+        };
+        let (book, root) = (Arc::new(book), Arc::new(root));
+        Self { book, root, manifest, guardrails, configuration, governance, beside }
+    }
+
+    /// The same files, and another book: the one that judges files.
+    pub(crate) fn under(&self, policies: &Arc<Book>) -> Self {
+        Self {
+            book: Arc::clone(policies),
+            root: Arc::clone(&self.root),
+            manifest: record::book_manifest(policies).to_string().into_bytes(),
+            guardrails: self.guardrails.clone(),
+            configuration: self.configuration.clone(),
+            governance: self.governance.clone(),
+            beside: self.beside.clone(),
+        }
+    }
+
+    /// What a replay of a decision under them needs.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Vec<u8>> {
+        let own = [self.manifest.clone(), self.root.text().as_bytes().to_vec()];
+        own.into_iter().chain(texts(&self.book))
     }
 
     /// What is on record of it.
@@ -80,6 +121,12 @@ impl InForce {
             .with("trust_root_version", version);
         body.set_some("guardrails", self.guardrails.as_ref().map(|(_, digest)| digest.to_string()));
         body.set_some("configuration", self.configuration.as_ref().map(Digest::to_string));
+        if let Some(governed) = &self.governance {
+            let [manifest, history] = written(governed);
+            body.set("governance", governed.policies.digest().to_string());
+            body.set("governance_manifest", Digest::sha256(&manifest).to_string());
+            body.set("history", Digest::sha256(&history).to_string());
+        }
         body
     }
 
@@ -90,11 +137,12 @@ impl InForce {
     pub(crate) fn event(&self) -> Result<Prepared, usize> {
         let mut parts = vec![self.manifest.clone(), self.root.text().as_bytes().to_vec()];
         parts.extend(self.guardrails.as_ref().map(|(text, _)| text.clone()));
+        parts.extend(self.governance.iter().flat_map(written));
         let at = Timestamp::UNIX_EPOCH;
         let event = NewEvent { at, kind: EventKind::FilesInForce, body: self.body(), parts };
-        // the manifest names them, however many they are
-        let files = self.book.files().iter().map(|file| file.text.clone().into_bytes());
-        Ok(Prepared::event(event, self.root.version())?.with(files))
+        // the manifests name them, however many they are
+        let policies = self.governance.iter().flat_map(|governed| texts(&governed.policies));
+        Ok(Prepared::event(event, self.root.version())?.with(texts(&self.book).chain(policies)))
     }
 
     /// Opens the case, judges it, and lays out what will be recorded: nothing of what is refused for want of room.
@@ -143,10 +191,19 @@ impl InForce {
             book: self.book.digest().clone(),
             trust_root: self.root.digest().clone(),
             trust_root_version: self.root.version(),
+            beside: self.beside.clone(),
             engine: ENGINE.to_owned(),
-            guardrails: self.guardrails.as_ref().map(|(_, digest)| digest.clone()),
-            configuration: self.configuration.clone(),
         };
         Case::open(request, frame)
     }
+}
+
+/// The list of the policies' files, and what was in force before them.
+fn written(governed: &Governed) -> [Vec<u8>; 2] {
+    let manifest = record::book_manifest(&governed.policies).to_string().into_bytes();
+    [manifest, governed.history.to_json().to_string().into_bytes()]
+}
+
+fn texts(book: &Book) -> impl Iterator<Item = Vec<u8>> {
+    book.files().iter().map(|file| file.text.clone().into_bytes())
 }

@@ -55,6 +55,15 @@ impl Prepared {
         }
     }
 
+    /// A copy of the record, where it must be alarmed at once.
+    pub(crate) fn record(&self, decision: &Decision) -> Option<Box<Record>> {
+        let is_alarmed = matches!(decision.basis(), Basis::Breakglass | Basis::Outage);
+        match &self.entry {
+            Unplaced::Decision(record) if is_alarmed => Some(record.clone()),
+            Unplaced::Decision(_) | Unplaced::Event(_) => None,
+        }
+    }
+
     /// Lays out an event and its parts.
     ///
     /// # Errors

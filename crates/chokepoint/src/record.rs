@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use policy::{Book, Case, SourceFile};
 use tlog::{BlobError, Blobs, Newest, Storage};
 
-use crate::chokepoint::read_digest;
 use crate::decision::Decision;
 use crate::entry::{Entry, Position, count, digest, time};
 use crate::event::EventKind;
@@ -66,6 +65,8 @@ pub enum RecordError {
     Part(BlobError),
     /// A part is not what the record says.
     Book(String),
+    /// The log itself cannot be read.
+    Log(String),
 }
 
 impl fmt::Display for RecordError {
@@ -73,6 +74,7 @@ impl fmt::Display for RecordError {
         match self {
             Self::Shape(e) => write!(f, "the record is malformed: {e}"),
             Self::Part(e) => e.fmt(f),
+            Self::Log(e) => write!(f, "the log cannot be read: {e}"),
             Self::Book(e) => write!(f, "the recorded book or trust root does not load: {e}"),
         }
     }
@@ -195,22 +197,28 @@ impl Record {
     /// # Errors
     /// [`RecordError`] where a part is missing or changed.
     pub fn book_files<S: Storage>(&self, blobs: &Blobs<S>) -> Result<Vec<SourceFile>, RecordError> {
-        let value = parse_blob(&blobs.get(&self.book)?)?;
-        let mut files = Vec::new();
-        for item in value.as_object()?.array("files")? {
-            let item = item.as_object()?;
-            let digest = item.string("digest")?;
-            let digest = read_digest(digest).ok_or_else(|| ShapeError::new("digest", "a digest", digest))?;
-            let text = String::from_utf8_lossy(&blobs.get(&digest)?).into_owned();
-            files.push(SourceFile { name: item.string("name")?.to_owned(), text });
-        }
-        Ok(files)
+        read_manifest(&self.book, blobs)
     }
+}
+
+/// The files of a book, by the digest of their list.
+pub(crate) fn read_manifest<S: Storage>(
+    manifest: &Digest,
+    blobs: &Blobs<S>,
+) -> Result<Vec<SourceFile>, RecordError> {
+    let value = parse_blob(&blobs.get(manifest)?)?;
+    let mut files = Vec::new();
+    for item in value.as_object()?.array("files")? {
+        let item = item.as_object()?;
+        let text = String::from_utf8_lossy(&blobs.get(&digest(item, "digest")?)?).into_owned();
+        files.push(SourceFile { name: item.string("name")?.to_owned(), text });
+    }
+    Ok(files)
 }
 
 /// What we wrote is read back, whatever a request held: its objects with their exact numbers, a little deeper and larger
 /// than they were in the request.
-fn parse_blob(bytes: &[u8]) -> Result<Json, ShapeError> {
+pub(crate) fn parse_blob(bytes: &[u8]) -> Result<Json, ShapeError> {
     let limits = Limits { bytes: 64 << 20, depth: 128, values: 4_000_000, ..Limits::default().exact() };
     parse_with(bytes, limits).map_err(|e| ShapeError::new("", "strict JSON", &e.to_string()))
 }

@@ -46,9 +46,8 @@ fn case(envelopes: Vec<Submitted>, book: &Book, root: &TrustRoot) -> Case {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: "test".to_owned(),
-        guardrails: None,
-        configuration: None,
     };
     Case::open(request, frame)
 }

@@ -445,9 +445,9 @@ fn an_epoch_opens_with_the_first_entry_and_says_what_the_one_before_came_to() {
         assert_eq!(file.body.string("guardrails").unwrap(), Digest::sha256(b"forbid: {}").to_string());
         assert_eq!(
             file.body.string("configuration").unwrap(),
-            frame.configuration.clone().unwrap().to_string()
+            frame.beside.configuration.clone().unwrap().to_string()
         );
-        assert_eq!(frame.guardrails.as_ref(), file.parts.last(), "its text is kept");
+        assert_eq!(frame.beside.guardrails.as_ref(), file.parts.last(), "its text is kept");
     }
 
     for writer in [String::new(), "w".repeat(101)] {

@@ -107,6 +107,14 @@ pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
     Ok(files)
 }
 
+/// The digest by which a choke point knows a book, or another file that is reviewed.
+pub(crate) fn reviewed_digest(path: &Path) -> Result<Digest, Failure> {
+    if path.is_dir() {
+        return Ok(policy::digest_of(&book_files(path)?));
+    }
+    Ok(Digest::sha256(text("reviewed file", path)?.as_bytes()))
+}
+
 /// A file of guardrails; none where no file is given.
 pub(crate) fn guardrails(path: Option<&Path>) -> Result<Guardrails, Failure> {
     match path {

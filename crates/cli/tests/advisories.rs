@@ -147,7 +147,8 @@ fn what_cannot_be_read_is_never_clean() {
 }
 
 fn signed(key: &SecretKey, predicate_type: &str, predicate: &str) -> String {
-    let json = attest::json::parse(predicate.as_bytes()).unwrap();
+    let limits = attest::json::Limits::default().exact();
+    let json = attest::json::parse_with(predicate.as_bytes(), limits).unwrap();
     let digests = DigestSet::from(Digest::sha256(b"shop"));
     let statement =
         Statement::write("shop", &digests, predicate_type, Object::clone(json.as_object().unwrap()));
@@ -156,7 +157,8 @@ fn signed(key: &SecretKey, predicate_type: &str, predicate: &str) -> String {
 }
 
 const SBOM: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[
-  {"type":"library","name":"lodash","version":"4.17.20","purl":"pkg:npm/lodash@4.17.20"}]}"#;
+  {"type":"library","name":"lodash","version":"4.17.20","purl":"pkg:npm/lodash@4.17.20",
+   "evidence":{"identity":{"field":"purl","confidence":0.95}}}]}"#;
 
 fn vex(status: &str) -> String {
     format!(

@@ -221,7 +221,7 @@ impl Opened {
 
 /// Provenance counts where one of its signers may speak for the builder that it claims. A rebuilder's word is a vote, and
 /// says nothing that the builder did not.
-fn believed<'e>(evidence: &'e Evidence, root: &'e TrustRoot) -> Option<(&'e Provenance, &'e str)> {
+pub(crate) fn believed<'e>(evidence: &'e Evidence, root: &'e TrustRoot) -> Option<(&'e Provenance, &'e str)> {
     let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
     let may = |name: &str| {
         let builder = root.principal(name).and_then(|principal| principal.builder.as_ref());

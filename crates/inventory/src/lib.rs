@@ -5,6 +5,7 @@
 //! Nothing is decided from either: a verdict comes from a case, and a case from the log.
 
 mod admitted;
+pub mod advisories;
 mod ask;
 pub mod audit;
 mod deployed;

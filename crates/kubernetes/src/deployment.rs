@@ -138,7 +138,7 @@ pub fn requests(
     let groups = group(&judged.uses);
     let none = Memory::none();
     let memory = context.memory.unwrap_or(&none);
-    let own = if context.attached.is_none() { attached(review, judged, memory) } else { Default::default() };
+    let own = if context.attached.is_some() { <_>::default() } else { attached(review, judged, memory) };
     let (for_images, for_object) = context.attached.unwrap_or(&own);
     let (base, object) = Base::of(review, mapping, context);
     let artifacts: Vec<DigestSet> = groups.iter().map(|g| g.artifact.digests().clone()).collect();

@@ -93,9 +93,8 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: 1,
+        beside: policy::Beside::default(),
         engine: "bench".into(),
-        guardrails: None,
-        configuration: None,
     };
     let case = Case::open(request, frame);
     let verdict = evaluate(&case, &book, &root);

@@ -86,9 +86,12 @@ impl Book {
     }
 }
 
-/// SHA-256 over lines of digest and name, sorted: in-toto's `dirHash`.
-fn digest_of(files: &[SourceFile]) -> Digest {
-    let line = |f: &SourceFile| format!("{}  {}\n", Digest::sha256(f.text.as_bytes()).hex(), f.name);
+/// SHA-256 over lines of digest and name, sorted: in-toto's `dirHash`. The digest of a book, whether or not it loads.
+#[must_use]
+pub fn digest_of(files: &[SourceFile]) -> Digest {
+    let mut files: Vec<&SourceFile> = files.iter().collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let line = |f: &&SourceFile| format!("{}  {}\n", Digest::sha256(f.text.as_bytes()).hex(), f.name);
     Digest::sha256(files.iter().map(line).collect::<String>().as_bytes())
 }
 

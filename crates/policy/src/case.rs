@@ -24,12 +24,21 @@ pub struct Frame {
     pub trust_root: Digest,
     /// The trust root's version.
     pub trust_root_version: u64,
+    /// The other reviewed files in force.
+    pub beside: Beside,
     /// The engine that judges.
     pub engine: String,
-    /// The digest of the guardrails under which the book was loaded, where there are some.
+}
+
+/// Digests of the reviewed files that bound or name what is judged, and are not asked by any rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The guardrails under which the book was loaded.
     pub guardrails: Option<Digest>,
-    /// The digest of the choke point's configuration, where it has one.
+    /// The choke point's configuration.
     pub configuration: Option<Digest>,
+    /// The policies under which all of these files come into force.
+    pub governance: Option<Digest>,
 }
 
 /// A frozen case. Only [`Case::open`] and [`Case::read`] make one, and both redact.
@@ -101,8 +110,7 @@ impl Case {
         object.set("book", frame.book.to_string());
         object.set("trust_root", frame.trust_root.to_string());
         object.set("trust_root_version", i64::try_from(frame.trust_root_version).unwrap_or(i64::MAX));
-        object.set_some("guardrails", frame.guardrails.as_ref().map(Digest::to_string));
-        object.set_some("configuration", frame.configuration.as_ref().map(Digest::to_string));
+        frame.beside.write(&mut object);
         object.set("chokepoint", request.chokepoint.as_str());
         object.set("environment", request.environment.as_str());
         object.set("artifact", request.artifact.to_json());
@@ -143,14 +151,28 @@ impl Case {
             book: read_digest(object, "book")?,
             trust_root: read_digest(object, "trust_root")?,
             trust_root_version: u64::try_from(version).or(Err(negative()))?,
+            beside: Beside::read(object)?,
             engine: object.string("engine")?.to_owned(),
-            guardrails: object.get("guardrails").map(|_| read_digest(object, "guardrails")).transpose()?,
-            configuration: object
-                .get("configuration")
-                .map(|_| read_digest(object, "configuration"))
-                .transpose()?,
         };
         Ok(Self::open(request, frame))
+    }
+}
+
+impl Beside {
+    /// Absent keys leave the JSON of other cases as it always was.
+    fn write(&self, object: &mut Object) {
+        object.set_some("guardrails", self.guardrails.as_ref().map(Digest::to_string));
+        object.set_some("configuration", self.configuration.as_ref().map(Digest::to_string));
+        object.set_some("governance", self.governance.as_ref().map(Digest::to_string));
+    }
+
+    fn read(object: &Object) -> Result<Self, ShapeError> {
+        let digest = |key: &str| object.get(key).map(|_| read_digest(object, key)).transpose();
+        Ok(Self {
+            guardrails: digest("guardrails")?,
+            configuration: digest("configuration")?,
+            governance: digest("governance")?,
+        })
     }
 }
 

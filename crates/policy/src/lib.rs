@@ -23,8 +23,8 @@ pub mod scenario;
 mod verdict;
 
 pub use attest::redact::{REDACTED, redact};
-pub use book::{Book, SourceFile};
-pub use case::{CASE_FORMAT, Case, Frame};
+pub use book::{Book, SourceFile, digest_of};
+pub use case::{Beside, CASE_FORMAT, Case, Frame};
 pub use diagnostic::{Diagnostic, Severity, Style};
 pub use diff::{Difference, diff};
 pub use evaluate::{evaluate, evaluate_with};

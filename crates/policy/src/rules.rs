@@ -32,6 +32,8 @@ mod tests;
 mod tools;
 mod version;
 
+pub use version::{is_newer, released_versions};
+
 /// Every rule, built-in ones included.
 pub static ALL: [Rule; 28] = [
     digest_required::RULE,

@@ -103,9 +103,8 @@ impl Scenario {
             book: book.digest().clone(),
             trust_root: root.digest().clone(),
             trust_root_version: root.version(),
+            beside: crate::case::Beside::default(),
             engine: "policy test".to_owned(),
-            guardrails: None,
-            configuration: None,
         };
         (root, Case::open(request, frame))
     }

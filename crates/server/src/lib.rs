@@ -4,6 +4,7 @@
 //! a process of its own. It decides nothing about what is true of a build: the orchestrator observes, the signer
 //! signs, and neither can be spoken to by a request.
 
+pub mod advisories;
 pub mod alarm;
 mod certificate;
 mod child;

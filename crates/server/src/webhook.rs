@@ -3,6 +3,8 @@
 //! `service.rs` is the story of the process, `review.rs` of one request on the wire, `decide.rs` of one review. What
 //! decides is behind [`Judge`]: the listener knows no policy, and who decides knows no HTTP.
 
+mod after;
+mod alarming;
 mod attach;
 mod certificates;
 mod check;
@@ -13,6 +15,7 @@ mod engine;
 mod events;
 mod files;
 mod gather;
+mod governance;
 mod http;
 mod judge;
 mod listen;
@@ -26,12 +29,14 @@ mod standing;
 mod tell;
 mod trace;
 
+pub use after::Tell;
 pub use check::{Checked, Problem, check};
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
-pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
+pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::DecisionLog;
 pub use files::{is_policy, policy_paths};
+pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };

@@ -273,6 +273,28 @@ impl<S: Storage> Log<S> {
         self.append_many(batches.iter().flat_map(|b| b.leaves.iter().map(Vec::as_slice))).map(|_| ())
     }
 
+    /// What the checkpoint would say with these entries behind the last one. Nothing is written or signed: whoever shares
+    /// a log agrees on its next state first.
+    #[must_use]
+    pub fn after<'e>(&self, entries: impl Iterator<Item = &'e [u8]>) -> Checkpoint {
+        let mut next = Log {
+            storage: &self.storage,
+            origin: self.origin.clone(),
+            signer: Arc::clone(&self.signer),
+            size: self.size,
+            edge: self.edge.clone(),
+            entries: self.entries.clone(),
+            packer: None,
+            pack: self.pack,
+            stopped: false,
+        };
+        let mut unwritten = Vec::new();
+        for entry in entries {
+            next.push_entry(entry, &mut unwritten);
+        }
+        Checkpoint { origin: next.origin.clone(), size: next.size, root: next.root() }
+    }
+
     /// Appends entries under one checkpoint, and gives its text.
     ///
     /// Order: entry bundles and hash tiles, all durable, then the checkpoint. Until the checkpoint's rename the old

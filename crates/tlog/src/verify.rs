@@ -5,10 +5,11 @@ use std::fmt;
 use attest::merkle::{Hash, leaf_hash};
 use attest::note::{Checkpoint, NoteKey};
 
-use crate::log::{CHECKPOINT, read_checkpoint};
+use crate::log::CHECKPOINT;
 use crate::reader::{ReadError, Reader, as_u64};
 use crate::storage::Storage;
 use crate::tile::{self, WIDTH};
+use crate::witnessing::edge::Edge;
 
 /// A log whose every entry leads to its signed root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,8 @@ impl fmt::Display for Flaw {
 }
 impl std::error::Error for Flaw {}
 
-/// Verifies the log in `storage` under its key; with `seen`, also that it continues an earlier checkpoint.
+/// Verifies the log in `storage` under its key, as it is at one checkpoint while it may go on; with `seen`, also that it
+/// continues an earlier one.
 ///
 /// `entry` is called with every entry once it is proven to be the one that was logged.
 ///
@@ -75,12 +77,11 @@ pub fn verify<S: Storage>(
     seen: Option<&Checkpoint>,
     mut entry: impl FnMut(u64, &[u8]),
 ) -> Result<Verified, Flaw> {
-    let bytes = storage
-        .read(CHECKPOINT)
-        .map_err(|e| Flaw::Read(ReadError::Io(CHECKPOINT.to_owned(), e)))?
-        .ok_or(Flaw::Checkpoint)?;
-    let checkpoint = read_checkpoint(&bytes, key).ok_or(Flaw::Checkpoint)?;
-    let reader = Reader::new(storage, checkpoint.size);
+    let edge = Edge::with_entries(storage, key).map_err(|e| match e {
+        ReadError::Missing(path) | ReadError::Malformed(path) if path == CHECKPOINT => Flaw::Checkpoint,
+        e => Flaw::Read(e),
+    })?;
+    let (reader, checkpoint) = (edge.reader(), &edge.checkpoint);
     check_bundles(&reader, &mut entry)?;
     check_levels(&reader)?;
     if reader.root().map_err(Flaw::Read)? != checkpoint.root {
@@ -91,11 +92,11 @@ pub fn verify<S: Storage>(
         if seen.size > checkpoint.size {
             return Err(rewritten());
         }
-        if Reader::new(storage, checkpoint.size).prefix_root(seen.size).map_err(Flaw::Read)? != seen.root {
+        if reader.prefix_root(seen.size).map_err(Flaw::Read)? != seen.root {
             return Err(rewritten());
         }
     }
-    Ok(Verified { checkpoint })
+    Ok(Verified { checkpoint: checkpoint.clone() })
 }
 
 /// Every entry hashes to its leaf in level 0.

@@ -304,6 +304,26 @@ fn a_receipt_can_be_had_whenever_the_log_grows() {
     }
 }
 
+#[test]
+fn a_log_is_verified_while_it_grows() {
+    for size in [12, 255, 256, 300] {
+        let (full, _) = filled(size);
+        for at in 1.. {
+            let files = Rc::new(RefCell::new(full.files.borrow().clone()));
+            let memory = Memory { files, ..Memory::default() };
+            let log = RefCell::new(Log::open(memory.clone(), ORIGIN, signer()).unwrap());
+            let growing = Growing { memory, log, reads: Cell::new(0), at };
+            let mut entries = 0;
+            let verified = verify(&growing, &key(), None, |_, _| entries += 1)
+                .unwrap_or_else(|e| panic!("{size}, and another before read {at}: {e}"));
+            assert_eq!(verified.checkpoint.size, entries);
+            if growing.reads.get() < at {
+                break;
+            }
+        }
+    }
+}
+
 /// Tessera's log as it grew: the tiles of every size lead to that size's checkpoint, and each continues the one before.
 #[test]
 fn tesseras_tiles_lead_to_its_checkpoints() {

@@ -1,14 +1,16 @@
 //! `portcullis advisories`: what is known of bad versions, offline, and what of it is in our artifacts.
 
 mod dump;
+mod fleet;
 mod made_of;
 mod tell;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use advisory::vex::Statements;
 use advisory::{Database, Exposure, Wanted, judge};
 use attest::claims::Severity;
+use inventory::advisories::{self, Tally};
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -19,6 +21,7 @@ use made_of::Artifact;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Match(Match),
+    Fleet(fleet::Args),
 }
 
 /// List every component with an advisory: how bad, which version is there, which one is fixed
@@ -56,17 +59,23 @@ pub(crate) struct Match {
 struct Findings {
     artifacts: Vec<Artifact>,
     exposures: Vec<(usize, Exposure)>,
-    dump: dump::Tally,
+    dump: Tally,
     unread: Vec<String>,
     worst: Severity,
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
-    let Command::Match(args) = command;
+    match command {
+        Command::Match(args) => match_all(args, output),
+        Command::Fleet(args) => fleet::run(args, output),
+    }
+}
+
+fn match_all(args: &Match, output: &Output) -> Result<Exit, Failure> {
     let artifacts = read_artifacts(args)?;
     let wanted = Wanted::of(artifacts.iter().flat_map(|artifact| &artifact.components));
-    let (database, dump) = dump::load(&args.database, &wanted)?;
-    let vex = read_vex(args)?;
+    let (database, dump) = advisories::load(&args.database, &wanted)?;
+    let vex = read_vex(&args.vex, args.vex_key.as_deref())?;
     let exposures = all_exposures(&artifacts, &database, &vex);
     let unread = database.unread().to_vec();
     let findings = Findings { artifacts, exposures, dump, unread, worst: args.worst };
@@ -98,11 +107,11 @@ fn read_artifacts(args: &Match) -> Result<Vec<Artifact>, Failure> {
     Ok(artifacts)
 }
 
-fn read_vex(args: &Match) -> Result<Statements, Failure> {
+fn read_vex(files: &[PathBuf], key: Option<&Path>) -> Result<Statements, Failure> {
     let mut statements = Statements::default();
-    let Some(key) = &args.vex_key else { return Ok(statements) };
+    let Some(key) = key else { return Ok(statements) };
     let trusted: Trusted = Trust::of_key(key, clock::now(None)?)?;
-    for path in &args.vex {
+    for path in files {
         statements.extend(made_of::vex(path, &trusted)?);
     }
     Ok(statements)

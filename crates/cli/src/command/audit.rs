@@ -82,7 +82,7 @@ pub(crate) fn everything_live(
 ) -> Result<(Report, Live), Failure> {
     let blobs = Blobs::new(&log.files);
     let reader = Reader::new(&log.files, log.checkpoint.size);
-    let source = Source { blobs: Blobs::new(log.files.clone()), store: evidence.map(evidence::Store::new) };
+    let source = Source::new(log, evidence);
     let mut gathered = Gathered::default();
     asked.wait(gathered.take_in(&asked.inventory, &reader, &blobs, &source))?;
     let frozen = Frozen { book: &files.book, root: &files.root, at, engine: chokepoint::ENGINE };
@@ -92,9 +92,15 @@ pub(crate) fn everything_live(
 }
 
 /// Evidence on record, and what was attached since.
-struct Source {
+pub(crate) struct Source {
     blobs: Blobs<Files>,
     store: Option<evidence::Store>,
+}
+
+impl Source {
+    pub(crate) fn new(log: &Log, store: Option<&std::path::Path>) -> Self {
+        Self { blobs: Blobs::new(log.files.clone()), store: store.map(evidence::Store::new) }
+    }
 }
 
 impl EvidenceSource for Source {

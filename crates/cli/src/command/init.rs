@@ -9,6 +9,7 @@ use attest::{Json, Object, Scheme};
 use crate::clock;
 use crate::command::keygen::write_new;
 use crate::failure::{Exit, Failure};
+use crate::input;
 use crate::keys::{folder, key, listed, log, write};
 use crate::output::Output;
 use certificate::{Authority, Issued, Use};
@@ -25,6 +26,8 @@ const POLICY: &str = include_str!("init/shop.yaml");
 const GUARDRAILS: &str = include_str!("init/guardrails.yaml");
 const TESTS: &str = include_str!("init/shop.test.yaml");
 const SERVE: &str = include_str!("init/serve.yaml");
+const FOR_BOOK: &str = include_str!("init/governance/book.yaml");
+const FOR_TRUST_ROOT: &str = include_str!("init/governance/trust-root.yaml");
 /// As `serve.yaml` says it.
 const ORIGIN: &str = "portcullis.acme.example/prod";
 
@@ -39,6 +42,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     write(&dir.join("trust-root.yaml"), &trust_root(&keys)?)?;
     write(&dir.join("guardrails.yaml"), GUARDRAILS)?;
     write(&dir.join("book/prod/shop.yaml"), POLICY)?;
+    write(&dir.join("governance/book.yaml"), FOR_BOOK)?;
+    write(&dir.join("governance/trust-root.yaml"), FOR_TRUST_ROOT)?;
     write(&dir.join("tests/shop.test.yaml"), TESTS)?;
     let schema = policy::language::schema().pretty();
     write(&dir.join("policy.schema.json"), &format!("{schema}\n"))?;
@@ -55,6 +60,7 @@ fn told(dir: &Path) -> String {
   keys/                   example keys, unencrypted: for trying things out, not for production
   book/prod/shop.yaml     a policy
   guardrails.yaml         rules about policies, for other owners than the book's
+  governance/             who may change these files once they are in force
   tests/shop.test.yaml    tests of the policy
   policy.schema.json      for your editor
   serve.yaml              a choke point for Kubernetes: with log/, evidence/, and in tls/ example certificates
@@ -70,7 +76,7 @@ try:
 
 /// What `serve.yaml` names: a log, a store, and certificates for this machine that are good for a year.
 fn choke_point(dir: &Path) -> Result<(), Failure> {
-    write(&dir.join("serve.yaml"), SERVE)?;
+    write(&dir.join("serve.yaml"), &pinned(dir)?)?;
     log(&dir.join("log"), ORIGIN, &dir.join("keys/log.key"))?;
     folder(&dir.join("evidence"))?;
     folder(&dir.join("state"))?;
@@ -88,6 +94,22 @@ fn choke_point(dir: &Path) -> Result<(), Failure> {
         write_new(&tls.join(format!("{name}.key")), key.as_bytes(), 0o600)?;
     }
     Ok(())
+}
+
+/// The configuration, with the digests of what was just written.
+fn pinned(dir: &Path) -> Result<String, Failure> {
+    let mut text = SERVE.to_owned();
+    let files = [
+        ("GOVERNANCE", "governance"),
+        ("TRUST-ROOT", "trust-root.yaml"),
+        ("GUARDRAILS", "guardrails.yaml"),
+        ("BOOK", "book"),
+    ];
+    for (word, name) in files {
+        let digest = input::reviewed_digest(&dir.join(name))?;
+        text = text.replacen(&format!(": {word}\n"), &format!(": {digest}\n"), 1);
+    }
+    Ok(text)
 }
 
 fn trust_root(keys: &Path) -> Result<String, Failure> {

@@ -41,6 +41,15 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Print the digest by which a choke point knows a book, or another reviewed file: what is signed so that it may be in
+    /// force
+    #[command(after_help = "Example:
+  portcullis attest release $(portcullis policy digest book) --purl pkg:generic/book@1.4.0 --for portcullis \\
+      --key release-desk.key --out book.release.json")]
+    Digest {
+        /// The book's folder; or a trust root, guardrails, or a configuration
+        path: PathBuf,
+    },
     /// Print the JSON Schema of the policy language, for editors
     Schema,
 }
@@ -54,6 +63,11 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Diff(args) => diff::run(args, output),
         Command::Preview(args) => preview::run(args, output),
         Command::Fmt { dir, check } => fmt(dir, *check, output),
+        Command::Digest { path } => {
+            let digest = input::reviewed_digest(path)?;
+            output.result(&format!("{digest}\n"), || Object::new().with("digest", digest.to_string()).into());
+            Ok(Exit::Clean)
+        }
         Command::Schema => {
             let schema = language::schema();
             output.result(&format!("{}\n", schema.pretty()), || schema.clone());

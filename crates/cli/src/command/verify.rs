@@ -63,9 +63,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         book: book.digest().clone(),
         trust_root: root.digest().clone(),
         trust_root_version: root.version(),
+        beside: policy::Beside::default(),
         engine: chokepoint::ENGINE.to_owned(),
-        guardrails: None,
-        configuration: None,
     };
     let case = Case::open(request, frame);
     let verdict = evaluate(&case, &book, &root);

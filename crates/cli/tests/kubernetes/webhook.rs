@@ -276,7 +276,11 @@ impl Webhook {
     /// The log is sound, and every decision in it comes out the same again. Gives what `replay` says.
     pub fn check_log(&self) -> String {
         let log = self.folder.text("log");
-        expect(0, &["log", "verify", &log]);
+        // what was answered a moment ago is durable beside the tree, and about to enter it
+        let begin = Instant::now();
+        while !expect(0, &["--format", "json", "log", "verify", &log]).contains("\"waiting\": 0") {
+            assert!(begin.elapsed() < Duration::from_secs(20), "what waits never enters the tree");
+        }
         expect(0, &["replay", &log])
     }
 }

@@ -33,8 +33,7 @@ impl Frozen<'_> {
             trust_root: self.root.digest().clone(),
             trust_root_version: self.root.version(),
             engine: self.engine.to_owned(),
-            guardrails: None,
-            configuration: None,
+            beside: policy::Beside::default(),
         }
     }
 }
@@ -75,11 +74,16 @@ pub fn judge(
     fetch: &(dyn Fn(&Digest) -> Option<Vec<u8>> + Sync),
     each: &(dyn Fn(Judged<'_>) + Sync),
 ) {
+    in_parts(fleet, threads, &|part| judge_part(fleet, part, frozen, opener, fetch, each));
+}
+
+/// Gives each of so many threads a part of all questions, those with the same evidence together.
+pub(super) fn in_parts(fleet: &Fleet, threads: usize, work: &(dyn Fn(&[QuestionId]) + Sync)) {
     let order = fleet.in_order();
     let share = order.len().div_ceil(threads.max(1)).max(1);
     std::thread::scope(|scope| {
         for part in order.chunks(share) {
-            scope.spawn(move || judge_part(fleet, part, frozen, opener, fetch, each));
+            scope.spawn(move || work(part));
         }
     });
 }
@@ -107,7 +111,7 @@ fn judge_part(
     }
 }
 
-fn load(
+pub(super) fn load(
     fleet: &Fleet,
     set: EvidenceId,
     fetch: &(dyn Fn(&Digest) -> Option<Vec<u8>> + Sync),

@@ -36,6 +36,10 @@ impl<T: Ord> Once<T> {
         self.values.get(usize::try_from(number).ok()?).map(AsRef::as_ref)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().map(AsRef::as_ref)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }

@@ -18,12 +18,12 @@ use crate::store::Inventory;
 /// What runs, as questions. It is kept from one re-verification to the next, so that only new records are read.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     /// The question of each record that let something in that runs.
-    of_record: BTreeMap<u64, QuestionId>,
+    pub(super) of_record: BTreeMap<u64, QuestionId>,
     /// Records whose case cannot be had, and why.
-    lost: BTreeMap<u64, String>,
-    undecided: u64,
+    pub(super) lost: BTreeMap<u64, String>,
+    pub(super) undecided: u64,
 }
 
 /// Who is told everything live whose policy is not met: how it turns, the groups that it is in, and the report that has them.
@@ -155,9 +155,8 @@ impl Gathered {
         evidence: &dyn EvidenceSource,
         each: &mut Tell<'_>,
     ) -> Result<ReVerified, InventoryError> {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let found: Mutex<(Report, Concerned)> = Mutex::default();
-        judge(&self.fleet, frozen, threads, opener, &|digest| evidence.fetch(digest), &|judged| {
+        judge(&self.fleet, frozen, threads(), opener, &|digest| evidence.fetch(digest), &|judged| {
             let question = judged.question;
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             let (turn, groups) = match &judged.decision {
@@ -209,6 +208,10 @@ impl Gathered {
         }
         Ok(())
     }
+}
+
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 impl Subject {

@@ -217,8 +217,7 @@ pub fn case(log: &Generated, digest: &Digest, envelopes: Vec<Submitted>) -> Dige
         trust_root: log.put(root.text().as_bytes()),
         trust_root_version: 1,
         engine: "test".to_owned(),
-        guardrails: None,
-        configuration: None,
+        beside: policy::Beside::default(),
     };
     log.put(Case::open(request, frame).to_json().to_string().as_bytes())
 }

@@ -30,7 +30,7 @@ pub(crate) fn findings(case: &Case) -> Vec<Finding> {
         let found = match (unreadable.found.as_str(), unreadable.place.as_str()) {
             (found, "") => found.to_owned(),
             ("", place) => format!("at {place}"),
-            (found, place) => format!("`{found}` at {place}"),
+            (found, place) => format!("{found}, at {place}"),
         };
         let wanted = match unreadable.wanted.as_str() {
             "" => "a request that can be read in one way only",

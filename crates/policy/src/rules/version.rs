@@ -1,11 +1,13 @@
 //! The version is at least the lowest acceptable one.
 
 use attest::yaml::{Node, Problems};
-use attest::{Place, Predicate, Role};
+use attest::{Artifact, Directly, Evidence, Opener, Place, Predicate, Role, TrustRoot};
+use jiff::Timestamp;
 
 use super::range;
 use crate::facts::Facts;
 use crate::finding::Finding;
+use crate::request::Submitted;
 use crate::rule::{Beyond, Check, Order, Rule, string_schema};
 
 pub(crate) const RULE: Rule = Rule {
@@ -97,13 +99,43 @@ fn known_versions(facts: &Facts<'_>) -> Vec<(String, String)> {
     {
         known.push((tag.to_owned(), crate::facts::describe(judged.evidence)));
     }
-    for evidence in facts.about_artifact() {
-        if let Predicate::Release(release) = evidence.predicate()
-            && evidence.signers_with(Role::Releaser).next().is_some()
-            && let Some(version) = release.version()
-        {
-            known.push((version.to_owned(), crate::facts::describe(evidence)));
-        }
-    }
+    let released = |evidence: &Evidence| Some((released_as(evidence)?, crate::facts::describe(evidence)));
+    known.extend(facts.about_artifact().iter().filter_map(released));
     known
+}
+
+/// The version that a releaser gave an artifact.
+fn released_as(evidence: &Evidence) -> Option<String> {
+    let Predicate::Release(release) = evidence.predicate() else { return None };
+    evidence.signers_with(Role::Releaser).next()?;
+    release.version().map(str::to_owned)
+}
+
+/// The versions that releasers gave an artifact in evidence that is authentic and about it, lowest first. One that is no
+/// SemVer is none: the rule refuses it.
+#[must_use]
+pub fn released_versions(
+    envelopes: &[Submitted],
+    artifact: &Artifact,
+    root: &TrustRoot,
+    at: Timestamp,
+) -> Vec<String> {
+    let version = |submitted: &Submitted| {
+        let opener: &dyn Opener = &Directly;
+        let evidence = opener.open(root, &submitted.bytes, at).ok()?.about(artifact).ok()?;
+        read_version(&released_as(&evidence)?)
+    };
+    let mut versions: Vec<semver::Version> = envelopes.iter().filter_map(version).collect();
+    versions.sort();
+    versions.iter().map(ToString::to_string).collect()
+}
+
+fn read_version(text: &str) -> Option<semver::Version> {
+    semver::Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
+}
+
+/// Whether a version comes after another. What is no version comes after nothing, and everything after it.
+#[must_use]
+pub fn is_newer(version: &str, floor: &str) -> bool {
+    read_version(version) > read_version(floor)
 }

@@ -73,7 +73,9 @@ fn builders(r: &mut Random, policy: &mut Policy) {
             };
             *q = kept;
         }
-        policy.require.signed_by = one(r, &[&["ci"], &["vendor"], &["ci", "tester", "scanner", "releaser"]]);
+        let signed_by = one(r, &[&["ci"], &["vendor"], &["ci", "tester", "scanner", "releaser"]]);
+        policy.require.quorum = (r.chance(30)).then(|| 1 + r.below(signed_by.len()) as u64);
+        policy.require.signed_by = signed_by;
         return;
     }
     q.built_by = one(r, &[&["ci"], &["ci", "other-ci"], &["other-ci"]]);
@@ -125,6 +127,8 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
         5 => {
             let names = one(r, &[&["vendor"], &["vendor", "ci"], &["tester"], &["ci"]]);
             q.signed_by = if r.chance(60) || !has_builder { names } else { Vec::new() };
+            let most = q.signed_by.len();
+            q.quorum = (most > 0 && r.chance(40)).then(|| 1 + r.below(most) as u64);
         }
         6 => {
             let repository = r.pick(&[REPOSITORY, "https://git.example/fork"]).to_owned();

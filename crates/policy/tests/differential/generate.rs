@@ -458,6 +458,9 @@ pub fn model(r: &mut Random) -> Model {
     }
     if !has_builder || r.chance(5) {
         main.signed_by = strings(r.pick(&[&["vendor"][..], &["vendor", "ci"], &["tester"]]));
+        if r.chance(30) {
+            main.quorum = Some(1 + r.below(main.signed_by.len()) as u64);
+        }
     }
     let mut upcoming = Vec::new();
     if r.chance(20) {

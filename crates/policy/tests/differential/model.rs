@@ -51,6 +51,8 @@ pub struct Root {
 #[derive(Clone, Debug, Default)]
 pub struct Require {
     pub signed_by: Vec<String>,
+    /// How many of `signed_by`, where a quorum is asked for.
+    pub quorum: Option<u64>,
     pub built_by: Vec<String>,
     pub repository: Option<String>,
     pub branch: Option<String>,

@@ -257,9 +257,11 @@ fn vouches(signer: &Principal, said: &Provenance, case: &Case) -> bool {
 // ---- Step 3: the rules ----
 
 fn signed_by(facts: &Facts<'_>, require: &Require) -> bool {
-    let listed = |signer: &&Principal| require.signed_by.contains(&signer.name);
-    require.signed_by.is_empty()
-        || about_the_artifact(facts.opened).any(|opened| opened.signers.iter().any(listed))
+    let signed = |name: &&String| {
+        about_the_artifact(facts.opened).any(|opened| opened.signers.iter().any(|s| s.name == **name))
+    };
+    let count = require.signed_by.iter().filter(signed).count() as u64;
+    require.signed_by.is_empty() || count >= require.quorum.unwrap_or(1)
 }
 
 /// Of two, none is the one: then this is not met either, beside `evidence-unambiguous`.

@@ -170,8 +170,12 @@ fn require(q: &Require, indent: usize) -> String {
     for (key, items) in
         [("signed-by", &q.signed_by), ("built-by", &q.built_by), ("requested-by", &q.requested_by)]
     {
-        if !items.is_empty() {
-            lines.push(format!("{key}: {}", list(items)));
+        match q.quorum {
+            _ if items.is_empty() => {}
+            Some(count) if key == "signed-by" => {
+                lines.push(format!("{key}: {{ at-least: {count}, of: {} }}", list(items)));
+            }
+            _ => lines.push(format!("{key}: {}", list(items))),
         }
     }
     let mut source = Vec::new();

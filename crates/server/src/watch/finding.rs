@@ -31,6 +31,21 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// All kinds.
+    pub const ALL: [Self; 11] = [
+        Self::Undecided,
+        Self::DigestDiffers,
+        Self::StaticPod,
+        Self::Blind,
+        Self::Unreadable,
+        Self::UndecidedWrite,
+        Self::FailedOpen,
+        Self::RecordUnknown,
+        Self::RecordDiffers,
+        Self::RecordReused,
+        Self::Gap,
+    ];
+
     /// The word in JSON and messages.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -197,6 +197,9 @@ fn kubeconfig(config: &Config, checked: &mut Checked) {
 
 fn notes(config: &Config, book: Option<&Book>, notes: &mut Vec<String>) {
     let webhook = &config.webhook;
+    if config.governance.is_none() {
+        notes.push("books are taken without provenance: see `governance`".to_owned());
+    }
     if let Some(book) = book {
         for environment in &webhook.mapping.environments {
             let name = &environment.name;

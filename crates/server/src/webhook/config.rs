@@ -1,8 +1,11 @@
 //! What the operator of a choke point says: a file, reviewed like code.
 
+mod after;
 mod alarms;
+mod governance;
 mod read;
 
+pub use after::{After, Verify, Witnesses};
 pub use alarms::{Alarms, Mail, MailTls, Sink, Webhook as AlarmWebhook};
 
 use std::path::{Path, PathBuf};
@@ -11,8 +14,11 @@ use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Node, Problems};
 use kubernetes::Mapping;
+use tlog::Level;
 
 use crate::config::KeyPair;
+
+pub use governance::Governance;
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");
@@ -26,6 +32,8 @@ pub struct Config {
     pub trust_root: PathBuf,
     /// What policies may say; nothing where nothing limits them.
     pub guardrails: Option<PathBuf>,
+    /// What governs book, trust root, guardrails and this file themselves; nothing where whoever writes them does.
+    pub governance: Option<Governance>,
     /// The decision log.
     pub log: Log,
     /// The folder of the local evidence store.
@@ -44,8 +52,14 @@ pub struct Config {
     pub attach: Vec<String>,
     /// Where alarms are told.
     pub alarms: Alarms,
+    /// What happens after the answer.
+    pub after: After,
     /// The Kubernetes webhook.
     pub webhook: Webhook,
+    /// The file that says all this.
+    pub file: PathBuf,
+    /// Its text.
+    pub text: String,
 }
 
 /// A decision log.
@@ -57,6 +71,12 @@ pub struct Log {
     pub origin: String,
     /// The key that signs its checkpoints.
     pub key: PathBuf,
+    /// Under which name this process writes.
+    pub writer: String,
+    /// What must be true of an admission's record before the answer leaves.
+    pub level: Level,
+    /// Bytes of the spool before it.
+    pub spool: u64,
 }
 
 /// The Kubernetes webhook.
@@ -110,6 +130,8 @@ impl Config {
         let mut problems = Problems::new();
         let config = read::config(&node, &mut problems);
         let mut config = problems.finish(config)?;
+        config.file = file.to_owned();
+        config.text = text.to_owned();
         let folder = file.parent().unwrap_or(Path::new(""));
         for path in config.paths() {
             *path = folder.join(&*path);
@@ -123,6 +145,8 @@ impl Config {
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
         paths.extend(self.alarms.paths());
+        paths.extend(self.after.paths());
+        paths.extend(self.governance.as_mut().map(|governance| &mut governance.policies));
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
@@ -142,6 +166,8 @@ impl Config {
             ("the certificate", &webhook.tls.certificate),
             ("its key", &webhook.tls.key),
         ];
+        let policies = self.governance.iter().map(|governance| governance.policies.as_path());
+        named.extend(policies.map(|folder| ("the policies for the files", folder)));
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));

@@ -2,7 +2,7 @@
 //! decision, on record → the answer.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use attest::{Artifact, Digest, DigestSet};
@@ -16,10 +16,13 @@ use kubernetes::{
 };
 use policy::DeploymentRequest;
 
+use crate::alarm::{AlarmMetrics, Desk};
+use crate::webhook::after::After;
 use crate::webhook::config::Config;
 use crate::webhook::engine::{DecisionLog, Engine, Ruled};
 use crate::webhook::files::Files;
 use crate::webhook::gather;
+use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
@@ -31,7 +34,11 @@ use crate::webhook::tell::{heard, missing, told};
 #[derive(Debug)]
 pub struct Kubernetes {
     config: Config,
-    engine: Engine,
+    engine: Arc<Engine>,
+    pub(super) desk: OnceLock<Arc<Desk>>,
+    pub(super) after: OnceLock<After>,
+    /// Who puts files in force; nothing where they are taken without provenance.
+    steward: Option<Steward>,
     store: Store,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
@@ -73,17 +80,14 @@ const SELF_TEST: &str = "portcullis-self-test";
 pub(super) const MIN_SECRET: usize = 32;
 
 impl Kubernetes {
-    /// Loads the reviewed files, and puts them in force over a log. Without a cluster to ask, nobody inherits anything
-    /// from an owner.
+    /// Puts the reviewed files in force over a log: those on disk, or, where they are governed, those that the log and the
+    /// evidence say. Without a cluster to ask, nobody inherits anything from an owner.
     ///
     /// # Errors
     /// What does not load, and why.
-    pub fn open(
-        config: &Config,
-        log: DecisionLog,
-        cluster: Option<Arc<dyn Cluster>>,
-    ) -> Result<Self, String> {
-        let files = Files::read(config)?;
+    pub fn open(config: &Config, log: DecisionLog, now: Timestamp) -> Result<Self, String> {
+        let standings = Standings::open(&config.state, log.storage(), log.size())?;
+        let Begun { config, engine, steward, files } = governance::begin(config, log, now)?;
         let secret_key = config.webhook.secret_key.as_deref().map(|file| {
             let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
             if bytes.len() < MIN_SECRET {
@@ -91,17 +95,35 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
-        let standings = Standings::open(&config.state, log.storage(), log.size())?;
         Ok(Self {
-            engine: Engine::open(&files, log, config.cache)?,
+            engine: Arc::new(engine),
+            desk: OnceLock::new(),
+            after: OnceLock::new(),
+            steward,
             standings,
             memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
             store: Store::new(&config.evidence),
             secret_key: secret_key.transpose()?,
-            cluster,
-            config: config.clone(),
-            loaded: Mutex::new(Loaded { tried: Ok(files), stale: None }),
+            cluster: None,
+            config,
+            loaded: Mutex::new(Loaded { tried: files.ok_or_else(String::new), stale: None }),
         })
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The configuration in force: not the one on disk, where that was not admitted.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Looks owners up there.
+    #[must_use]
+    pub fn asking(self, cluster: Option<Arc<dyn Cluster>>) -> Self {
+        Self { cluster, ..self }
     }
 
     fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
@@ -221,6 +243,7 @@ impl Judge for Kubernetes {
             }
             Err(e) => return Err(NoAnswer::Failed(review.uid, e.to_string())),
         };
+        self.alarm(&ruled, ask.now);
         self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
@@ -233,10 +256,8 @@ impl Judge for Kubernetes {
         Ok(Judged { answer, uid: review.uid, decisions })
     }
 
-    fn keep(&self, kept: Kept, bytes: &[u8], _by: &str, now: Timestamp) -> Result<String, NotKept> {
+    fn keep(&self, kept: Kept, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept> {
         let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
-        // until the desk of alarms is part of this process
-        let nowhere = || NotKept::Store("this choke point has no desk for alarms".to_owned());
         let failed = |e: WriteError| match e {
             WriteError::Io(..) | WriteError::Unknown(_) => NotKept::Store(e.to_string()),
             _ => malformed(&e),
@@ -247,7 +268,8 @@ impl Judge for Kubernetes {
                 let digests = self.store.keep_attachment(&attachment, now).map_err(failed)?;
                 Ok(digests.iter().map(Digest::to_string).collect::<Vec<_>>().join(","))
             }
-            Kept::Review | Kept::Closing => Err(nowhere()),
+            Kept::Review => self.review(bytes, now),
+            Kept::Closing => self.close_alarm(bytes, by, now),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)
@@ -270,6 +292,7 @@ impl Judge for Kubernetes {
                 .err()
                 .map(|e| format!("the evidence store does not answer: {e}"))
                 .into_iter()
+                .chain(self.steward.iter().flat_map(Steward::warnings))
                 .collect(),
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),
@@ -278,11 +301,19 @@ impl Judge for Kubernetes {
             cache: self.engine.cache(),
             environments: self.environments(),
             rules: policy::rules::all().map(|rule| rule.name.to_owned()).collect(),
+            after: self.look_after(now),
         }
     }
 
-    fn reload(&self, _now: Timestamp) -> Vec<Reloaded> {
+    fn reload(&self, now: Timestamp) -> Vec<Reloaded> {
         self.save(false);
+        if let Some(steward) = &self.steward {
+            let told = steward.reload(&self.config, &self.engine, now);
+            let mut loaded = self.loaded();
+            let since = loaded.stale.unwrap_or_else(Instant::now);
+            loaded.stale = (!steward.warnings().is_empty()).then_some(since);
+            return told;
+        }
         let files = Files::read(&self.config);
         let mut loaded = self.loaded();
         if files == loaded.tried {
@@ -295,7 +326,8 @@ impl Judge for Kubernetes {
             (Err(_), _) => vec!["files"],
         };
         loaded.tried.clone_from(&files);
-        match files.and_then(|files| self.engine.replace(&files)) {
+        let text = Some(self.config.text.clone().into_bytes());
+        match files.and_then(|files| self.engine.replace(files.governing(text)?)) {
             Ok(()) => {
                 loaded.stale = None;
                 let [book, root] = self.engine.digests();
@@ -314,7 +346,14 @@ impl Judge for Kubernetes {
         }
     }
 
+    fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        self.desk.get().map(|desk| desk.metrics().clone())
+    }
+
     fn close(&self) {
+        if let Some(after) = self.after.get() {
+            after.end();
+        }
         self.engine.settle();
         self.save(true);
     }

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use attest::{LoadError, TrustRoot};
-use policy::{Book, Guardrails, SourceFile};
+use attest::{Digest, LoadError, TrustRoot};
+use chokepoint::{Governing, LastGood};
+use policy::{Book, Guardrails, SourceFile, digest_of};
 
 use crate::webhook::check::Problem;
 use crate::webhook::config::Config;
+use crate::webhook::governance::Part;
 
 /// Files that people write are pages, not volumes.
 const MAX_TEXT: u64 = 4 << 20;
@@ -34,6 +36,47 @@ impl Files {
             guardrails: config.guardrails.as_deref().map(source).transpose()?,
             trust_root: source(&config.trust_root)?,
         })
+    }
+
+    /// As they were in force last.
+    pub(crate) fn of(last: &LastGood) -> Self {
+        let source = |name: &str, text: &str| SourceFile { name: name.to_owned(), text: text.to_owned() };
+        Self {
+            book: last.book.clone(),
+            guardrails: last.guardrails.as_deref().map(|text| source("guardrails.yaml", text)),
+            trust_root: source("trust-root.yaml", &last.trust_root),
+        }
+    }
+
+    /// The digest by which a part of them is known, whether or not it loads.
+    pub(crate) fn digest(&self, part: Part) -> Option<Digest> {
+        let of = |file: &SourceFile| Digest::sha256(file.text.as_bytes());
+        match part {
+            Part::Book => Some(digest_of(&self.book)),
+            Part::Guardrails => self.guardrails.as_ref().map(of),
+            Part::TrustRoot => Some(of(&self.trust_root)),
+            Part::Governance | Part::Configuration => None,
+        }
+    }
+
+    /// Takes one part of others.
+    pub(crate) fn take(&mut self, part: Part, from: &Self) {
+        match part {
+            Part::Book => self.book.clone_from(&from.book),
+            Part::Guardrails => self.guardrails.clone_from(&from.guardrails),
+            Part::TrustRoot => self.trust_root.clone_from(&from.trust_root),
+            Part::Governance | Part::Configuration => {}
+        }
+    }
+
+    /// What governs with them, under a configuration.
+    ///
+    /// # Errors
+    /// As [`Files::book`] and [`Files::trust_root`].
+    pub(crate) fn governing(&self, configuration: Option<Vec<u8>>) -> Result<Governing, String> {
+        let guardrails = self.guardrails.as_ref().map(|file| file.text.clone().into_bytes());
+        let new = Governing::new(self.book()?, self.trust_root()?);
+        Ok(Governing { guardrails, configuration, ..new })
     }
 
     /// Which of them differ, by the names that events and metrics have for them.
@@ -119,7 +162,7 @@ fn text(path: &Path) -> Result<String, String> {
 }
 
 /// The policy files of a book's folder, named as the command line names them: the names are in the book's digest.
-fn book(folder: &Path) -> Result<Vec<SourceFile>, String> {
+pub(crate) fn book(folder: &Path) -> Result<Vec<SourceFile>, String> {
     let failed = |e: io::Error| format!("the book {} cannot be read: {e}", folder.display());
     // the folder behind a link may be swapped for another as a whole: all files come from one of them
     let real = folder.canonicalize().map_err(failed)?;

@@ -110,7 +110,12 @@ pub(crate) fn request(
     request
 }
 
-fn attached(store: &Store, artifact: &Digest, fetched: &mut Fetched) -> Result<Vec<Submitted>, ReadError> {
+/// The set that was attached to an artifact.
+pub(crate) fn attached(
+    store: &Store,
+    artifact: &Digest,
+    fetched: &mut Fetched,
+) -> Result<Vec<Submitted>, ReadError> {
     let mut found = Vec::new();
     for digest in store.attached(artifact)?.unwrap_or_default() {
         if let Some(bytes) = fetched.evidence.read(|| store.get(&digest))? {

@@ -10,6 +10,8 @@ use attest::Json;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::alarm::AlarmMetrics;
+
 /// Decides about reviews. Called on threads of its own, many at once; it may wait for disks, and may panic: then what
 /// was asked is refused.
 pub trait Judge: Send + Sync + 'static {
@@ -30,6 +32,11 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Looks at the files that are in force; gives what came of each that changed.
     fn reload(&self, now: Timestamp) -> Vec<Reloaded>;
+
+    /// Numbers about alarms, where there are any.
+    fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        None
+    }
 
     /// Writes what has yet to be written. Nothing is asked afterwards.
     fn close(&self) {}
@@ -189,6 +196,29 @@ pub struct Look {
     pub environments: BTreeSet<String>,
     /// Rules that have a name.
     pub rules: BTreeSet<String>,
+    /// What happens after the answers.
+    pub after: AfterLook,
+}
+
+/// How what happens after the answers is.
+#[derive(Clone, Debug, Default)]
+pub struct AfterLook {
+    /// Seconds since everything that runs was judged again; nothing where it never was.
+    pub verified: Option<i64>,
+    /// Running deployments at that time, by how they turn; and those that nobody decided.
+    pub running: Vec<(&'static str, u64)>,
+    /// Entries of the log that the inventory has.
+    pub followed: u64,
+    /// Percent of the spool that is used.
+    pub spool: u64,
+    /// Whether the log's store is out of reach.
+    pub is_cut_off: bool,
+    /// The size under the newest checkpoint that enough witnesses cosigned.
+    pub witnessed: Option<u64>,
+    /// Seconds since what runs was joined whole with what was decided; nothing where nobody watches, or it never was.
+    pub joined: Option<i64>,
+    /// Places that should hear of alarms, and do not, and why.
+    pub untold: Vec<(String, String)>,
 }
 
 /// What came of looking at a file that changed.

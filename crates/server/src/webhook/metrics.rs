@@ -12,7 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::webhook::judge::{Look, Stages, Told};
+use crate::alarm::AlarmMetrics;
+use crate::webhook::judge::{AfterLook, Look, Stages, Told};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Count<const N: usize> = Family<Labels<N>, Counter>;
@@ -56,6 +57,55 @@ struct Gauges {
     cache: Gauge,
     ready: Gauge,
     loaded: Family<Labels<2>, Gauge>,
+    after: AfterGauges,
+}
+
+/// What happens after the answers.
+#[derive(Debug, Default)]
+struct AfterGauges {
+    verified: Gauge,
+    joined: Gauge,
+    running: Family<Labels<1>, Gauge>,
+    followed: Gauge,
+    spool: Gauge,
+    cut_off: Gauge,
+    witnessed: Gauge,
+}
+
+impl AfterGauges {
+    fn register(&self, registry: &mut Registry) {
+        let verified = "Seconds since everything that runs was judged again; -1 where it never was";
+        registry.register("verified_age_seconds", verified, self.verified.clone());
+        let joined = "Seconds since what runs was joined with what was decided; -1 where it never was";
+        registry.register("joined_age_seconds", joined, self.joined.clone());
+        let running = "Running deployments when they were judged again, by what came of it";
+        registry.register("running", running, self.running.clone());
+        registry.register(
+            "inventory_size",
+            "Entries of the log that the inventory has",
+            self.followed.clone(),
+        );
+        registry.register("spool_percent", "Percent of the spool that is used", self.spool.clone());
+        registry.register(
+            "log_cut_off",
+            "Whether the log's store is out of reach: 1 or 0",
+            self.cut_off.clone(),
+        );
+        let witnessed = "Entries under the newest checkpoint that enough witnesses cosigned";
+        registry.register("witnessed_size", witnessed, self.witnessed.clone());
+    }
+
+    fn see(&self, look: &AfterLook) {
+        self.verified.set(look.verified.unwrap_or(-1));
+        self.joined.set(look.joined.unwrap_or(-1));
+        for (turn, count) in &look.running {
+            self.running.get_or_create(&[("turn", (*turn).to_owned())]).set(int(*count));
+        }
+        self.followed.set(int(look.followed));
+        self.spool.set(int(look.spool));
+        self.cut_off.set(i64::from(look.is_cut_off));
+        self.witnessed.set(int(look.witnessed.unwrap_or(0)));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +129,7 @@ fn int(value: impl TryInto<i64>) -> i64 {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(alarms: Option<&AlarmMetrics>) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
@@ -98,6 +148,9 @@ impl Metrics {
         };
         metrics.register_counts();
         metrics.register_gauges();
+        if let Some(alarms) = alarms {
+            alarms.register(&mut metrics.registry);
+        }
         // a series that is there from the start can be alarmed on when it moves
         for end in ENDS {
             drop(metrics.requests.get_or_create(&[("end", end.to_owned())]));
@@ -136,6 +189,7 @@ impl Metrics {
         registry.register("cache_bytes", "Bytes that the cache of verifications holds", gauges.cache.clone());
         registry.register("ready", "Whether it can decide: 1 or 0", gauges.ready.clone());
         registry.register("loaded", "The digest of each file in force; always 1", gauges.loaded.clone());
+        gauges.after.register(registry);
         let build: Family<Labels<1>, Gauge> = Family::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         registry.register("build", "The version; always 1", build);
@@ -184,6 +238,7 @@ impl Metrics {
         gauges.stale.set(look.book_stale.as_secs_f64());
         gauges.log.set(int(look.log_size));
         gauges.journal.set(int(look.journal_pending));
+        gauges.after.see(&look.after);
         let (hits, misses, bytes) = look.cache;
         gauges.cache.set(int(bytes));
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,7 +286,7 @@ mod tests {
 
     #[test]
     fn nobody_who_deploys_can_make_series() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         metrics.look(&Look {
             environments: ["prod/shop".to_owned()].into(),
             rules: ["built-by".to_owned()].into(),
@@ -263,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_digest_that_is_no_more_in_force_is_gone() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         let look = |digest: &str| Look { digests: vec![("book", digest.to_owned())], ..Look::default() };
         metrics.look(&look("sha256:aa"));
         metrics.look(&look("sha256:bb"));

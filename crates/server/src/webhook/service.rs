@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::service::Clock;
 use crate::tls::TlsError;
+use crate::webhook::after::Tell;
 use crate::webhook::certificates::Certificates;
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
@@ -185,7 +186,7 @@ impl Choke {
         let front = Arc::new(Front {
             traces: Exporter::start(config.traces.as_deref(), &config.webhook.mapping.cluster, &events),
             door: Door::new(config.webhook.concurrency, THREADS),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(judge.alarm_metrics().as_ref()),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),
@@ -196,8 +197,20 @@ impl Choke {
             clock,
         });
         let seen = Arc::clone(&front);
-        tokio::task::spawn_blocking(move || seen.see()).await.ok();
+        let first = move || {
+            // what changed while nobody was here is asked about before anything is decided
+            seen.reload();
+            seen.see();
+        };
+        tokio::task::spawn_blocking(first).await.ok();
         Ok(Self { front, main, metrics })
+    }
+
+    /// Where events go.
+    #[must_use]
+    pub fn teller(&self) -> Tell {
+        let events = Arc::clone(&self.front.events);
+        Arc::new(move |event, details| events.tell(event, details))
     }
 
     /// The address of the webhook.
@@ -216,6 +229,7 @@ impl Choke {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> bool {
         let Self { front, main, metrics } = self;
         let details = Object::new().with("address", main.address()).with("metrics", metrics.address());
+        let details = details.with("governed", front.config.governance.is_some());
         front.tell("listening", details);
         let looking = tokio::spawn(look(Arc::clone(&front)));
         let reading = Arc::clone(&front);
@@ -277,6 +291,12 @@ async fn look(front: Arc<Front>) {
     }
 }
 
+/// Does what waits for disks on a thread where that is allowed.
+async fn aside(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), ServeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(e.to_string())).map_err(ServeError::Open)
+}
+
 /// Serves until the process is told to stop (SIGTERM or SIGINT).
 ///
 /// # Errors
@@ -291,9 +311,17 @@ pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), Serve
         let failed = |e| ServeError::Io("wait for signals".to_owned(), e);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let judge = Kubernetes::open(&config, log, clock()).map_err(ServeError::Open)?;
+        let config = judge.config().clone();
         let cluster = owners::connect(config.webhook.api.as_ref()).await.map_err(ServeError::Open)?;
-        let judge = Kubernetes::open(&config, log, cluster).map_err(ServeError::Open)?;
-        let choke = Choke::bind(config, Arc::new(judge), clock).await?;
+        let judge = Arc::new(judge.asking(cluster));
+        let (own, settings, time) = (Arc::clone(&judge), config.clone(), Arc::clone(&clock));
+        // alarms first: what was let in past a policy is alarmed before the first answer
+        aside(move || own.open_desk(&settings, &time).map(drop)).await?;
+        let asked: Arc<dyn Judge> = judge.clone();
+        let choke = Choke::bind(config.clone(), asked, Arc::clone(&clock)).await?;
+        let tell = choke.teller();
+        aside(move || judge.start_after(&config, &clock, &tell)).await?;
         let stop = async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };

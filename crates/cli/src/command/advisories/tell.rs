@@ -4,6 +4,7 @@ use advisory::vex::{Statement, Status};
 use advisory::{Certainty, Component, Exposure};
 use attest::claims::Severity;
 use attest::{Json, Object};
+use inventory::advisories::Tally;
 use policy::one_line;
 
 use super::Findings;
@@ -34,6 +35,15 @@ pub(super) fn text(findings: &Findings) -> String {
 }
 
 fn one(exposure: &Exposure, worst: Severity) -> String {
+    let mut out = format!("  {}\n", one_line(&exposure.component.label()));
+    for (label, text) in lines(exposure, worst) {
+        out += &format!("    {label:<9} {}\n", one_line(&text));
+    }
+    out
+}
+
+/// What there is to say of a component with an advisory.
+pub(super) fn lines(exposure: &Exposure, worst: Severity) -> Vec<(&'static str, String)> {
     let Exposure { component, found, vex } = exposure;
     let aliases =
         if found.aliases.is_empty() { String::new() } else { format!(" ({})", found.aliases.join(", ")) };
@@ -48,11 +58,7 @@ fn one(exposure: &Exposure, worst: Severity) -> String {
     let sure = if found.certainty == Certainty::Unknown { "nobody can tell: " } else { "" };
     lines.push(("why", format!("{sure}{}", found.why)));
     lines.extend(vex.as_ref().map(|statement| ("vex", word(statement))));
-    let mut out = format!("  {}\n", one_line(&component.label()));
-    for (label, text) in lines {
-        out += &format!("    {label:<9} {}\n", one_line(&text));
-    }
-    out
+    lines
 }
 
 fn severity(severity: Option<Severity>) -> &'static str {
@@ -75,11 +81,16 @@ fn rest(findings: &Findings) -> String {
         out += &format!("\nof no ecosystem that has advisories: {}\n", nameless.len());
         out += &nameless.iter().map(|c| format!("  {}\n", one_line(&c.label()))).collect::<String>();
     }
-    if !findings.unread.is_empty() {
-        out += &format!("\nadvisories that cannot be read: {}\n", findings.unread.len());
-        out += &findings.unread.iter().map(|why| format!("  {}\n", one_line(why))).collect::<String>();
+    out + &unread(&findings.unread)
+}
+
+/// Advisories of which nobody knows whom they speak of.
+pub(super) fn unread(unread: &[String]) -> String {
+    if unread.is_empty() {
+        return String::new();
     }
-    out
+    let lines: String = unread.iter().map(|why| format!("  {}\n", one_line(why))).collect();
+    format!("\nadvisories that cannot be read: {}\n{lines}", unread.len())
 }
 
 fn nameless(findings: &Findings) -> Vec<&Component> {
@@ -101,9 +112,6 @@ pub(super) fn to_json(findings: &Findings) -> Json {
         let object = Object::new().with("artifact", count(*index));
         Json::from(exposed(object, exposure, findings.worst))
     });
-    let mut database = Object::new().with("advisories", count(findings.dump.records));
-    database.set_some("newest", findings.dump.newest.map(|t| t.to_string()));
-    database.set("unread", findings.unread.clone());
     let nameless = nameless(findings).into_iter().map(|c| Json::from(c.label()));
     Object::new()
         .with("worst", findings.worst.name())
@@ -111,11 +119,18 @@ pub(super) fn to_json(findings: &Findings) -> Json {
         .with("artifacts", Json::Array(artifacts.collect()))
         .with("exposures", Json::Array(exposures.collect()))
         .with("without_ecosystem", Json::Array(nameless.collect()))
-        .with("database", database)
+        .with("database", database(&findings.dump, &findings.unread))
         .into()
 }
 
-fn exposed(mut object: Object, exposure: &Exposure, worst: Severity) -> Object {
+pub(super) fn database(dump: &Tally, unread: &[String]) -> Object {
+    let records = i64::try_from(dump.records).unwrap_or(i64::MAX);
+    let mut database = Object::new().with("advisories", records);
+    database.set_some("newest", dump.newest.map(|t| t.to_string()));
+    database.with("unread", unread.to_vec())
+}
+
+pub(super) fn exposed(mut object: Object, exposure: &Exposure, worst: Severity) -> Object {
     let Exposure { component, found, vex } = exposure;
     let mut part = Object::new().with("name", component.name.as_str());
     part.set_some("ecosystem", component.ecosystem.as_ref().map(ToString::to_string));

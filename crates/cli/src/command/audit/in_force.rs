@@ -1,6 +1,6 @@
 //! Under which files: those of the newest record, or others that somebody names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::{Digest, Json, Object, TrustRoot};
 use chokepoint::{Entry, Record};
@@ -37,15 +37,11 @@ pub(crate) struct InForce {
 impl Wanted {
     /// Loads them.
     pub(crate) fn read(&self, log: &Log) -> Result<InForce, Failure> {
-        let newest = || newest(log);
         let book = match &self.book {
             Some(dir) => input::book(dir, self.guardrails.as_deref())?,
-            None => recorded_book(log, &newest()?)?,
+            None => recorded_book(log, &newest(log)?)?,
         };
-        let root = match &self.trust_root {
-            Some(file) => input::trust_root(file)?,
-            None => recorded_root(log, &newest()?)?,
-        };
+        let root = root(log, self.trust_root.as_deref())?;
         Ok(InForce { book, root, is_new_book: self.book.is_some(), is_new_root: self.trust_root.is_some() })
     }
 }
@@ -68,6 +64,14 @@ impl InForce {
             .with("trust_root", self.root.digest().to_string())
             .with("trust_root_version", i64::try_from(self.root.version()).unwrap_or(i64::MAX))
             .into()
+    }
+}
+
+/// The trust root of a file; without, the one of the newest decision on record.
+pub(crate) fn root(log: &Log, file: Option<&Path>) -> Result<TrustRoot, Failure> {
+    match file {
+        Some(file) => input::trust_root(file),
+        None => recorded_root(log, &newest(log)?),
     }
 }
 

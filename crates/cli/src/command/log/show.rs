@@ -273,7 +273,7 @@ mod tests {
             "123456  2026-11-22T09:00:00Z  admit             prod/shop       r.example/shop@sha256:8664…ed9b\n"
         );
         let long =
-            record(&"e".repeat(90), &"a".repeat(900), "breakglass", &["built-by", "evidence-authentic"]);
+            record(&"e".repeat(90), &"a".repeat(300), "breakglass", &["built-by", "evidence-authentic"]);
         let (first, second) = long.split_once('\n').unwrap();
         assert_eq!(first.chars().count(), WIDTH);
         assert!(

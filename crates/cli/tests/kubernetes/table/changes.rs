@@ -173,10 +173,10 @@ fn bound(images: &Images) -> Vec<Case> {
             .says(&["node-1"]),
         pod("a binding that writes our annotation", images)
             .root("create --raw /api/v1/namespaces/{ns}/pods/web/binding -f -", binding(ours))
-            .refused(&["binding-annotation"], &["\n  found     portcullis.dev/evidence"]),
+            .refused(&["request-readable"], &["\n  found     portcullis.dev/evidence"]),
         pod("the older kind of binding that writes our annotation", images)
             .root("create --raw /api/v1/namespaces/{ns}/bindings -f -", binding(ours))
-            .refused(&["binding-annotation"], &["\n  found     portcullis.dev/evidence"]),
+            .refused(&["request-readable"], &["\n  found     portcullis.dev/evidence"]),
     ]
 }
 

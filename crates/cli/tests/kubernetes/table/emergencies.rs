@@ -28,6 +28,12 @@ pub fn cases(images: &Images) -> Vec<Case> {
             .tenant(CREATE, Spec::of(&[good]).pod("web"))
             .says(&["pod/web created"])
             .audited("basis", "policy"),
+        case("a policy in dry run admits what cannot be read, on record")
+            .place(Place::DryRun)
+            .tenant(CREATE, Spec::of(&[good]).annotation("portcullis.dev/evidense", "x").pod("web"))
+            .warned(&["request-readable"])
+            .audited("basis", "dry-run")
+            .audited("record", "spec.containers[0].image="),
         case("a second webhook injects a sidecar after ours")
             .act(move |world, namespace| {
                 let other = Other::start(&world.cluster.folder, Manner::Inject(sidecar.clone()));
@@ -55,18 +61,20 @@ fn breakglass(images: &Images) -> Vec<Case> {
     let bad = &images.unsigned;
     let now = clock();
     let hours = |hours: i64| now + SignedDuration::from_hours(hours);
-    let with = |name: &str, given: &Given| {
+    let beside = |name: &str, given: &Given, more: Option<&str>| {
         let Given(who, environment, from, until) = *given;
         let id = name.replace(' ', "-");
         let grant = images.grant(who, &id, environment, hours(from), hours(until));
         let named = Digest::sha256(grant.as_bytes()).to_string();
         let spec = Spec::of(&[bad]).annotation("portcullis.dev/breakglass", &named);
+        let spec = more.into_iter().fold(spec, |spec, more| spec.annotation(more, "x"));
         case(name)
             .act(move |world, _| {
                 world.webhook().put_grant(&grant);
             })
             .tenant(CREATE, spec.pod("web"))
     };
+    let with = |name: &str, given: &Given| beside(name, given, None);
     let lost =
         Spec::of(&[bad]).annotation("portcullis.dev/breakglass", &format!("sha256:{}", "1".repeat(64)));
     vec![
@@ -74,6 +82,13 @@ fn breakglass(images: &Images) -> Vec<Case> {
             .warned(&["breakglass"])
             .audited("basis", "breakglass")
             .audited("decision", "admit"),
+        beside(
+            "breakglass beside an annotation that cannot be read",
+            &Given("sam", "prod/shop", -1, 2),
+            Some("portcullis.dev/evidense"),
+        )
+        .warned(&["breakglass", "request-readable"])
+        .audited("basis", "breakglass"),
         with("breakglass that has ended", &Given("sam", "prod/shop", -3, -1))
             .refused(&BROKEN, &["the breakglass grant has expired"]),
         with("breakglass that lasts longer than the policy allows", &Given("sam", "prod/shop", -1, 30))

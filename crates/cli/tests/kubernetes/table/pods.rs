@@ -169,7 +169,9 @@ fn references(images: &Images) -> Vec<Case> {
             .refused(&UNKNOWN, &["spec.containers[0].image"]),
         case("half a digest")
             .tenant(CREATE, Spec::of(&[]).container("registry.example/shop@sha256:abcd").pod("web"))
-            .refused(&["request-readable"], &["spec.containers[0].image"]),
+            .refused(&["request-readable"], &["spec.containers[0].image"])
+            .audited("basis", "spec.containers[0].image=policy")
+            .audited("record", "spec.containers[0].image="),
         case("a digest in capitals")
             .tenant(
                 CREATE,

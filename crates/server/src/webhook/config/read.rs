@@ -1,18 +1,24 @@
 //! From YAML to a configuration, all problems at once.
 
+use std::path::PathBuf;
+
 use attest::LoadError;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
 use kubernetes::Mapping;
+use tlog::Level;
 
-use super::{Alarms, Api, Clients, Config, Log, Webhook};
+use super::after;
+use super::governance::governance;
+use super::{After, Alarms, Api, Clients, Config, Log, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "book",
     "trust-root",
     "guardrails",
+    "governance",
     "log",
     "evidence",
     "state",
@@ -29,12 +35,16 @@ const WEBHOOK: [&str; 9] =
     ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
 const MAX_BODY: u64 = 64 << 20;
 const CACHE: u64 = 64 << 20;
+const SPOOL: u64 = 64 << 20;
+const SPOOLS: std::ops::RangeInclusive<u64> = 16 << 20..=64 << 30;
 const HOUR: Span = Span::seconds(3600);
 
 pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
-    let fields = Fields::read(node, "a choke point's configuration", &KNOWN, problems)?;
+    let known: Vec<&str> = KNOWN.into_iter().chain(after::KEYS).collect();
+    let fields = Fields::read(node, "a choke point's configuration", &known, problems)?;
     let (book, trust_root) = (path(&fields, "book", problems), path(&fields, "trust-root", problems));
     let guardrails = fields.optional("guardrails").map(|n| problems.keep(n.string()).map(Into::into));
+    let governance = fields.optional("governance").map(|n| governance(n, problems));
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
@@ -53,12 +63,15 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let alarms =
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
+    let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
+    let after = After::read(&fields, has_api, problems);
     let (attach, webhook) = (attach?, webhook?);
     one_role_each(node, &attach, &webhook, problems);
     Some(Config {
         book: book?,
         trust_root: trust_root?,
         guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
+        governance: governance.map_or(Some(None), |governance| governance.map(Some))?,
         log: log?,
         evidence: evidence?,
         state: state?,
@@ -68,7 +81,10 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
         attach,
         alarms: alarms?,
+        after: after?,
         webhook,
+        file: PathBuf::new(),
+        text: String::new(),
     })
 }
 
@@ -94,10 +110,24 @@ fn one_role_each(node: &Node, attach: &[String], webhook: &Webhook, problems: &m
 }
 
 fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
-    let fields = Fields::read(node, "a log", &["path", "origin", "key"], problems)?;
+    let known = ["path", "origin", "key", "writer", "level", "spool"];
+    let fields = Fields::read(node, "a log", &known, problems)?;
     let (folder, key) = (path(&fields, "path", problems), path(&fields, "key", problems));
     let origin = text(&fields, "origin", problems);
-    Some(Log { path: folder?, origin: origin?, key: key? })
+    let writer = fields.optional("writer").map_or(Some("local".to_owned()), |node| {
+        let name = problems.keep(node.string())?.to_owned();
+        let is_name = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        problems.keep(is_name.then_some(name).ok_or_else(|| node.mismatch("a name of 1 to 100 characters")))
+    });
+    let level = fields.optional("level").map_or(Some(Level::Local), |node| {
+        let found = Level::by_name(problems.keep(node.string())?);
+        problems.keep(found.ok_or_else(|| node.mismatch("local, quorum, sequenced or witnessed")))
+    });
+    let spool = fields.optional("spool").map_or(Some(SPOOL), |node| {
+        let found = size(problems.keep(node.string())?).filter(|bytes| SPOOLS.contains(bytes));
+        problems.keep(found.ok_or_else(|| node.mismatch("a size from 16MiB to 64GiB, as in 64MiB")))
+    });
+    Some(Log { path: folder?, origin: origin?, key: key?, writer: writer?, level: level?, spool: spool? })
 }
 
 fn traces(node: &Node, problems: &mut Problems) -> Option<String> {

@@ -7,8 +7,7 @@ use std::path::Path;
 use advisory::Record;
 use zip::ZipArchive;
 
-use super::File;
-use crate::failure::Failure;
+use super::{DumpError, File};
 
 /// All of OSV is some hundred thousand records.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -28,9 +27,9 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
         let name = path.display().to_string();
-        let file = DiskFile::open(path).map_err(|e| Failure::io("read the database", path, &e))?;
+        let file = DiskFile::open(path).map_err(|e| DumpError::Io("database", path.to_owned(), e))?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| broken(&name, &e.to_string()))?;
         if archive.len() > MAX_ENTRIES {
             return Err(broken(&name, &format!("more than {MAX_ENTRIES} files")));
@@ -39,7 +38,7 @@ impl Archive {
     }
 
     /// One entry; nothing for what is no record.
-    fn read(&mut self, index: usize) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    fn read(&mut self, index: usize) -> Result<Option<(String, Vec<u8>)>, DumpError> {
         let limit = u64::try_from(Record::MAX_BYTES).unwrap_or(u64::MAX);
         let name = &self.name;
         let entry = self.archive.by_index(index).map_err(|e| broken(name, &e.to_string()))?;
@@ -79,8 +78,6 @@ impl Iterator for Archive {
     }
 }
 
-fn broken(name: &str, why: &str) -> Failure {
-    Failure::new(&format!("the database {name} cannot be read"))
-        .line("found", why)
-        .line("fix", "download it again; half a database would hide advisories")
+fn broken(name: &str, why: &str) -> DumpError {
+    DumpError::Broken { file: name.to_owned(), why: why.to_owned() }
 }

@@ -3,27 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::File;
-use crate::failure::Failure;
+use super::DumpError;
 
 /// Dumps have an ecosystem's folder, and in some of them a year's.
-const MAX_DEPTH: usize = 8;
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// What is still to be read, the next one last.
 pub(super) struct Folder(Vec<(usize, PathBuf)>);
 
 impl Folder {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, DumpError> {
         let mut folder = Self(Vec::new());
         folder.list(path, 0)?;
         Ok(folder)
     }
 
-    fn list(&mut self, path: &Path, depth: usize) -> Result<(), Failure> {
-        let failed = |e: std::io::Error| Failure::io("read the database in", path, &e);
+    fn list(&mut self, path: &Path, depth: usize) -> Result<(), DumpError> {
+        let failed = |e: std::io::Error| DumpError::Io("database in", path.to_owned(), e);
         if depth > MAX_DEPTH {
-            return Err(Failure::new(&format!("{} is nested too deep for a database", path.display()))
-                .line("wanted", &format!("at most {MAX_DEPTH} folders within each other")));
+            return Err(DumpError::Nested(path.to_owned()));
         }
         let mut paths = Vec::new();
         for entry in fs::read_dir(path).map_err(failed)? {
@@ -41,9 +39,9 @@ impl Folder {
 }
 
 impl Iterator for Folder {
-    type Item = File;
+    type Item = Result<PathBuf, DumpError>;
 
-    fn next(&mut self) -> Option<File> {
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (depth, path) = self.0.pop()?;
             // a link to a folder could lead in a circle, and is read as the file that it is not
@@ -53,7 +51,7 @@ impl Iterator for Folder {
                 }
                 continue;
             }
-            return Some(super::one(&path));
+            return Some(Ok(path));
         }
     }
 }

@@ -1,0 +1,277 @@
+//! The road of a reviewed file, with real commands: a change on disk counts once it was signed for, and never otherwise.
+
+mod tools;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tools::{code, expect, path, portcullis_command, stderr};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+struct Running {
+    child: Child,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Running {
+    /// The first event with all of this in it, waited for.
+    fn event(&self, parts: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            let events = self.events.lock().unwrap().clone();
+            if let Some(line) = events.iter().find(|line| parts.iter().all(|part| line.contains(part))) {
+                return line.clone();
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "no {parts:?} in {events:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn count(&self, part: &str) -> usize {
+        self.events.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+    }
+
+    fn forget(&self) {
+        self.events.lock().unwrap().clear();
+    }
+
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        expect(0, &["init", path(&dir.path().join("deploy"))]);
+        let place = Self { dir };
+        for (from, to) in [
+            ("127.0.0.1:8443", "127.0.0.1:0"),
+            ("127.0.0.1:9464", "127.0.0.1:0"),
+            ("reload: 10s", "reload: 1s"),
+            ("webhook:\n", "webhook:\n  drain: 1s\n"),
+        ] {
+            place.edit("serve.yaml", from, to);
+        }
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join("deploy").join(name)
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.at(name)).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        fs::write(self.at(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn digest(&self, name: &str) -> String {
+        expect(0, &["policy", "digest", path(&self.at(name))]).trim().to_owned()
+    }
+
+    /// Signs for a file as it is on disk, and brings what was signed.
+    fn sign(&self, name: &str, version: &str, keys: &[&str]) {
+        let digest = self.digest(name);
+        let mut attach = vec!["attach".to_owned(), digest.clone()];
+        for key in keys {
+            let out = self.dir.path().join(format!("{key}-{}.json", digest.replace(':', "-")));
+            fs::remove_file(&out).ok();
+            let purl = format!("pkg:generic/files@{version}");
+            let (key, out) = (self.at(&format!("keys/{key}.key")), path(&out).to_owned());
+            let what = ["attest", "release", &digest, "--purl", &purl, "--for", "portcullis"];
+            expect(0, &[&what[..], &["--key", path(&key), "--out", &out]].concat());
+            attach.extend(["--bundle".to_owned(), out]);
+        }
+        attach.extend(["--store".to_owned(), path(&self.at("evidence")).to_owned()]);
+        expect(0, &attach.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    fn start(&self) -> Running {
+        let mut child = portcullis_command()
+            .args(["serve", "--config"])
+            .arg(self.at("serve.yaml"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&events));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let running = Running { child, events };
+        running.event(&["\"listening\"", "\"governed\":true"]);
+        running
+    }
+
+    /// What it says where it does not start.
+    fn refused(&self) -> String {
+        let output =
+            portcullis_command().args(["serve", "--config"]).arg(self.at("serve.yaml")).output().unwrap();
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        stderr(&output)
+    }
+
+    fn replay(&self) -> String {
+        expect(0, &["replay", path(&self.at("log"))])
+    }
+
+    fn log(&self) -> String {
+        expect(0, &["log", "show", path(&self.at("log"))])
+    }
+}
+
+const POLICY: &str = "book/prod/shop.yaml";
+
+#[test]
+fn a_book_counts_once_it_was_signed_for_and_never_again_once_it_was_replaced() {
+    let place = Place::new();
+    let first = fs::read_to_string(place.at(POLICY)).unwrap();
+    let running = place.start();
+    place.edit(POLICY, "mode: enforce", "mode: dry-run");
+    // guardrails hold before anything is asked
+    let said = running.event(&["reload-refused", "\"book\""]);
+    assert!(said.contains("breaks the guardrail") && said.contains("is in dry run"), "{said}");
+    fs::write(place.at(POLICY), format!("{first}# a word\n")).unwrap();
+    let said = running.event(&["reload-refused", "error[signed-by]"]);
+    for part in ["error[released-for]", "error[version]", "portcullis attach sha256:", "portcullis/prod"] {
+        assert!(part == "portcullis/prod" || said.contains(part), "{part}: {said}");
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(running.count("error[signed-by]"), 1, "a refusal is said once");
+    // one of the two is not enough
+    place.sign(POLICY.split('/').next().unwrap(), "1.0.0", &["release-desk"]);
+    running.event(&["reload-refused", "signed by 1 of the 2"]);
+    place.sign("book", "1.0.0", &["release-desk", "bob"]);
+    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    // what was replaced does not come back, whoever signs for it
+    fs::write(place.at(POLICY), &first).unwrap();
+    place.sign("book", "2.0.0", &["release-desk", "bob"]);
+    running.event(&["reload-refused", "error[rolled-back]"]);
+    // nor what has no higher version
+    fs::write(place.at(POLICY), format!("{first}# another\n")).unwrap();
+    place.sign("book", "1.0.0", &["release-desk", "bob"]);
+    running.event(&["reload-refused", "error[version-floor]", "above 1.0.0"]);
+    place.sign("book", "1.1.0", &["release-desk", "bob"]);
+    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    running.end();
+    let words = place.replay();
+    assert!(words.contains("the same, byte for byte; 0 differ"), "{words}");
+}
+
+#[test]
+fn a_reviewed_book_that_breaks_the_guardrails_is_refused() {
+    let place = Place::new();
+    let running = place.start();
+    place.edit(POLICY, "mode: enforce", "mode: dry-run");
+    place.sign("book", "1.0.0", &["release-desk", "bob"]);
+    let said = running.event(&["reload-refused", "\"book\""]);
+    assert!(said.contains("guardrail") && !said.contains("signed-by"), "{said}");
+    running.end();
+    assert!(place.log().contains("files-refused"), "{}", place.log());
+}
+
+#[test]
+fn a_trust_root_needs_the_quorum_that_the_one_before_names_and_an_older_one_is_refused() {
+    let place = Place::new();
+    let first = fs::read_to_string(place.at("trust-root.yaml")).unwrap();
+    let running = place.start();
+    place.edit("trust-root.yaml", "version: 1", "version: 3");
+    place.sign("trust-root.yaml", "3.0.0", &["bob"]);
+    let said = running.event(&["reload-refused", "\"trust root\""]);
+    assert!(said.contains("signed by 1 of the 2") && said.contains("release-desk"), "{said}");
+    place.sign("trust-root.yaml", "3.0.0", &["bob", "release-desk"]);
+    running.event(&["\"reloaded\"", "\"trust root\"", &place.digest("trust-root.yaml")]);
+    running.forget();
+    fs::write(place.at("trust-root.yaml"), first.replacen("version: 1", "version: 2", 1)).unwrap();
+    place.sign("trust-root.yaml", "3.0.0", &["bob", "release-desk"]);
+    running.event(&["reload-refused", "error[trust-root-older]", "version"]);
+    running.end();
+    place.replay();
+}
+
+#[test]
+fn what_was_edited_while_nobody_looked_does_not_count_and_the_last_good_one_does() {
+    let place = Place::new();
+    place.start().end();
+    place.edit(POLICY, "approvals: 1", "approvals: 2");
+    let running = place.start();
+    let said = running.event(&["reload-refused", "\"book\"", "error[signed-by]"]);
+    assert!(said.contains("portcullis:book"), "{said}");
+    // the last good one judges: the digest in force is the pinned one
+    let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
+    let pinned = config.lines().find_map(|line| line.trim().strip_prefix("book: sha256:")).unwrap();
+    running.end();
+    place.sign("book", "1.0.0", &["release-desk", "bob"]);
+    let running = place.start();
+    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    running.end();
+    assert!(!place.digest("book").ends_with(pinned));
+    place.replay();
+}
+
+#[test]
+fn what_is_first_is_pinned_and_governance_does_not_end_by_an_edit() {
+    let place = Place::new();
+    let pinned = fs::read_to_string(place.at(POLICY)).unwrap();
+    place.edit(POLICY, "approvals: 1", "approvals: 2");
+    let said = place.refused();
+    assert!(said.contains("the book is not the pinned one") && said.contains("error[signed-by]"), "{said}");
+    // reviewed, it may be first as well: a new replica begins with what is current
+    place.sign("book", "1.0.0", &["release-desk", "bob"]);
+    place.start().end();
+    assert!(place.replay().contains("1 decisions are the same"));
+    assert_ne!(pinned, fs::read_to_string(place.at(POLICY)).unwrap());
+    let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
+    let (begin, end) = (config.find("governance:\n").unwrap(), config.find("log: {").unwrap());
+    fs::write(place.at("serve.yaml"), format!("{}{}", &config[..begin], &config[end..])).unwrap();
+    let said = place.refused();
+    assert!(said.contains("files come into force only by governance"), "{said}");
+}
+
+#[test]
+fn a_trust_root_that_is_not_pinned_is_never_first() {
+    let place = Place::new();
+    place.edit("trust-root.yaml", "version: 1", "version: 2");
+    place.sign("trust-root.yaml", "2.0.0", &["bob", "release-desk"]);
+    let said = place.refused();
+    assert!(said.contains("the trust root is not the pinned one"), "{said}");
+    assert!(Path::new(&place.at("log")).exists());
+}
+
+#[test]
+fn a_configuration_that_is_governed_stays_the_one_in_force() {
+    let place = Place::new();
+    let policy = "environment: portcullis/prod\nartifact: portcullis:configuration\nmode: enforce\nrequire:\n  \
+                  signed-by: { at-least: 2, of: [bob, release-desk] }\non-outage: reject\n";
+    let before = place.digest("governance");
+    fs::write(place.at("governance/configuration.yaml"), policy).unwrap();
+    place.edit("serve.yaml", &before, &place.digest("governance"));
+    place.start().end();
+    place.edit("serve.yaml", "cluster: eu-1", "cluster: eu-2");
+    let running = place.start();
+    running.event(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
+    running.end();
+    place.sign("serve.yaml", "1.0.0", &["bob", "release-desk"]);
+    let running = place.start();
+    assert_eq!(running.count("\"configuration\""), 0);
+    running.end();
+}

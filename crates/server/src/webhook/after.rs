@@ -1,0 +1,343 @@
+//! What happens after the answers, on a thread of its own: this writer's heartbeat, alarms by the clock, the inventory
+//! that follows the log, the witnesses, the watch, and the judging anew of everything that runs. No decision waits for it.
+
+mod again;
+mod found;
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use attest::Object;
+use attest::time::Span;
+use chokepoint::alarm::{Alarm, AlarmKind, Severity};
+use inventory::Inventory;
+use jiff::Timestamp;
+use tlog::witnessing::{Asking, Witnesses};
+use tlog::{Fill, Mark};
+use tokio::runtime::Runtime;
+
+use crate::Clock;
+use crate::alarm::Desk;
+use crate::watch::{self, Watch};
+use crate::webhook::config::{After as Settings, Config, Witnesses as WitnessSettings};
+use crate::webhook::engine::Engine;
+use crate::witness::{Https, Publisher, Settings as Asked, start as ask};
+use again::Again;
+pub(crate) use again::Verified;
+
+/// How often it looks at everything.
+const RHYTHM: Duration = Duration::from_secs(2);
+/// A writer that says nothing for longer says that it lives.
+const HEARTBEAT: Span = Span::seconds(10);
+const QUIET: Duration = Duration::from_secs(10);
+/// How often alarms are looked at by the clock.
+const BY_THE_CLOCK: Duration = Duration::from_secs(30);
+
+/// Where events go: a name, and details.
+pub type Tell = Arc<dyn Fn(&str, Object) + Send + Sync>;
+
+/// How everything after the answer is, for metrics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// What the newest re-verification came to, and when that was.
+    pub(crate) verified: Option<Verified>,
+    /// Entries of the log that the inventory has.
+    pub(crate) followed: u64,
+    /// Percent of the spool that is used.
+    pub(crate) spool: u64,
+    /// Whether the log's store is out of reach.
+    pub(crate) is_cut_off: bool,
+    /// The size under the newest checkpoint that enough witnesses cosigned.
+    pub(crate) witnessed: Option<u64>,
+    /// When what runs was last joined whole with what was decided.
+    pub(crate) joined: Option<Timestamp>,
+    /// What does not work, by its part.
+    pub(crate) failures: Vec<(&'static str, String)>,
+}
+
+/// The thread; dropped, it ends after what it is doing.
+pub(crate) struct After {
+    status: Arc<Mutex<Status>>,
+    running: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
+}
+
+impl std::fmt::Debug for After {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("After")
+    }
+}
+
+/// What the thread works with.
+struct Round {
+    engine: Arc<Engine>,
+    desk: Arc<Desk>,
+    clock: Clock,
+    tell: Tell,
+    runtime: Runtime,
+    inventory: Option<Arc<Inventory>>,
+    again: Option<Again>,
+    watch: Option<Watch>,
+    publisher: Option<Publisher>,
+    looked: Option<Instant>,
+    began: Instant,
+    status: Arc<Mutex<Status>>,
+    /// What failed in this round.
+    failures: Vec<(&'static str, String)>,
+    /// What was told as failing, so that it is told once.
+    told: Vec<(&'static str, String)>,
+}
+
+impl After {
+    /// Opens the inventory, starts the watch and the asking of witnesses, and then the thread.
+    ///
+    /// # Errors
+    /// What cannot be opened or started.
+    pub(crate) fn start(
+        config: &Config,
+        engine: &Arc<Engine>,
+        desk: &Arc<Desk>,
+        clock: &Clock,
+        tell: &Tell,
+    ) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| format!("no thread for what happens after the answers: {e}"))?;
+        let settings = &config.after;
+        let inventory = open_inventory(settings, &runtime, tell)?;
+        let watch = start_watch(config, inventory.as_ref(), desk, clock)?;
+        let publisher =
+            settings.witnesses.as_ref().map(|w| start_asking(w, engine, clock, tell)).transpose()?;
+        let again = inventory.as_ref().map(|_| Again::new(&settings.verify, &config.evidence));
+        let status = Arc::new(Mutex::new(Status::default()));
+        let mut round = Round {
+            engine: Arc::clone(engine),
+            desk: Arc::clone(desk),
+            clock: Arc::clone(clock),
+            tell: Arc::clone(tell),
+            runtime,
+            inventory,
+            again,
+            watch,
+            publisher,
+            looked: None,
+            began: Instant::now(),
+            status: Arc::clone(&status),
+            failures: Vec::new(),
+            told: Vec::new(),
+        };
+        let (stop, stopped) = sync_channel(1);
+        let going = move || {
+            loop {
+                round.go();
+                if stopped.recv_timeout(RHYTHM) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("after".to_owned()).spawn(going);
+        let thread = thread.map_err(|e| format!("no thread for what happens after the answers: {e}"))?;
+        Ok(Self { status, running: Mutex::new(Some((stop, thread))) })
+    }
+
+    /// How it is.
+    pub(crate) fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it after what it is doing.
+    pub(crate) fn end(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, thread)) = running {
+            drop(stop);
+            thread.join().ok();
+        }
+    }
+}
+
+impl Drop for After {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Round {
+    fn go(&mut self) {
+        let now = (self.clock)();
+        self.failures.clear();
+        // a process that ends at once has nothing to say
+        if self.began.elapsed() > QUIET {
+            let beat = self.engine.heartbeat(now, HEARTBEAT);
+            self.failed("log", beat);
+        }
+        let (fill, cut_off) = self.engine.spool();
+        let spool = self.alarm_spool(&fill, cut_off.as_deref(), now);
+        self.failed("alarms", spool);
+        if self.looked.is_none_or(|at| at.elapsed() > BY_THE_CLOCK) {
+            self.looked = Some(Instant::now());
+            let looked = self.desk.look(now);
+            self.failed("alarms", looked);
+        }
+        let witnessed = self.see_witnesses(now);
+        let followed = self.follow();
+        let verified = self.judge_again(now);
+        let joined = self.watch.as_ref().map(Watch::status);
+        if let Some(why) = joined.as_ref().and_then(|status| status.failure.clone()) {
+            self.failures.push(("watch", why));
+        }
+        self.say_failures();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.spool = percent(&fill);
+        status.is_cut_off = cut_off.is_some();
+        status.witnessed = witnessed;
+        status.followed = followed.unwrap_or(status.followed);
+        status.verified = verified.or(status.verified.take());
+        status.joined = joined.and_then(|status| status.complete);
+        status.failures.clone_from(&self.failures);
+    }
+
+    fn failed(&mut self, part: &'static str, result: Result<(), String>) {
+        self.failures.extend(result.err().map(|why| (part, why)));
+    }
+
+    /// Each failure is an event once, until it is another one or over.
+    fn say_failures(&mut self) {
+        for (part, why) in self.failures.iter().filter(|failure| !self.told.contains(failure)) {
+            (self.tell)("after-failed", Object::new().with("part", *part).with("found", why.as_str()));
+        }
+        self.told.clone_from(&self.failures);
+    }
+
+    fn alarm_spool(&self, fill: &Fill, cut_off: Option<&str>, now: Timestamp) -> Result<(), String> {
+        let one = |part: &str, found: Option<(String, Severity)>| match found {
+            Some((found, severity)) => {
+                self.desk.raise(Alarm::log_degraded(part, &found, severity, now), now).map(drop)
+            }
+            None => self.desk.gone(AlarmKind::LogDegraded, part, now),
+        };
+        let severity = if fill.mark >= Mark::Full { Severity::Critical } else { Severity::Warning };
+        let used = format!("{} of {} bytes are used", fill.used, fill.capacity);
+        one("the spool is filling", (fill.mark > Mark::Low).then_some((used, severity)))?;
+        one("the log's store is out of reach", cut_off.map(|why| (why.to_owned(), Severity::Critical)))
+    }
+
+    fn see_witnesses(&mut self, now: Timestamp) -> Option<u64> {
+        let standing = self.publisher.as_ref()?.standing();
+        if let Some((witness, why)) = &standing.contradiction {
+            let raised = self.desk.raise(Alarm::witness_refuses(witness, why, now), now);
+            self.failed("alarms", raised.map(drop));
+        }
+        standing.size
+    }
+
+    /// Reads what is new in the log into the inventory.
+    fn follow(&mut self) -> Option<u64> {
+        let inventory = self.inventory.as_ref()?;
+        let checkpoint = match self.engine.checkpoint() {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => {
+                self.failures.push(("inventory", why));
+                return None;
+            }
+        };
+        let followed =
+            self.runtime.block_on(inventory.follow(self.engine.log_files(), &checkpoint, &mut |_| {}));
+        match followed {
+            Ok(followed) => {
+                for notice in &followed.notices {
+                    (self.tell)("inventory-notice", Object::new().with("found", notice.to_string()));
+                }
+                Some(followed.size)
+            }
+            // partial tiles are replaced as the log grows: once more in the next round
+            Err(inventory::InventoryError::Log(_)) => None,
+            Err(e) => {
+                self.failures.push(("inventory", e.to_string()));
+                None
+            }
+        }
+    }
+
+    fn judge_again(&mut self, now: Timestamp) -> Option<Verified> {
+        let (again, inventory) = (self.again.as_mut()?, self.inventory.as_ref()?);
+        match again.go(&self.engine, &self.desk, inventory, &self.runtime, now) {
+            Ok(verified) => verified,
+            Err(why) => {
+                self.failures.push(("verify", why));
+                None
+            }
+        }
+    }
+}
+
+fn percent(fill: &Fill) -> u64 {
+    let (used, all) = (u128::from(fill.used), u128::from(fill.capacity).max(1));
+    u64::try_from(used * 100 / all).unwrap_or(100)
+}
+
+fn open_inventory(
+    settings: &Settings,
+    runtime: &Runtime,
+    tell: &Tell,
+) -> Result<Option<Arc<Inventory>>, String> {
+    let Some(folder) = &settings.inventory else { return Ok(None) };
+    let failed = |e| format!("the inventory in {} cannot be opened: {e}", folder.display());
+    let (inventory, notices) = runtime.block_on(Inventory::open(folder)).map_err(failed)?;
+    for notice in notices {
+        tell("inventory-notice", Object::new().with("found", notice.to_string()));
+    }
+    Ok(Some(Arc::new(inventory)))
+}
+
+fn start_watch(
+    config: &Config,
+    inventory: Option<&Arc<Inventory>>,
+    desk: &Arc<Desk>,
+    clock: &Clock,
+) -> Result<Option<Watch>, String> {
+    let (Some(watched), Some(inventory), Some(api)) =
+        (&config.after.watch, inventory, config.webhook.api.as_ref())
+    else {
+        return Ok(None);
+    };
+    let (desk, own) = (Arc::clone(desk), Arc::clone(clock));
+    // what is not on record now is found again by the next round of the watch
+    let sink: watch::Sink = Arc::new(move |told| found::alarm(&desk, told, own()).unwrap_or_default());
+    let mapping = config.webhook.mapping.clone();
+    let started =
+        watch::start(watched.clone(), api.clone(), mapping, Arc::clone(inventory), sink, Arc::clone(clock));
+    started.map(Some).map_err(|e| format!("the cluster cannot be watched: {e}"))
+}
+
+fn start_asking(
+    settings: &WitnessSettings,
+    engine: &Arc<Engine>,
+    clock: &Clock,
+    tell: &Tell,
+) -> Result<Publisher, String> {
+    let one = |(name, url, key): &(String, String, std::path::PathBuf)| {
+        let key = witness_key(key)?;
+        Ok(Asking { name: name.clone(), url: url.clone(), key })
+    };
+    let of = settings.of.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+    let witnesses = Witnesses::new(settings.quorum, of).map_err(|e| e.to_string())?;
+    let transport = Https::new(settings.ca.as_deref(), &witnesses).map_err(|e| e.to_string())?;
+    let own = Arc::clone(tell);
+    let settings = Asked {
+        storage: engine.log_files().clone(),
+        key: engine.log_key().clone(),
+        witnesses,
+        rhythm: Duration::from_secs(1),
+        clock: Arc::clone(clock),
+        tell: Box::new(move |event, details| own(event, details)),
+    };
+    ask(settings, transport).map_err(|e| format!("witnesses cannot be asked: {e}"))
+}
+
+fn witness_key(file: &Path) -> Result<attest::note::NoteKey, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
+    let key = attest::note::NoteKey::parse(text.trim());
+    key.map(|(key, _)| key).ok_or_else(|| format!("{} is no verifier key of a witness", file.display()))
+}

@@ -1,0 +1,234 @@
+//! The judging anew of everything that runs: whenever the book or the trust root changes, and on a rhythm, for keys that
+//! were revoked since, scans that grew old, and evidence that was attached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use attest::{Artifact, Digest, Json, Object};
+use chokepoint::alarm::{Alarm, AlarmKind, Live as Named};
+use chokepoint::{ENGINE, EventKind, EvidenceCache, NewEvent};
+use inventory::audit::{EvidenceSource, Frozen, Gathered, GroupId, Report, Turn};
+use inventory::{Inventory, Live};
+use jiff::Timestamp;
+use tlog::{Blobs, Files, Reader};
+use tokio::runtime::Runtime;
+
+use crate::alarm::Desk;
+use crate::webhook::config::Verify;
+use crate::webhook::engine::Engine;
+
+/// What a re-verification came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    /// The time that everything was judged at.
+    pub(crate) at: Timestamp,
+    /// Running deployments, by how they turn.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    /// What runs and nobody decided.
+    pub(crate) undecided: u64,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// What is kept from one re-verification to the next.
+pub(super) struct Again {
+    settings: Verify,
+    store: evidence::Store,
+    cache: EvidenceCache,
+    gathered: Gathered,
+    /// The files of the last time, and when that was.
+    last: Option<([String; 2], Instant)>,
+    /// What is alarmed: what runs, by its name as an alarm's subject has it.
+    alarmed: BTreeSet<String>,
+    /// Since when something waits in the queue, by its environment.
+    waiting: BTreeMap<String, Timestamp>,
+}
+
+impl Again {
+    pub(super) fn new(settings: &Verify, evidence: &Path) -> Self {
+        Self {
+            settings: settings.clone(),
+            store: evidence::Store::new(evidence),
+            cache: EvidenceCache::default(),
+            gathered: Gathered::default(),
+            last: None,
+            alarmed: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Judges everything, if it is time.
+    ///
+    /// # Errors
+    /// Why it could not, or why what was found is not on record.
+    pub(super) fn go(
+        &mut self,
+        engine: &Engine,
+        desk: &Desk,
+        inventory: &Inventory,
+        runtime: &Runtime,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, String> {
+        let digests = engine.digests();
+        let every = Duration::from_secs(u64::try_from(self.settings.every.as_seconds()).unwrap_or(3600));
+        let is_due = match &self.last {
+            None => true,
+            Some((files, at)) => *files != digests || at.elapsed() >= every,
+        };
+        if !is_due {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        // evidence may have been attached since
+        self.gathered.forget();
+        let found = runtime.block_on(self.judge(engine, inventory, now))?;
+        self.alarm(desk, &found, now)?;
+        let verified = Verified {
+            at: now,
+            counts: TURNS.into_iter().map(|turn| (turn.name(), found.report.count(turn))).collect(),
+            undecided: found.undecided,
+            took: began.elapsed(),
+        };
+        // where nothing runs there is nothing to say
+        if found.report.judged() > 0 {
+            engine.record(event(&verified, &digests)).map_err(|e| e.to_string())?;
+        }
+        self.last = Some((digests, began));
+        Ok(Some(verified))
+    }
+
+    async fn judge(
+        &mut self,
+        engine: &Engine,
+        inventory: &Inventory,
+        now: Timestamp,
+    ) -> Result<Found, String> {
+        let failed = |e: inventory::InventoryError| e.to_string();
+        let files = engine.log_files();
+        let size = engine.checkpoint()?.size;
+        let (reader, blobs) = (Reader::new(files, size), Blobs::new(files));
+        let source = Source { blobs: Blobs::new(files.clone()), store: &self.store };
+        self.gathered.take_in(inventory, &reader, &blobs, &source).await.map_err(failed)?;
+        let (book, root) = engine.in_force();
+        let frozen = Frozen { book: &book, root: &root, at: now, engine: ENGINE };
+        let found: Mutex<Vec<Concerned>> = Mutex::default();
+        let mut each = |live: &Live, turn: Turn, groups: &[GroupId], report: &Report| {
+            let all = groups.iter().filter_map(|id| report.get(*id)?.example.as_ref());
+            let rules: Vec<String> = all.clone().map(|finding| finding.rule.to_owned()).collect();
+            let fix =
+                all.clone().next().and_then(|finding| finding.fixes().first().cloned()).unwrap_or_default();
+            let is_revoked = all.clone().any(policy::Finding::ends_standing);
+            let why = all.map(|finding| finding.message.clone()).next().unwrap_or_default();
+            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if found.len() < MOST {
+                found.push(Concerned { live: live.clone(), turn, rules, fix, why, is_revoked });
+            }
+        };
+        let judged = self.gathered.judge(inventory, frozen, &self.cache, &source, &mut each).await;
+        let judged = judged.map_err(failed)?;
+        let concerned = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(Found { report: judged.report, undecided: judged.undecided, concerned })
+    }
+
+    /// Raises an alarm for each that would be refused today, once, and closes those of what is mended or gone.
+    fn alarm(&mut self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
+        let mut alarmed = BTreeSet::new();
+        for one in found.concerned.iter().filter(|one| one.turn == Turn::Breaks) {
+            let name = one.live.workload.as_deref().unwrap_or(&one.live.artifact);
+            let named = Named {
+                workload: name,
+                environment: &one.live.environment,
+                artifact: &one.live.artifact,
+                digest: one.live.digest.as_ref(),
+            };
+            let alarm = if one.is_revoked {
+                Alarm::revoked_live(named, &one.why, now)
+            } else {
+                Alarm::no_longer_met(named, &one.rules, &one.fix, now)
+            };
+            alarmed.insert(alarm.subject.clone());
+            desk.raise(alarm, now)?;
+        }
+        // where not all could be held, what is not among them may still be so
+        if found.concerned.len() < MOST {
+            for subject in self.alarmed.difference(&alarmed) {
+                desk.gone(AlarmKind::NoLongerMet, subject, now)?;
+                desk.gone(AlarmKind::RevokedLive, subject, now)?;
+            }
+        }
+        self.alarmed = alarmed;
+        self.alarm_queue(desk, found, now)
+    }
+
+    /// What was let in although its policy was not met waits until it is met, or gone.
+    fn alarm_queue(&mut self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
+        let mut queue: BTreeMap<&str, u64> = BTreeMap::new();
+        for group in found.report.groups(Turn::Tolerated) {
+            let count = queue.entry(&group.environment).or_default();
+            *count = (*count).max(group.count);
+        }
+        self.waiting.retain(|environment, _| queue.contains_key(environment.as_str()));
+        for (environment, count) in queue {
+            let since = *self.waiting.entry(environment.to_owned()).or_insert(now);
+            let age = attest::time::Span::between(since, now);
+            if age > self.settings.queue {
+                let oldest = (since, self.settings.queue);
+                let kind = AlarmKind::DryRunAdmitted;
+                desk.raise(Alarm::queue_overdue(kind, environment, count, oldest, now), now)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const TURNS: [Turn; 4] = [Turn::Same, Turn::Breaks, Turn::Tolerated, Turn::CannotDecide];
+/// So many are named one by one; more are counted. A fleet that breaks as a whole is one piece of news.
+const MOST: usize = 10_000;
+
+struct Found {
+    report: Report,
+    undecided: u64,
+    concerned: Vec<Concerned>,
+}
+
+struct Concerned {
+    live: Live,
+    turn: Turn,
+    rules: Vec<String>,
+    fix: String,
+    why: String,
+    is_revoked: bool,
+}
+
+/// Evidence on record, and what was attached since.
+struct Source<'s> {
+    blobs: Blobs<Files>,
+    store: &'s evidence::Store,
+}
+
+impl EvidenceSource for Source<'_> {
+    fn fetch(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.blobs.get(digest).ok().or_else(|| self.store.get(digest).ok().flatten())
+    }
+
+    fn attached(&self, artifact: &Artifact) -> Vec<(String, Digest)> {
+        let digest = artifact.digest();
+        let attached =
+            digest.and_then(|digest| self.store.attached(&digest).ok().flatten()).unwrap_or_default();
+        attached.into_iter().map(|bundle| (bundle.to_string(), bundle)).collect()
+    }
+}
+
+fn event(verified: &Verified, digests: &[String; 2]) -> NewEvent {
+    let int = |n: u64| Json::Int(i64::try_from(n).unwrap_or(i64::MAX).min(attest::json::MAX_INT));
+    let [book, root] = digests;
+    let mut body = Object::new().with("book", book.as_str()).with("trust_root", root.as_str());
+    for (turn, count) in &verified.counts {
+        body.set(turn, int(*count));
+    }
+    body.set("undecided", int(verified.undecided));
+    body.set("milliseconds", int(u64::try_from(verified.took.as_millis()).unwrap_or(u64::MAX)));
+    NewEvent { at: verified.at, kind: EventKind::ReVerified, body, parts: Vec::new() }
+}
