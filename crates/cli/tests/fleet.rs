@@ -156,8 +156,8 @@ npm lodash 4.17.20
   what      A bad lodash
   why       4.17.20 is in the range >=0, <4.17.21
   runs in   2 workloads
-  - prod/shop  eu-1/shop/Deployment/cart  {image}  record 1
-  - prod/shop  eu-1/shop/Deployment/web  {image}  record 0
+  - prod/shop  eu-1/shop/Deployment/cart  {image}  record 3
+  - prod/shop  eu-1/shop/Deployment/web  {image}  record 2
 
 2 deployments are affected by what is high or worse: 1 advisory
 "
@@ -170,7 +170,7 @@ npm lodash 4.17.20
     assert_eq!((first.string("advisory").unwrap(), first.string("fixed").unwrap()), ("GHSA-new", "4.17.21"));
     let web = first.array("workloads").unwrap()[1].as_object().unwrap();
     assert_eq!(web.string("workload").unwrap(), "eu-1/shop/Deployment/web");
-    assert_eq!((web.string("digest").unwrap(), web.int("record").unwrap()), (&*shop().to_string(), 0));
+    assert_eq!((web.string("digest").unwrap(), web.int("record").unwrap()), (&*shop().to_string(), 2));
     assert_eq!((object.int("affected").unwrap(), object.int("running").unwrap()), (2, 2));
 
     let critical = fleet.advisories(0, &["--worst", "critical"]);

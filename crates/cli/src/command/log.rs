@@ -240,8 +240,9 @@ fn verify(dir: &Path, key: &NoteKey, seen: &Seen, output: &Output) -> Result<Exi
     let checkpoint = walk(dir, key, seen.checkpoint.as_ref(), |index, leaf| all.add(index, leaf))?;
     let (decisions, events) = all.settle()?;
     let waiting = waiting(dir, key, checkpoint.size)?;
+    let events_too = if events == 0 { String::new() } else { format!(", {events} events") };
     let human = format!(
-        "{} records ({decisions} decisions), every one as it was logged, under {}\n{}{}",
+        "{} records ({decisions} decisions{events_too}), every one as it was logged, under {}\n{}{}",
         checkpoint.size,
         checkpoint.origin,
         seen.line(),

@@ -50,7 +50,7 @@ impl Drop for Disk {
 fn a_full_disk_refuses_and_loses_nothing_and_goes_on_once_there_is_room() {
     let Some(cluster) = cluster() else { return };
     let site = Site::lay_out(cluster, "full", &[("shop", "prod/shop")]);
-    let Some(disk) = Disk::mount(&site.webhook.folder.text("log"), 24) else { return };
+    let Some(disk) = Disk::mount(&site.webhook.folder.text("log"), 96) else { return };
     site.webhook.run();
     site.register(&site.webhook.url("validate"), |hook| hook);
     let load = Spec::of(&[&images().good[0]]).pod("load-{n}");
