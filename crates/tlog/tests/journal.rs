@@ -12,14 +12,15 @@ use tlog::{
     Storage as _, pending, verify,
 };
 
-/// So short that every life goes round several times: most of what a life writes is one batch of a hundred kilobytes.
+/// So short that a life goes round, and that there is no room left while the target is away: half of what a life writes is
+/// one batch of sixty kilobytes.
 const ROOMS: [Room; 3] = [
-    Room { segments: 2, segment: 128 * 1024, reserve: 48 * 1024 },
+    Room { segments: 2, segment: 64 * 1024, reserve: 48 * 1024 },
     Room { segments: 3, segment: 32 * 1024, reserve: 48 * 1024 },
-    Room { segments: 8, segment: 16 * 1024, reserve: 48 * 1024 },
+    Room { segments: 8, segment: 8 * 1024, reserve: 48 * 1024 },
 ];
 /// During these steps of a life its target takes nothing.
-const AWAY: [Range<usize>; 2] = [0..0, 5..12];
+const AWAY: [Range<usize>; 2] = [0..0, 4..12];
 
 /// What a life came to: everything acknowledged, in order, and what was on its way when it ended.
 #[derive(Default)]
@@ -119,7 +120,7 @@ fn packs(disk: &Disk) -> usize {
 
 #[test]
 fn a_crash_at_every_write_loses_nothing_acknowledged_and_leaves_nothing_half() {
-    let (mut rows, mut in_reserve) = (0, 0);
+    let mut rows = 0;
     for (room, away) in ROOMS.iter().flat_map(|room| AWAY.iter().map(move |away| (*room, away))) {
         for kept in KINDS {
             for at in 0.. {
@@ -131,8 +132,10 @@ fn a_crash_at_every_write_loses_nothing_acknowledged_and_leaves_nothing_half() {
                 disk.repaired();
                 if ended.is_ok() {
                     assert!(at > 25, "{row}: a life has more writes than {at}");
-                    assert!(packs(&disk) > 3, "packs are closed and begun on the way");
-                    in_reserve += life.in_reserve;
+                    // what came while the target was away is brought at once, into one pack
+                    let least = if away.is_empty() { 4 } else { 2 };
+                    assert!(packs(&disk) >= least, "{row}: packs are closed and begun on the way");
+                    assert_eq!(life.in_reserve > 0, !away.is_empty(), "{row}: batches in the reserve");
                     break;
                 }
                 check_tree(&disk, &row);
@@ -148,13 +151,12 @@ fn a_crash_at_every_write_loses_nothing_acknowledged_and_leaves_nothing_half() {
         }
     }
     assert!(rows > 1000, "{rows}");
-    assert!(in_reserve > 0, "the reserve was used");
 }
 
 #[test]
 fn a_crash_at_every_write_of_the_recovery_too() {
     let mut rows = 0;
-    for (room, away) in ROOMS.iter().zip([0..0, 5..12, 5..12]) {
+    for (room, away) in ROOMS.iter().zip([0..0, 4..12, 4..12]) {
         for kept in [Kept::FirstSectors, Kept::Everything] {
             for at in (4..).step_by(3) {
                 let whole = Disk::default();

@@ -1,6 +1,6 @@
 //! The desk: what is alarmed is put on record once, and handed to the sinks; what was reviewed is closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,6 +165,17 @@ impl Desk {
         let event = state.alarms.gone(kind, subject, now);
         self.metrics.see(&state.alarms);
         event.map_or(Ok(()), |event| self.put(event).map(drop))
+    }
+
+    /// Of this kind only these subjects are so: all others are so no more, also those that another process raised.
+    ///
+    /// # Errors
+    /// Why that is not on record.
+    pub fn only(&self, kind: AlarmKind, subjects: &BTreeSet<String>, now: Timestamp) -> Result<(), String> {
+        let mut state = self.state();
+        let over = state.alarms.gone_unless(kind, |alarm| subjects.contains(&alarm.subject), now);
+        self.metrics.see(&state.alarms);
+        over.into_iter().try_for_each(|event| self.put(event).map(drop))
     }
 
     /// Closes an alarm because somebody has seen it; gives the place of the event.

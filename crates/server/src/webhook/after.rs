@@ -1,6 +1,7 @@
 //! What happens after the answers, on a thread of its own: this writer's heartbeat, alarms by the clock, the inventory
 //! that follows the log, the witnesses, the watch, and the judging anew of everything that runs. No decision waits for it.
 
+mod advised;
 mod again;
 mod found;
 

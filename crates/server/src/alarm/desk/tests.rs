@@ -76,6 +76,7 @@ impl Real {
         (admission.index().unwrap(), hash, Record::parse(&leaf).unwrap(), admission.decision().clone())
     }
 
+    /// What is on record behind the two entries with which every log begins, checked here.
     fn kinds(&self) -> Vec<String> {
         self.point.settle().unwrap();
         let leaves = self.leaves(0).unwrap();
@@ -86,7 +87,10 @@ impl Real {
                 format!("{} {kind}", event.kind).trim_end().to_owned()
             }
         };
-        leaves.iter().map(kind).collect()
+        let mut kinds: Vec<String> = leaves.iter().map(kind).collect();
+        let begin: Vec<String> = kinds.drain(..2).collect();
+        assert_eq!(begin, ["epoch-open", "files-in-force"]);
+        kinds
     }
 }
 

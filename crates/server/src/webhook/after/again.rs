@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use attest::time::Span;
 use attest::{Artifact, Digest, Json, Object};
 use chokepoint::alarm::{Alarm, AlarmKind, Live as Named};
 use chokepoint::{ENGINE, EventKind, EvidenceCache, NewEvent};
@@ -15,7 +16,9 @@ use jiff::Timestamp;
 use tlog::{Blobs, Files, Reader};
 use tokio::runtime::Runtime;
 
+use crate::advisories::Looked;
 use crate::alarm::Desk;
+use crate::webhook::after::advised::Advised;
 use crate::webhook::config::Verify;
 use crate::webhook::engine::Engine;
 
@@ -38,12 +41,9 @@ pub(super) struct Again {
     store: evidence::Store,
     cache: EvidenceCache,
     gathered: Gathered,
+    advised: Option<Advised>,
     /// The files of the last time, and when that was.
     last: Option<([String; 2], Instant)>,
-    /// What is alarmed: what runs, by its name as an alarm's subject has it.
-    alarmed: BTreeSet<String>,
-    /// Since when something waits in the queue, by its environment.
-    waiting: BTreeMap<String, Timestamp>,
 }
 
 impl Again {
@@ -53,9 +53,8 @@ impl Again {
             store: evidence::Store::new(evidence),
             cache: EvidenceCache::default(),
             gathered: Gathered::default(),
+            advised: Advised::new(&settings.advisories),
             last: None,
-            alarmed: BTreeSet::new(),
-            waiting: BTreeMap::new(),
         }
     }
 
@@ -77,7 +76,7 @@ impl Again {
             None => true,
             Some((files, at)) => *files != digests || at.elapsed() >= every,
         };
-        if !is_due {
+        if !is_due && !self.advised.as_mut().is_some_and(Advised::is_changed) {
             return Ok(None);
         }
         let began = Instant::now();
@@ -85,6 +84,12 @@ impl Again {
         self.gathered.forget();
         let found = runtime.block_on(self.judge(engine, inventory, now))?;
         self.alarm(desk, &found, now)?;
+        // what else was found stands, whatever becomes of the advisories
+        let advised = self.advised.as_mut().zip(found.looked.as_ref());
+        let advised = advised.map_or(Ok(()), |(advised, looked)| match looked {
+            Ok(looked) => advised.alarm(desk, looked, now),
+            Err(why) => Err(why.clone()),
+        });
         let verified = Verified {
             at: now,
             counts: TURNS.into_iter().map(|turn| (turn.name(), found.report.count(turn))).collect(),
@@ -96,7 +101,7 @@ impl Again {
             engine.record(event(&verified, &digests)).map_err(|e| e.to_string())?;
         }
         self.last = Some((digests, began));
-        Ok(Some(verified))
+        advised.map(|()| Some(verified))
     }
 
     async fn judge(
@@ -128,13 +133,20 @@ impl Again {
         };
         let judged = self.gathered.judge(inventory, frozen, &self.cache, &source, &mut each).await;
         let judged = judged.map_err(failed)?;
+        let opened = (&*root, now);
+        let looked = match self.advised.as_mut() {
+            Some(advised) => {
+                Some(advised.look(inventory, &self.gathered, opened, &self.cache, &source).await)
+            }
+            None => None,
+        };
         let concerned = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(Found { report: judged.report, undecided: judged.undecided, concerned })
+        Ok(Found { report: judged.report, undecided: judged.undecided, concerned, looked })
     }
 
     /// Raises an alarm for each that would be refused today, once, and closes those of what is mended or gone.
-    fn alarm(&mut self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
-        let mut alarmed = BTreeSet::new();
+    fn alarm(&self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
+        let (mut revoked, mut unmet) = (BTreeSet::new(), BTreeSet::new());
         for one in found.concerned.iter().filter(|one| one.turn == Turn::Breaks) {
             let name = one.live.workload.as_deref().unwrap_or(&one.live.artifact);
             let named = Named {
@@ -148,38 +160,36 @@ impl Again {
             } else {
                 Alarm::no_longer_met(named, &one.rules, &one.fix, now)
             };
-            alarmed.insert(alarm.subject.clone());
+            let set = if one.is_revoked { &mut revoked } else { &mut unmet };
+            set.insert(alarm.subject.clone());
             desk.raise(alarm, now)?;
         }
         // where not all could be held, what is not among them may still be so
         if found.concerned.len() < MOST {
-            for subject in self.alarmed.difference(&alarmed) {
-                desk.gone(AlarmKind::NoLongerMet, subject, now)?;
-                desk.gone(AlarmKind::RevokedLive, subject, now)?;
-            }
+            desk.only(AlarmKind::NoLongerMet, &unmet, now)?;
+            desk.only(AlarmKind::RevokedLive, &revoked, now)?;
         }
-        self.alarmed = alarmed;
         self.alarm_queue(desk, found, now)
     }
 
-    /// What was let in although its policy was not met waits until it is met, or gone.
-    fn alarm_queue(&mut self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
-        let mut queue: BTreeMap<&str, u64> = BTreeMap::new();
-        for group in found.report.groups(Turn::Tolerated) {
-            let count = queue.entry(&group.environment).or_default();
-            *count = (*count).max(group.count);
+    /// What was let in although its policy was not met waits until it is met, or gone: since it runs.
+    fn alarm_queue(&self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
+        let mut queue: BTreeMap<&str, (u64, Timestamp)> = BTreeMap::new();
+        for one in found.concerned.iter().filter(|one| one.turn == Turn::Tolerated) {
+            let (count, oldest) = queue.entry(&one.live.environment).or_insert((0, one.live.since));
+            *count += 1;
+            *oldest = (*oldest).min(one.live.since);
         }
-        self.waiting.retain(|environment, _| queue.contains_key(environment.as_str()));
-        for (environment, count) in queue {
-            let since = *self.waiting.entry(environment.to_owned()).or_insert(now);
-            let age = attest::time::Span::between(since, now);
-            if age > self.settings.queue {
-                let oldest = (since, self.settings.queue);
-                let kind = AlarmKind::DryRunAdmitted;
-                desk.raise(Alarm::queue_overdue(kind, environment, count, oldest, now), now)?;
+        let mut overdue = BTreeSet::new();
+        for (environment, (count, oldest)) in queue {
+            if Span::between(oldest, now) > self.settings.queue {
+                let oldest = (oldest, self.settings.queue);
+                let alarm = Alarm::queue_overdue(AlarmKind::DryRunAdmitted, environment, count, oldest, now);
+                overdue.insert(alarm.subject.clone());
+                desk.raise(alarm, now)?;
             }
         }
-        Ok(())
+        desk.only(AlarmKind::DryRunAdmitted, &overdue, now)
     }
 }
 
@@ -191,6 +201,7 @@ struct Found {
     report: Report,
     undecided: u64,
     concerned: Vec<Concerned>,
+    looked: Option<Result<Looked, String>>,
 }
 
 struct Concerned {

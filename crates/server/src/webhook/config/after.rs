@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use attest::LoadError;
+use attest::claims::Severity;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
+use crate::advisories;
 use crate::fields::{list, number, path, span, text};
 use crate::watch::WatchConfig;
 
@@ -33,11 +35,14 @@ pub struct Verify {
     pub every: Span,
     /// For how long what was let in although its policy was not met may wait until it is, or is gone.
     pub queue: Span,
+    /// Advisories about what runs.
+    pub advisories: advisories::Config,
 }
 
 impl Default for Verify {
     fn default() -> Self {
-        Self { every: Span::seconds(3600), queue: Span::seconds(7 * 24 * 3600) }
+        let advisories = advisories::Config { advisories: Vec::new(), worst: Severity::High };
+        Self { every: Span::seconds(3600), queue: Span::seconds(7 * 24 * 3600), advisories }
     }
 }
 
@@ -85,6 +90,7 @@ impl After {
     /// The files and folders that it names, to be made relative to the configuration's own.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths: Vec<&mut PathBuf> = self.inventory.iter_mut().collect();
+        paths.extend(&mut self.verify.advisories.advisories);
         paths.extend(self.watch.as_mut().and_then(|watch| watch.audit_log.as_mut()));
         if let Some(witnesses) = &mut self.witnesses {
             paths.extend(witnesses.of.iter_mut().map(|(_, _, key)| key));
@@ -96,16 +102,18 @@ impl After {
 
 impl Verify {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::read(node, "`verify`", &["every", "queue"], problems)?;
+        let known: Vec<&str> = ["every", "queue"].into_iter().chain(advisories::Config::KEYS).collect();
+        let fields = Fields::read(node, "`verify`", &known, problems)?;
         let otherwise = Self::default();
         let every = span(&fields, "every", otherwise.every, problems);
         let queue = span(&fields, "queue", otherwise.queue, problems);
-        let (every, queue) = (every?, queue?);
+        let advisories = advisories::Config::read(&fields, problems);
+        let (every, queue, advisories) = (every?, queue?, advisories?);
         if every > DAY || every < Span::seconds(1) {
             problems.push(fields.optional("every")?.mismatch("a span from 1s to 1d"));
             return None;
         }
-        Some(Self { every, queue })
+        Some(Self { every, queue, advisories })
     }
 }
 
