@@ -147,6 +147,25 @@ impl Check {
         self.writers.insert(writer, Last { position, hash: leaf_digest(leaf), at, every });
     }
 
+    /// What was found since it was asked last, for who goes on checking.
+    pub fn take(&mut self) -> Vec<Flaw> {
+        if !self.writers.is_empty() {
+            self.flaws.append(&mut self.unreadable);
+        }
+        std::mem::take(&mut self.flaws)
+    }
+
+    /// Writers that promised to say that they live, and did not for so long: the name, its last entry, what it promised.
+    pub fn silent(&self, now: Timestamp) -> impl Iterator<Item = (&str, Timestamp, Span)> {
+        let is_silent = move |last: &Last, every: Span| {
+            Span::between(last.at, now).as_seconds() > every.as_seconds().saturating_mul(INTERVALS)
+        };
+        self.writers.iter().filter_map(move |(writer, last)| {
+            let every = last.every.filter(|every| is_silent(last, *every))?;
+            Some((writer.as_str(), last.at, every))
+        })
+    }
+
     /// What was found.
     #[must_use]
     pub fn finish(mut self) -> Vec<Flaw> {

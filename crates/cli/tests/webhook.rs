@@ -239,6 +239,8 @@ fn a_broken_book_leaves_the_last_good_one_and_says_so() {
     fs::write(&policy, "environment: [").unwrap();
     let event = running.event("reload-refused");
     assert!(event.contains("book/prod/shop.yaml"), "{event}");
+    let alarms = place.at("alarms.jsonl");
+    until("nobody is told", || fs::read_to_string(&alarms).is_ok_and(|text| text.contains("files-refused")));
     std::thread::sleep(Duration::from_millis(2200));
     let text = running.read("/metrics");
     let stale = text.lines().find_map(|l| l.strip_prefix("portcullis_book_stale_seconds ")).unwrap();
@@ -257,6 +259,7 @@ fn a_broken_book_leaves_the_last_good_one_and_says_so() {
     running.signal("HUP");
     let event = running.event("\"reloaded\"");
     assert!(event.contains("\"what\":\"book\""), "{event}");
+    until("it is not closed", || fs::read_to_string(&alarms).is_ok_and(|text| text.contains("alarm-closed")));
     std::thread::sleep(Duration::from_millis(1200));
     let text = running.read("/metrics");
     assert!(text.contains("portcullis_book_stale_seconds 0.0"), "{text}");

@@ -155,3 +155,25 @@ fn a_leaf_that_is_no_entry_is_a_flaw_only_in_a_log_of_decisions() {
     chain.leaves.push(b"{}".to_vec());
     assert!(matches!(chain.flaws()[..], [(11, FlawKind::Unreadable(_))]));
 }
+
+#[test]
+fn who_goes_on_checking_hears_each_flaw_once_and_who_is_silent_now() {
+    let mut chain = Chain::default();
+    chain.open("a", "a", 0);
+    chain.beat("a", 10);
+    chain.open("b", "b", 11);
+    chain.beat("b", 12);
+    chain.say("a", 20);
+    let mut check = Check::default();
+    for (index, leaf) in (0..).zip(&chain.leaves).filter(|(index, _)| *index != 1) {
+        check.add(index, leaf);
+    }
+    let flaws = check.take();
+    assert_eq!((flaws.len(), flaws[0].index), (2, 4), "{flaws:?}");
+    assert_eq!(check.take(), [], "once");
+    // `a` never promised anything that was seen; `b` promised a word every ten seconds
+    let silent =
+        |seconds: i64| check.silent(at(seconds)).map(|(w, last, _)| (w.to_owned(), last)).collect::<Vec<_>>();
+    assert_eq!(silent(42), []);
+    assert_eq!(silent(43), [("b".to_owned(), at(12))]);
+}

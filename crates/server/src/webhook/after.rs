@@ -3,6 +3,7 @@
 
 mod advised;
 mod again;
+mod chained;
 mod found;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::webhook::engine::Engine;
 use crate::witness::{Https, Publisher, Settings as Asked, start as ask};
 use again::Again;
 pub(crate) use again::Verified;
+use chained::Chained;
 
 /// How often it looks at everything.
 const RHYTHM: Duration = Duration::from_secs(2);
@@ -80,6 +82,9 @@ struct Round {
     runtime: Runtime,
     inventory: Option<Arc<Inventory>>,
     again: Option<Again>,
+    chained: Chained,
+    /// The name under which this process writes.
+    writer: String,
     watch: Option<Watch>,
     publisher: Option<Publisher>,
     looked: Option<Instant>,
@@ -120,6 +125,8 @@ impl After {
             runtime,
             inventory,
             again,
+            chained: Chained::default(),
+            writer: config.log.writer.clone(),
             watch,
             publisher,
             looked: None,
@@ -181,6 +188,8 @@ impl Round {
             self.failed("alarms", looked);
         }
         let witnessed = self.see_witnesses(now);
+        let chained = self.chained.go(&self.engine, &self.desk, &self.writer, now);
+        self.failed("log", chained);
         let followed = self.follow();
         let verified = self.judge_again(now);
         let joined = self.watch.as_ref().map(Watch::status);

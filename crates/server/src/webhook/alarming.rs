@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use attest::Digest;
+use chokepoint::alarm::{Alarm, AlarmKind};
 use jiff::Timestamp;
 
 use crate::Clock;
@@ -11,7 +12,7 @@ use crate::webhook::after::{After, Tell};
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::engine::Ruled;
-use crate::webhook::judge::{AfterLook, NotKept};
+use crate::webhook::judge::{AfterLook, NotKept, Reloaded};
 
 impl Kubernetes {
     /// Opens the desk: it learns the log, and raises what a process that died did not come to.
@@ -47,6 +48,19 @@ impl Kubernetes {
             let Ok(leaf) = Digest::parse(leaf) else { continue };
             // the alarm that failed is found again from the log, which has the record
             desk.decided(*index, &leaf, record, &one.decision, now).ok();
+        }
+    }
+
+    /// Alarms files that are not taken, until another of them is.
+    pub(super) fn alarm_files(&self, told: &[Reloaded], now: Timestamp) {
+        let Some(desk) = self.desk.get() else { return };
+        for Reloaded { what, result } in told {
+            let done = match result {
+                Ok(_) => desk.gone(AlarmKind::FilesRefused, what, now),
+                Err(why) => desk.raise(Alarm::files_refused(what, why, now), now).map(drop),
+            };
+            // the event on standard error says it too, and what is not on record now is found at the next change
+            done.ok();
         }
     }
 

@@ -170,6 +170,8 @@ impl Config {
         named.extend(policies.map(|folder| ("the policies for the files", folder)));
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
+        let witnesses = self.after.witnesses.iter().flat_map(|witnesses| &witnesses.of);
+        named.extend(witnesses.map(|(_, _, key)| ("a witness's key", key.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         if let Some(Api::Kubeconfig(file)) = &webhook.api {

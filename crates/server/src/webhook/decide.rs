@@ -307,6 +307,27 @@ impl Judge for Kubernetes {
 
     fn reload(&self, now: Timestamp) -> Vec<Reloaded> {
         self.save(false);
+        let told = self.look_at_files(now);
+        self.alarm_files(&told, now);
+        told
+    }
+
+    fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        self.desk.get().map(|desk| desk.metrics().clone())
+    }
+
+    fn close(&self) {
+        if let Some(after) = self.after.get() {
+            after.end();
+        }
+        self.engine.settle();
+        self.save(true);
+    }
+}
+
+impl Kubernetes {
+    /// Puts in force what changed on disk, where it may come into force.
+    fn look_at_files(&self, now: Timestamp) -> Vec<Reloaded> {
         if let Some(steward) = &self.steward {
             let told = steward.reload(&self.config, &self.engine, now);
             let mut loaded = self.loaded();
@@ -346,20 +367,6 @@ impl Judge for Kubernetes {
         }
     }
 
-    fn alarm_metrics(&self) -> Option<AlarmMetrics> {
-        self.desk.get().map(|desk| desk.metrics().clone())
-    }
-
-    fn close(&self) {
-        if let Some(after) = self.after.get() {
-            after.end();
-        }
-        self.engine.settle();
-        self.save(true);
-    }
-}
-
-impl Kubernetes {
     /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
     fn save(&self, is_last: bool) {
         self.standings.save(self.engine.log_size(), is_last).ok();

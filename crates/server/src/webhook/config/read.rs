@@ -65,6 +65,16 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
+    let is_witnessed = after.as_ref().is_none_or(|after| after.witnesses.is_some());
+    if let Some(node) = fields.optional("log").filter(|_| !is_witnessed)
+        && log.as_ref().is_some_and(|log| log.level == Level::Witnessed)
+    {
+        problems.push(
+            LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked")
+                .wanted("`witnesses` beside `level: witnessed`")
+                .fix("name the witnesses, or lower the level: `level: sequenced`"),
+        );
+    }
     let (attach, webhook) = (attach?, webhook?);
     one_role_each(node, &attach, &webhook, problems);
     Some(Config {
