@@ -115,9 +115,9 @@ async fn what_cannot_be_answered_in_time_is_shed_at_once_and_the_rest_is_right()
     let place = Place::new();
     let running = place.start("").await;
     for number in 0..4 {
-        assert_eq!(place.ask(&running, &format!("slow-500-{number}")).await.0, 200);
+        assert_eq!(place.ask(&running, &format!("slow-700-{number}")).await.0, 200);
     }
-    // the last one that is let in has the span of one judgment to spare: long enough for a busy machine
+    // it was slower before: so the last one that is let in has seconds to spare, also on a busy machine
     let mut asked = Vec::new();
     for connection in 0..4 {
         let stream = place.connect(&running, "kube-apiserver", "h2").await.unwrap();
@@ -126,7 +126,7 @@ async fn what_cannot_be_answered_in_time_is_shed_at_once_and_the_rest_is_right()
             let (mut sender, uid) = (sender.clone(), format!("slow-500-{connection}-{number}"));
             asked.push(tokio::spawn(async move {
                 let began = Instant::now();
-                let answer = sender.send_request(review(&uid, "5s")).await.unwrap();
+                let answer = sender.send_request(review(&uid, "10s")).await.unwrap();
                 let (status, again) =
                     (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
                 let body = answer.into_body().collect().await.unwrap().to_bytes();
