@@ -46,7 +46,7 @@ async fn a_new_dump_is_noticed_and_one_that_is_gone_does_not_hide_the_one_before
     assert_eq!((looked.affected.len(), one.workload.as_str()), (1, "eu-1/shop/Deployment/web"));
     assert_eq!((one.advisory.as_str(), one.component.as_str()), ("GHSA-new", "npm lodash"));
     assert_eq!((one.installed.as_deref(), one.fixed.as_deref()), (Some("4.17.20"), Some("4.17.21")));
-    assert_eq!((one.severity, one.is_certain, one.record), (Severity::High, true, Some(0)));
+    assert_eq!((one.severity, one.is_certain, one.record), (Severity::High, true, Some(2)));
     assert!(looked.stale.is_none());
 
     std::fs::remove_dir_all(world.osv()).unwrap();

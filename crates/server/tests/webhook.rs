@@ -103,11 +103,20 @@ async fn after_the_deadline_there_is_an_error_and_the_work_stops() {
 async fn a_caller_that_goes_away_is_no_answer() {
     let place = Place::new();
     let running = place.start("").await;
-    let asking = place.send(&running, "kube-apiserver", review("slow-700-x", "10s"));
-    assert!(tokio::time::timeout(Duration::from_millis(300), asking).await.is_err());
+    let mut asking = Box::pin(place.send(&running, "kube-apiserver", review("slow-3000-x", "20s")));
+    // it goes away once it is being judged, however long the way there was
+    while running.judge.judged.load(Ordering::SeqCst) == 0 {
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut asking).await.is_err());
+    }
+    drop(asking);
     running.wait_for("portcullis_requests_total{end=\"late\"}", 1.0).await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    assert_eq!(running.judge.stopped_for_caller.load(Ordering::SeqCst), 1);
+    for _ in 0..100 {
+        if running.judge.stopped_for_caller.load(Ordering::SeqCst) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the judge went on for nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,9 +124,9 @@ async fn what_cannot_be_answered_in_time_is_shed_at_once_and_the_rest_is_right()
     let place = Place::new();
     let running = place.start("").await;
     for number in 0..4 {
-        assert_eq!(place.ask(&running, &format!("slow-500-{number}")).await.0, 200);
+        assert_eq!(place.ask(&running, &format!("slow-700-{number}")).await.0, 200);
     }
-    // the last one that is let in has the span of one judgment to spare: long enough for a busy machine
+    // it was slower before: so the last one that is let in has seconds to spare, also on a busy machine
     let mut asked = Vec::new();
     for connection in 0..4 {
         let stream = place.connect(&running, "kube-apiserver", "h2").await.unwrap();
@@ -126,7 +135,7 @@ async fn what_cannot_be_answered_in_time_is_shed_at_once_and_the_rest_is_right()
             let (mut sender, uid) = (sender.clone(), format!("slow-500-{connection}-{number}"));
             asked.push(tokio::spawn(async move {
                 let began = Instant::now();
-                let answer = sender.send_request(review(&uid, "5s")).await.unwrap();
+                let answer = sender.send_request(review(&uid, "10s")).await.unwrap();
                 let (status, again) =
                     (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
                 let body = answer.into_body().collect().await.unwrap().to_bytes();
