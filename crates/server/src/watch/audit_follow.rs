@@ -91,15 +91,16 @@ impl AuditWatch {
     /// Reads a file on and on, until `stop` says so; `kept` is where the position is. Blocks: for a thread of its own.
     pub fn follow(&self, path: &Path, kept: &Path, stop: &watch::Receiver<bool>) {
         let blind = format!("{}/{}/audit-log", FindingKind::Blind.name(), self.cluster);
-        let mut is_blind = false;
+        // an earlier process may have been blind
+        let mut was_blind = None;
         while !*stop.borrow() {
             let read = self.all_new(path, kept, stop);
-            match &read {
-                Ok(()) if is_blind => (self.sink)(Told::Over(blind.clone())),
-                Err(why) if !is_blind => (self.sink)(Told::Raised(self.blind(why))),
-                Ok(()) | Err(_) => {}
+            let is_blind = read.is_err();
+            if was_blind != Some(is_blind) {
+                let told = read.map_or_else(|why| Told::Raised(self.blind(&why)), |()| Told::Over(blind.clone()));
+                // what is not taken is told in the next round
+                was_blind = (self.sink)(told).ok().map(|()| is_blind);
             }
-            is_blind = read.is_err();
             std::thread::sleep(RHYTHM);
         }
     }
@@ -144,8 +145,7 @@ impl AuditWatch {
         if !open.is_empty() {
             (self.tasks)(open)?;
         }
-        found.into_iter().for_each(|finding| (self.sink)(Told::Raised(finding)));
-        Ok(())
+        found.into_iter().try_for_each(|finding| (self.sink)(Told::Raised(finding)))
     }
 
     fn blind(&self, why: &str) -> Finding {

@@ -95,7 +95,10 @@ impl Watched {
         let fleet = Followed { inventory: Arc::clone(&inventory), log, read: tokio::sync::Mutex::default() };
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
-        let sink: Sink = Arc::new(move |one| heard.lock().unwrap().push(one));
+        let sink: Sink = Arc::new(move |one| {
+            heard.lock().unwrap().push(one);
+            Ok(())
+        });
         let api = Api::Kubeconfig(site.cluster.folder.at("portcullis.yaml"));
         let watch = start(config(), api, mapping(site), fleet, sink, Arc::new(now)).unwrap();
         Self { watch, told, inventory, runtime }
