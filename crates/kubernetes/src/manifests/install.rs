@@ -83,7 +83,8 @@ pub(super) fn notes(serve: &Serve) -> Result<Vec<String>, ManifestError> {
     let secrets: Vec<String> = places::secrets(&serve.whole)?.into_iter().collect();
     if !secrets.is_empty() {
         let keys = secrets.join(", ");
-        notes.push(format!("make the Secret portcullis-secrets with the keys {keys}: no manifest holds them"));
+        notes
+            .push(format!("make the Secret portcullis-secrets with the keys {keys}: no manifest holds them"));
     }
     if places::has_advisories(&serve.whole) {
         let note = "make the PersistentVolumeClaim portcullis-advisories, and keep what is in it up to date";
@@ -95,9 +96,9 @@ pub(super) fn notes(serve: &Serve) -> Result<Vec<String>, ManifestError> {
 /// A mount, and the volume behind it.
 fn mounted(name: &str, at: &str, source: Object) -> (Json, Json) {
     let mount = Object::new().with("name", name).with("mountPath", at).with("readOnly", true);
-    let volume = source.iter().fold(Object::new().with("name", name), |volume, (key, value)| {
-        volume.with(key, value.clone())
-    });
+    let volume = source
+        .iter()
+        .fold(Object::new().with("name", name), |volume, (key, value)| volume.with(key, value.clone()));
     (mount.into(), volume.into())
 }
 

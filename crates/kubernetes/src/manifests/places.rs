@@ -70,7 +70,12 @@ pub(super) fn distinct<'t>(files: impl Iterator<Item = &'t str>) -> Result<BTree
         let is_key = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !is_key || matches!(name, "" | "." | "..") {
             let wanted = "a name of letters, digits, `.`, `_` and `-`";
-            return Err(ManifestError::new("no Pod has a file of this name", wanted, file, "rename the file"));
+            return Err(ManifestError::new(
+                "no Pod has a file of this name",
+                wanted,
+                file,
+                "rename the file",
+            ));
         }
         if let Some(other) = from.insert(name, file).filter(|other| *other != file) {
             let (wanted, found) = ("names that differ", format!("{other} and {file}"));
@@ -86,7 +91,8 @@ pub(super) fn distinct<'t>(files: impl Iterator<Item = &'t str>) -> Result<BTree
 pub(super) fn distinct_folders(names: &[Option<&str>]) -> Result<(), ManifestError> {
     let mut seen = BTreeSet::new();
     let Some(twice) = names.iter().flatten().find(|name| !seen.insert(**name)) else { return Ok(()) };
-    let wanted = "folders of different names for the book, for the policies of `governance`, and for `witnesses`";
+    let wanted =
+        "folders of different names for the book, for the policies of `governance`, and for `witnesses`";
     Err(ManifestError::new("two folders have one name in a Pod", wanted, twice, "rename one of them"))
 }
 

@@ -83,8 +83,7 @@ impl Serve {
         let tls = Object::new()
             .with("certificate", "/etc/portcullis-tls/tls.crt")
             .with("key", "/etc/portcullis-tls/tls.key");
-        let mut webhook =
-            whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
+        let mut webhook = whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
         webhook.set("listen", "0.0.0.0:8443");
         webhook.set("tls", tls);
         webhook.set("api", Object::new().with("in-cluster", true));

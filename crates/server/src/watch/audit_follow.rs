@@ -21,6 +21,8 @@ use crate::service::Clock;
 
 /// How often it is looked whether there is more.
 const RHYTHM: Duration = Duration::from_secs(1);
+/// Where there is no file for so many looks, nobody writes one, or somebody took it away.
+const MISSING: u32 = 3;
 /// Lines at once: what is told and not kept yet is told again after a crash.
 const LINES: usize = 1000;
 
@@ -92,12 +94,17 @@ impl AuditWatch {
     pub fn follow(&self, path: &Path, kept: &Path, stop: &watch::Receiver<bool>) {
         let blind = format!("{}/{}/audit-log", FindingKind::Blind.name(), self.cluster);
         // an earlier process may have been blind
-        let mut was_blind = None;
+        let (mut was_blind, mut missing) = (None, 0_u32);
         while !*stop.borrow() {
-            let read = self.all_new(path, kept, stop);
+            // between two files of a rotation there is none for a moment
+            missing = if path.exists() { 0 } else { missing.saturating_add(1) };
+            let is_there =
+                if missing > MISSING { Err(format!("{} is not there", path.display())) } else { Ok(()) };
+            let read = self.all_new(path, kept, stop).and(is_there);
             let is_blind = read.is_err();
             if was_blind != Some(is_blind) {
-                let told = read.map_or_else(|why| Told::Raised(self.blind(&why)), |()| Told::Over(blind.clone()));
+                let told =
+                    read.map_or_else(|why| Told::Raised(self.blind(&why)), |()| Told::Over(blind.clone()));
                 // what is not taken is told in the next round
                 was_blind = (self.sink)(told).ok().map(|()| is_blind);
             }

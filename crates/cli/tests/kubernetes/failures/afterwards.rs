@@ -47,8 +47,7 @@ witnesses: {{ quorum: 1, of: [{{ name: w, url: \"http://127.0.0.1:{port}\", key:
 
     /// What the file of alarms has of one kind about this: every event, in order.
     fn told(&self, kind: &str, about: &str) -> Vec<String> {
-        let text =
-            std::fs::read_to_string(self.site.webhook.folder.at("alarms.jsonl")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.site.webhook.folder.at("alarms.jsonl")).unwrap_or_default();
         let line = |line: &str| attest::json::parse(line.as_bytes()).unwrap().as_object().unwrap().clone();
         let is_it = |notice: &Object| {
             let alarm = notice.object("alarm").unwrap();
@@ -141,7 +140,9 @@ fn the_process_that_decides_watches_judges_again_alarms_and_is_witnessed() {
     runs(site, "web", &good.reference);
     let web = "tests/after-shop/Pod/web";
     wait("what runs is named with its record", || {
-        after.running(web).is_some_and(|line| line.flag("observed") == Ok(true) && line.int("decided").is_ok())
+        after
+            .running(web)
+            .is_some_and(|line| line.flag("observed") == Ok(true) && line.int("decided").is_ok())
     });
     wait("it is judged again", || site.metric("portcullis_running{turn=\"same\"} ") >= 1.0);
     is_witnessed(&after);

@@ -20,9 +20,9 @@ pub(super) fn alarm(desk: &Desk, told: Told, now: Timestamp) -> Result<(), Strin
             let kind = FindingKind::ALL.into_iter().find(|kind| kind.name() == word);
             kind.map_or(Ok(()), |kind| desk.gone(kind_of(kind), &identity, now))
         }
-        Told::Whole(cluster, standing) => {
-            FindingKind::WATCHED.into_iter().try_for_each(|kind| close(desk, kind, (&cluster, &standing), now))
-        }
+        Told::Whole(cluster, standing) => FindingKind::WATCHED
+            .into_iter()
+            .try_for_each(|kind| close(desk, kind, (&cluster, &standing), now)),
     }
 }
 

@@ -57,8 +57,7 @@ impl Watching {
         let (inventory, engine) = (Arc::clone(inventory), Arc::clone(with.engine));
         let decided = Decided { inventory, engine, read: AtomicU64::new(0) };
         let (mapping, clock) = (config.webhook.mapping.clone(), Arc::clone(with.clock));
-        let started =
-            watch::start(watched.clone(), api.clone(), mapping, decided, Arc::clone(&sink), clock);
+        let started = watch::start(watched.clone(), api.clone(), mapping, decided, Arc::clone(&sink), clock);
         let failed = |e: std::io::Error| format!("the cluster cannot be watched: {e}");
         let watch = started.map_err(failed)?;
         let file = watched.audit_log.as_ref();
