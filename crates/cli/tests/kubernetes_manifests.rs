@@ -28,6 +28,8 @@ mod chart;
 mod digest;
 #[path = "kubernetes_manifests/drift.rs"]
 mod drift;
+#[path = "kubernetes_manifests/places.rs"]
+mod places;
 #[path = "kubernetes_manifests/policies.rs"]
 mod policies;
 #[path = "kubernetes_manifests/webhooks.rs"]

@@ -9,6 +9,7 @@ mod drift;
 mod install;
 mod kinds;
 mod namespaces;
+mod places;
 mod policies;
 mod powers;
 mod render;
@@ -104,6 +105,10 @@ pub struct Files {
     pub guardrails: Option<String>,
     /// The authority of the API server's client certificate.
     pub clients: Option<String>,
+    /// The policies for the files themselves.
+    pub governance: Vec<SourceFile>,
+    /// The files of [`Serve::public`], in its order.
+    pub public: Vec<String>,
 }
 
 /// Everything that is applied, as objects.
@@ -158,7 +163,10 @@ pub fn manifests(
 ) -> Result<Manifests, ManifestError> {
     settings.check()?;
     files.check()?;
-    let namespaces = namespaces::Namespaces::of(settings, serve, book);
+    let mut namespaces = namespaces::Namespaces::of(settings, serve, book);
+    if matches!(settings.reach, Reach::Service { .. }) {
+        namespaces.notes.extend(install::notes(serve)?);
+    }
     Ok(Manifests {
         install: install::objects(settings, serve, files)?,
         webhooks: webhooks::objects(settings, serve, &namespaces)?,
@@ -228,8 +236,9 @@ impl Settings {
 impl Files {
     /// A character that stands for a value of the chart would let a policy's author write templates.
     fn check(&self) -> Result<(), ManifestError> {
-        let names = self.book.iter().flat_map(|f| [&f.name, &f.text]);
-        let mut texts = names.chain([&self.trust_root]).chain(&self.guardrails).chain(&self.clients);
+        let names = self.book.iter().chain(&self.governance).flat_map(|f| [&f.name, &f.text]);
+        let texts = names.chain([&self.trust_root]).chain(&self.guardrails).chain(&self.clients);
+        let mut texts = texts.chain(&self.public);
         let Some(text) = texts.find(|text| chart::holds_mark(text)) else { return Ok(()) };
         let found: String = text.chars().take(60).collect();
         let wanted = "no character that Unicode gives to nobody (U+E000, U+E001)";

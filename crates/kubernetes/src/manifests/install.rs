@@ -1,11 +1,11 @@
 //! The choke point itself: its namespace, its rights, its files, and two or more of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attest::{Digest, Json, Object};
 
 use super::template::{self, Values};
-use super::{Files, ManifestError, Reach, Serve, Settings, kinds, render};
+use super::{Files, ManifestError, Reach, Serve, Settings, kinds, places, render};
 
 const INSTALL: &str = include_str!("templates/install.yaml");
 const MONITOR: &str = include_str!("templates/service-monitor.yaml");
@@ -15,11 +15,26 @@ const CONFIG_MAP: usize = 1 << 20;
 
 pub(super) fn objects(settings: &Settings, serve: &Serve, files: &Files) -> Result<Vec<Json>, ManifestError> {
     let Reach::Service { image } = &settings.reach else { return Ok(Vec::new()) };
-    let folder = files.book.first().and_then(|f| f.name.split_once('/')).map_or("book", |(folder, _)| folder);
+    let folder = |of: &[policy::SourceFile]| {
+        of.first().and_then(|f| f.name.split_once('/')).map(|(folder, _)| folder.to_owned())
+    };
+    let (policies, governance) = (folder(&files.book), folder(&files.governance));
+    let named = [policies.as_deref(), governance.as_deref(), Some(places::WITNESSES)];
+    let policies = policies.as_deref().unwrap_or("book");
+    // folders of one name would be one folder
+    places::distinct_folders(&named)?;
+    let own = |replica| serve.in_pod(replica, policies, governance.as_deref());
     let serve_files: Object = (0..settings.replicas)
-        .map(|replica| (format!("portcullis-{replica}.yaml"), Json::from(serve.in_pod(replica, folder))))
+        .map(|replica| (format!("portcullis-{replica}.yaml"), Json::from(own(replica))))
         .collect();
-    let (book_files, items) = book(files);
+    let (book_files, items) = book(files, &serve.public());
+    let secrets = places::secrets(&serve.whole)?;
+    let more = [
+        (!secrets.is_empty()).then(|| mounted("secrets", places::SECRETS, secret("portcullis-secrets"))),
+        places::has_advisories(&serve.whole)
+            .then(|| mounted("advisories", places::ADVISORIES, claim("portcullis-advisories"))),
+    ];
+    let (more_mounts, more_volumes) = more.into_iter().flatten().unzip();
     size(&serve_files)?;
     size(&book_files)?;
     let serve_digest = Digest::sha256(render::document(&serve_files.clone().into()).as_bytes());
@@ -30,6 +45,8 @@ pub(super) fn objects(settings: &Settings, serve: &Serve, files: &Files) -> Resu
         ("book_files", book_files.into()),
         ("serve_digest", Json::from(serve_digest.hex())),
         ("configuration_sources", Json::Array(sources(items))),
+        ("more_mounts", Json::Array(more_mounts)),
+        ("more_volumes", Json::Array(more_volumes)),
         ("image", Json::from(image.as_str())),
         ("replicas", Json::Int(settings.replicas.into())),
         ("resources", resources(template::is_mark(image))),
@@ -42,6 +59,56 @@ pub(super) fn objects(settings: &Settings, serve: &Serve, files: &Files) -> Resu
         objects.extend(template::fill("service-monitor.yaml", MONITOR, &values)?);
     }
     Ok(objects)
+}
+
+/// What follows from this configuration in a Pod.
+///
+/// # Errors
+/// [`ManifestError`] for what is not there in a Pod.
+pub(super) fn notes(serve: &Serve) -> Result<Vec<String>, ManifestError> {
+    let mut notes = Vec::new();
+    places::distinct(serve.public().iter().map(String::as_str))?;
+    let watch = serve.whole.get("watch").and_then(|watch| watch.as_object().ok());
+    if let Some(file) = watch.and_then(|watch| watch.get("audit-log")) {
+        let fix = "leave `audit-log` out, and run portcullis log audit where the API server's log is";
+        let wanted = "`watch` without `audit-log`";
+        let found = format!("audit-log: {file}");
+        return Err(ManifestError::new("no Pod has the API server's audit log", wanted, &found, fix));
+    }
+    if serve.is_watched() {
+        let note = "each replica has a log of its own, and watch: finds what another replica admitted undecided; watch \
+                    where one choke point decides alone, which is outside of the cluster (--url)";
+        notes.push(note.to_owned());
+    }
+    let secrets: Vec<String> = places::secrets(&serve.whole)?.into_iter().collect();
+    if !secrets.is_empty() {
+        let keys = secrets.join(", ");
+        notes
+            .push(format!("make the Secret portcullis-secrets with the keys {keys}: no manifest holds them"));
+    }
+    if places::has_advisories(&serve.whole) {
+        let note = "make the PersistentVolumeClaim portcullis-advisories, and keep what is in it up to date";
+        notes.push(note.to_owned());
+    }
+    Ok(notes)
+}
+
+/// A mount, and the volume behind it.
+fn mounted(name: &str, at: &str, source: Object) -> (Json, Json) {
+    let mount = Object::new().with("name", name).with("mountPath", at).with("readOnly", true);
+    let volume = source
+        .iter()
+        .fold(Object::new().with("name", name), |volume, (key, value)| volume.with(key, value.clone()));
+    (mount.into(), volume.into())
+}
+
+fn secret(name: &str) -> Object {
+    Object::new().with("secret", Object::new().with("secretName", name).with("defaultMode", 288))
+}
+
+fn claim(name: &str) -> Object {
+    let claim = Object::new().with("claimName", name).with("readOnly", true);
+    Object::new().with("persistentVolumeClaim", claim)
 }
 
 /// The right to read what a Pod's owner says; where what runs is watched, to see the Pods; and no other.
@@ -65,8 +132,15 @@ fn owner_rules(serve: &Serve) -> Vec<Json> {
 }
 
 /// The files of the book under keys that a ConfigMap may have, and where each key's file goes.
-fn book(files: &Files) -> (Object, Vec<Json>) {
-    let mut all: Vec<(String, &str)> = files.book.iter().map(|f| (f.name.clone(), f.text.as_str())).collect();
+fn book(files: &Files, public: &[String]) -> (Object, Vec<Json>) {
+    let own = files.book.iter().chain(&files.governance);
+    let mut all: Vec<(String, &str)> = own.map(|f| (f.name.clone(), f.text.as_str())).collect();
+    let beside: BTreeMap<String, &str> = public
+        .iter()
+        .map(|file| places::below(places::WITNESSES, file))
+        .zip(files.public.iter().map(String::as_str))
+        .collect();
+    all.extend(beside);
     all.push(("trust-root.yaml".to_owned(), &files.trust_root));
     all.extend(files.guardrails.iter().map(|text| ("guardrails.yaml".to_owned(), text.as_str())));
     all.extend(files.clients.iter().map(|text| ("clients-ca.crt".to_owned(), text.as_str())));
@@ -155,7 +229,8 @@ fn egress(settings: &Settings, serve: &Serve) -> Vec<Json> {
         rule("to", Vec::new(), vec![port(53, "UDP"), port(53, "TCP")]),
         rule("to", addresses(settings), vec![port(443, "TCP"), port(6443, "TCP")]),
     ];
-    rules.extend(serve.traces_port().map(|number| rule("to", Vec::new(), vec![port(number, "TCP")])));
+    let called = places::ports(&serve.whole);
+    rules.extend(called.into_iter().map(|number| rule("to", Vec::new(), vec![port(number, "TCP")])));
     rules
 }
 

@@ -3,7 +3,7 @@
 use attest::yaml::{Fields, Node, Problems};
 use attest::{LoadError, Object};
 
-use super::{render, template};
+use super::{places, render, template};
 use crate::mapping::Mapping;
 
 /// The parts of a configuration that the manifests are written from. What is wrong with the others, `portcullis serve`
@@ -20,7 +20,9 @@ pub struct Serve {
     pub guardrails: Option<String>,
     /// The file with the authority of the API server's client certificate.
     pub clients: Option<String>,
-    whole: Object,
+    /// The folder with the policies for the files themselves.
+    pub governance: Option<String>,
+    pub(super) whole: Object,
 }
 
 impl Serve {
@@ -47,36 +49,51 @@ impl Serve {
             let fields = lenient(node, "`clients`", problems)?;
             text(&fields, "ca", problems)
         });
+        let governance = fields.optional("governance").map(|node| {
+            let fields = lenient(node, "`governance`", problems)?;
+            text(&fields, "policies", problems)
+        });
         Some(Self {
             mapping: mapping?,
             book: book?,
             trust_root: trust_root?,
             guardrails: guardrails.map_or(Some(None), |file| file.map(Some))?,
             clients: clients.map_or(Some(None), |file| file.map(Some))?,
+            governance: governance.map_or(Some(None), |folder| folder.map(Some))?,
             whole: template::json(node).as_object().ok()?.clone(),
         })
     }
 
+    /// The public files beside the book that a Pod needs too: the keys of witnesses, and their authorities.
+    #[must_use]
+    pub fn public(&self) -> Vec<String> {
+        places::public(&self.whole)
+    }
+
     /// The configuration of one replica, with the places of the files in its Pod.
-    pub(super) fn in_pod(&self, replica: u32, book: &str) -> String {
+    pub(super) fn in_pod(&self, replica: u32, book: &str, governance: Option<&str>) -> String {
+        let mut whole = places::in_pod(self.whole.clone());
         let log = self.whole.get("log").and_then(|l| l.as_object().ok()).cloned().unwrap_or_default();
         // two logs of one name would look like one log that tells two stories
         let origin = log.optional_string("origin").ok().flatten().unwrap_or("portcullis");
         let log = log.clone().with("origin", format!("{origin}/{replica}"));
-        let log = log.with("path", "/var/lib/portcullis/log").with("key", "/etc/portcullis-log/log.key");
+        let mut log = log.with("path", "/var/lib/portcullis/log").with("key", "/etc/portcullis-log/log.key");
+        // each writes under its own name, which is the Pod's
+        log.remove("writer");
         let tls = Object::new()
             .with("certificate", "/etc/portcullis-tls/tls.crt")
             .with("key", "/etc/portcullis-tls/tls.key");
-        let mut webhook =
-            self.whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
+        let mut webhook = whole.get("webhook").and_then(|w| w.as_object().ok()).cloned().unwrap_or_default();
         webhook.set("listen", "0.0.0.0:8443");
         webhook.set("tls", tls);
         webhook.set("api", Object::new().with("in-cluster", true));
         if let Some(clients) = webhook.get("clients").and_then(|c| c.as_object().ok()).cloned() {
             webhook.set("clients", clients.with("ca", "clients-ca.crt"));
         }
-        let mut whole = self.whole.clone();
         whole.set("book", book);
+        if let Some(part) = whole.get("governance").and_then(|part| part.as_object().ok()).cloned() {
+            whole.set("governance", part.with("policies", governance.unwrap_or("governance")));
+        }
         whole.set("trust-root", "trust-root.yaml");
         if self.guardrails.is_some() {
             whole.set("guardrails", "guardrails.yaml");
@@ -92,15 +109,6 @@ impl Serve {
     /// Whether what runs is watched.
     pub(super) fn is_watched(&self) -> bool {
         self.whole.get("watch").is_some()
-    }
-
-    /// The port of the collector of traces, where there is one.
-    pub(super) fn traces_port(&self) -> Option<i64> {
-        let endpoint = self.whole.get("traces")?.as_object().ok()?.get("endpoint")?.as_str().ok()?;
-        let (scheme, rest) = endpoint.split_once("://")?;
-        let host = rest.split('/').next()?;
-        let default = if scheme == "https" { 443 } else { 80 };
-        Some(host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(default))
     }
 }
 

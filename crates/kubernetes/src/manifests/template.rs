@@ -40,7 +40,7 @@ pub(super) fn json(node: &Node) -> Json {
 fn filled(node: &Node, values: &Values) -> Json {
     match &node.value {
         Value::Scalar { text, plain } => scalar(text, *plain, values),
-        Value::List(items) => Json::Array(items.iter().map(|i| filled(i, values)).collect()),
+        Value::List(items) => Json::Array(items.iter().flat_map(|item| listed(item, values)).collect()),
         Value::Map(pairs) => {
             let pair = |(key, value): &(Node, Node)| match &key.value {
                 Value::Scalar { text, .. } => Some((text.clone(), filled(value, values))),
@@ -48,6 +48,14 @@ fn filled(node: &Node, values: &Values) -> Json {
             };
             Json::Object(pairs.iter().filter_map(pair).collect::<Object>())
         }
+    }
+}
+
+/// An item of a list: a value that is a list itself stands for all of its items.
+fn listed(item: &Node, values: &Values) -> Vec<Json> {
+    match (&item.value, filled(item, values)) {
+        (Value::Scalar { .. }, Json::Array(items)) => items,
+        (_, one) => vec![one],
     }
 }
 

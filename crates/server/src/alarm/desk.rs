@@ -167,6 +167,14 @@ impl Desk {
         event.map_or(Ok(()), |event| self.put(event).map(drop))
     }
 
+    /// The subjects of a kind that are open.
+    #[must_use]
+    pub fn open_of(&self, kind: AlarmKind) -> Vec<String> {
+        let state = self.state();
+        let of = state.alarms.open().filter(|open| open.alarm.kind == kind);
+        of.map(|open| open.alarm.subject.clone()).collect()
+    }
+
     /// Of this kind only these subjects are so: all others are so no more, also those that another process raised.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ use crate::service::Clock;
 
 /// How often it is looked whether there is more.
 const RHYTHM: Duration = Duration::from_secs(1);
+/// Where there is no file for so many looks, nobody writes one, or somebody took it away.
+const MISSING: u32 = 3;
 /// Lines at once: what is told and not kept yet is told again after a crash.
 const LINES: usize = 1000;
 
@@ -91,15 +93,21 @@ impl AuditWatch {
     /// Reads a file on and on, until `stop` says so; `kept` is where the position is. Blocks: for a thread of its own.
     pub fn follow(&self, path: &Path, kept: &Path, stop: &watch::Receiver<bool>) {
         let blind = format!("{}/{}/audit-log", FindingKind::Blind.name(), self.cluster);
-        let mut is_blind = false;
+        // an earlier process may have been blind
+        let (mut was_blind, mut missing) = (None, 0_u32);
         while !*stop.borrow() {
-            let read = self.all_new(path, kept, stop);
-            match &read {
-                Ok(()) if is_blind => (self.sink)(Told::Over(blind.clone())),
-                Err(why) if !is_blind => (self.sink)(Told::Raised(self.blind(why))),
-                Ok(()) | Err(_) => {}
+            // between two files of a rotation there is none for a moment
+            missing = if path.exists() { 0 } else { missing.saturating_add(1) };
+            let is_there =
+                if missing > MISSING { Err(format!("{} is not there", path.display())) } else { Ok(()) };
+            let read = self.all_new(path, kept, stop).and(is_there);
+            let is_blind = read.is_err();
+            if was_blind != Some(is_blind) {
+                let told =
+                    read.map_or_else(|why| Told::Raised(self.blind(&why)), |()| Told::Over(blind.clone()));
+                // what is not taken is told in the next round
+                was_blind = (self.sink)(told).ok().map(|()| is_blind);
             }
-            is_blind = read.is_err();
             std::thread::sleep(RHYTHM);
         }
     }
@@ -144,8 +152,7 @@ impl AuditWatch {
         if !open.is_empty() {
             (self.tasks)(open)?;
         }
-        found.into_iter().for_each(|finding| (self.sink)(Told::Raised(finding)));
-        Ok(())
+        found.into_iter().try_for_each(|finding| (self.sink)(Told::Raised(finding)))
     }
 
     fn blind(&self, why: &str) -> Finding {

@@ -1,5 +1,7 @@
 //! What is found: each once, by a name that stays the same as long as it is so.
 
+use std::collections::BTreeSet;
+
 use attest::{Json, Object};
 use jiff::Timestamp;
 
@@ -46,6 +48,10 @@ impl FindingKind {
         Self::Gap,
     ];
 
+    /// What a watch of a cluster finds itself; the rest is found in the audit log.
+    pub(crate) const WATCHED: [Self; 5] =
+        [Self::Undecided, Self::DigestDiffers, Self::StaticPod, Self::Blind, Self::Unreadable];
+
     /// The word in JSON and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -87,6 +93,9 @@ pub enum Told {
     Raised(Finding),
     /// It is so no more; by its identity.
     Over(String),
+    /// Everything about this cluster was looked at, and of what a watch of it finds only these are so: what an earlier
+    /// process raised beside them is over. Told once.
+    Whole(String, BTreeSet<String>),
 }
 
 impl Finding {

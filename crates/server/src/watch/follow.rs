@@ -1,6 +1,6 @@
 //! The story of the thread: listen to the cluster, ask about what changed, write down what runs, and tell what is found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,8 @@ const RHYTHM: Duration = Duration::from_secs(1);
 /// After this the connection is tried anew, where it could not even be set up.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Hears what is found. Called on the watch's thread, and does not wait for anybody.
-pub type Sink = Arc<dyn Fn(Told) + Send + Sync>;
+/// Hears what is found, on the watch's thread. What it does not take it is told again, in the same order.
+pub type Sink = Arc<dyn Fn(Told) -> Result<(), String> + Send + Sync>;
 
 /// How the watch is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +106,7 @@ pub fn start<F: Fleet + 'static>(
         pods: Mutex::default(),
         raised: Mutex::default(),
         broken: Mutex::default(),
+        untold: Mutex::default(),
     };
     let follow = move || {
         runtime.block_on(async {
@@ -128,6 +129,8 @@ struct Follower<F> {
     raised: Mutex<BTreeSet<String>>,
     /// Since when decisions cannot be asked about.
     broken: Mutex<Option<Instant>>,
+    /// What nobody took so far.
+    untold: Mutex<VecDeque<Told>>,
 }
 
 impl<F: Fleet> Follower<F> {
@@ -157,7 +160,7 @@ impl<F: Fleet> Follower<F> {
         let mut hear = |seen: Seen| self.take(seen);
         let mut watching = std::pin::pin!(cluster.watch("v1", "Pod", &mut hear));
         let mut owners = Owners::default();
-        let mut written: Option<Instant> = None;
+        let (mut written, mut is_whole) = (None, false);
         let mut rhythm = tokio::time::interval(RHYTHM);
         rhythm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -167,12 +170,19 @@ impl<F: Fleet> Follower<F> {
                     if let Err(error) = ended { self.take(Seen::Broken(error, AGAIN)); }
                     return;
                 }
-                _ = rhythm.tick() => self.look(cluster, &mut owners, &mut written).await,
+                _ = rhythm.tick() => is_whole = self.look(cluster, &mut owners, &mut written, is_whole).await,
             }
         }
     }
 
-    async fn look(&self, cluster: &Cluster, owners: &mut Owners, written: &mut Option<Instant>) {
+    /// Gives whether it was told, now or before, what of an earlier process is over.
+    async fn look(
+        &self,
+        cluster: &Cluster,
+        owners: &mut Owners,
+        written: &mut Option<Instant>,
+        is_whole: bool,
+    ) -> bool {
         // nobody else takes it while this runs: what is heard waits
         let mut pods = std::mem::take(&mut *self.pods.lock().unwrap_or_else(PoisonError::into_inner));
         let now = (self.clock)();
@@ -187,14 +197,40 @@ impl<F: Fleet> Follower<F> {
                 Err(e) => round.failure = Some(e.to_string()),
             }
         }
-        self.note(&joiner, &pods, &round);
+        let untold = self.untold();
+        self.note(&joiner, &pods, &round, untold);
+        let standing = (!is_whole && written.is_some() && round.is_complete && round.failure.is_none())
+            .then(|| joiner.standing(&pods))
+            .flatten();
         let failure = round.failure;
-        round.told.into_iter().for_each(|told| (self.sink)(told));
+        round.told.into_iter().for_each(|told| self.tell(told));
         *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = pods;
         self.tell_standing(failure);
+        let Some(mut standing) = standing else { return is_whole };
+        standing.extend(self.raised.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        self.tell(Told::Whole(self.mapping.cluster.clone(), standing));
+        true
     }
 
-    fn note(&self, joiner: &Joiner<'_, F>, pods: &Pods, round: &Round) {
+    /// In order: what is over must not be told before it was so.
+    fn tell(&self, told: Told) {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).push_back(told);
+        self.untold();
+    }
+
+    /// Tells what nobody took so far; gives why nobody takes it, where that is so.
+    fn untold(&self) -> Option<String> {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(first) = untold.front() {
+            if let Err(why) = (self.sink)(first.clone()) {
+                return Some(format!("what was found is not on record: {why}"));
+            }
+            untold.pop_front();
+        }
+        None
+    }
+
+    fn note(&self, joiner: &Joiner<'_, F>, pods: &Pods, round: &Round, untold: Option<String>) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         let complete = status.complete;
         *status = Status { pods: pods.all.len(), unreadable: pods.unreadable.len(), ..Status::default() };
@@ -211,7 +247,7 @@ impl<F: Fleet> Follower<F> {
             }
         }
         let broken = pods.broken.as_ref().map(|(error, _)| error.to_string());
-        status.failure = broken.or_else(|| round.failure.clone());
+        status.failure = broken.or_else(|| round.failure.clone()).or(untold);
         let is_complete = round.is_complete && status.failure.is_none();
         status.complete = if is_complete { Some(joiner.now) } else { complete };
     }
@@ -231,9 +267,9 @@ impl<F: Fleet> Follower<F> {
         drop(pods);
         let now: BTreeSet<String> = found.iter().map(|finding| finding.identity.clone()).collect();
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.difference(&now).cloned().map(Told::Over).for_each(|told| (self.sink)(told));
+        raised.difference(&now).cloned().map(Told::Over).for_each(|told| self.tell(told));
         let new = found.into_iter().filter(|finding| !raised.contains(&finding.identity));
-        new.map(Told::Raised).for_each(|told| (self.sink)(told));
+        new.map(Told::Raised).for_each(|told| self.tell(told));
         *raised = now;
     }
 

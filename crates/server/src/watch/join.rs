@@ -1,5 +1,6 @@
 //! What runs beside what was decided: each container of each Pod, until a decision is behind it or somebody is told.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use attest::{Digest, Object};
@@ -247,6 +248,17 @@ impl<F: Fleet> Joiner<'_, F> {
         details.set_some("node", pod.node.as_deref());
         details.set_some("since", since.map(|since| since.to_string()));
         Finding::new(kind, &about, self.now, title, details)
+    }
+
+    /// What was raised and is so, once each Pod without a decision has had its time; nothing before.
+    pub(crate) fn standing(&self, pods: &Pods) -> Option<BTreeSet<String>> {
+        let had_time = |kept: &Kept| {
+            let ripe = kept.since.checked_add(span(self.config.grace));
+            kept.joined.iter().all(Option::is_some)
+                || kept.asked.zip(ripe).is_some_and(|(asked, ripe)| asked >= ripe)
+        };
+        let all = || pods.all.values().filter(|kept| !self.is_excepted(kept));
+        all().all(had_time).then(|| all().flat_map(|kept| kept.raised.iter().cloned()).collect())
     }
 
     /// Everything that runs, for the inventory.

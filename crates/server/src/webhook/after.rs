@@ -5,6 +5,7 @@ mod advised;
 mod again;
 mod chained;
 mod found;
+mod watching;
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -23,13 +24,13 @@ use tokio::runtime::Runtime;
 
 use crate::Clock;
 use crate::alarm::Desk;
-use crate::watch::{self, Watch};
 use crate::webhook::config::{After as Settings, Config, Witnesses as WitnessSettings};
 use crate::webhook::engine::Engine;
 use crate::witness::{Https, Publisher, Settings as Asked, start as ask};
 use again::Again;
 pub(crate) use again::Verified;
 use chained::Chained;
+use watching::{Watching, With};
 
 /// How often it looks at everything.
 const RHYTHM: Duration = Duration::from_secs(2);
@@ -85,7 +86,7 @@ struct Round {
     chained: Chained,
     /// The name under which this process writes.
     writer: String,
-    watch: Option<Watch>,
+    watching: Option<Watching>,
     publisher: Option<Publisher>,
     looked: Option<Instant>,
     began: Instant,
@@ -112,7 +113,8 @@ impl After {
         let runtime = runtime.map_err(|e| format!("no thread for what happens after the answers: {e}"))?;
         let settings = &config.after;
         let inventory = open_inventory(settings, &runtime, tell)?;
-        let watch = start_watch(config, inventory.as_ref(), desk, clock)?;
+        let with = With { config, engine, desk, clock, tell };
+        let watching = inventory.as_ref().map(|inventory| Watching::start(with, inventory)).transpose()?;
         let publisher =
             settings.witnesses.as_ref().map(|w| start_asking(w, engine, clock, tell)).transpose()?;
         let again = inventory.as_ref().map(|_| Again::new(&settings.verify, &config.evidence));
@@ -127,7 +129,7 @@ impl After {
             again,
             chained: Chained::default(),
             writer: config.log.writer.clone(),
-            watch,
+            watching: watching.flatten(),
             publisher,
             looked: None,
             began: Instant::now(),
@@ -192,7 +194,7 @@ impl Round {
         self.failed("log", chained);
         let followed = self.follow();
         let verified = self.judge_again(now);
-        let joined = self.watch.as_ref().map(Watch::status);
+        let joined = self.watching.as_ref().map(Watching::status);
         if let Some(why) = joined.as_ref().and_then(|status| status.failure.clone()) {
             self.failures.push(("watch", why));
         }
@@ -298,26 +300,6 @@ fn open_inventory(
         tell("inventory-notice", Object::new().with("found", notice.to_string()));
     }
     Ok(Some(Arc::new(inventory)))
-}
-
-fn start_watch(
-    config: &Config,
-    inventory: Option<&Arc<Inventory>>,
-    desk: &Arc<Desk>,
-    clock: &Clock,
-) -> Result<Option<Watch>, String> {
-    let (Some(watched), Some(inventory), Some(api)) =
-        (&config.after.watch, inventory, config.webhook.api.as_ref())
-    else {
-        return Ok(None);
-    };
-    let (desk, own) = (Arc::clone(desk), Arc::clone(clock));
-    // what is not on record now is found again by the next round of the watch
-    let sink: watch::Sink = Arc::new(move |told| found::alarm(&desk, told, own()).unwrap_or_default());
-    let mapping = config.webhook.mapping.clone();
-    let started =
-        watch::start(watched.clone(), api.clone(), mapping, Arc::clone(inventory), sink, Arc::clone(clock));
-    started.map(Some).map_err(|e| format!("the cluster cannot be watched: {e}"))
 }
 
 fn start_asking(

@@ -124,6 +124,15 @@ impl Wanted {
             trust_root: input::text("trust root", &trust_root)?,
             guardrails: read("guardrail file", guardrails)?,
             clients: read("authority of clients", serve.clients.as_ref().map(|f| folder.join(f)))?,
+            governance: match &serve.governance {
+                Some(policies) => input::book(&folder.join(policies), None)?.files().to_vec(),
+                None => Vec::new(),
+            },
+            public: serve
+                .public()
+                .iter()
+                .map(|file| input::text("key of a witness", &folder.join(file)))
+                .collect::<Result<_, _>>()?,
         };
         manifests(settings, &serve, &book, &files).map_err(refused)
     }

@@ -68,7 +68,7 @@ struct Watched {
     runtime: tokio::runtime::Runtime,
 }
 
-const LISTER: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"portcullis-watch"},"rules":[
+pub const LISTER: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"portcullis-watch"},"rules":[
 {"apiGroups":[""],"resources":["pods"],"verbs":["list","watch"]}]}
 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"portcullis-watch"},
 "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"portcullis-watch"},
@@ -95,7 +95,10 @@ impl Watched {
         let fleet = Followed { inventory: Arc::clone(&inventory), log, read: tokio::sync::Mutex::default() };
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
-        let sink: Sink = Arc::new(move |one| heard.lock().unwrap().push(one));
+        let sink: Sink = Arc::new(move |one| {
+            heard.lock().unwrap().push(one);
+            Ok(())
+        });
         let api = Api::Kubeconfig(site.cluster.folder.at("portcullis.yaml"));
         let watch = start(config(), api, mapping(site), fleet, sink, Arc::new(now)).unwrap();
         Self { watch, told, inventory, runtime }
@@ -141,7 +144,7 @@ fn now() -> Timestamp {
 }
 
 /// What a node would report.
-fn runs(site: &Site<'_>, pod: &str, image_id: &str) {
+pub fn runs(site: &Site<'_>, pod: &str, image_id: &str) {
     let began = now().strftime("%Y-%m-%dT%H:%M:%SZ");
     let status = format!(
         r#"{{"status":{{"phase":"Running","containerStatuses":[{{"name":"c0","image":"x","imageID":"{image_id}","ready":true,

@@ -40,7 +40,10 @@ impl Desk {
             config,
             Mapping::new("eu"),
             Box::new(Nowhere),
-            Arc::new(move |one| heard.lock().unwrap().push(one)),
+            Arc::new(move |one| {
+                heard.lock().unwrap().push(one);
+                Ok(())
+            }),
             Arc::new(move |new| match willing.load(Ordering::SeqCst) {
                 true => {
                     count.fetch_add(new.len(), Ordering::SeqCst);
@@ -57,6 +60,7 @@ impl Desk {
         let shown = |told: &Told| match told {
             Told::Raised(finding) => finding.kind.name().to_owned(),
             Told::Over(identity) => format!("over {identity}"),
+            Told::Whole(..) => "whole".to_owned(),
         };
         self.told.lock().unwrap().iter().map(shown).collect()
     }

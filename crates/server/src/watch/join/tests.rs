@@ -96,6 +96,7 @@ fn raised(round: &Round) -> Vec<String> {
     let shown = |told: &Told| match told {
         Told::Raised(finding) => format!("{} {}", finding.kind.name(), finding.title),
         Told::Over(identity) => format!("over {identity}"),
+        Told::Whole(..) => "whole".to_owned(),
     };
     round.told.iter().map(shown).collect()
 }

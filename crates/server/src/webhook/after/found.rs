@@ -1,5 +1,7 @@
 //! What the watch finds, as alarms.
 
+use std::collections::BTreeSet;
+
 use chokepoint::alarm::{Alarm, AlarmKind};
 use jiff::Timestamp;
 
@@ -18,7 +20,26 @@ pub(super) fn alarm(desk: &Desk, told: Told, now: Timestamp) -> Result<(), Strin
             let kind = FindingKind::ALL.into_iter().find(|kind| kind.name() == word);
             kind.map_or(Ok(()), |kind| desk.gone(kind_of(kind), &identity, now))
         }
+        Told::Whole(cluster, standing) => FindingKind::WATCHED
+            .into_iter()
+            .try_for_each(|kind| close(desk, kind, (&cluster, &standing), now)),
     }
+}
+
+/// What of one kind an earlier process found in this cluster, and is so no more.
+fn close(
+    desk: &Desk,
+    kind: FindingKind,
+    (cluster, standing): (&str, &BTreeSet<String>),
+    now: Timestamp,
+) -> Result<(), String> {
+    let of_watch = format!("{}/{cluster}/", kind.name());
+    // whether the audit log can be read, those know who read it
+    let is_over = |subject: &String| {
+        subject.starts_with(&of_watch) && !subject.ends_with("/audit-log") && !standing.contains(subject)
+    };
+    let over = desk.open_of(kind_of(kind)).into_iter().filter(is_over);
+    over.into_iter().try_for_each(|subject| desk.gone(kind_of(kind), &subject, now))
 }
 
 fn of(finding: &Finding) -> Alarm {
