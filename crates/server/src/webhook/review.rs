@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attest::Object;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -269,6 +270,23 @@ fn traceparent(headers: &HeaderMap) -> Option<Parent> {
     Parent::read(headers.get("traceparent")?.to_str().ok()?)
 }
 
+/// What is thrown away of a body that is too large, so that its sender hears why: a connection that is closed over unread
+/// bytes is reset, and the answer lost.
+const THROWN_AWAY: usize = 1 << 20;
+const THROWING: Duration = Duration::from_secs(1);
+
+async fn drain(mut body: Body) {
+    let reading = async {
+        let mut left = THROWN_AWAY;
+        while left > 0 {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+        }
+    };
+    // who sends no more in this time has heard nothing either way
+    tokio::time::timeout(THROWING, reading).await.ok();
+}
+
 /// The body, whole, of the right kind, no larger than allowed, and in time.
 pub(crate) async fn body(request: Request, most: u64, deadline: &Deadline) -> Result<Bytes, Refusal> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -284,6 +302,7 @@ pub(crate) async fn body(request: Request, most: u64, deadline: &Deadline) -> Re
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok());
     // said beforehand, it need not be read
     if length.and_then(|l| l.parse::<u64>().ok()).is_some_and(|length| length > most) {
+        drain(request.into_body()).await;
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), most_bytes).collect();
