@@ -3,6 +3,7 @@
 
 mod advised;
 mod again;
+mod concerned;
 mod found;
 
 use std::path::Path;
