@@ -4,6 +4,7 @@
 mod advised;
 mod again;
 mod concerned;
+mod cosigned;
 mod found;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ use crate::webhook::engine::Engine;
 use crate::witness::{Https, Publisher, Settings as Asked, start as ask};
 use again::Again;
 pub(crate) use again::Verified;
+use cosigned::Cosigned;
 
 /// How often it looks at everything.
 const RHYTHM: Duration = Duration::from_secs(2);
@@ -83,6 +85,7 @@ struct Round {
     again: Option<Again>,
     watch: Option<Watch>,
     publisher: Option<Publisher>,
+    cosigned: Cosigned,
     looked: Option<Instant>,
     began: Instant,
     status: Arc<Mutex<Status>>,
@@ -123,6 +126,7 @@ impl After {
             again,
             watch,
             publisher,
+            cosigned: Cosigned::new(Instant::now()),
             looked: None,
             began: Instant::now(),
             status: Arc::clone(&status),
@@ -243,6 +247,11 @@ impl Round {
             let raised = self.desk.raise(Alarm::witness_refuses(witness, why, now), now);
             self.failed("alarms", raised.map(drop));
         }
+        let late = self
+            .engine
+            .checkpoint()
+            .and_then(|checkpoint| self.cosigned.alarm(standing.size, checkpoint.size, &self.desk, now));
+        self.failed("witnesses", late);
         standing.size
     }
 
