@@ -1,8 +1,8 @@
 //! The files that were in force last, read back from the log: what is on disk may have been changed by anybody.
 
-use attest::json::ShapeError;
+use attest::note::{Checkpoint, Note};
 use attest::{Digest, Object};
-use policy::SourceFile;
+use policy::{SourceFile, digest_of};
 use tlog::{Blobs, Journaled, Reader, Storage};
 
 use crate::entry::{Entry, digest};
@@ -40,9 +40,36 @@ impl LastGood {
         // what a process that died had in its spool is newer than all that is in the store
         log.settle().map_err(|e| RecordError::Log(e.to_string()))?;
         let storage = log.storage();
-        match newest(&storage, log.size(), writer)? {
-            None => Ok(None),
-            Some(body) => Self::read(&body, &Blobs::new(storage)).map(Some),
+        let blobs = Blobs::new(storage.clone());
+        let read = |body: Option<Object>| body.map(|body| Self::read(&body, &blobs)).transpose();
+        let (own, newer) = newest(&storage, writer)?;
+        Ok(match (read(own)?, read(newer)?) {
+            (Some(own), Some(newer)) => Some(own.or_newer(newer)),
+            (own, newer) => own.or(newer),
+        })
+    }
+
+    /// These, unless what another writer put in force later says that they were replaced: else whoever gives a process the
+    /// name of a writer that is long gone, or never was governed, rolls everything back.
+    fn or_newer(self, newer: Self) -> Self {
+        let Some((_, history)) = &newer.governance else { return self };
+        let was_replaced = |what: &str, digest: &Digest| history.was_replaced(what, digest);
+        let text = |text: &String| Digest::sha256(text.as_bytes());
+        let is_old = match &self.governance {
+            None => true,
+            Some((policies, _)) => {
+                was_replaced("governance", &digest_of(policies))
+                    || was_replaced("book", &digest_of(&self.book))
+                    || was_replaced("trust root", &text(&self.trust_root))
+                    || self.guardrails.as_ref().is_some_and(|g| was_replaced("guardrails", &text(g)))
+            }
+        };
+        // each replica has a configuration of its own
+        let configuration = self.configuration.clone().filter(|own| !was_replaced("configuration", own));
+        match (is_old, configuration) {
+            (false, Some(_)) => self,
+            (false, None) => Self { configuration: newer.configuration, ..self },
+            (true, configuration) => Self { configuration: configuration.or(newer.configuration), ..newer },
         }
     }
 
@@ -68,38 +95,41 @@ impl LastGood {
     }
 }
 
-/// The body of the newest event that put files in force. Each life of a writer begins with one, or goes on under what
-/// stood among the newest entries: so this ends soon.
-fn newest<S: Storage>(storage: &S, size: u64, writer: &str) -> Result<Option<Object>, RecordError> {
-    let reader = Reader::new(storage, size);
+/// The bodies of the newest event of this writer that put files in force, and of the newest of another behind it. Each life
+/// of a writer begins with one, or goes on under what stood among the newest entries: so this ends soon.
+///
+/// Every leaf on the way leads to the signed root: else one changed byte would hide the newest event behind an older one.
+fn newest<S: Storage>(storage: &S, writer: &str) -> Result<(Option<Object>, Option<Object>), RecordError> {
+    let log = |e: &dyn std::fmt::Display| RecordError::Log(e.to_string());
+    let checkpoint = storage.read("checkpoint").map_err(|e| log(&e))?;
+    let note = checkpoint.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?));
+    let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()));
+    let checkpoint = checkpoint.ok_or_else(|| log(&"it has no checkpoint"))?;
+    let reader = Reader::new(storage, checkpoint.size);
     let mut of_another = None;
-    for bundle in (0..size.div_ceil(WIDTH)).rev() {
-        let leaves = reader.entries(bundle).map_err(|e| RecordError::Log(e.to_string()))?;
-        for (at, leaf) in leaves.iter().enumerate().rev() {
+    for bundle in (0..checkpoint.size.div_ceil(WIDTH)).rev() {
+        let leaves = reader.proven_entries(bundle, &checkpoint.root).map_err(|e| log(&e))?;
+        for leaf in leaves.iter().rev() {
             // a leaf is small, and few are of this kind: the others need not be parsed
             if !contains(leaf, EventKind::FilesInForce.name().as_bytes()) {
                 continue;
             }
-            let entry = Entry::parse(leaf)?;
-            let Entry::Event(event) = entry else { continue };
+            let Entry::Event(event) = Entry::parse(leaf)? else { continue };
             if event.kind != EventKind::FilesInForce {
                 continue;
             }
-            // compared with its leaf hash: a bundle that was edited alone is not believed
-            let index = bundle * WIDTH + u64::try_from(at).unwrap_or(0);
-            let whole = reader.entry(index).map_err(|e| RecordError::Log(e.to_string()))?;
-            if whole != *leaf {
-                return Err(ShapeError::new("", "the entry that the tree has", "another").into());
-            }
             if event.position.writer == writer {
-                return Ok(Some(event.body));
+                return Ok((Some(event.body), of_another));
             }
             of_another.get_or_insert(event.body);
         }
     }
-    Ok(of_another)
+    Ok((None, of_another))
 }
 
 fn contains(leaf: &[u8], word: &[u8]) -> bool {
     leaf.windows(word.len()).any(|part| part == word)
 }
+
+#[cfg(test)]
+mod tests;

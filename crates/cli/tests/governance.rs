@@ -270,6 +270,17 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
     let running = place.start();
     running.event(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
     running.end();
+    // nor by an edit of the word that says which policies count for it, with and without the old one at hand
+    place.edit("serve.yaml", "environment: portcullis/prod", "environment: nowhere");
+    let running = place.start();
+    running.event(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
+    running.end();
+    fs::rename(place.at("state"), place.at("state-away")).unwrap();
+    let said = place.refused();
+    assert!(said.contains("the configuration in force is not kept in"), "{said}");
+    fs::remove_dir_all(place.at("state")).ok();
+    fs::rename(place.at("state-away"), place.at("state")).unwrap();
+    place.edit("serve.yaml", "environment: nowhere", "environment: portcullis/prod");
     place.sign("serve.yaml", "1.0.0", &["bob", "release-desk"]);
     let running = place.start();
     assert_eq!(running.count("\"configuration\""), 0);

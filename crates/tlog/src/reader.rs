@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use attest::merkle::{Hash, leaf_hash, node_hash};
+use attest::merkle::{Hash, leaf_hash, node_hash, root_from_inclusion};
 
 use crate::storage::Storage;
 use crate::tile;
@@ -101,6 +101,27 @@ impl<'a, S: Storage> Reader<'a, S> {
             return Err(ReadError::Malformed(format!("record {index}")));
         }
         Ok(entry)
+    }
+
+    /// The entries of one bundle, each compared with its leaf hash, and these with a root: for who must not overlook one,
+    /// and so cannot look at a single entry.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Malformed`] for a bundle or a tile that was changed.
+    pub fn proven_entries(&self, number: u64, root: &Hash) -> Result<Vec<Vec<u8>>, ReadError> {
+        let (entries, hashes) = (self.entries(number)?, self.hashes(0, number)?);
+        let first = number.saturating_mul(tile::WIDTH);
+        let changed = |index: u64| ReadError::Malformed(format!("record {index}"));
+        for ((index, entry), hash) in (first..).zip(&entries).zip(&hashes) {
+            if leaf_hash(entry) != *hash {
+                return Err(changed(index));
+            }
+        }
+        // the proof of a tile's first leaf is made of all its others
+        let proof = self.inclusion(first)?;
+        let leaf = hashes.first().copied().ok_or_else(|| changed(first))?;
+        let is_in = root_from_inclusion(first, self.size, leaf, &proof).as_ref() == Some(root);
+        if is_in { Ok(entries) } else { Err(changed(first)) }
     }
 
     /// The root.

@@ -81,12 +81,14 @@ impl Alarms {
     /// Learns an entry of the log, in the log's order.
     pub fn learn(&mut self, entry: &Entry) {
         match entry {
-            Entry::Decision(record) => self.learn_record(record),
+            Entry::Decision(record) => self.owe(record),
             Entry::Event(event) => self.learn_event(event),
         }
     }
 
-    fn learn_record(&mut self, record: &Record) {
+    /// Learns that a record may have to be alarmed, until its alarm is raised. A log that had no room for the alarm at that
+    /// moment must not keep it from being raised at all: whoever can fill the queue could silence what he does.
+    pub fn owe(&mut self, record: &Record) {
         for alarm in recorded::of_recorded(record, None) {
             let name = (alarm.kind, alarm.subject);
             if !self.open.contains_key(&name) && self.owed.len() < MAX_OPEN {
@@ -232,7 +234,7 @@ impl Alarms {
         counts
     }
 
-    /// Records that had to be alarmed at once, and are not: the process died between the two. [`super::of_recorded`] makes
+    /// Records that had to be alarmed at once, and are not: the process died between the two, or the log was full. [`super::of_recorded`] makes
     /// their alarms.
     pub fn owed(&self) -> impl Iterator<Item = &Record> {
         self.owed.values()

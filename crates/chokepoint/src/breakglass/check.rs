@@ -33,6 +33,8 @@ pub enum ReviewRefused {
     NoReview(&'static str),
     /// No person signed it; the field says who did.
     NoPerson(String),
+    /// What was decided cannot be read, and so nobody knows who gave the grant.
+    UnknownGiver,
     /// The person gave the grant.
     Giver(String),
     /// The person deployed under it.
@@ -55,6 +57,9 @@ impl fmt::Display for ReviewRefused {
             Self::Unopened(e) => write!(f, "it is not authentic: {e}"),
             Self::NoReview(kind) => write!(f, "it is a {kind}, and no review of a grant"),
             Self::NoPerson(signers) => write!(f, "signed by {signers}; a person reviews, and no machine"),
+            Self::UnknownGiver => f.write_str(
+                "what was decided under the grant cannot be read, so nobody knows who gave it; bring the log's parts back",
+            ),
             Self::Giver(person) => write!(f, "{person} gave the grant; somebody else reviews it"),
             Self::Requester(person) => {
                 write!(f, "{person} deployed under the grant; somebody else reviews it")
@@ -108,6 +113,10 @@ impl Reviews {
         let used = self.grants.get(&review.digest);
         let used = used.ok_or_else(|| ReviewRefused::OtherGrant(review.digest.clone()))?;
         check_scope(review, used, at)?;
+        // such a grant is named by its record: see `let_in`
+        if used.records.contains_key(&used.digest) {
+            return Err(ReviewRefused::UnknownGiver);
+        }
         let signers: Vec<&str> = attestation.signers().iter().map(|s| s.name.as_str()).collect();
         let person = second_person(&signers, used, root)?;
         let envelope = attestation.envelope().clone();

@@ -209,7 +209,7 @@ impl Desk {
     /// A decision was put on record: what must be alarmed of it is, before this returns. `leaf` is the record's leaf hash.
     ///
     /// # Errors
-    /// Why an alarm is not on record; it is raised at the next start.
+    /// Why an alarm is not on record; it is raised when somebody looks by the clock, or at the next start.
     pub fn decided(
         &self,
         index: u64,
@@ -220,10 +220,18 @@ impl Desk {
     ) -> Result<(), String> {
         let alarms = of_decision(record, decision);
         if record.basis == "breakglass" {
-            let parts = |digest: &Digest| self.recorder.part(digest);
+            // its blob is in the spool, and not in the store yet: without it nobody would know whose grant it was
+            let own = decision.to_json().to_string().into_bytes();
+            let parts = |digest: &Digest| {
+                if *digest == record.decided { Some(own.clone()) } else { self.recorder.part(digest) }
+            };
             self.state().reviews.let_in(index, leaf.clone(), record, &parts);
         }
-        alarms.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop))
+        let raised = alarms.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop));
+        if raised.is_err() {
+            self.state().alarms.owe(record);
+        }
+        raised
     }
 
     /// Takes a signed review of what a grant let in; gives the place of the event. What it closes is closed.
@@ -266,7 +274,8 @@ impl Desk {
         self.metrics.see(&state.alarms);
         closed.into_iter().try_for_each(|event| self.put(event).map(drop))?;
         drop(state);
-        due.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop))
+        due.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop))?;
+        self.raise_owed(now)
     }
 
     /// Sinks that are not told, and why: for what the choke point says of itself.

@@ -4,6 +4,8 @@
 mod advised;
 mod again;
 mod chained;
+mod concerned;
+mod cosigned;
 mod found;
 mod watching;
 
@@ -30,6 +32,7 @@ use crate::witness::{Https, Publisher, Settings as Asked, start as ask};
 use again::Again;
 pub(crate) use again::Verified;
 use chained::Chained;
+use cosigned::Cosigned;
 use watching::{Watching, With};
 
 /// How often it looks at everything.
@@ -88,6 +91,7 @@ struct Round {
     writer: String,
     watching: Option<Watching>,
     publisher: Option<Publisher>,
+    cosigned: Cosigned,
     looked: Option<Instant>,
     began: Instant,
     status: Arc<Mutex<Status>>,
@@ -131,6 +135,7 @@ impl After {
             writer: config.log.writer.clone(),
             watching: watching.flatten(),
             publisher,
+            cosigned: Cosigned::new(Instant::now()),
             looked: None,
             began: Instant::now(),
             status: Arc::clone(&status),
@@ -154,6 +159,19 @@ impl After {
     /// How it is.
     pub(crate) fn status(&self) -> Status {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What does not work, and whether the thread does: else nothing is alarmed, followed or judged again, and nobody hears
+    /// of it, who would be the first to be told by that very thread.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let line = |(part, why): (&str, String)| format!("what happens after the answers: {part}: {why}");
+        let mut failures = self.status().failures;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.as_ref().is_some_and(|(_, thread)| thread.is_finished()) {
+            let why = "its thread has ended: what runs is not watched and not judged again until this is started anew";
+            failures.push(("thread", why.to_owned()));
+        }
+        failures.into_iter().map(line).collect()
     }
 
     /// Ends it after what it is doing.
@@ -240,6 +258,11 @@ impl Round {
             let raised = self.desk.raise(Alarm::witness_refuses(witness, why, now), now);
             self.failed("alarms", raised.map(drop));
         }
+        let late = self
+            .engine
+            .checkpoint()
+            .and_then(|checkpoint| self.cosigned.alarm(standing.size, checkpoint.size, &self.desk, now));
+        self.failed("witnesses", late);
         standing.size
     }
 
@@ -332,4 +355,33 @@ fn witness_key(file: &Path) -> Result<attest::note::NoteKey, String> {
         std::fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
     let key = attest::note::NoteKey::parse(text.trim());
     key.map(|(key, _)| key).ok_or_else(|| format!("{} is no verifier key of a witness", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panicked_is_a_warning_and_so_is_every_part_that_fails() {
+        let (stop, stopped) = sync_channel(1);
+        let going = move || {
+            stopped.recv().unwrap_or_default();
+            panic!("a round that failed");
+        };
+        let thread = std::thread::spawn(going);
+        let failures = vec![("watch", "403".to_owned())];
+        let status = Arc::new(Mutex::new(Status { failures, ..Status::default() }));
+        let after = After { status, running: Mutex::new(Some((stop.clone(), thread))) };
+        assert_eq!(after.warnings(), ["what happens after the answers: watch: 403"]);
+        stop.send(()).unwrap();
+        let began = Instant::now();
+        while after.warnings().len() < 2 && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let warnings = after.warnings();
+        assert!(warnings.get(1).is_some_and(|w| w.contains("its thread has ended")), "{warnings:?}");
+        drop(stop);
+        after.end();
+        assert_eq!(after.warnings().len(), 1, "what was ended on purpose is none");
+    }
 }

@@ -293,6 +293,7 @@ impl Judge for Kubernetes {
                 .map(|e| format!("the evidence store does not answer: {e}"))
                 .into_iter()
                 .chain(self.steward.iter().flat_map(Steward::warnings))
+                .chain(self.after.get().into_iter().flat_map(After::warnings))
                 .collect(),
             digests: vec![("book", book), ("trust root", root)],
             book_stale: self.loaded().stale.map(|since| since.elapsed()).unwrap_or_default(),

@@ -38,6 +38,8 @@ struct Real {
     point: Chokepoint<Files>,
     files: Files,
     is_full: std::sync::atomic::AtomicBool,
+    /// What nobody waited for is in the spool only.
+    is_spooled: std::sync::atomic::AtomicBool,
 }
 
 impl Real {
@@ -50,7 +52,7 @@ impl Real {
         let file = SourceFile { name: "book/shop.yaml".to_owned(), text: BOOK.to_owned() };
         let book = Book::load(vec![file], &Guardrails::none()).unwrap();
         let point = Chokepoint::open_with(book, root(), log, Limits::default()).unwrap();
-        Arc::new(Self { point, files, is_full: false.into() })
+        Arc::new(Self { point, files, is_full: false.into(), is_spooled: false.into() })
     }
 
     /// A deployment under alice's grant: its place, leaf, record and decision.
@@ -108,7 +110,8 @@ impl Recorder for Real {
     }
 
     fn part(&self, digest: &Digest) -> Option<Vec<u8>> {
-        Blobs::new(self.files.clone()).get(digest).ok()
+        let is_there = !self.is_spooled.load(std::sync::atomic::Ordering::SeqCst);
+        is_there.then(|| Blobs::new(self.files.clone()).get(digest).ok()).flatten()
     }
 
     fn origin(&self) -> String {
@@ -222,4 +225,53 @@ fn what_the_log_does_not_take_is_told_to_nobody_and_raised_again() {
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     assert!(text.contains("portcullis_alarms{kind=\"witness-refuses\",severity=\"critical\"} 0"), "{text}");
     assert!(text.contains("portcullis_alarm_deliveries_total{sink=\"file "), "{text}");
+}
+
+#[test]
+fn whose_grant_it_was_is_known_before_the_spool_is_drained_and_where_it_is_not_no_review_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    real.is_spooled.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap();
+    let used = desk.state().reviews.grants().next().unwrap().clone();
+    assert_eq!((used.person.as_str(), used.ticket.as_str()), ("alice", "INC-7"));
+    let review = |digest: &Digest| GrantReview {
+        digest: digest.clone(),
+        grant: "bg-1".to_owned(),
+        verdict: ReviewVerdict::Justified,
+        comment: "right".to_owned(),
+        records: vec![leaf.clone()],
+        reviewed: at(100),
+    };
+    let signed = |review: GrantReview, seed| review.sign(&key(seed)).unwrap().to_string().into_bytes();
+    let refused = desk.review(&root(), &signed(review(&used.digest), 2), at(100)).unwrap_err();
+    assert_eq!(refused.to_string(), "alice gave the grant; somebody else reviews it");
+    desk.review(&root(), &signed(review(&used.digest), 4), at(100)).unwrap();
+    // whoever takes the decision away takes the giver's name with it, and must not be able to review his own grant then
+    let mut blind = Reviews::default();
+    blind.let_in(index, leaf.clone(), &record, &|_| None);
+    let own = signed(review(&leaf), 2);
+    let refused = blind.check(&root(), &own, at(100)).unwrap_err();
+    assert_eq!(refused, ReviewRefused::UnknownGiver);
+}
+
+#[test]
+fn a_log_that_is_full_when_a_grant_is_used_does_not_silence_its_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    real.is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap_err();
+    real.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    desk.look(at(61)).unwrap();
+    desk.look(at(62)).unwrap();
+    let used = |kind: &&String| *kind == "alarm breakglass-used";
+    let kinds = real.kinds();
+    assert_eq!(kinds.iter().filter(used).count(), 1, "{kinds:?}");
+    let open =
+        desk.state().alarms.open().find(|o| o.alarm.kind == AlarmKind::BreakglassUsed).unwrap().alarm.clone();
+    assert!(open.found.contains("by alice for INC-7"), "{}", open.found);
 }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use attest::time::Span;
 use attest::{Artifact, Digest, Json, Object};
-use chokepoint::alarm::{Alarm, AlarmKind, Live as Named};
+use chokepoint::alarm::{Alarm, AlarmKind};
 use chokepoint::{ENGINE, EventKind, EvidenceCache, NewEvent};
 use inventory::audit::{EvidenceSource, Frozen, Gathered, GroupId, Report, Turn};
 use inventory::{Inventory, Live};
@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use crate::advisories::Looked;
 use crate::alarm::Desk;
 use crate::webhook::after::advised::Advised;
+use crate::webhook::after::concerned::Concerned;
 use crate::webhook::config::Verify;
 use crate::webhook::engine::Engine;
 
@@ -44,6 +45,8 @@ pub(super) struct Again {
     advised: Option<Advised>,
     /// The files of the last time, and when that was.
     last: Option<([String; 2], Instant)>,
+    /// When it last could not be done, where that is not over.
+    failed: Option<Instant>,
 }
 
 impl Again {
@@ -55,6 +58,7 @@ impl Again {
             gathered: Gathered::default(),
             advised: Advised::new(&settings.advisories),
             last: None,
+            failed: None,
         }
     }
 
@@ -79,11 +83,29 @@ impl Again {
         if !is_due && !self.advised.as_mut().is_some_and(Advised::is_changed) {
             return Ok(None);
         }
+        // a log that is full for an hour must not have everything judged anew each moment
+        if self.failed.is_some_and(|at| at.elapsed() < PATIENCE) {
+            return Ok(None);
+        }
+        let result = self.go_now(engine, desk, (inventory, runtime), digests, now);
+        self.failed = result.is_err().then(Instant::now);
+        result
+    }
+
+    fn go_now(
+        &mut self,
+        engine: &Engine,
+        desk: &Desk,
+        (inventory, runtime): (&Inventory, &Runtime),
+        digests: [String; 2],
+        now: Timestamp,
+    ) -> Result<Option<Verified>, String> {
         let began = Instant::now();
         // evidence may have been attached since
         self.gathered.forget();
         let found = runtime.block_on(self.judge(engine, inventory, now))?;
-        self.alarm(desk, &found, now)?;
+        found.concerned.alarm(desk, now)?;
+        self.alarm_queue(desk, &found.concerned, now)?;
         // what else was found stands, whatever becomes of the advisories
         let advised = self.advised.as_mut().zip(found.looked.as_ref());
         let advised = advised.map_or(Ok(()), |(advised, looked)| match looked {
@@ -118,18 +140,11 @@ impl Again {
         self.gathered.take_in(inventory, &reader, &blobs, &source).await.map_err(failed)?;
         let (book, root) = engine.in_force();
         let frozen = Frozen { book: &book, root: &root, at: now, engine: ENGINE };
-        let found: Mutex<Vec<Concerned>> = Mutex::default();
+        let found: Mutex<Concerned> = Mutex::default();
         let mut each = |live: &Live, turn: Turn, groups: &[GroupId], report: &Report| {
-            let all = groups.iter().filter_map(|id| report.get(*id)?.example.as_ref());
-            let rules: Vec<String> = all.clone().map(|finding| finding.rule.to_owned()).collect();
-            let fix =
-                all.clone().next().and_then(|finding| finding.fixes().first().cloned()).unwrap_or_default();
-            let is_revoked = all.clone().any(policy::Finding::ends_standing);
-            let why = all.map(|finding| finding.message.clone()).next().unwrap_or_default();
-            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if found.len() < MOST {
-                found.push(Concerned { live: live.clone(), turn, rules, fix, why, is_revoked });
-            }
+            let findings: Vec<_> = groups.iter().filter_map(|id| report.get(*id)?.example.as_ref()).collect();
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.add(live, turn, &findings, now);
         };
         let judged = self.gathered.judge(inventory, frozen, &self.cache, &source, &mut each).await;
         let judged = judged.map_err(failed)?;
@@ -140,48 +155,14 @@ impl Again {
             }
             None => None,
         };
-        let concerned = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let concerned = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Found { report: judged.report, undecided: judged.undecided, concerned, looked })
     }
 
-    /// Raises an alarm for each that would be refused today, once, and closes those of what is mended or gone.
-    fn alarm(&self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
-        let (mut revoked, mut unmet) = (BTreeSet::new(), BTreeSet::new());
-        for one in found.concerned.iter().filter(|one| one.turn == Turn::Breaks) {
-            let name = one.live.workload.as_deref().unwrap_or(&one.live.artifact);
-            let named = Named {
-                workload: name,
-                environment: &one.live.environment,
-                artifact: &one.live.artifact,
-                digest: one.live.digest.as_ref(),
-            };
-            let alarm = if one.is_revoked {
-                Alarm::revoked_live(named, &one.why, now)
-            } else {
-                Alarm::no_longer_met(named, &one.rules, &one.fix, now)
-            };
-            let set = if one.is_revoked { &mut revoked } else { &mut unmet };
-            set.insert(alarm.subject.clone());
-            desk.raise(alarm, now)?;
-        }
-        // where not all could be held, what is not among them may still be so
-        if found.concerned.len() < MOST {
-            desk.only(AlarmKind::NoLongerMet, &unmet, now)?;
-            desk.only(AlarmKind::RevokedLive, &revoked, now)?;
-        }
-        self.alarm_queue(desk, found, now)
-    }
-
     /// What was let in although its policy was not met waits until it is met, or gone: since it runs.
-    fn alarm_queue(&self, desk: &Desk, found: &Found, now: Timestamp) -> Result<(), String> {
-        let mut queue: BTreeMap<&str, (u64, Timestamp)> = BTreeMap::new();
-        for one in found.concerned.iter().filter(|one| one.turn == Turn::Tolerated) {
-            let (count, oldest) = queue.entry(&one.live.environment).or_insert((0, one.live.since));
-            *count += 1;
-            *oldest = (*oldest).min(one.live.since);
-        }
+    fn alarm_queue(&self, desk: &Desk, found: &Concerned, now: Timestamp) -> Result<(), String> {
         let mut overdue = BTreeSet::new();
-        for (environment, (count, oldest)) in queue {
+        for (environment, &(count, oldest)) in &found.waiting {
             if Span::between(oldest, now) > self.settings.queue {
                 let oldest = (oldest, self.settings.queue);
                 let alarm = Alarm::queue_overdue(AlarmKind::DryRunAdmitted, environment, count, oldest, now);
@@ -193,24 +174,14 @@ impl Again {
     }
 }
 
+/// How long after a failure it is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
 const TURNS: [Turn; 4] = [Turn::Same, Turn::Breaks, Turn::Tolerated, Turn::CannotDecide];
-/// So many are named one by one; more are counted. A fleet that breaks as a whole is one piece of news.
-const MOST: usize = 10_000;
-
 struct Found {
     report: Report,
     undecided: u64,
-    concerned: Vec<Concerned>,
+    concerned: Concerned,
     looked: Option<Result<Looked, String>>,
-}
-
-struct Concerned {
-    live: Live,
-    turn: Turn,
-    rules: Vec<String>,
-    fix: String,
-    why: String,
-    is_revoked: bool,
 }
 
 /// Evidence on record, and what was attached since.

@@ -84,8 +84,6 @@ impl Beginning<'_> {
         let Some(Start { mut state, asked }) = start else { return Err("nothing is in force".to_owned()) };
         // what is first must be what was first, also where nothing is ever decided
         engine.live(self.now).map_err(|e| e.to_string())?;
-        let environment = self.section.environment.clone();
-        let steward = |state| Steward { environment, store: store.clone(), state: Mutex::new(state) };
         for part in asked.iter().filter(|part| **part != Part::Configuration) {
             self.put_on_record(&state, *part, &store, &engine)?;
         }
@@ -93,7 +91,10 @@ impl Beginning<'_> {
         let config =
             if is_asked { self.configuration(&mut state, &store, &engine)? } else { self.config.clone() };
         keep(&config)?;
-        Ok(Begun { config, engine, steward: Some(steward(state)), files: None })
+        let environment = config.governance.as_ref().unwrap_or(self.section).environment.clone();
+        let store = Store::new(&config.evidence);
+        let steward = Steward { environment, store, state: Mutex::new(state) };
+        Ok(Begun { config, engine, steward: Some(steward), files: None })
     }
 
     /// Nothing was in force yet: the policies and the trust root are the pinned ones, and so is the rest, or it is admitted.
@@ -158,18 +159,44 @@ impl Beginning<'_> {
         };
         let own = self.config.text.clone().into_bytes();
         let is_same = last.configuration.as_ref().is_none_or(|digest| *digest == Digest::sha256(&own));
-        let mut state = state(texts, history.unwrap_or_default(), Some(own))?;
-        let artifact = Part::Configuration.uri();
-        let is_governed = state.policies.select(&self.section.environment, &artifact).is_some();
+        let mut state = state(texts, history.unwrap_or_default(), Some(own.clone()))?;
         let mut asked = Vec::new();
-        if !is_same && is_governed {
-            let kept = last.configuration.as_ref().map(|digest| kept(&self.config.state, digest));
-            state.configuration = kept.and_then(|file| std::fs::read(file).ok());
-            let is_whole = |bytes: &Vec<u8>| Some(Digest::sha256(bytes)) == last.configuration;
-            state.configuration = state.configuration.filter(is_whole);
-            asked.push(Part::Configuration);
+        if !is_same {
+            state.configuration = last.configuration.as_ref().and_then(|digest| self.kept(digest));
+            if self.is_governed(&state)? {
+                asked.push(Part::Configuration);
+            } else {
+                state.configuration = Some(own);
+            }
         }
         Ok(Start { state, asked })
+    }
+
+    /// The text of a configuration that was in force, whole.
+    fn kept(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(kept(&self.config.state, digest)).ok()?;
+        (Digest::sha256(&bytes) == *digest).then_some(bytes)
+    }
+
+    /// Whether another configuration needs a review. The one in force says in which environment, and not the one on disk:
+    /// else an edit of that word would be an edit that nobody reviews. Where that one is gone, any policy for
+    /// configurations counts.
+    fn is_governed(&self, state: &State) -> Result<bool, String> {
+        let uri = Part::Configuration.uri();
+        if let Some(old) = self.in_force(state)? {
+            let environment = &old.governance.as_ref().unwrap_or(self.section).environment;
+            return Ok(state.policies.select(environment, &uri).is_some());
+        }
+        let environments = state.policies.policies().iter().map(|policy| &policy.environment().text);
+        Ok(environments.into_iter().any(|environment| state.policies.select(environment, &uri).is_some()))
+    }
+
+    /// The configuration in force, which is not the one on disk; nothing where it is not kept.
+    fn in_force(&self, state: &State) -> Result<Option<Config>, String> {
+        let text = state.configuration.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok());
+        let Some(text) = text else { return Ok(None) };
+        let old = Config::parse(&self.config.file, &text);
+        old.map(Some).map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
     /// The configuration on disk where it is admitted, else the one that was in force.
@@ -177,23 +204,22 @@ impl Beginning<'_> {
         let part = Part::Configuration;
         let bytes = self.config.text.clone().into_bytes();
         let digest = Digest::sha256(&bytes);
-        let environment = self.section.environment.clone();
-        let request = evidence::request(store, &environment, part, &digest).map_err(|e| e.to_string())?;
+        let old = self.in_force(state)?;
+        let governance = old.as_ref().and_then(|old| old.governance.as_ref()).unwrap_or(self.section);
+        let request = evidence::request(store, &governance.environment, part, &digest);
+        let request = request.map_err(|e| e.to_string())?;
         let (next, configuration) = (state.texts.clone(), Some(bytes));
         let candidate = Candidate { part, digest, request, next, configuration };
         let Err(held) = super::deploy(state, candidate, engine, self.now) else {
             return Ok(self.config.clone());
         };
         let why = held.into_words();
-        let Some(old) = state.configuration.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok())
-        else {
+        let Some(old) = old else {
             return Err(format!(
                 "{why}and the configuration in force is not kept in {}: put it back",
                 self.config.state.display()
             ));
         };
-        let old = Config::parse(&self.config.file, &old);
-        let old = old.map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         state.untold.push(Reloaded { what: part.name(), result: Err(why) });
         Ok(Config { log: self.config.log.clone(), ..old })
     }
