@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::time::Duration;
 
 use attest::json::MAX_INT;
 use attest::time::Span;
 use attest::{Digest, Object, TrustRoot};
 use jiff::Timestamp;
 use policy::{Book, Case, DeploymentRequest, Verdict};
-use tlog::{AppendError, Fill, Journaled, Log, Promise, Receipt, Storage};
+use tlog::{AppendError, Fill, Journaled, Level, Log, Promise, Receipt, Storage};
 
 use crate::cache::EvidenceCache;
 use crate::committer::{Committer, Group, Reply};
@@ -356,6 +357,16 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// [`AppendError`]; what was answered is in the spool, and in the store when that is back or the log is opened anew.
     pub fn settle(&self) -> Result<(), AppendError> {
         self.committer.log().settle()
+    }
+
+    /// As [`Chokepoint::settle`], in the log's tree, which another process may make; says whether it came to that in time.
+    ///
+    /// # Errors
+    /// [`AppendError`], as for [`Chokepoint::settle`].
+    pub fn settle_in_tree(&self, within: Duration) -> Result<bool, AppendError> {
+        let log = self.committer.log();
+        log.settle()?;
+        log.wait_until(Level::Sequenced, log.size(), within)
     }
 
     fn in_force(&self) -> RwLockReadGuard<'_, InForce> {

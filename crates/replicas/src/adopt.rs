@@ -64,7 +64,7 @@ impl fmt::Display for AdoptError {
                 f.write_str("a process sequences this log now: stop the replicas that may, then adopt")
             }
             Self::NoLog => {
-                f.write_str("the database has no such log: `portcullis log create --postgres` makes its row")
+                f.write_str("the database has no such log: `portcullis log create` makes its row")
             }
             Self::NoPrefix { database, folder } => write!(
                 f,

@@ -20,6 +20,7 @@ mod judge;
 mod listen;
 mod metrics;
 mod openapi;
+mod own;
 mod owners;
 mod ready;
 mod review;
@@ -33,7 +34,7 @@ pub use check::{Checked, Problem, check};
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
-pub use engine::DecisionLog;
+pub use engine::{DecisionLog, Shared};
 pub use files::{is_policy, policy_paths};
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,

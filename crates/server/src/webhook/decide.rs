@@ -95,9 +95,10 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
-        let standings = Standings::open(&config.state, log.storage(), log.size())?;
+        let engine = Engine::open(&files, log, config)?;
+        let standings = engine.read_tree(|tree, size| Standings::open(&config.state, tree, size))?;
         Ok(Self {
-            engine: Arc::new(Engine::open(&files, log, config)?),
+            engine: Arc::new(engine),
             desk: OnceLock::new(),
             after: OnceLock::new(),
             standings,
@@ -341,7 +342,15 @@ impl Judge for Kubernetes {
 impl Kubernetes {
     /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
     fn save(&self, is_last: bool) {
-        self.standings.save(self.engine.log_size(), is_last).ok();
+        if !self.engine.is_shared() {
+            self.standings.save(self.engine.log_size(), is_last).ok();
+            return;
+        }
+        // what other replicas decided stands here too; what cannot be read now is read the next time
+        let followed = |tree: &tlog::Files, size| self.standings.follow(tree, size).map(|()| size);
+        if let Ok(size) = self.engine.read_tree(followed) {
+            self.standings.save(size, is_last).ok();
+        }
     }
 
     /// Judges what no policy can admit: who admits that admits everything.
