@@ -306,7 +306,10 @@ pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), Serve
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let cluster = owners::connect(config.webhook.api.as_ref()).await.map_err(ServeError::Open)?;
-        let judge = Arc::new(Kubernetes::open(&config, log, cluster).map_err(ServeError::Open)?);
+        let settings = config.clone();
+        // reads disks, and asks the log's store
+        let opened = tokio::task::spawn_blocking(move || Kubernetes::open(&settings, log, cluster)).await;
+        let judge = Arc::new(opened.unwrap_or_else(|e| Err(e.to_string())).map_err(ServeError::Open)?);
         let (own, settings, time) = (Arc::clone(&judge), config.clone(), Arc::clone(&clock));
         // alarms first: what was let in past a policy is alarmed before the first answer
         aside(move || own.open_desk(&settings, &time).map(drop)).await?;
