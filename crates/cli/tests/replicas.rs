@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attest::note::NoteKey;
-use chokepoint::Entry;
+use chokepoint::{Entry, EventKind};
 use cluster::Cluster;
 use server::{Client, ClientTls};
 use tlog::Files;
@@ -166,18 +166,20 @@ fn ask(url: &str, tls: &Path, number: u64) -> Option<String> {
         let response = json.as_object().unwrap().object("response").unwrap();
         assert!(response.flag("allowed").unwrap(), "a dry run admits: {text}");
         let receipt = response.object("auditAnnotations").unwrap().string("receipt").unwrap();
-        let (_, leaf) = receipt.rsplit_once("sha256:").unwrap();
+        let (place, leaf) = receipt.rsplit_once(":sha256:").unwrap();
+        assert!(place.contains("=one/") || place.contains("=two/"), "{receipt}");
         Some(format!("sha256:{leaf}"))
     })
 }
 
-/// How often each decision is in the tree, by its leaf; and how many each writer has.
+/// How often each decision is in the tree, by its leaf; and how many `degraded` each writer has.
 fn decisions(tree: &Path) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
     let (mut leaves, mut writers) = (BTreeMap::new(), BTreeMap::new());
     let key = NoteKey::parse(&fs::read_to_string(tree.join("log.vkey")).unwrap()).unwrap().0;
     tlog::verify(&Files::new(tree), &key, None, |_, leaf| {
         let entry = Entry::parse(leaf).unwrap();
-        *writers.entry(entry.position().writer.clone()).or_default() += 1;
+        let count: &mut usize = writers.entry(entry.position().writer.clone()).or_default();
+        *count += usize::from(matches!(&entry, Entry::Event(event) if event.kind == EventKind::Degraded));
         if entry.decision().is_some() {
             let hash = attest::merkle::leaf_hash(leaf).to_vec();
             let digest = attest::Digest::from_bytes(attest::Algorithm::Sha256, hash).unwrap();
@@ -200,7 +202,8 @@ fn two_replicas_share_a_log_through_an_outage_and_a_kill() {
     let (one, two) = (prepare(world, &cluster, "one"), prepare(world, &cluster, "two"));
 
     // before the log was made, each replica says how it is
-    let output = portcullis_command().args(["serve", "--config", path(&one.join("serve.yaml"))]).output().unwrap();
+    let output =
+        portcullis_command().args(["serve", "--config", path(&one.join("serve.yaml"))]).output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("portcullis log create"), "{}", stderr(&output));
     expect(0, &["log", "create", "--config", path(&one.join("serve.yaml")), "--owner", "postgres"]);
@@ -241,7 +244,12 @@ fn two_replicas_share_a_log_through_an_outage_and_a_kill() {
     }
     assert!(found.values().all(|count| *count == 1));
     let answered = answers_first.len() + answers_second.len();
-    assert!((answered..=answered + 1).contains(&found.len()), "{answered} answers, {} decisions", found.len());
+    assert!(
+        (answered..=answered + 1).contains(&found.len()),
+        "{answered} answers, {} decisions",
+        found.len()
+    );
     assert_eq!(writers.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert!(writers.values().all(|degraded| *degraded > 0), "the outage is on record: {writers:?}");
     expect(0, &["replay", path(&tree)]);
 }

@@ -45,7 +45,13 @@ impl Database {
     pub(crate) fn new(server: &Server, login: &Login, idle: Option<Duration>) -> Result<Self, Fault> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Fault(format!("no runtime for the database's connection: {e}")))?;
-        Ok(Self { runtime: Some(runtime), server: server.clone(), login: login.clone(), idle, connection: None })
+        Ok(Self {
+            runtime: Some(runtime),
+            server: server.clone(),
+            login: login.clone(),
+            idle,
+            connection: None,
+        })
     }
 
     /// Whether there is a connection, as far as is known.

@@ -40,5 +40,6 @@ pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 pub use openapi::openapi;
+pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
 pub use service::{Choke, ServeError, serve};

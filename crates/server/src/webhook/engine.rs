@@ -77,6 +77,8 @@ pub(crate) struct Ruled {
     pub(crate) decision: Decision,
     /// Its number among this writer's entries, and its leaf; nothing where nothing was recorded.
     pub(crate) record: Option<(u64, String)>,
+    /// Its name for whoever looks it up: with its writer, where several share the log.
+    pub(crate) receipt: Option<String>,
     /// The record, where it must be alarmed at once.
     pub(crate) alarmed: Option<Record>,
 }
@@ -123,6 +125,7 @@ impl Engine {
         let ruled = |one: &Admission| Ruled {
             decision: one.decision().clone(),
             record: id(one),
+            receipt: id(one).map(|(number, leaf)| self.receipt(number, &leaf)),
             alarmed: one.record().cloned(),
         };
         Ok(admissions.iter().map(ruled).collect())
@@ -130,7 +133,14 @@ impl Engine {
 
     /// What would be decided; records nothing.
     pub(crate) fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Ruled {
-        Ruled { decision: self.point.judge(request, at), record: None, alarmed: None }
+        Ruled { decision: self.point.judge(request, at), record: None, receipt: None, alarmed: None }
+    }
+
+    fn receipt(&self, number: u64, leaf: &str) -> String {
+        match &self.shared {
+            None => format!("{number}:{leaf}"),
+            Some(shared) => format!("{}/{number}:{leaf}", shared.own.writer()),
+        }
     }
 
     /// Puts new files in force; the last good ones stay where the new do not load.

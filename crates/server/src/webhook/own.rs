@@ -34,6 +34,10 @@ impl Own {
         Self { writer: writer.to_owned(), known: Mutex::default() }
     }
 
+    pub(crate) fn writer(&self) -> &str {
+        &self.writer
+    }
+
     /// Some of this writer's leaves from a number on; none where the tree has none yet.
     ///
     /// # Errors
@@ -79,5 +83,43 @@ impl Known {
         let run = self.runs.get(at)?;
         let skipped = sequence - run.first;
         (skipped < run.count).then(|| (run.index + skipped, run.count - skipped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chokepoint::{Event, EventKind, Position};
+
+    use super::*;
+
+    fn leaf(writer: &str, sequence: u64) -> Vec<u8> {
+        let event = Event {
+            position: Position { writer: writer.to_owned(), epoch: 0, sequence, previous: None },
+            at: jiff::Timestamp::UNIX_EPOCH,
+            kind: EventKind::Heartbeat,
+            trust_root_version: 1,
+            body: attest::Object::new(),
+            parts: Vec::new(),
+        };
+        event.to_json().to_string().into_bytes()
+    }
+
+    #[test]
+    fn a_writers_numbers_lead_to_its_own_entries_among_those_of_others() {
+        let mut known = Known::default();
+        let order = ["b", "a", "a", "b", "b", "a", "b", "a", "a"];
+        let (mut a, mut b) = (Vec::new(), 0);
+        for (index, writer) in order.into_iter().enumerate() {
+            let sequence = if writer == "a" { a.len() as u64 } else { b };
+            known.add(&leaf(writer, sequence), "a");
+            if writer == "a" { a.push(index as u64) } else { b += 1 }
+        }
+        for (sequence, index) in a.iter().enumerate() {
+            assert_eq!(known.find(sequence as u64).unwrap().0, *index);
+        }
+        assert_eq!(known.find(0), Some((1, 2)), "two follow each other");
+        assert_eq!(known.find(2), Some((5, 1)), "another's is next");
+        assert_eq!(known.find(5), None);
+        assert_eq!((known.runs.len(), known.seen), (3, 9));
     }
 }

@@ -154,6 +154,11 @@ fn shared(node: &Node, log: &Fields<'_>, problems: &mut Problems) -> Option<repl
                 .fix("give the spool a folder of its own, on this replica's disk"),
         );
     }
+    // receipts name it, and are split at blanks and strokes
+    let is_word = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if let Some(node) = log.optional("writer").filter(|node| node.string().is_ok_and(|name| !is_word(name))) {
+        problems.push(node.mismatch("a name of letters, digits, -, _ and ., where several share the log"));
+    }
     if log.optional("writer").is_none() {
         problems.push(
             LoadError::new(&node.place, "a shared log without this writer's name")
