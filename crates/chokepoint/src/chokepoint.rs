@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attest::json::MAX_INT;
 use attest::time::Span;
@@ -25,6 +25,9 @@ use crate::recorder::Author;
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
+
+/// How often it is looked whether the log's store is back, where somebody waits for it.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A place through which every deployment must go. Many threads ask at once: each judges on its own, and one committer
 /// makes durable together what has come in.
@@ -364,9 +367,15 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// # Errors
     /// [`AppendError`], as for [`Chokepoint::settle`].
     pub fn settle_in_tree(&self, within: Duration) -> Result<bool, AppendError> {
-        let log = self.committer.log();
-        log.settle()?;
-        log.wait_until(Level::Sequenced, log.size(), within)
+        let (log, began) = (self.committer.log(), Instant::now());
+        // a store that is out of reach is asked again only now and then, and may be back
+        while let Err(e) = log.settle() {
+            if !matches!(e, AppendError::Unreachable(_)) || began.elapsed() > within {
+                return Err(e);
+            }
+            std::thread::sleep(AGAIN);
+        }
+        log.wait_until(Level::Sequenced, log.size(), within.saturating_sub(began.elapsed()))
     }
 
     fn in_force(&self) -> RwLockReadGuard<'_, InForce> {

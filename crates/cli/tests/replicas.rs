@@ -226,6 +226,9 @@ fn two_replicas_share_a_log_through_an_outage_and_a_kill() {
     }
     cluster.up("");
     asks_first.more(10, "of the first with the database again");
+    wait_for("the alarm is closed: everything was brought", || {
+        fs::read_to_string(one.join("alarms.jsonl")).is_ok_and(|text| text.contains("alarm-closed"))
+    });
 
     // killed in the middle of whatever it was at
     drop(second);

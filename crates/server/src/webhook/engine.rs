@@ -48,7 +48,7 @@ impl fmt::Debug for Shared {
 }
 
 /// How much of a process' end or beginning may be spent waiting for a sequencer, which may be another process.
-const SEQUENCED_WITHIN: Duration = Duration::from_secs(10);
+const SEQUENCED_WITHIN: Duration = Duration::from_secs(15);
 
 /// The engine, and how its log is read.
 pub(crate) struct Engine {
