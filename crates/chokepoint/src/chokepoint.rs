@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::time::{Duration, Instant};
 
 use attest::json::MAX_INT;
 use attest::time::Span;
 use attest::{Digest, Object, TrustRoot};
 use jiff::Timestamp;
 use policy::{Book, Case, DeploymentRequest, Verdict};
-use tlog::{AppendError, Fill, Journaled, Log, Promise, Receipt, Storage};
+use tlog::{AppendError, Fill, Journaled, Level, Log, Promise, Receipt, Storage};
 
 use crate::cache::EvidenceCache;
 use crate::committer::{Committer, Group, Reply};
@@ -24,6 +25,9 @@ use crate::record::{Record, Recorded};
 
 /// The engine's name and version, in every case.
 pub const ENGINE: &str = concat!("portcullis ", env!("CARGO_PKG_VERSION"));
+
+/// How often it is looked whether the log's store is back, where somebody waits for it.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A place through which every deployment must go. Many threads ask at once: each judges on its own, and one committer
 /// makes durable together what has come in.
@@ -399,6 +403,22 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     /// [`AppendError`]; what was answered is in the spool, and in the store when that is back or the log is opened anew.
     pub fn settle(&self) -> Result<(), AppendError> {
         self.committer.log().settle()
+    }
+
+    /// As [`Chokepoint::settle`], in the log's tree, which another process may make; says whether it came to that in time.
+    ///
+    /// # Errors
+    /// [`AppendError`], as for [`Chokepoint::settle`].
+    pub fn settle_in_tree(&self, within: Duration) -> Result<bool, AppendError> {
+        let (log, began) = (self.committer.log(), Instant::now());
+        // a store that is out of reach is asked again only now and then, and may be back
+        while let Err(e) = log.settle() {
+            if !matches!(e, AppendError::Unreachable(_)) || began.elapsed() > within {
+                return Err(e);
+            }
+            std::thread::sleep(AGAIN);
+        }
+        log.wait_until(Level::Sequenced, log.size(), within.saturating_sub(began.elapsed()))
     }
 
     fn in_force(&self) -> RwLockReadGuard<'_, InForce> {

@@ -29,20 +29,19 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Looks for them from the end of the log: of this writer, or of any where it has none yet.
+    /// Looks for them from the end of the log, whose tree is there: of this writer, or of any where it has none yet.
     ///
     /// # Errors
     /// [`RecordError`] where the log cannot be read: then nobody knows what was in force.
-    pub fn find<S>(log: &Journaled<S>, writer: &str) -> Result<Option<Self>, RecordError>
+    pub fn find<S>(log: &Journaled<S>, tree: &S, writer: &str) -> Result<Option<Self>, RecordError>
     where
         S: Storage + Clone + Send + Sync + 'static,
     {
         // what a process that died had in its spool is newer than all that is in the store
         log.settle().map_err(|e| RecordError::Log(e.to_string()))?;
-        let storage = log.storage();
-        let blobs = Blobs::new(storage.clone());
+        let blobs = Blobs::new(tree.clone());
         let read = |body: Option<Object>| body.map(|body| Self::read(&body, &blobs)).transpose();
-        let (own, newer) = newest(&storage, writer)?;
+        let (own, newer) = newest(tree, writer)?;
         Ok(match (read(own)?, read(newer)?) {
             (Some(own), Some(newer)) => Some(own.or_newer(newer)),
             (own, newer) => own.or(newer),

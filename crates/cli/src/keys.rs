@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use attest::note::NoteKey;
 use attest::{Scheme, SecretKey, Signer as _};
-use tlog::{Files, Log, OpenLogError};
+use tlog::{Files, Log, LogSigner, OpenLogError};
 
 use crate::command::keygen::{make, write_new};
 use crate::failure::Failure;
@@ -39,20 +40,29 @@ pub(crate) fn key(path: &Path, scheme: Scheme) -> Result<SecretKey, Failure> {
     })
 }
 
+/// The key that signs a log, made where there is none yet.
+fn signing_key(key_file: &Path) -> Result<SecretKey, Failure> {
+    let signer = key(key_file, Scheme::Ed25519)?;
+    // the notes of checkpoints know no other; a log whose key nobody can check would be found out too late
+    if signer.public().scheme() != Scheme::Ed25519 {
+        return Err(Failure::new(&format!("{} cannot sign a log", key_file.display()))
+            .line("wanted", "an Ed25519 key")
+            .line("found", &format!("a key for {}", signer.public().scheme().name()))
+            .line("fix", "portcullis keygen NAME --algorithm ed25519 --no-passphrase"));
+    }
+    Ok(signer)
+}
+
+/// The key of a log that is there, or is shared: never a new one.
+pub(crate) fn log_signer(key_file: &Path) -> Result<Arc<LogSigner>, Failure> {
+    crate::input::text("log's key", key_file)?;
+    Ok(Arc::new(signing_key(key_file)?))
+}
+
 /// The log in a folder, made where there is none yet, with its verifier key beside it in `log.vkey`.
 pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files>, Failure> {
     let files = Files::new(dir);
-    let signer = || {
-        let signer = key(key_file, Scheme::Ed25519)?;
-        // the notes of checkpoints know no other; a log whose key nobody can check would be found out too late
-        if signer.public().scheme() != Scheme::Ed25519 {
-            return Err(Failure::new(&format!("{} cannot sign a log", key_file.display()))
-                .line("wanted", "an Ed25519 key")
-                .line("found", &format!("a key for {}", signer.public().scheme().name()))
-                .line("fix", "portcullis keygen NAME --algorithm ed25519 --no-passphrase"));
-        }
-        Ok::<_, Failure>(Box::new(signer))
-    };
+    let signer = || signing_key(key_file).map(Box::new);
     let failed = |e: OpenLogError| {
         Failure::new(&format!("the log in {} cannot be used", dir.display())).line("found", &e.to_string())
     };

@@ -63,9 +63,7 @@ impl fmt::Display for AdoptError {
             Self::Busy => {
                 f.write_str("a process sequences this log now: stop the replicas that may, then adopt")
             }
-            Self::NoLog => {
-                f.write_str("the database has no such log: `portcullis log create --postgres` makes its row")
-            }
+            Self::NoLog => f.write_str("the database has no such log: `portcullis log create` makes its row"),
             Self::NoPrefix { database, folder } => write!(
                 f,
                 "the database's log of {database} entries is no beginning of the folder's of {folder}: these are two logs, \

@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection that is made when it is needed. After any failure it is given up: what it was doing is not known.
 pub(crate) struct Database {
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     server: Server,
     login: Login,
     idle: Option<Duration>,
@@ -44,7 +45,13 @@ impl Database {
     pub(crate) fn new(server: &Server, login: &Login, idle: Option<Duration>) -> Result<Self, Fault> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Fault(format!("no runtime for the database's connection: {e}")))?;
-        Ok(Self { runtime, server: server.clone(), login: login.clone(), idle, connection: None })
+        Ok(Self {
+            runtime: Some(runtime),
+            server: server.clone(),
+            login: login.clone(),
+            idle,
+            connection: None,
+        })
     }
 
     /// Whether there is a connection, as far as is known.
@@ -57,7 +64,7 @@ impl Database {
         if let Some(connection) = self.connection.take() {
             let closed = async { tokio::time::timeout(Duration::from_secs(1), connection.close()).await };
             // the server sees the end of the socket in any case
-            self.runtime.block_on(closed).ok();
+            self.wait(closed).ok();
         }
     }
 
@@ -66,7 +73,7 @@ impl Database {
         self.disconnect();
         let options = self.options()?;
         let connecting = async { tokio::time::timeout(PATIENCE, options.connect()).await };
-        let connection = self.runtime.block_on(connecting).map_err(|_| self.timed_out())?;
+        let connection = self.wait(connecting)?.map_err(|_| self.timed_out())?;
         self.connection = Some(connection.map_err(|e| self.fault(&e))?);
         Ok(())
     }
@@ -80,7 +87,7 @@ impl Database {
             return Err(Fault(format!("not connected to the database at {}", self.server.host)));
         };
         let working = async { tokio::time::timeout(PATIENCE, work(&mut connection)).await };
-        match self.runtime.block_on(working) {
+        match self.wait(working)? {
             Ok(Ok(value)) => {
                 self.connection = Some(connection);
                 Ok(value)
@@ -88,6 +95,12 @@ impl Database {
             Ok(Err(e)) => Err(self.fault(&e)),
             Err(_) => Err(self.timed_out()),
         }
+    }
+
+    /// On whatever thread this is, but never on one that drives other tasks.
+    fn wait<F: Future>(&self, work: F) -> Result<F::Output, Fault> {
+        let none = || Fault("the connection's runtime has ended".to_owned());
+        Ok(self.runtime.as_ref().ok_or_else(none)?.block_on(work))
     }
 
     fn options(&self) -> Result<PgConnectOptions, Fault> {
@@ -145,6 +158,15 @@ impl Database {
 
     fn timed_out(&self) -> Fault {
         Fault(format!("the database at {} did not answer within {} s", self.server.host, PATIENCE.as_secs()))
+    }
+}
+
+impl Drop for Database {
+    /// Its last owner may be a task of another runtime, which must not wait for this one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

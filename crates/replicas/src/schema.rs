@@ -115,7 +115,7 @@ pub(crate) fn check(database: &mut Database) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault(format!(
-        "the log's tables have version {found}, wanted {}: run `portcullis log create --postgres`, or the newer program",
+        "the log's tables have version {found}, wanted {}: run `portcullis log create`, or the newer program",
         VERSIONS.len()
     )))
 }

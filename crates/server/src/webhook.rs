@@ -21,6 +21,7 @@ mod judge;
 mod listen;
 mod metrics;
 mod openapi;
+mod own;
 mod owners;
 mod ready;
 mod review;
@@ -34,12 +35,13 @@ pub use check::{Checked, Problem, check};
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
-pub use engine::DecisionLog;
+pub use engine::{DecisionLog, Shared};
 pub use files::{is_policy, policy_paths};
 pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 pub use openapi::openapi;
+pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
 pub use service::{Choke, ServeError, serve};

@@ -1,9 +1,9 @@
 //! The spool: what was acknowledged and is not in its target yet.
 //!
 //! A ring of segments of one length, and a reserve. Segments are written one after the other; one is written over once
-//! all that it holds is in the target. Nothing marks a frame as applied but the target's own count: one whose leaves
-//! are all below that is old, and its place is written over. So applying twice is not possible, and trimming costs
-//! nothing.
+//! all that it holds is in the target's tree: what a database has taken may still be lost, where another server takes over
+//! that had not received it. Nothing marks a frame as applied but the target's own count: one whose leaves are all below
+//! that is old, and its place is written over. So applying twice is not possible, and trimming costs nothing.
 
 use std::fmt;
 use std::io;
@@ -104,21 +104,23 @@ struct Segment {
 impl Segment {
     /// Preallocates the file, and finds the end of what it holds.
     fn begin<S: Storage>(storage: &S, path: &str, capacity: usize, held: &[Located]) -> io::Result<Self> {
-        let last = held.iter().filter(|found| &*found.path == path).max_by_key(|found| found.position);
-        let Some(last) = last else {
+        let own = || held.iter().filter(|found| &*found.path == path);
+        // what lies behind the newest frame may be older, and is not written over
+        let (Some(newest), Some(last)) = (own().max_by_key(|f| f.end()), own().max_by_key(|f| f.position))
+        else {
             storage.preallocate(path, capacity)?;
             return Ok(Self { path: Arc::from(path), capacity, position: 0, end: None });
         };
         // one that holds something is not made anew, also where segments are longer now
         let capacity = capacity.min(storage.length(path)?.unwrap_or(0));
-        // its last frame may be in the page cache only, of a write that failed: what follows must not stand on that
-        let bytes = storage.read_at(path, last.position, last.length)?.unwrap_or_default();
-        storage.write_at(path, last.position, &bytes)?;
+        // its newest frame may be in the page cache only, of a write that failed: what follows must not stand on that
+        let bytes = storage.read_at(path, newest.position, newest.length)?.unwrap_or_default();
+        storage.write_at(path, newest.position, &bytes)?;
         Ok(Self {
             path: Arc::from(path),
             capacity,
             position: last.position + last.length,
-            end: Some(last.end()),
+            end: Some(newest.end()),
         })
     }
 
@@ -239,7 +241,7 @@ impl<S: Storage> Journal<S> {
         self.is_full = true;
     }
 
-    /// Everything below this index is in the target: segments that hold nothing else are free.
+    /// Everything below this index is in the target's tree: segments that hold nothing else are free.
     pub fn applied(&mut self, upto: u64) {
         let freed = self.ring.iter_mut().filter_map(|segment| segment.free(upto).then_some(())).count();
         self.is_full &= freed == 0;

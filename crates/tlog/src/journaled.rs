@@ -17,7 +17,7 @@ use crate::receipt::Receipt;
 use crate::recover::{self, Located};
 use crate::room::{Fill, Purpose, Room};
 use crate::storage::Storage;
-use crate::target::{Level, Newest, Target};
+use crate::target::{ApplyError, Level, Newest, Target};
 
 /// How long who commits waits for room while the target takes entries: longer than it needs for what is on its way.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -69,11 +69,17 @@ impl<S: Storage + Clone + Send + Sync + 'static> Journaled<S> {
         name: &str,
         signer: Arc<LogSigner>,
         room: Room,
-        target: Box<dyn Target>,
+        mut target: Box<dyn Target>,
     ) -> Result<Self, OpenLogError> {
         let key = NoteKey { name: name.to_owned(), key: signer.public().clone() };
+        let sequenced = match target.reached(Level::Sequenced) {
+            Ok(sequenced) => sequenced,
+            // it has just been opened: what is not known now is not kept for it, and what it lacks is
+            Err(ApplyError::Unreachable(_)) => 0,
+            Err(ApplyError::Stop(e)) => return Err(OpenLogError::Apply(e)),
+        };
         let taken = target.taken();
-        let held = recover::locate(&storage, &key, taken).map_err(OpenLogError::Journal)?;
+        let held = recover::locate(&storage, &key, sequenced, taken).map_err(OpenLogError::Journal)?;
         let newest = newest_of(&storage, &key, &held)?;
         let journal = Journal::resume(storage, key, signer, room, taken, &held).map_err(OpenLogError::Io)?;
         Self::run(journal, target, held, newest).map_err(OpenLogError::Io)

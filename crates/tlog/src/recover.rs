@@ -50,7 +50,7 @@ impl Located {
 /// [`JournalFlaw`] where something that was acknowledged is missing, or something was put in.
 pub fn pending<S: Storage>(storage: &S, key: &NoteKey, size: u64) -> Result<Vec<Batch>, JournalFlaw> {
     let mut batches = Vec::new();
-    for found in locate(storage, key, size)? {
+    for found in locate(storage, key, size, size)? {
         let batch = found.read(storage, key)?;
         let new = beyond(size.max(found.first), found.first, std::slice::from_ref(&batch));
         batches.extend(new.or(Err(JournalFlaw::Gap(found.first)))?);
@@ -58,11 +58,18 @@ pub fn pending<S: Storage>(storage: &S, key: &NoteKey, size: u64) -> Result<Vec<
     Ok(batches)
 }
 
-/// Where what is pending lies. Only one segment's bytes are in memory at once.
+/// Where what is pending lies: what a target that has `taken` entries does not have, and before that what is not in its
+/// tree of `sequenced` entries, as far as the spool has it without a gap. Only one segment's bytes are in memory at once.
 ///
 /// # Errors
 /// [`JournalFlaw`], as for [`pending`].
-pub(crate) fn locate<S: Storage>(storage: &S, key: &NoteKey, size: u64) -> Result<Vec<Located>, JournalFlaw> {
+pub(crate) fn locate<S: Storage>(
+    storage: &S,
+    key: &NoteKey,
+    sequenced: u64,
+    taken: u64,
+) -> Result<Vec<Located>, JournalFlaw> {
+    let size = sequenced.min(taken);
     let mut found = Vec::new();
     // there may be more segments than this life uses
     for path in (0..).map(path_of) {
@@ -73,19 +80,27 @@ pub(crate) fn locate<S: Storage>(storage: &S, key: &NoteKey, size: u64) -> Resul
         read_segment(RESERVE, &bytes, key, size, &mut found);
     }
     found.sort_by_key(|(located, _)| located.first);
-    let mut next = size;
-    for (located, is_signed) in &found {
+    let (mut next, mut pending) = (size, Vec::new());
+    for (located, is_signed) in found {
         if !is_signed {
             return Err(JournalFlaw::Unsigned(located.first));
         }
-        // a target may have taken a part of the first one
-        let is_next = located.first == next || (next == size && located.first < size);
-        if !is_next {
-            return Err(JournalFlaw::Gap(located.first));
+        if located.first != next {
+            // a target may have taken a part of the first one; and what is missing before is missed by nobody, as long as
+            // the target has it: so a spool that was lost begins again
+            if next > taken || located.first > taken {
+                return Err(JournalFlaw::Gap(located.first));
+            }
+            pending.clear();
         }
         next = located.end();
+        pending.push(located);
     }
-    Ok(found.into_iter().map(|(located, _)| located).collect())
+    // a spool that ends before what the target has says nothing of what comes next
+    if next < taken {
+        pending.clear();
+    }
+    Ok(pending)
 }
 
 /// Finds what is not in the target in one segment, and whether the log's key signed it.

@@ -14,12 +14,13 @@ use crate::witnessing::WITNESSED;
 ///
 /// A sequence is a number among this writer's entries, from 0 and without gaps. In files a sequence is an index.
 pub trait Target: Send {
-    /// How many of this writer's entries are in: the sequence of the next one that it takes.
+    /// How many of this writer's entries are in: the sequence of the next one that it takes. It may go down to what is
+    /// [`Level::Sequenced`]: the spool keeps the others, and brings them again.
     fn taken(&self) -> u64;
 
     /// Takes batches, in order; `first` is the sequence of their first leaf. Leaves below [`Target::taken`] are skipped:
-    /// brought twice is in once. When this returns, all of it survives whatever the target's level promises, and the
-    /// spool's place is given away.
+    /// brought twice is in once. When this returns, all of it survives whatever [`Level::Quorum`] promises. One that has
+    /// lost what is before `first` says that it is out of reach, and how many it has in [`Target::taken`].
     ///
     /// # Errors
     /// [`ApplyError`].

@@ -32,6 +32,8 @@ struct Held {
     mood: Mood,
     asked: usize,
     witnessed: u64,
+    /// How many entries are not in its tree yet, and may be lost.
+    behind: u64,
 }
 
 /// A store in memory, which survives every crash of the process.
@@ -42,6 +44,21 @@ impl Store {
     fn is(&self, mood: Mood) -> &Self {
         self.0.lock().unwrap().mood = mood;
         self
+    }
+
+    /// From now on so many of the newest entries are not in its tree.
+    fn stays_behind(&self, behind: u64) -> &Self {
+        self.0.lock().unwrap().behind = behind;
+        self
+    }
+
+    /// Another server takes over that has nothing but what is in the tree.
+    fn fails_over(&self) -> u64 {
+        let mut held = self.0.lock().unwrap();
+        let lost = held.behind.min(held.leaves.len() as u64);
+        let left = held.leaves.len() - usize::try_from(lost).unwrap();
+        held.leaves.truncate(left);
+        lost
     }
 
     fn leaves(&self) -> Vec<Vec<u8>> {
@@ -63,6 +80,9 @@ impl Target for Store {
             Mood::Broken => return Err(ApplyError::Stop(AppendError::Sign)),
             Mood::Here | Mood::Mute => {}
         }
+        if first > taken {
+            return Err(ApplyError::Unreachable("it lost some".to_owned()));
+        }
         for batch in beyond(taken, first, batches)? {
             held.leaves.extend(batch.leaves);
             held.blobs.extend(batch.blobs);
@@ -77,7 +97,12 @@ impl Target for Store {
         if self.0.lock().unwrap().mood != Mood::Here {
             return Err(ApplyError::Unreachable("no route".to_owned()));
         }
-        Ok(if level == Level::Witnessed { self.0.lock().unwrap().witnessed } else { self.taken() })
+        let (taken, held) = (self.taken(), self.0.lock().unwrap());
+        Ok(match level {
+            Level::Witnessed => held.witnessed,
+            Level::Sequenced => taken.saturating_sub(held.behind),
+            Level::Local | Level::Quorum => taken,
+        })
     }
 
     fn prove(&mut self, _: u64) -> Result<Option<Receipt>, ApplyError> {
@@ -241,6 +266,137 @@ fn a_crash_at_every_write_of_the_second_life_too() {
         }
     }
     assert!(rows > 300, "{rows}");
+}
+
+/// Waits until the store has so many.
+fn wait_for(store: &Store, count: usize) {
+    let began = std::time::Instant::now();
+    while store.leaves().len() < count {
+        assert!(began.elapsed() < Duration::from_secs(30), "{} of {count}", store.leaves().len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_a_store_lost_that_had_taken_it_is_brought_again_after_a_crash_at_every_write() {
+    let lives = ROOMS.iter().flat_map(|room| [1, 5, 1000].map(|behind| (*room, behind)));
+    let kinds = [Kept::Nothing, Kept::EveryOtherSector, Kept::Everything];
+    // each waits most of the time
+    let (rows, lost) = std::thread::scope(|scope| {
+        let all = lives.flat_map(|(room, behind)| kinds.map(|kept| (room, behind, kept)));
+        let all: Vec<_> =
+            all.map(|(room, behind, kept)| scope.spawn(move || fail_over(room, behind, kept))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    });
+    assert!(rows > 300 && lost > 1000, "{rows} rows, {lost} lost");
+}
+
+/// A crash at every write, and a failover after it and after the next life. Gives how many there were, and what was lost.
+fn fail_over(room: Room, behind: u64, kept: Kept) -> (u64, u64) {
+    let (mut rows, mut lost) = (0, 0);
+    for at in 0.. {
+        let row = format!("{} segments, {behind} behind, write {at}, {kept:?}", room.segments);
+        let (disk, store) = (Disk::default(), Store::default());
+        disk.crash_at(at, kept);
+        let mut life = Life::default();
+        // dropping it brings everything that it can
+        let ended = live(&disk, room, store.stays_behind(behind), 0, &mut life);
+        disk.repaired();
+        let had = store.leaves();
+        lost += store.fails_over();
+        // the next life begins with what was lost, and loses it again when its own entries are there
+        let mut next = Life::default();
+        live(&disk, room, &store, 1, &mut next).unwrap_or_else(|e| panic!("{row}: {e}"));
+        assert!(store.leaves().starts_with(&had), "{row}: what was lost is back, in its place");
+        lost += store.fails_over();
+        let last = open(&disk, room, store.stays_behind(0)).unwrap_or_else(|e| panic!("{row}: {e}"));
+        last.close().unwrap();
+        let with = [life.acknowledged.clone(), life.under_way.clone(), next.acknowledged.clone()].concat();
+        let without = [life.acknowledged.clone(), next.acknowledged.clone()].concat();
+        let is_there = store.leaves().starts_with(&with) && !life.under_way.is_empty();
+        check(&store, if is_there { &with } else { &without }, &[], &row);
+        rows += 1;
+        if ended.is_ok() {
+            assert!(at > 10, "{row}");
+            break;
+        }
+    }
+    (rows, lost)
+}
+
+#[test]
+fn what_a_store_loses_in_between_is_brought_again_and_its_place_is_not_given_away_before() {
+    let room = Room { segments: 4, segment: 16 * 1024, reserve: 16 * 1024 };
+    let (disk, store) = (Disk::default(), Store::default());
+    let log = open(&disk, room, store.stays_behind(1000)).unwrap();
+    let mut leaves = Vec::new();
+    let mut one = || {
+        let made = log.commit(|first| batch(first, 1, 0)).map(drop);
+        leaves.extend(made.is_ok().then(|| batch(leaves.len() as u64, 1, 0).leaves.remove(0)));
+        made
+    };
+    for count in 1..=3 {
+        one().unwrap();
+        wait_for(&store, count);
+        store.fails_over();
+    }
+    wait_for(&store, 3);
+    while log.cut_off().is_some() {}
+    // what is only taken fills the ring, however long it was taken
+    while one().is_ok() {}
+    assert!(log.cut_off().is_none() && log.fill().is_full(), "the store takes everything");
+    store.stays_behind(0);
+    let began = std::time::Instant::now();
+    while log.fill().used > 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", log.fill());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    one().unwrap();
+    log.settle().unwrap();
+    assert_eq!(store.leaves(), leaves);
+}
+
+#[test]
+fn a_store_that_lost_what_the_spool_does_not_have_any_more_is_waited_for() {
+    let (disk, store) = (Disk::default(), Store::default());
+    let log = open(&disk, ROOMS[0], &store).unwrap();
+    log.commit(|first| batch(first, 3, 0)).unwrap();
+    log.settle().unwrap();
+    let all = store.leaves();
+    store.0.lock().unwrap().leaves.truncate(1);
+    log.commit(|first| batch(first, 1, 0)).unwrap();
+    assert!(matches!(log.settle(), Err(AppendError::Unreachable(why)) if why == "it lost some"));
+    let asked = store.0.lock().unwrap().asked;
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(store.0.lock().unwrap().asked <= asked + 3, "it is asked again in its time");
+    // a person adopted what the tree has
+    store.0.lock().unwrap().leaves = all.clone();
+    while log.cut_off().is_some() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    log.settle().unwrap();
+    assert_eq!(store.leaves(), [all, batch(3, 1, 0).leaves].concat());
+}
+
+#[test]
+fn a_spool_that_was_lost_begins_again_where_the_store_is() {
+    let store = Store::default();
+    let log = open(&Disk::default(), ROOMS[0], store.stays_behind(1000)).unwrap();
+    log.commit(|first| batch(first, 4, 0)).unwrap();
+    log.settle().unwrap();
+    drop(log);
+    let disk = Disk::default();
+    for first in [4, 5, 6] {
+        let log = open(&disk, ROOMS[0], &store).unwrap();
+        assert_eq!(log.size(), first);
+        log.commit(|first| batch(first, 1, 0)).unwrap();
+        log.close().unwrap();
+    }
+    assert_eq!(store.leaves().len(), 7);
+    // but where the store has less than the new spool begins with, somebody has to look
+    store.0.lock().unwrap().leaves.truncate(3);
+    let error = open(&disk, ROOMS[0], &store).unwrap_err();
+    assert!(matches!(error, OpenLogError::Journal(tlog::JournalFlaw::Gap(4))), "{error}");
 }
 
 #[test]

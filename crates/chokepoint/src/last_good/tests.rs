@@ -57,7 +57,12 @@ fn live(point: &Chokepoint<Files>, events: usize) {
 }
 
 fn found(dir: &Path, writer: &str) -> Result<String, String> {
-    let last = LastGood::find(&journaled(dir), writer).map_err(|e| e.to_string())?.unwrap();
+    let last = {
+        let log = journaled(dir);
+        LastGood::find(&log, &log.storage(), writer)
+    }
+    .map_err(|e| e.to_string())?
+    .unwrap();
     Ok(last.book[0].text.lines().next().unwrap().to_owned())
 }
 
@@ -102,6 +107,11 @@ fn the_name_of_a_writer_that_is_gone_brings_nothing_back() {
     for writer in ["new", "old", "oldest", "never"] {
         assert_eq!(found(dir.path(), writer).unwrap(), "# second", "{writer}");
     }
-    let last = LastGood::find(&journaled(dir.path()), "oldest").unwrap().unwrap();
+    let last = {
+        let log = journaled(dir.path());
+        LastGood::find(&log, &log.storage(), "oldest")
+    }
+    .unwrap()
+    .unwrap();
     assert!(last.governance.is_some(), "governance does not end by a name");
 }

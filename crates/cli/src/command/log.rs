@@ -2,6 +2,7 @@
 
 mod audit;
 mod prove;
+pub(crate) mod shared;
 mod show;
 mod witness;
 mod witnesses;
@@ -34,7 +35,8 @@ Examples:
   portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
   portcullis log witness --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
       --log shop.example/decisions=log.vkey
-  portcullis log audit --audit-log audit.log --log log")]
+  portcullis log audit --audit-log audit.log --log log
+  portcullis log create --config serve.yaml --owner postgres")]
 pub(crate) enum Command {
     /// Verify the whole log: every record, every part it names, every tile, the signed root
     Verify {
@@ -61,6 +63,10 @@ pub(crate) enum Command {
     Witness(witness::Args),
     /// Compare an API server's audit log with the decisions on record, and list what nobody decided
     Audit(audit::Arguments),
+    /// Make the log that several replicas share, in PostgreSQL
+    Create(shared::Create),
+    /// Raise the database of a shared log to its folder, after a restore
+    Adopt(shared::Adopt),
 }
 
 /// Under which key a log is believed.
@@ -107,6 +113,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::VerifyProof(args) => prove::verify(args, output),
         Command::Witness(args) => witness::run(args, output),
         Command::Audit(arguments) => audit::run(arguments, output),
+        Command::Create(args) => shared::create(args, output),
+        Command::Adopt(args) => shared::adopt(args, output),
     }
 }
 

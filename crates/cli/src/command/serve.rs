@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use attest::{Json, Object};
 use jiff::Timestamp;
-use server::webhook::{self, Checked, Config, EXAMPLE, ServeError};
+use server::webhook::{self, Checked, Config, DecisionLog, EXAMPLE, ServeError};
 
 use crate::clock;
+use crate::command::log::shared::open;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::keys;
@@ -66,7 +67,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         }
         _ => Failure::io("take the lock of the log in", &log.path, &e),
     })?;
-    let log = keys::log(&log.path, &log.origin, &log.key)?;
+    let log = match &log.postgresql {
+        None => DecisionLog::Files(Box::new(keys::log(&log.path, &log.origin, &log.key)?)),
+        Some(shared) => DecisionLog::PostgreSql(Box::new(open(log, shared)?)),
+    };
     webhook::serve(config, log, Arc::new(now)).map_err(|e| {
         Failure::new("the choke point does not run").line("found", &e.to_string()).line("fix", fix(&e))
     })?;

@@ -45,7 +45,9 @@ pub enum Claim {
 /// A record, as an annotation names it: `17:sha256:…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    /// Its place in the log.
+    /// Who wrote it, where several share the log.
+    pub writer: Option<String>,
+    /// Its place in the log, or its number among its writer's entries.
     pub index: u64,
     /// The hash of its leaf.
     pub leaf: Digest,
@@ -53,8 +55,13 @@ pub struct Named {
 
 impl Named {
     fn parse(text: &str) -> Option<Self> {
-        let (index, leaf) = text.split_once(':')?;
-        Some(Self { index: index.parse().ok()?, leaf: Digest::parse(leaf).ok()? })
+        let (place, leaf) = text.split_once(':')?;
+        let (writer, index) = place.rsplit_once('/').map_or((None, place), |(w, index)| (Some(w), index));
+        if writer.is_some_and(str::is_empty) {
+            return None;
+        }
+        let writer = writer.map(str::to_owned);
+        Some(Self { writer, index: index.parse().ok()?, leaf: Digest::parse(leaf).ok()? })
     }
 }
 

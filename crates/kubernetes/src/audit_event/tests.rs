@@ -26,8 +26,11 @@ fn receipt() -> String {
 
 #[test]
 fn records_are_named_wherever_they_stand() {
-    let named = |index| Named { index, leaf: Digest::parse(LEAF).unwrap() };
+    let named = |index| Named { writer: None, index, leaf: Digest::parse(LEAF).unwrap() };
     assert_eq!(claim(&event(&receipt())), Claim::Recorded(vec![named(17)]));
+    let shared = receipt().replace("=17:", "=eu-1/17:");
+    let of_eu_1 = Named { writer: Some("eu-1".to_owned()), ..named(17) };
+    assert_eq!(claim(&event(&shared)), Claim::Recorded(vec![of_eu_1]), "of a log that several share");
     // places may have blanks; a guard names its own
     let two = format!(
         r#","fail-closed.portcullis.dev/receipt":"spec.a, spec.b=17:{LEAF} spec.c=18:{LEAF}",

@@ -1,9 +1,12 @@
 //! A standby takes over: with `synchronous_standby_names` nothing is lost; without it, what was lost is brought again, or
 //! the sequencer refuses.
 
-use tlog::{ApplyError, Level, Target};
+use std::time::{Duration, Instant};
 
-use crate::world::{ORIGIN, World, signer};
+use tlog::{ApplyError, Batch, Files, Journaled, Level, Room, Target, verify};
+
+use crate::spooled::settle;
+use crate::world::{ORIGIN, World, entry, key, signer};
 
 #[test]
 fn a_synchronous_standby_has_everything() {
@@ -66,6 +69,50 @@ fn what_an_asynchronous_standby_lost_is_brought_again() {
     a.settle();
     b.settle();
     world.check(&[&a, &b]);
+}
+
+#[test]
+fn the_real_spool_brings_again_what_an_asynchronous_standby_lost() {
+    let mut world = World::new();
+    let standby = world.cluster.standby(5433);
+    // nobody sequences yet: what is taken is not safe
+    let target = replicas::open(&world.writing(), ORIGIN, &signer(), "a").unwrap();
+    let spool = Files::new(&world.path("spool"));
+    let log = Journaled::open(spool, "a", signer(), Room::default(), Box::new(target)).unwrap();
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let mut commit = || {
+        let leaf = entry("a", &all, "");
+        log.commit(|_| Batch { leaves: vec![leaf.clone()], blobs: Vec::new() }).unwrap();
+        all.push(leaf);
+    };
+    (0..3).for_each(|_| commit());
+    settle(&log);
+    let caught_up = "SELECT pg_current_wal_flush_lsn() <= (SELECT min(replay_lsn) FROM pg_stat_replication)";
+    while world.cluster.sql(caught_up) != "t" {}
+    standby.stop();
+    (0..4).for_each(|_| commit());
+    settle(&log);
+    assert_eq!(log.reached(Level::Quorum).unwrap(), 7);
+    world.cluster.down("immediate");
+    standby.start(5433);
+    standby.promote(5432);
+    world.cluster.take_over(standby);
+    commit();
+    settle(&log);
+    let b = world.open(&world.config(), "b");
+    let start = Instant::now();
+    while !log.reached(Level::Sequenced).is_ok_and(|reached| reached == 8) {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    while log.fill().used > 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "its place is free once it is in the tree");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(b);
+    let mut found = Vec::new();
+    verify(&world.tiles(), &key(), None, |_, leaf| found.push(leaf.to_vec())).unwrap();
+    assert!(found == all);
 }
 
 #[test]

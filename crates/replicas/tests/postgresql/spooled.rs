@@ -14,7 +14,7 @@ fn open(world: &World) -> Journaled<Files> {
 }
 
 /// It does not wait for a target that is known to be out of reach; here, that passes.
-fn settle(log: &Journaled<Files>) {
+pub fn settle(log: &Journaled<Files>) {
     let start = Instant::now();
     while let Err(e) = log.settle() {
         assert!(start.elapsed() < Duration::from_secs(30), "{e}");

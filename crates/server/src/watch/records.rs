@@ -1,5 +1,6 @@
 //! Where a record is looked up that somebody names.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,8 @@ use attest::{Algorithm, Digest, merkle};
 use chokepoint::{Entry, Record};
 use kubernetes::audit_event::Named;
 use tlog::{Files, Reader};
+
+use crate::webhook::Own;
 
 /// Records by their place and the hash of their leaf.
 pub trait Records {
@@ -21,26 +24,58 @@ pub trait Records {
 /// The logs of the choke points of one cluster, in folders.
 #[derive(Debug)]
 pub struct LogRecords {
-    logs: Vec<(PathBuf, NoteKey)>,
+    logs: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    dir: PathBuf,
+    key: NoteKey,
+    /// Where the entries of each writer are, in a log that several share.
+    writers: BTreeMap<String, Own>,
 }
 
 impl LogRecords {
     /// These logs, each under its key.
     #[must_use]
     pub fn new(logs: Vec<(PathBuf, NoteKey)>) -> Self {
-        Self { logs }
+        let known = |(dir, key)| Known { dir, key, writers: BTreeMap::new() };
+        Self { logs: logs.into_iter().map(known).collect() }
     }
 }
 
 impl Records for LogRecords {
     fn find(&mut self, named: &Named) -> Result<Option<Record>, String> {
-        for (dir, key) in &self.logs {
-            if let Some(leaf) = leaf(dir, key, named)? {
+        for log in &mut self.logs {
+            let found = match &named.writer {
+                None => leaf(&log.dir, &log.key, named)?,
+                Some(writer) => log.of(writer, named)?,
+            };
+            if let Some(leaf) = found {
                 let entry = Entry::parse(&leaf).map_err(|e| e.to_string())?;
                 return Ok(entry.decision().cloned());
             }
         }
         Ok(None)
+    }
+}
+
+impl Known {
+    /// The leaf with this hash under this number of a writer, once it is in the tree: what waits is in that writer's spool
+    /// and in the database. A writer that is not the log's own has an index here too: who names it pays with one look.
+    fn of(&mut self, writer: &str, named: &Named) -> Result<Option<Vec<u8>>, String> {
+        let files = Files::new(&self.dir);
+        let own = self.writers.entry(writer.to_owned()).or_insert_with(|| Own::new(writer));
+        let mut size = size_of(&self.dir, &self.key)?;
+        loop {
+            let found = own.leaves(&files, size, named.index);
+            let newer = size_of(&self.dir, &self.key)?;
+            if found.is_ok() || newer == size {
+                let leaf = found?.into_iter().next();
+                return Ok(leaf.filter(|leaf| hash(leaf).as_ref() == Some(&named.leaf)));
+            }
+            size = newer;
+        }
     }
 }
 

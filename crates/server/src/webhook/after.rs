@@ -20,6 +20,7 @@ use attest::time::Span;
 use chokepoint::alarm::{Alarm, AlarmKind, Severity};
 use inventory::Inventory;
 use jiff::Timestamp;
+use replicas::Duty;
 use tlog::witnessing::{Asking, Witnesses};
 use tlog::{Fill, Mark};
 use tokio::runtime::Runtime;
@@ -202,6 +203,7 @@ impl Round {
         let (fill, cut_off) = self.engine.spool();
         let spool = self.alarm_spool(&fill, cut_off.as_deref(), now);
         self.failed("alarms", spool);
+        self.see_sequencer(now);
         if self.looked.is_none_or(|at| at.elapsed() > BY_THE_CLOCK) {
             self.looked = Some(Instant::now());
             let looked = self.desk.look(now);
@@ -239,17 +241,39 @@ impl Round {
         self.told.clone_from(&self.failures);
     }
 
-    fn alarm_spool(&self, fill: &Fill, cut_off: Option<&str>, now: Timestamp) -> Result<(), String> {
-        let one = |part: &str, found: Option<(String, Severity)>| match found {
+    fn alarm_log(&self, part: &str, found: Option<(String, Severity)>, now: Timestamp) -> Result<(), String> {
+        match found {
             Some((found, severity)) => {
                 self.desk.raise(Alarm::log_degraded(part, &found, severity, now), now).map(drop)
             }
             None => self.desk.gone(AlarmKind::LogDegraded, part, now),
-        };
+        }
+    }
+
+    fn alarm_spool(&self, fill: &Fill, cut_off: Option<&str>, now: Timestamp) -> Result<(), String> {
+        let one = |part: &str, found| self.alarm_log(part, found, now);
         let severity = if fill.mark >= Mark::Full { Severity::Critical } else { Severity::Warning };
         let used = format!("{} of {} bytes are used", fill.used, fill.capacity);
         one("the spool is filling", (fill.mark > Mark::Low).then_some((used, severity)))?;
         one("the log's store is out of reach", cut_off.map(|why| (why.to_owned(), Severity::Critical)))
+    }
+
+    /// The tree of a shared log is made by one of the replicas; what keeps this one from it is alarmed, unless another one
+    /// does it.
+    fn see_sequencer(&mut self, now: Timestamp) {
+        let Some(health) = self.engine.sequencer() else { return };
+        let (duty, held) = (health.duty(), health.held());
+        let why = match duty {
+            Duty::Refused(why) => Some((why, Severity::Critical)),
+            Duty::Unreachable(why) => Some((why, Severity::Warning)),
+            Duty::Starting | Duty::Sequencing(_) | Duty::StandingBy(_) => None,
+        };
+        let held = (!held.is_empty()).then(|| (held.join("; "), Severity::Critical));
+        for (part, found) in [("the sequencer", why), ("entries are held back", held)] {
+            self.failures.extend(found.iter().map(|(why, _)| ("sequencer", why.clone())));
+            let alarmed = self.alarm_log(part, found, now);
+            self.failed("alarms", alarmed);
+        }
     }
 
     fn see_witnesses(&mut self, now: Timestamp) -> Option<u64> {

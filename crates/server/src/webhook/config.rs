@@ -77,6 +77,17 @@ pub struct Log {
     pub level: Level,
     /// Bytes of the spool before it.
     pub spool: u64,
+    /// The database through which several replicas share it; then the folder is this replica's spool, and the tree is in
+    /// the folder that is named there.
+    pub postgresql: Option<replicas::Config>,
+}
+
+impl Log {
+    /// The folder with the tree.
+    #[must_use]
+    pub fn tree(&self) -> &Path {
+        self.postgresql.as_ref().and_then(|shared| shared.tiles.as_deref()).unwrap_or(&self.path)
+    }
 }
 
 /// The Kubernetes webhook.
@@ -141,6 +152,7 @@ impl Config {
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.book, &mut self.trust_root, &mut self.log.path, &mut self.log.key];
+        paths.extend(self.log.postgresql.iter_mut().flat_map(replicas::Config::paths));
         paths.extend([&mut self.evidence, &mut self.state]);
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
@@ -168,6 +180,7 @@ impl Config {
         ];
         let policies = self.governance.iter().map(|governance| governance.policies.as_path());
         named.extend(policies.map(|folder| ("the policies for the files", folder)));
+        named.extend(self.log.postgresql.iter().flat_map(replicas::Config::named));
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
         let witnesses = self.after.witnesses.iter().flat_map(|witnesses| &witnesses.of);
@@ -216,6 +229,26 @@ mod tests {
     fn a_name_that_may_attach_is_not_the_api_server() {
         let same = problems(("names: [ci.example]", "names: [kube-apiserver]"));
         assert!(same.contains("kube-apiserver may ask and may attach"), "{same}");
+    }
+
+    #[test]
+    fn a_shared_log_needs_its_tree_and_a_name_for_each_writer() {
+        let shared = |section: &str| {
+            let log = EXAMPLE.replace("  writer: portcullis-0   ", "  #");
+            log.replace("  key: log.key\n", &format!("  key: log.key\n  postgresql: {section}\n"))
+        };
+        let text = shared("{ host: /run/postgresql, database: portcullis, user: eu-1 }");
+        let errors = Config::parse(Path::new("serve.yaml"), &text).unwrap_err();
+        let found = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(found.contains("a shared log without the folder of its tree"), "{found}");
+        assert!(found.contains("a shared log without this writer's name"), "{found}");
+        let text = shared("{ host: /run/postgresql, database: portcullis, user: eu-1, tiles: tree }")
+            .replace("  key: log.key\n", "  key: log.key\n  writer: eu-1\n");
+        let config = Config::parse(Path::new("/etc/portcullis/serve.yaml"), &text).unwrap();
+        assert_eq!(config.log.tree(), Path::new("/etc/portcullis/tree"));
+        let text = text.replace("tiles: tree", "tiles: log");
+        let errors = Config::parse(Path::new("serve.yaml"), &text).unwrap_err();
+        assert!(errors[0].to_string().contains("one folder for the spool and the tree"), "{}", errors[0]);
     }
 
     #[test]

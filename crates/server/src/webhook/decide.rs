@@ -86,7 +86,6 @@ impl Kubernetes {
     /// # Errors
     /// What does not load, and why.
     pub fn open(config: &Config, log: DecisionLog, now: Timestamp) -> Result<Self, String> {
-        let standings = Standings::open(&config.state, log.storage(), log.size())?;
         let Begun { config, engine, steward, files } = governance::begin(config, log, now)?;
         let secret_key = config.webhook.secret_key.as_deref().map(|file| {
             let bytes = std::fs::read(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
@@ -95,6 +94,7 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
+        let standings = engine.read_tree(|tree, size| Standings::open(&config.state, tree, size))?;
         Ok(Self {
             engine: Arc::new(engine),
             desk: OnceLock::new(),
@@ -370,7 +370,15 @@ impl Kubernetes {
 
     /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
     fn save(&self, is_last: bool) {
-        self.standings.save(self.engine.log_size(), is_last).ok();
+        if !self.engine.is_shared() {
+            self.standings.save(self.engine.log_size(), is_last).ok();
+            return;
+        }
+        // what other replicas decided stands here too; what cannot be read now is read the next time
+        let followed = |tree: &tlog::Files, size| self.standings.follow(tree, size).map(|()| size);
+        if let Ok(size) = self.engine.read_tree(followed) {
+            self.standings.save(size, is_last).ok();
+        }
     }
 
     /// Judges what no policy can admit: who admits that admits everything.

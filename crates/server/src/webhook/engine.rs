@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use attest::note::{Checkpoint, Note, NoteKey};
 use attest::time::Span;
@@ -11,19 +12,58 @@ use chokepoint::{
 };
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
-use tlog::{Blobs, Files as LogFiles, Fill, Journaled, Log, Reader, Room};
+use replicas::{Health, PostgreSql};
+use tlog::{Blobs, Files as LogFiles, Fill, Journaled, Log, LogSigner, Reader, Room};
 
 use crate::alarm::Recorder;
 use crate::webhook::config::Config;
+use crate::webhook::own::Own;
 
 /// The log that decisions are recorded in, opened where keys are read.
-pub type DecisionLog = Log<LogFiles>;
+#[derive(Debug)]
+pub enum DecisionLog {
+    /// A folder, which only this process writes.
+    Files(Box<Log<LogFiles>>),
+    /// A database that several replicas share.
+    PostgreSql(Box<Shared>),
+}
+
+/// A log that several replicas share, as one of them uses it.
+pub struct Shared {
+    /// The folder of its own spool, whose lock it holds.
+    pub spool: LogFiles,
+    /// The folder with the tree.
+    pub tree: LogFiles,
+    /// The log's name and key.
+    pub key: NoteKey,
+    /// What signs in the spool.
+    pub signer: Arc<LogSigner>,
+    /// Where entries go.
+    pub target: PostgreSql,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({}, {:?})", self.key.name, self.target)
+    }
+}
+
+/// How much of a process' end or beginning may be spent waiting for a sequencer, which may be another process.
+const SEQUENCED_WITHIN: Duration = Duration::from_secs(15);
 
 /// The engine, and how its log is read.
 pub(crate) struct Engine {
     point: Chokepoint<LogFiles>,
     files: LogFiles,
     key: NoteKey,
+    shared: Option<SharedWith>,
+}
+
+/// What there is only where several replicas share the log.
+struct SharedWith {
+    health: Option<Health>,
+    /// Which records are this writer's.
+    own: Own,
 }
 
 impl fmt::Debug for Engine {
@@ -36,8 +76,10 @@ impl fmt::Debug for Engine {
 #[derive(Clone, Debug)]
 pub(crate) struct Ruled {
     pub(crate) decision: Decision,
-    /// Index and leaf; nothing where nothing was recorded.
+    /// Its number among this writer's entries, and its leaf; nothing where nothing was recorded.
     pub(crate) record: Option<(u64, String)>,
+    /// Its name for whoever looks it up: with its writer, where several share the log.
+    pub(crate) receipt: Option<String>,
     /// The record, where it must be alarmed at once.
     pub(crate) alarmed: Option<Record>,
 }
@@ -54,11 +96,23 @@ impl Engine {
         limits.writer.clone_from(&config.log.writer);
         limits.room = Room::of(bytes(config.log.spool));
         limits.cache.bytes = bytes(config.cache);
-        let (files, key) = (log.storage().clone(), log.key());
-        let log = Journaled::start_with(log, limits.room).map_err(|e| e.to_string())?;
-        let last = LastGood::find(&log, &limits.writer).map_err(|e| e.to_string())?;
-        let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| e.to_string())?;
-        Ok(Self { point, files, key })
+        let failed = |e: &dyn fmt::Display| e.to_string();
+        let (log, storage, key, shared) = match log {
+            DecisionLog::Files(log) => {
+                let (storage, key) = (log.storage().clone(), log.key());
+                (Journaled::start_with(*log, limits.room).map_err(|e| failed(&e))?, storage, key, None)
+            }
+            DecisionLog::PostgreSql(log) => {
+                let Shared { spool, tree, key, signer, target } = *log;
+                let shared = SharedWith { health: target.health(), own: Own::new(&limits.writer) };
+                let name = format!("{}/{}", key.name, limits.writer);
+                let log = Journaled::open(spool, &name, signer, limits.room, Box::new(target));
+                (log.map_err(|e| failed(&e))?, tree, key, Some(shared))
+            }
+        };
+        let last = LastGood::find(&log, &storage, &limits.writer).map_err(|e| failed(&e))?;
+        let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| failed(&e))?;
+        Ok(Self { point, files: storage, key, shared })
     }
 
     /// Decides about all, and answers once all records are durable.
@@ -76,6 +130,7 @@ impl Engine {
         let ruled = |one: &Admission| Ruled {
             decision: one.decision().clone(),
             record: id(one),
+            receipt: id(one).map(|(number, leaf)| self.receipt(number, &leaf)),
             alarmed: one.record().cloned(),
         };
         Ok(admissions.iter().map(ruled).collect())
@@ -83,7 +138,14 @@ impl Engine {
 
     /// What would be decided; records nothing.
     pub(crate) fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Ruled {
-        Ruled { decision: self.point.judge(request, at), record: None, alarmed: None }
+        Ruled { decision: self.point.judge(request, at), record: None, receipt: None, alarmed: None }
+    }
+
+    fn receipt(&self, number: u64, leaf: &str) -> String {
+        match &self.shared {
+            None => format!("{number}:{leaf}"),
+            Some(shared) => format!("{}/{number}:{leaf}", shared.own.writer()),
+        }
     }
 
     /// Puts new files in force; the last good ones stay where the new do not load.
@@ -157,8 +219,18 @@ impl Engine {
 
     /// Waits until what was answered is in the log's tree.
     pub(crate) fn settle(&self) {
-        // what is not in the tree is in the journal, and gets there when the log is opened anew
-        self.point.settle().ok();
+        // what is not in the tree is in the spool or in the database, and gets there in its time
+        self.point.settle_in_tree(SEQUENCED_WITHIN).ok();
+    }
+
+    /// Whether other processes write to the log as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// How this replica's sequencer is, where it has one.
+    pub(crate) fn sequencer(&self) -> Option<&Health> {
+        self.shared.as_ref()?.health.as_ref()
     }
 }
 
@@ -179,6 +251,23 @@ impl Engine {
         let note = bytes.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?));
         let checkpoint = note.filter(|n| n.is_signed_by(&self.key)).and_then(|n| Checkpoint::parse(n.text()));
         checkpoint.ok_or_else(|| "the log has no checkpoint that its key signed".to_owned())
+    }
+
+    /// Reads the tree at the size of the checkpoint. Another process may go on with it, and remove partial tiles: what is
+    /// missing is looked for again under the newer checkpoint.
+    pub(crate) fn read_tree<T>(
+        &self,
+        read: impl Fn(&LogFiles, u64) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut size = self.checkpoint()?.size;
+        loop {
+            let found = read(&self.files, size);
+            let newer = self.checkpoint()?.size;
+            if found.is_ok() || newer == size {
+                return found;
+            }
+            size = newer;
+        }
     }
 
     /// The book and the trust root in force.
@@ -204,13 +293,12 @@ impl Recorder for Engine {
     }
 
     fn leaves(&self, from: u64) -> Result<Vec<Vec<u8>>, String> {
-        const BUNDLE: u64 = 256;
-        let size = self.checkpoint()?.size;
-        if from >= size {
-            return Ok(Vec::new());
-        }
-        let entries = Reader::new(&self.files, size).entries(from / BUNDLE).map_err(|e| e.to_string())?;
-        Ok(entries.into_iter().skip(usize::try_from(from % BUNDLE).unwrap_or(usize::MAX)).collect())
+        self.read_tree(|files, size| match &self.shared {
+            Some(shared) => shared.own.leaves(files, size, from),
+            None if from >= size => Ok(Vec::new()),
+            // one writer: its numbers are the log's
+            None => bundle_from(files, size, from),
+        })
     }
 
     fn part(&self, digest: &Digest) -> Option<Vec<u8>> {
@@ -222,7 +310,14 @@ impl Recorder for Engine {
     }
 }
 
-/// A decision's name: its record's index and leaf; a rejection has none where the log had no room.
+/// The records from an index to the end of its bundle.
+pub(crate) fn bundle_from(files: &LogFiles, size: u64, index: u64) -> Result<Vec<Vec<u8>>, String> {
+    const BUNDLE: u64 = 256;
+    let entries = Reader::new(files, size).entries(index / BUNDLE).map_err(|e| e.to_string())?;
+    Ok(entries.into_iter().skip(usize::try_from(index % BUNDLE).unwrap_or(usize::MAX)).collect())
+}
+
+/// A decision's name: its record's number and leaf; a rejection has none where the log had no room.
 fn id(admission: &Admission) -> Option<(u64, String)> {
     let receipt = admission.receipt()?;
     let leaf = attest::Digest::from_bytes(attest::Algorithm::Sha256, receipt.leaf().to_vec());

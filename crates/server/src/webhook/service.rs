@@ -311,7 +311,10 @@ pub fn serve(config: Config, log: DecisionLog, clock: Clock) -> Result<(), Serve
         let failed = |e| ServeError::Io("wait for signals".to_owned(), e);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let judge = Kubernetes::open(&config, log, clock()).map_err(ServeError::Open)?;
+        let (settings, now) = (config.clone(), clock());
+        // reads disks, and asks the log's store
+        let opened = tokio::task::spawn_blocking(move || Kubernetes::open(&settings, log, now)).await;
+        let judge = opened.unwrap_or_else(|e| Err(e.to_string())).map_err(ServeError::Open)?;
         let config = judge.config().clone();
         let cluster = owners::connect(config.webhook.api.as_ref()).await.map_err(ServeError::Open)?;
         let judge = Arc::new(judge.asking(cluster));

@@ -1,6 +1,7 @@
 //! What was decided for which owner, kept in memory and in a snapshot: an index of the log, which is read to its end
 //! when the process starts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,9 +27,13 @@ const FILE: &str = "decided.json";
 #[derive(Debug)]
 pub(crate) struct Standings {
     decided: Mutex<Decided>,
+    /// The review that is being read, of each writer. Whoever reads the log holds it.
+    groups: Mutex<BTreeMap<String, Group>>,
     file: PathBuf,
     /// How many records there were when a snapshot was last thought of.
     seen: AtomicU64,
+    /// How many records the snapshot knows.
+    saved: AtomicU64,
 }
 
 impl Standings {
@@ -40,18 +45,34 @@ impl Standings {
         let file = state.join(FILE);
         let mut decided =
             snapshot(&file).filter(|d| d.learnt() <= size).unwrap_or_else(|| Decided::new(OWNERS));
+        decided.learnt_until(size.saturating_sub(RECORDS));
+        let (seen, saved) = (AtomicU64::new(size), AtomicU64::new(size));
+        let standings = Self { decided: Mutex::new(decided), groups: Mutex::default(), file, seen, saved };
+        standings.follow(storage, size)?;
+        Ok(standings)
+    }
+
+    /// Learns what the log has beyond what is known, other writers' records included.
+    ///
+    /// # Errors
+    /// Why the log cannot be read.
+    pub(crate) fn follow<S: Storage + Clone>(&self, storage: &S, size: u64) -> Result<(), String> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let (reader, blobs) = (Reader::new(storage, size), Blobs::new(storage.clone()));
-        let mut group = Group::default();
-        for index in decided.learnt().max(size.saturating_sub(RECORDS))..size {
+        let known = self.lock().learnt();
+        for index in known..size {
             let failed = |e: &dyn std::fmt::Display| format!("record {index} of the log: {e}");
             let leaf = reader.entry(index).map_err(|e| failed(&e))?;
             let entry = LogEntry::parse(&leaf).map_err(|e| failed(&e))?;
-            let Some(record) = entry.decision() else { continue };
-            let case = record.case(&blobs).map_err(|e| failed(&e))?;
-            group.add(index, record, &case).into_iter().for_each(|admitted| decided.learn(admitted));
+            if let Some(record) = entry.decision() {
+                let case = record.case(&blobs).map_err(|e| failed(&e))?;
+                let group = groups.entry(record.position.writer.clone()).or_default();
+                let admitted = group.add(record.position.sequence, record, &case);
+                admitted.into_iter().for_each(|admitted| self.lock().learn(admitted));
+            }
+            self.lock().learnt_until(index + 1);
         }
-        decided.learnt_until(size);
-        Ok(Self { decided: Mutex::new(decided), file, seen: AtomicU64::new(size) })
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Decided> {
@@ -91,10 +112,13 @@ impl Standings {
         let text = {
             let mut decided = self.lock();
             let learnt = if is_last { size } else { self.seen.swap(size, Ordering::Relaxed) };
-            if learnt.saturating_sub(decided.learnt()) < if is_last { 1 } else { WORTH_A_SNAPSHOT } {
+            if learnt.saturating_sub(self.saved.load(Ordering::Relaxed))
+                < if is_last { 1 } else { WORTH_A_SNAPSHOT }
+            {
                 return Ok(());
             }
             decided.learnt_until(learnt);
+            self.saved.store(learnt, Ordering::Relaxed);
             decided.to_json().to_string()
         };
         write_durably(&self.file, text.as_bytes()).map_err(|e| format!("{}: {e}", self.file.display()))
@@ -130,7 +154,7 @@ fn snapshot(file: &Path) -> Option<Decided> {
 }
 
 /// The records of one review: what it deploys is admitted whole, or not at all.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Group {
     review: String,
     parts: usize,

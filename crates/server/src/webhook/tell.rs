@@ -53,7 +53,7 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         basis: decision.basis().name().to_owned(),
         warnings: warnings(&artifact, ruled),
         record: ruled.record.as_ref().map(|(index, _)| *index),
-        receipt: ruled.record.as_ref().map(|(index, leaf)| format!("{index}:{leaf}")),
+        receipt: ruled.receipt.clone(),
         artifact,
     }
 }

@@ -1,6 +1,6 @@
 //! From YAML to a configuration, all problems at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::LoadError;
 use attest::time::Span;
@@ -120,7 +120,7 @@ fn one_role_each(node: &Node, attach: &[String], webhook: &Webhook, problems: &m
 }
 
 fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
-    let known = ["path", "origin", "key", "writer", "level", "spool"];
+    let known = ["path", "origin", "key", "writer", "level", "spool", "postgresql"];
     let fields = Fields::read(node, "a log", &known, problems)?;
     let (folder, key) = (path(&fields, "path", problems), path(&fields, "key", problems));
     let origin = text(&fields, "origin", problems);
@@ -137,7 +137,52 @@ fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
         let found = size(problems.keep(node.string())?).filter(|bytes| SPOOLS.contains(bytes));
         problems.keep(found.ok_or_else(|| node.mismatch("a size from 16MiB to 64GiB, as in 64MiB")))
     });
-    Some(Log { path: folder?, origin: origin?, key: key?, writer: writer?, level: level?, spool: spool? })
+    let postgresql = fields.optional("postgresql").map(|n| shared(n, &fields, problems));
+    Some(Log {
+        path: folder?,
+        origin: origin?,
+        key: key?,
+        writer: writer?,
+        level: level?,
+        spool: spool?,
+        postgresql: postgresql.map_or(Some(None), |shared| shared.map(Some))?,
+    })
+}
+
+/// A log that several replicas share. The choke point reads its tree, so it must have it.
+fn shared(node: &Node, log: &Fields<'_>, problems: &mut Problems) -> Option<replicas::Config> {
+    let config = replicas::Config::read(node, problems)?;
+    if config.tiles.is_none() {
+        problems.push(
+            LoadError::new(&node.place, "a shared log without the folder of its tree")
+                .wanted("`tiles: FOLDER`")
+                .fix("name the folder that all replicas mount: what was decided is read there"),
+        );
+    }
+    let path = log.optional("path").and_then(|node| node.string().ok());
+    if let Some(tiles) =
+        config.tiles.as_deref().filter(|tiles| path.is_some_and(|path| **tiles == *Path::new(path)))
+    {
+        problems.push(
+            LoadError::new(&node.place, "one folder for the spool and the tree")
+                .wanted("`log: path` for this replica's spool, and `tiles` for the tree that all share")
+                .found(&tiles.display().to_string())
+                .fix("give the spool a folder of its own, on this replica's disk"),
+        );
+    }
+    // receipts name it, and are split at blanks and strokes
+    let is_word = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if let Some(node) = log.optional("writer").filter(|node| node.string().is_ok_and(|name| !is_word(name))) {
+        problems.push(node.mismatch("a name of letters, digits, -, _ and ., where several share the log"));
+    }
+    if log.optional("writer").is_none() {
+        problems.push(
+            LoadError::new(&node.place, "a shared log without this writer's name")
+                .wanted("`writer: NAME` in `log`, another one in every replica")
+                .fix("name it, as the replica is named: portcullis-0"),
+        );
+    }
+    Some(config)
 }
 
 fn traces(node: &Node, problems: &mut Problems) -> Option<String> {
