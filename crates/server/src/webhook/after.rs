@@ -93,6 +93,8 @@ struct Round {
     watching: Option<Watching>,
     publisher: Option<Publisher>,
     cosigned: Cosigned,
+    /// Since when the log cannot be followed.
+    unread: Option<Instant>,
     looked: Option<Instant>,
     began: Instant,
     status: Arc<Mutex<Status>>,
@@ -137,6 +139,7 @@ impl After {
             watching: watching.flatten(),
             publisher,
             cosigned: Cosigned::new(Instant::now()),
+            unread: None,
             looked: None,
             began: Instant::now(),
             status: Arc::clone(&status),
@@ -304,13 +307,14 @@ impl Round {
             self.runtime.block_on(inventory.follow(self.engine.log_files(), &checkpoint, &mut |_| {}));
         match followed {
             Ok(followed) => {
+                self.unread = None;
                 for notice in &followed.notices {
                     (self.tell)("inventory-notice", Object::new().with("found", notice.to_string()));
                 }
                 Some(followed.size)
             }
-            // partial tiles are replaced as the log grows: once more in the next round
-            Err(inventory::InventoryError::Log(_)) => None,
+            // partial tiles are replaced as the log grows: once more in the next round; what lasts is no such moment
+            Err(inventory::InventoryError::Log(_)) if !lasts(&mut self.unread, Instant::now()) => None,
             Err(e) => {
                 self.failures.push(("inventory", e.to_string()));
                 None
@@ -328,6 +332,11 @@ impl Round {
             }
         }
     }
+}
+
+/// Whether something that began at the first call has lasted for longer than the log needs to replace a file.
+fn lasts(since: &mut Option<Instant>, now: Instant) -> bool {
+    now.saturating_duration_since(*since.get_or_insert(now)) > Duration::from_secs(60)
 }
 
 fn percent(fill: &Fill) -> u64 {
@@ -384,6 +393,14 @@ fn witness_key(file: &Path) -> Result<attest::note::NoteKey, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_read_for_a_minute_is_no_moment_between_two_files() {
+        let (start, mut since) = (Instant::now(), None);
+        assert!(!lasts(&mut since, start));
+        assert!(!lasts(&mut since, start + Duration::from_secs(60)));
+        assert!(lasts(&mut since, start + Duration::from_secs(61)));
+    }
 
     #[test]
     fn a_thread_that_panicked_is_a_warning_and_so_is_every_part_that_fails() {
