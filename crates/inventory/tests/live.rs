@@ -204,6 +204,17 @@ async fn damaged_observations_are_put_aside_and_told() {
 }
 
 #[tokio::test]
+async fn whoever_only_reads_is_told_of_damage_at_once() {
+    let (dir, inventory) = world().await;
+    inventory.close().await;
+    fs::write(dir.path().join("observed.sqlite"), "no database, and long enough to be seen as none").unwrap();
+    let began = std::time::Instant::now();
+    let opened = Inventory::open_to_read(dir.path()).await;
+    assert!(matches!(opened, Err(InventoryError::Damaged(_))), "{opened:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn observations_that_were_cut_to_nothing_are_told_too() {
     let (dir, inventory) = world().await;
     inventory.close().await;

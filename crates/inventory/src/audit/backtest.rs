@@ -1,7 +1,7 @@
 //! What was decided, asked again as it was asked then, under another book or trust root.
 
 use attest::Opener;
-use chokepoint::{Decision, Entry, Record, RecordError, what_if, OF_FILES};
+use chokepoint::{Decision, Entry, OF_FILES, Record, RecordError, what_if};
 use jiff::Timestamp;
 use policy::Case;
 use tlog::{Blobs, Reader, Storage};
