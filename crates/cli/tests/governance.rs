@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tools::{code, expect, path, portcullis_command, stderr};
+use tools::{code, expect, path, portcullis, portcullis_command, stderr};
 
 struct Place {
     dir: tempfile::TempDir,
