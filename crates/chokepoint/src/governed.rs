@@ -9,6 +9,9 @@ use policy::Book;
 
 use crate::chokepoint::read_digest;
 
+/// The choke point in records about the reviewed files themselves: what they let in is in force, and runs nowhere.
+pub const OF_FILES: &str = "portcullis/files";
+
 /// What governs the reviewed files themselves.
 #[derive(Clone, Debug)]
 pub struct Governed {

@@ -32,7 +32,7 @@ pub use decision::{Answer, Basis, Decision};
 pub use entry::{Entry, Position};
 pub use error::{DecideError, OpenError};
 pub use event::{Event, EventKind, NewEvent};
-pub use governed::{Governed, History};
+pub use governed::{Governed, History, OF_FILES};
 pub use in_force::Governing;
 pub use last_good::LastGood;
 pub use limits::Limits;

@@ -25,13 +25,14 @@ Examples:
   portcullis explain source-repository")]
 pub(crate) struct Cli {
     /// Form of the results
-    #[arg(long, global = true, value_enum, default_value = "human")]
+    #[arg(long, global = true, value_enum, default_value = "human", display_order = 900)]
     pub(crate) format: Format,
     /// When to use colour
     #[arg(
         long,
         global = true,
         value_enum,
+        display_order = 901,
         default_value = "auto",
         env = "PORTCULLIS_COLOR",
         hide_env = true
@@ -113,4 +114,26 @@ pub(crate) enum Command {
         /// The folder
         dir: std::path::PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// What follows `--help` is as wide as a page; clap would break an example where it is no command any more.
+    fn too_wide(command: &clap::Command, found: &mut Vec<String>) {
+        for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+            let text = help.to_string();
+            let wide = text.lines().filter(|line| line.starts_with("  ") && line.chars().count() > 100);
+            found.extend(wide.map(|line| format!("{}: {line}", command.get_name())));
+        }
+        command.get_subcommands().for_each(|below| too_wide(below, found));
+    }
+
+    #[test]
+    fn examples_stand_as_they_can_be_typed() {
+        let mut found = Vec::new();
+        too_wide(&super::Cli::command(), &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
 }

@@ -64,7 +64,20 @@ pub(crate) fn log(dir: &Path, origin: &str, key_file: &Path) -> Result<Log<Files
     let files = Files::new(dir);
     let signer = || signing_key(key_file).map(Box::new);
     let failed = |e: OpenLogError| {
-        Failure::new(&format!("the log in {} cannot be used", dir.display())).line("found", &e.to_string())
+        let failure = Failure::new(&format!("the log in {} cannot be used", dir.display()));
+        let failure = failure.line("found", &e.to_string());
+        match e {
+            OpenLogError::Read(_)
+            | OpenLogError::Root
+            | OpenLogError::Checkpoint
+            | OpenLogError::Journal(_) => failure
+                .line(
+                    "fix",
+                    "keep this copy for the investigation, and restore the log from a backup or a mirror",
+                )
+                .line("or", "where it is whole, and the key another one: name the log's own key and origin"),
+            _ => failure,
+        }
     };
     match Log::open(files.clone(), origin, signer()?) {
         Err(OpenLogError::None) => {

@@ -24,8 +24,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() && wants_json(std::env::args()) => {
             let text = e.render().to_string();
-            let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            let failure = failure::Failure::new(message).code("usage").line("fix", "see --help");
+            let failure = failure::Failure::new(&usage(&text)).code("usage").line("fix", "see --help");
             println!("{}", failure.to_json().pretty());
             return failure.exit().into();
         }
@@ -42,6 +41,16 @@ fn main() -> ExitCode {
         return failure::Exit::Failed.into();
     }
     exit.into()
+}
+
+/// What is wrong with the command line, in one line: up to where clap begins to show the usage.
+fn usage(text: &str) -> String {
+    let what = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let what: Vec<&str> = what.filter(|line| !line.is_empty()).collect();
+    what.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// The command line could not be read, and still says in which form an answer is wanted.

@@ -291,3 +291,25 @@ fn bad_folders_are_told_in_one_clear_error() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_answered_says_what_was_wrong_with_the_question() {
+    let world = World::new();
+    let log = world.builds.at("log");
+    let refused = |args: &[&str], exit: i32, parts: &[&str]| {
+        let output = portcullis(args);
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert_eq!(code(&output), exit, "{args:?}\n{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{part} in\n{said}"));
+    };
+    refused(&["replay", &log, "0"], 2, &["record 0 is no decision", "log show DIR --kind decision"]);
+    refused(&["log", "show", &log, "--from", "5", "--to", "2"], 2, &["the first place is after the last"]);
+    refused(&["why", "web"], 2, &["--log <DIR>|--inventory <DIR>"]);
+    refused(&["why", "web", "--format", "json"], 2, &["not provided: <--log <DIR>|--inventory <DIR>>"]);
+    refused(&["alarms", "close", "a", "--reason", "b"], 2, &["--log <DIR>|--server <URL>"]);
+    let seen = ["log", "verify", &log, "--seen", &format!("{log}/log.vkey")];
+    refused(&seen, 2, &["is no checkpoint of this log", "wanted    a signed note of decisions.acme.example"]);
+    refused(&["deployed", "--grant", "g", "--log", &log], 1, &["nothing was let in by the grant g"]);
+    fs::remove_file(format!("{log}/checkpoint")).unwrap();
+    refused(&["log", "verify", &log], 1, &["has no checkpoint", "restore it from a backup"]);
+}

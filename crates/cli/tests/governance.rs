@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tools::{code, expect, path, portcullis_command, stderr};
+use tools::{code, expect, path, portcullis, portcullis_command, stderr};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -238,7 +238,13 @@ fn what_is_first_is_pinned_and_governance_does_not_end_by_an_edit() {
     // reviewed, it may be first as well: a new replica begins with what is current
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
     place.start().end();
-    assert!(place.replay().contains("1 decisions are the same"));
+    assert!(place.replay().contains("1 decision is the same"));
+    // the policies for files are no book, and what they let in runs nowhere
+    let log = path(&place.at("log")).to_owned();
+    let audit = portcullis(&["audit", "--log", &log]);
+    assert_eq!(code(&audit), 2);
+    assert!(stderr(&audit).contains("the log has no decision yet"), "{}", stderr(&audit));
+    expect(1, &["running", "--log", &log]);
     assert_ne!(pinned, fs::read_to_string(place.at(POLICY)).unwrap());
     let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
     let (begin, end) = (config.find("governance:\n").unwrap(), config.find("log: {").unwrap());

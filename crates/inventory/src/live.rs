@@ -1,6 +1,7 @@
 //! What runs, or ran at a time, and which decision let it in.
 
 use attest::Digest;
+use chokepoint::OF_FILES;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
@@ -100,8 +101,8 @@ WITH running AS MATERIALIZED (
 SELECT r.id, r.workload, r.environment, r.image AS artifact, r.digest, r.since, r.cluster, r.instance, r.node, r.decided,
   d.case_digest FROM running r LEFT JOIN decisions d ON d.log_index = r.decided ORDER BY r.id";
 
-/// As above, without the tolerance. A cluster that reports says itself what runs in it, so what was admitted for it is left
-/// out from when it reported first.
+/// As above, without the tolerance, ?5 the choke point of our own files, which run nowhere. A cluster that reports says itself
+/// what runs in it, so what was admitted for it is left out from when it reported first.
 const ADMITTED: &str = "
 WITH newest AS MATERIALIZED (
   SELECT p.*, (
@@ -113,7 +114,8 @@ WITH newest AS MATERIALIZED (
       AND substr(w.text, 1, length(c.name) + 1) = c.name || '/')
   ORDER BY p.id LIMIT ?4)
 SELECT n.id, w.text AS workload, e.text AS environment, u.text AS artifact, g.bytes AS digest,
-  coalesce(d.at, 0) AS since, NULL AS cluster, NULL AS instance, NULL AS node, n.decided, d.case_digest
+  coalesce(d.at, 0) AS since, NULL AS cluster, NULL AS instance, NULL AS node,
+  CASE WHEN d.answer IN (SELECT id FROM answers WHERE chokepoint = ?5) THEN NULL ELSE n.decided END AS decided, d.case_digest
 FROM newest n JOIN texts e ON e.id = n.environment JOIN texts u ON u.id = n.uri
   LEFT JOIN texts w ON w.id = n.workload LEFT JOIN decisions d ON d.log_index = n.decided
   LEFT JOIN digests g ON g.id = d.digest
@@ -183,6 +185,7 @@ impl Inventory {
             .bind(i64::MAX)
             .bind(&none)
             .bind(PAGE)
+            .bind(OF_FILES)
             .fetch_all(self.readers())
             .await?;
         let all = observed.into_iter().chain(admitted).filter_map(|row| pages.read(row));
@@ -244,6 +247,7 @@ impl LivePages<'_> {
             .bind(self.moment())
             .bind(&self.environment)
             .bind(PAGE)
+            .bind(OF_FILES)
             .fetch_all(self.inventory.readers())
             .await?)
     }
@@ -255,7 +259,7 @@ impl LivePages<'_> {
     fn read(&self, row: Row) -> Option<Live> {
         let source = match (row.cluster, row.instance) {
             (Some(cluster), Some(instance)) => Source::Observed { cluster, instance, node: row.node },
-            // a place where everything was refused has nothing that runs
+            // a place where everything was refused has nothing that runs, and a book runs nowhere
             _ if row.decided.is_none() => return None,
             _ => Source::Admitted,
         };

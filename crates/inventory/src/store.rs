@@ -65,6 +65,10 @@ impl Inventory {
         for name in [INDEX, OBSERVED] {
             fs::metadata(dir.join(name)).map_err(|e| InventoryError::Io(dir.join(name), e))?;
         }
+        // the pool tries for half a minute what a damaged file will never allow
+        let mut first = options(dir).create_if_missing(false).pragma("query_only", "1").connect().await?;
+        attach(&mut first, dir).await?;
+        first.close().await?;
         let readers = readers(dir);
         let version: i64 = sqlx::query_scalar("PRAGMA main.user_version").fetch_one(&readers).await?;
         if version != schema::VERSION {
@@ -119,7 +123,15 @@ impl Inventory {
 
     pub(crate) async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, InventoryError> {
         match &self.writer {
-            Some(writer) => Ok(writer.connection.lock().await),
+            Some(writer) => {
+                let mut connection = writer.connection.lock().await;
+                // a full disk ends a transaction without a word to whoever began it, and nothing could begin again
+                if connection.is_in_transaction() {
+                    *connection = options(&self.dir).connect().await?;
+                    attach(&mut connection, &self.dir).await?;
+                }
+                Ok(connection)
+            }
             None => Err(InventoryError::OnlyToRead),
         }
     }
@@ -266,4 +278,24 @@ fn remove_journals(path: &Path) -> Result<(), InventoryError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_the_disk_ended_does_not_end_the_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inventory, _) = Inventory::open(dir.path()).await.unwrap();
+        let mut writer = inventory.writer().await.unwrap();
+        let mut all = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        // what SQLite does by itself where there is no room
+        sqlx::raw_sql("ROLLBACK").execute(&mut *all).await.unwrap();
+        drop(all);
+        drop(writer);
+        let mut writer = inventory.writer().await.unwrap();
+        let all = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        all.commit().await.unwrap();
+    }
 }

@@ -115,6 +115,21 @@ async fn a_cluster_that_reports_speaks_for_itself_and_a_host_by_what_was_admitte
 }
 
 #[tokio::test]
+async fn a_book_that_came_into_force_runs_nowhere() {
+    let mut book = record(10, &artifact(1), None, "portcullis/prod");
+    book.chokepoint = chokepoint::OF_FILES.to_owned();
+    let host = record(20, &artifact(2), None, "hosts/edge");
+    let log = Generated::of_leaves([book, host].iter().map(leaf).collect());
+    let dir = tempfile::tempdir().unwrap();
+    let (inventory, _) = Inventory::open(dir.path()).await.unwrap();
+    inventory.follow(&log, &log.checkpoint(2), &mut |_| {}).await.unwrap();
+    let live = all(inventory.live(None)).await;
+    assert_eq!(live.iter().map(|l| l.environment.as_str()).collect::<Vec<_>>(), ["hosts/edge"]);
+    assert_eq!(inventory.running(&artifact(1), 10).await.unwrap(), []);
+    assert_eq!(inventory.running(&artifact(2), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_whole_report_ends_what_is_not_in_it_and_repeats_nothing() {
     let (_dir, inventory) = world().await;
     let both = [seen("a/web", Some(artifact(1)), 50), seen("b/web", Some(artifact(1)), 50)];
@@ -186,6 +201,17 @@ async fn damaged_observations_are_put_aside_and_told() {
         "the index is whole"
     );
     assert_eq!(inventory.instances(&Subject::Digest(artifact(1)), 9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn whoever_only_reads_is_told_of_damage_at_once() {
+    let (dir, inventory) = world().await;
+    inventory.close().await;
+    fs::write(dir.path().join("observed.sqlite"), "no database, and long enough to be seen as none").unwrap();
+    let began = std::time::Instant::now();
+    let opened = Inventory::open_to_read(dir.path()).await;
+    assert!(matches!(opened, Err(InventoryError::Damaged(_))), "{opened:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

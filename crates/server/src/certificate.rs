@@ -1,5 +1,7 @@
 //! From a client's certificate, which TLS has verified, to the one name in it that counts.
 
+use std::collections::BTreeSet;
+
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
@@ -47,6 +49,9 @@ pub(crate) fn names(der: &[u8]) -> Vec<String> {
         }));
     }
     names.retain(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    // the common name stands among the alternative ones too
+    let mut told = BTreeSet::new();
+    names.retain(|name| told.insert(name.clone()));
     names
 }
 

@@ -31,7 +31,8 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   portcullis advisories match --database osv/npm.zip --artifact shop.sigstore.json --key ci.pub
-  portcullis advisories match --database osv --sbom shop.cdx.json --vex shop.vex.sigstore.json --vex-key security.pub")]
+  portcullis advisories match --database osv --sbom shop.cdx.json --vex shop.vex.sigstore.json \\
+      --vex-key security.pub")]
 pub(crate) struct Match {
     /// An OSV dump: a folder of JSON files, an ecosystem's all.zip, or one record; may be given more than once
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]

@@ -20,7 +20,8 @@ use crate::output::Output;
 #[command(after_help = "\
 Examples:
   portcullis alarms list --log log
-  portcullis alarms close writer-silent-1f0c… --reason 'replica-1 was taken down' --log log --log-signing-key log.key
+  portcullis alarms close writer-silent-1f0c… --reason 'replica-1 was taken down' --log log \\
+      --log-signing-key log.key
   portcullis alarms test --config serve.yaml")]
 pub(crate) enum Command {
     /// List the alarms that are open; 1 where one is that nobody has acknowledged
@@ -46,6 +47,7 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("place").args(["log", "server"]).required(true))]
 pub(crate) struct Close {
     /// The alarm's id, as the list shows it
     id: String,
@@ -53,7 +55,7 @@ pub(crate) struct Close {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// The decision log, where no choke point writes to it
-    #[arg(long, value_name = "DIR", requires = "log_signing_key", required_unless_present = "server")]
+    #[arg(long, value_name = "DIR", requires = "log_signing_key")]
     log: Option<PathBuf>,
     /// The log's own signing key
     #[arg(long, value_name = "FILE", requires = "log", conflicts_with = "server")]

@@ -20,14 +20,18 @@ use bundles::Brought;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The set replaces the one that was attached before; older bundles stay where they are, by digest.
-Every bundle must be about the artifact, or about a commit. None of them is proven here: the choke point does that.
+Every bundle must be about the artifact, or about a commit. None of them is proven here: the choke
+point does that.
 
 Examples:
-  portcullis attach registry.example/shop@sha256:9f3c… --bundle shop.sigstore.json --bundle shop.review.json \\
-      --server https://portcullis.example:8443 --client-certificate ci.crt --client-key ci.key --ca ca.crt \\
+  portcullis attach registry.example/shop@sha256:9f3c… --bundle shop.sigstore.json \\
+      --bundle shop.review.json --server https://portcullis.example:8443 \\
+      --client-certificate ci.crt --client-key ci.key --ca ca.crt \\
       --tag registry.example/shop:1.4
-  portcullis attach ./shop --bundle shop.sigstore.json --store evidence --manifest deploy.yaml --in-place
-  portcullis attach sha256:9f3c… --bundle shop.sigstore.json --inline --manifest deploy.yaml > deploy.signed.yaml")]
+  portcullis attach ./shop --bundle shop.sigstore.json --store evidence --manifest deploy.yaml \\
+      --in-place
+  portcullis attach sha256:9f3c… --bundle shop.sigstore.json --inline --manifest deploy.yaml \\
+      > deploy.signed.yaml")]
 pub(crate) struct Args {
     /// A file, sha256:HEX, or REPOSITORY@sha256:HEX
     artifact: String,

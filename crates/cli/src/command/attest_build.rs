@@ -24,8 +24,9 @@ const MAX_FILES: usize = 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   portcullis attest build dist/shop --from-git . --key ci.key
-  portcullis attest build dist/shop --repository https://github.com/acme/shop --ref refs/heads/main \\
-      --commit 4f2a… --target shop --parameter flavour=release --invocation \"$BUILD_URL\" --key ci.key")]
+  portcullis attest build dist/shop --repository https://github.com/acme/shop \\
+      --ref refs/heads/main --commit 4f2a… --target shop --parameter flavour=release \\
+      --invocation \"$BUILD_URL\" --key ci.key")]
 pub(crate) struct Args {
     /// What was built; each file gets a bundle of its own
     #[arg(required = true, value_name = "FILE")]

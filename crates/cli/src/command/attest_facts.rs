@@ -24,8 +24,9 @@ pub(crate) enum Command {
     Build(attest_build::Args),
     /// Somebody approved a commit
     #[command(after_help = "Example:
-  portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop --author alice@acme.example \\
-      --reviewer bob@acme.example --key forge.key --out shop.review.json")]
+  portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop \\
+      --author alice@acme.example --reviewer bob@acme.example --key forge.key \\
+      --out shop.review.json")]
     Review {
         /// The repository for which it was approved
         #[arg(long, value_name = "URL")]

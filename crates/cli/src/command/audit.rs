@@ -18,8 +18,9 @@ use in_force::{InForce, Wanted};
 /// Judge again everything that runs: today, under the files in force or others
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What runs is what clusters report (`serve` with `watch`); elsewhere, what was admitted last under each name. Evidence is what is
-on record, and what was attached since, where --evidence names the store. Exit code 1 where something that runs would be refused.
+What runs is what clusters report (`serve` with `watch`); elsewhere, what was admitted last under
+each name. Evidence is what is on record, and what was attached since, where --evidence names the
+store. Exit code 1 where something that runs would be refused.
 
 Examples:
   portcullis audit --log log

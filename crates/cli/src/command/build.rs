@@ -27,17 +27,19 @@ pub(crate) use work_folder::WorkFolder;
 /// Build one target of a git commit verifiably
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-The build definition, portcullis.build.yaml, is read from the commit that is built. Without --signer, the provenance is
-signed as the visibly named builder local-demo, with a key of this user, by a process of its own; with --signer, by the
-production signer that listens there (see `portcullis builder signer`).
+The build definition, portcullis.build.yaml, is read from the commit that is built. Without
+--signer, the provenance is signed as the visibly named builder local-demo, with a key of this
+user, by a process of its own; with --signer, by the production signer that listens there (see
+`portcullis builder signer`).
 
 Beside each artifact appear ARTIFACT.sigstore.json (its provenance) and, for each declared test,
-ARTIFACT.TEST.test.sigstore.json. A command that fails leaves TARGET.failed.sigstore.json, which can be taken for nothing
-else. Exit code 1: built, and a test failed.
+ARTIFACT.TEST.test.sigstore.json. A command that fails leaves TARGET.failed.sigstore.json, which
+can be taken for nothing else. Exit code 1: built, and a test failed.
 
 Examples:
   portcullis build https://github.com/acme/shop --ref main --target shop --out dist
-  portcullis build . --ref v1.4.3 --target shop --out dist --like shop-1.4.2.sigstore.json --trust-root trust-root.yaml")]
+  portcullis build . --ref v1.4.3 --target shop --out dist --like shop-1.4.2.sigstore.json \\
+      --trust-root trust-root.yaml")]
 pub(crate) struct Args {
     /// The repository: a URL, or a folder
     source: String,

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let asked = args.place.open(output)?;
     let mut all: Vec<Deployment> = Vec::new();
     asked.wait(asked.inventory.deployed(&from, between, &mut |deployment| all.push(deployment)))?;
-    output.result(&text(&all), || {
+    output.result(&text(&all, &from), || {
         Object::new().with("deployed", Json::Array(all.iter().map(to_json).collect())).into()
     });
     Ok(if all.is_empty() { Exit::Found } else { Exit::Clean })
@@ -132,9 +132,15 @@ fn key(text: &str) -> Result<String, Failure> {
     Ok(key.id())
 }
 
-fn text(all: &[Deployment]) -> String {
+fn text(all: &[Deployment], from: &From) -> String {
     if all.is_empty() {
-        return "nothing that was admitted is proven to have come from there\n".to_owned();
+        return match from {
+            From::Requester(who) => {
+                format!("nothing was admitted that {} asked for\n", policy::one_line(who))
+            }
+            From::Grant(id) => format!("nothing was let in by the grant {}\n", policy::one_line(id)),
+            _ => "nothing that was admitted is proven to have come from there\n".to_owned(),
+        };
     }
     let mut table = Table::new(&["ENVIRONMENT", "WORKLOAD", "ARTIFACT", "TIMES", "LAST", "RECORD"]);
     for deployment in all {

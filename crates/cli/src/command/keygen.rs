@@ -17,7 +17,8 @@ use crate::output::Output;
 #[command(after_help = "Examples:
   portcullis keygen ci --passphrase-file ci.pass
   portcullis keygen demo --no-passphrase --algorithm ed25519
-  portcullis keygen ci --public-of 'pkcs11:token=portcullis;object=ci?module-path=/PATH.so&pin-source=file:/run/pin'")]
+  portcullis keygen ci \\
+      --public-of 'pkcs11:token=portcullis;object=ci?module-path=/PATH.so&pin-source=file:/run/pin'")]
 pub(crate) struct Args {
     /// The files are NAME.key (PKCS#8 PEM) and NAME.pub (SPKI PEM)
     name: PathBuf,

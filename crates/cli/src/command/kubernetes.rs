@@ -23,13 +23,15 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Example:
   portcullis kubernetes manifests --config serve.yaml --ca ca.crt \\
-      --image registry.example/portcullis@sha256:… --keeper system:serviceaccount:flux-system:flux --out cluster")]
+      --image registry.example/portcullis@sha256:… \\
+      --keeper system:serviceaccount:flux-system:flux --out cluster")]
     Manifests(write::Args),
     /// Is the cluster as the manifests say? Exit 1 where it is not, 2 where that cannot be told
     #[command(after_help = "\
 Example, with the same arguments that the manifests were written with:
-  kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies,\\
-validatingadmissionpolicybindings,clusterroles,clusterrolebindings -o json > live.json
+  kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,\\
+validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings \\
+      -o json > live.json
   portcullis kubernetes drift --config serve.yaml --ca ca.crt --image … --live live.json")]
     Drift(drift::Args),
     /// The digest of objects' configuration, without what the server and controllers write

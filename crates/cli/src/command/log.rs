@@ -122,7 +122,11 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
 fn read_seen(path: &Path, key: &NoteKey) -> Result<Checkpoint, Failure> {
     let note = Note::parse(&input::text("checkpoint", path)?).filter(|n| n.is_signed_by(key));
     let checkpoint = note.and_then(|n| Checkpoint::parse(n.text()));
-    checkpoint.ok_or_else(|| Failure::new(&format!("{} is no checkpoint of this log", path.display())))
+    checkpoint.ok_or_else(|| {
+        Failure::new(&format!("{} is no checkpoint of this log", path.display()))
+            .line("wanted", &format!("a signed note of {}, as in the log's file `checkpoint`", key.name))
+            .line("fix", "name a copy of that file that was kept, or another log's key with --key")
+    })
 }
 
 /// The places and bytes of a log's records.
@@ -146,6 +150,13 @@ pub(crate) fn walk(
     seen: Option<&Checkpoint>,
     entry: impl FnMut(u64, &[u8]),
 ) -> Result<Checkpoint, Failure> {
+    let checkpoint = dir.join("checkpoint");
+    if !checkpoint.exists() {
+        return Err(Failure::new(&format!("the log in {} has no checkpoint", dir.display()))
+            .line("wanted", "the signed root of the tree, in the file `checkpoint`")
+            .line("fix", "restore it from a backup or a mirror; without it nothing here can be proven")
+            .found());
+    }
     let verified = tlog::verify(&Files::new(dir), key, seen, entry).map_err(|flaw| {
         Failure::new(&format!("the log in {} is not what was written", dir.display()))
             .line("found", &flaw.to_string())

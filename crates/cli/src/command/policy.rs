@@ -44,8 +44,8 @@ pub(crate) enum Command {
     /// Print the digest by which a choke point knows a book, or another reviewed file: what is signed so that it may be in
     /// force
     #[command(after_help = "Example:
-  portcullis attest release $(portcullis policy digest book) --purl pkg:generic/book@1.4.0 --for portcullis \\
-      --key release-desk.key --out book.release.json")]
+  portcullis attest release $(portcullis policy digest book) --purl pkg:generic/book@1.4.0 \\
+      --for portcullis --key release-desk.key --out book.release.json")]
     Digest {
         /// The book's folder; or a trust root, guardrails, or a configuration
         path: PathBuf,

@@ -21,15 +21,18 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Twice: once as it was, and once with another user and host name, one processor, another directory order and another day's
-clock (where libfaketime is installed; it reaches programs that are linked dynamically). Exit code 0: every byte is the
-same; 1: something differs, and where; 2: it could not be built again.
+Twice: once as it was, and once with another user and host name, one processor, another directory
+order and another day's clock (where libfaketime is installed; it reaches programs that are linked
+dynamically). Exit code 0: every byte is the same; 1: something differs, and where; 2: it could
+not be built again.
 
-With --out, the bundle of a rebuild that agrees is signed and written there: a rebuilder's vote for the rule `rebuilt`.
+With --out, the bundle of a rebuild that agrees is signed and written there: a rebuilder's vote
+for the rule `rebuilt`.
 
 Examples:
   portcullis rebuild shop.sigstore.json --trust-root trust-root.yaml
-  portcullis rebuild shop.sigstore.json --public-key ci.pub --once --out vote --signer /run/rebuilder.sock")]
+  portcullis rebuild shop.sigstore.json --public-key ci.pub --once --out vote \\
+      --signer /run/rebuilder.sock")]
 pub(crate) struct Args {
     /// The provenance
     bundle: PathBuf,

@@ -9,6 +9,7 @@ use chokepoint::{Record, RecordError, Replay, Replayer};
 use tlog::{Blobs, Files};
 
 use super::log::{Key, walk};
+use crate::command::audit::counted;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -64,7 +65,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::new(&format!("there is no record {wanted}"))
             .line("found", &format!("{} records, from 0", checkpoint.size)));
     }
-    tell(tally.into_inner().unwrap_or_else(PoisonError::into_inner), checkpoint.size, output)
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tell(tally, args.index, checkpoint.size, output)
 }
 
 fn judge(
@@ -93,13 +95,19 @@ fn judge(
     }
 }
 
-fn tell(mut tally: Tally, size: u64, output: &Output) -> Result<Exit, Failure> {
+fn tell(mut tally: Tally, wanted: Option<u64>, size: u64, output: &Output) -> Result<Exit, Failure> {
     if let Some((index, e)) = tally.failed {
         return Err(Failure::new(&format!("record {index} cannot be replayed"))
             .line("found", &e.to_string())
             .found());
     }
     let count = tally.differing.len();
+    if let (Some(wanted), 0, 0) = (wanted, tally.same, count) {
+        return Err(Failure::new(&format!(
+            "record {wanted} is no decision, and only decisions are replayed"
+        ))
+        .line("fix", "list those: portcullis log show DIR --kind decision"));
+    }
     if tally.same == 0 && count == 0 {
         return Err(Failure::new("there is no decision to replay")
             .line("found", &format!("{size} records, none of them a decision"))
@@ -114,7 +122,8 @@ fn tell(mut tally: Tally, size: u64, output: &Output) -> Result<Exit, Failure> {
         let index = i64::try_from(index).unwrap_or(i64::MAX);
         list.push(Json::from(Object::new().with("index", index).with("engine", engine).with("now", now)));
     }
-    text.push_str(&format!("{} decisions are the same, byte for byte; {count} differ\n", tally.same));
+    let are_same = counted(tally.same, "decision is the same", "decisions are the same");
+    text.push_str(&format!("{are_same}, byte for byte; {count} differ\n"));
     let same = i64::try_from(tally.same).unwrap_or(i64::MAX);
     output.result(&text, || Json::from(Object::new().with("same", same).with("differ", Json::Array(list))));
     Ok(if count == 0 { Exit::Clean } else { Exit::Found })

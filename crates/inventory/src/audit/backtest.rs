@@ -1,7 +1,7 @@
 //! What was decided, asked again as it was asked then, under another book or trust root.
 
 use attest::Opener;
-use chokepoint::{Decision, Entry, Record, RecordError, what_if};
+use chokepoint::{Decision, Entry, OF_FILES, Record, RecordError, what_if};
 use jiff::Timestamp;
 use policy::Case;
 use tlog::{Blobs, Reader, Storage};
@@ -67,7 +67,8 @@ pub fn first_since<S: Storage>(reader: &Reader<'_, S>, since: Timestamp) -> u64 
 
 const BUNDLE: u64 = 256;
 
-/// Tries every decision of a range. `frozen.at` does not count: each case has its own time. Events are passed over.
+/// Tries every decision of a range. `frozen.at` does not count: each case has its own time. Events are passed over,
+/// and so is what was decided about our own files.
 /// Nothing is held but one bundle of entries and one case.
 pub fn backtest<S: Storage>(
     reader: &Reader<'_, S>,
@@ -91,7 +92,8 @@ pub fn backtest<S: Storage>(
             (first..).zip(entries).filter(|(index, _)| (range.from..range.to).contains(index))
         {
             let tried = match Entry::parse(&leaf) {
-                Ok(Entry::Decision(record)) if record.at >= range.since => {
+                // a book that came into force was judged by the policies for files, which no book has
+                Ok(Entry::Decision(record)) if record.at >= range.since && record.chokepoint != OF_FILES => {
                     attempt(&record, blobs, frozen, opener)
                         .map(|now| Tried { index, record: *record, now })
                         .map_err(|why| NotTried { index, why })

@@ -29,14 +29,16 @@ use crate::output::Output;
 /// of the database or of the evidence could not be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What runs is what clusters report (`serve` with `watch`); elsewhere, what was admitted last under each name. What it is made
-of is what provenance and signed lists of parts say that are proven under the trust root: on record, or attached since, where
---evidence names the store. What nobody proved is named too, since nobody can tell.
+What runs is what clusters report (`serve` with `watch`); elsewhere, what was admitted last under
+each name. What it is made of is what provenance and signed lists of parts say that are proven
+under the trust root: on record, or attached since, where --evidence names the store. What nobody
+proved is named too, since nobody can tell.
 
 Examples:
   portcullis advisories fleet --database osv --log log --evidence evidence
   portcullis advisories fleet --database npm.zip pypi.zip --log log --worst critical --format json
-  portcullis advisories fleet --database osv --log log --vex shop.vex.sigstore.json --vex-key security.pub")]
+  portcullis advisories fleet --database osv --log log --vex shop.vex.sigstore.json \\
+      --vex-key security.pub")]
 pub(crate) struct Args {
     /// An OSV dump: a folder of JSON files, an ecosystem's all.zip, or one record; may be given more than once
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]

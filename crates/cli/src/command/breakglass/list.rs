@@ -22,15 +22,10 @@ use crate::output::Output;
 Examples:
   portcullis breakglass list --store evidence --trust-root trust-root.yaml
   portcullis breakglass list --log log --trust-root trust-root.yaml")]
+#[command(group = clap::ArgGroup::new("place").args(["store", "log"]).required(true))]
 pub(crate) struct Args {
     /// The grants in this evidence store
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "log",
-        conflicts_with = "log",
-        requires = "trust_root"
-    )]
+    #[arg(long, value_name = "DIR", requires = "trust_root")]
     store: Option<PathBuf>,
     /// Whom to believe that they gave a grant, or reviewed one
     #[arg(long, value_name = "FILE")]

@@ -21,14 +21,16 @@ const ANNOTATION: &str = "portcullis.dev/breakglass";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The policy says who may, and for how long at most; give --book to be told here and not by the choke point.
+The policy says who may, and for how long at most; give --book to be told here and not by the
+choke point.
 
 Examples:
-  portcullis breakglass open --environment prod/shop --reason 'checkout is down' --ticket INC-42 --expires 1h \\
-      --key bob.key --trust-root trust-root.yaml --book book --server https://portcullis.example:8443 \\
-      --client-certificate bob.crt --client-key bob-tls.key
-  portcullis breakglass open --environment prod/shop --artifact sha256:9f3c… --reason 'hot fix' --ticket INC-42 \\
-      --expires 30m --key bob.key --trust-root trust-root.yaml --store evidence")]
+  portcullis breakglass open --environment prod/shop --reason 'checkout is down' --ticket INC-42 \\
+      --expires 1h --key bob.key --trust-root trust-root.yaml --book book \\
+      --server https://portcullis.example:8443 --client-certificate bob.crt \\
+      --client-key bob-tls.key
+  portcullis breakglass open --environment prod/shop --artifact sha256:9f3c… --reason 'hot fix' \\
+      --ticket INC-42 --expires 30m --key bob.key --trust-root trust-root.yaml --store evidence")]
 pub(crate) struct Args {
     /// The one environment in which it holds
     #[arg(long, value_name = "ENVIRONMENT")]

@@ -17,15 +17,16 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Whoever gave the grant, or deployed under it, cannot review it. What the review covers is what the log shows now: what is
-let in later is open again.
+Whoever gave the grant, or deployed under it, cannot review it. What the review covers is what the
+log shows now: what is let in later is open again.
 
 Examples:
-  portcullis breakglass review bg-17 --verdict justified --comment 'checkout was down, INC-42' --key carol.key \\
-      --trust-root trust-root.yaml --log log --log-signing-key log.key
+  portcullis breakglass review bg-17 --verdict justified --comment 'checkout was down, INC-42' \\
+      --key carol.key --trust-root trust-root.yaml --log log --log-signing-key log.key
   portcullis breakglass review bg-17 --verdict abuse --comment 'no emergency' --key carol.key \\
-      --trust-root trust-root.yaml --log copy-of-the-log --server https://portcullis.example:8443 \\
-      --client-certificate carol.crt --client-key carol-tls.key")]
+      --trust-root trust-root.yaml --log copy-of-the-log \\
+      --server https://portcullis.example:8443 --client-certificate carol.crt \\
+      --client-key carol-tls.key")]
 pub(crate) struct Args {
     /// The grant: its id, its digest, or the place of a record that it let in
     grant: String,

@@ -9,9 +9,10 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A canary build tries every layer from inside: it looks for a network, for files and processes of others, for inherited
-descriptors and privileges, and for system calls that are not on the list, and it tries to write where it must not. Builds
-do the same before they run, and nothing is signed where a layer is missing. Exit code 0: every layer holds; 1: one does not.
+A canary build tries every layer from inside: it looks for a network, for files and processes of
+others, for inherited descriptors and privileges, and for system calls that are not on the list,
+and it tries to write where it must not. Builds do the same before they run, and nothing is signed
+where a layer is missing. Exit code 0: every layer holds; 1: one does not.
 
 Example:
   portcullis builder sandbox --sandbox gvisor --hidden /run/portcullis-signer/signer.sock")]

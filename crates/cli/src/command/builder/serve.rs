@@ -14,9 +14,10 @@ use crate::output::Output;
 /// Serve builds to people and machines that the configuration names: a queue, an API, live logs
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-It ends on SIGTERM: nothing new is taken, running builds have until `builds: drain`, and are put back into the queue
-then. Killed at any moment, it runs what was running again when it is started again, or reports it. Each thing that
-happens is one line of JSON on standard error. See docs/build-service.md.
+It ends on SIGTERM: nothing new is taken, running builds have until `builds: drain`, and are put
+back into the queue then. Killed at any moment, it runs what was running again when it is started
+again, or reports it. Each thing that happens is one line of JSON on standard error. See
+docs/build-service.md.
 
 Example:
   portcullis builder serve --example > service.yaml

@@ -13,8 +13,9 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A build's provenance says until when its source and inputs are kept (`keptUntil`). --sweep deletes what no build was
-promised, and nothing that was used within --grace: a build that runs has not made its promise yet.
+A build's provenance says until when its source and inputs are kept (`keptUntil`). --sweep deletes
+what no build was promised, and nothing that was used within --grace: a build that runs has not
+made its promise yet.
 
 Examples:
   portcullis builder snapshots

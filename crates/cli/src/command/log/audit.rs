@@ -25,7 +25,8 @@ const LISTED: usize = 10_000;
 #[command(after_help = "\
 Examples:
   portcullis log audit --audit-log /var/log/kubernetes/audit.log --log log
-  portcullis log audit --audit-log audit.log --log log-0 --log log-1 --config serve.yaml --format json")]
+  portcullis log audit --audit-log audit.log --log log-0 --log log-1 --config serve.yaml \\
+      --format json")]
 pub(crate) struct Arguments {
     /// An API server's audit log: JSON lines of audit.k8s.io/v1; once for each file
     #[arg(long, value_name = "FILE", required = true)]

@@ -115,6 +115,11 @@ impl Listing<'_> {
 
 fn list(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let since = args.since.as_deref().map(|since| clock::now(Some(since))).transpose()?;
+    if let (Some(from), Some(to)) = (args.from, args.to.filter(|to| args.from > Some(*to))) {
+        return Err(Failure::new("the first place is after the last")
+            .line("found", &format!("--from {from} and --to {to}"))
+            .line("fix", "write the lower place after --from"));
+    }
     let filter = Filter { args, since };
     let key = args.key.read(&args.dir)?;
     let proven = walk(&args.dir, &key, None, |_, _| {})?;
@@ -141,12 +146,15 @@ fn one(dir: &Path, wanted: u64, key: &Key, output: &Output) -> Result<Exit, Fail
     })?;
     let Some(leaf) = leaf else {
         let waiting = waiting(dir, &key, checkpoint.size)?;
-        return Err(Failure::new(&format!("there is no record {wanted}"))
-            .line("found", &format!("{} records, from 0", checkpoint.size))
-            .line(
+        let failure = Failure::new(&format!("there is no record {wanted}"))
+            .line("found", &format!("{} records, from 0", checkpoint.size));
+        return Err(match waiting {
+            0 => failure,
+            n => failure.line(
                 "waiting",
-                &format!("{waiting} in the journal, which enter when the log is opened for writing"),
-            ));
+                &format!("{n} in the journal, which enter when the log is opened for writing"),
+            ),
+        });
     };
     let json = match Entry::parse(&leaf) {
         Ok(Entry::Decision(record)) => whole(dir, &record)?,

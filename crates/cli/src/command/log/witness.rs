@@ -18,17 +18,18 @@ use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It answers POST /add-checkpoint. Nobody has to say who he is: the log's own signature is what counts. It ends on SIGTERM,
-and each thing that happens is one line of JSON on standard error; `not-continued` means that somebody with the log's
-key signed two histories. Run it where those who run the log cannot reach its folder or its key. See docs/log.md.
+It answers POST /add-checkpoint. Nobody has to say who he is: the log's own signature is what
+counts. It ends on SIGTERM, and each thing that happens is one line of JSON on standard error;
+`not-continued` means that somebody with the log's key signed two histories. Run it where those
+who run the log cannot reach its folder or its key. See docs/log.md.
 
-Never restore its folder from a backup, and never begin anew with a key that cosigned before: it would forget what it
-saw, and cosign another history.
+Never restore its folder from a backup, and never begin anew with a key that cosigned before: it
+would forget what it saw, and cosign another history.
 
 Examples:
   portcullis keygen w1 --algorithm ed25519 --no-passphrase
-  portcullis log witness --begin --state w1 --key w1.key --name w1.example --listen 127.0.0.1:7380 \\
-      --log shop.example/decisions=log.vkey
+  portcullis log witness --begin --state w1 --key w1.key --name w1.example \\
+      --listen 127.0.0.1:7380 --log shop.example/decisions=log.vkey
   portcullis log witness --state w1 --key w1.key --name w1.example --listen 0.0.0.0:7380 \\
       --certificate tls.crt --certificate-key tls.key \\
       --log shop.example/decisions=log.vkey --log shop.example/signatures=builder.vkey")]

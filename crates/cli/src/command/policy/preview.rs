@@ -20,12 +20,13 @@ use crate::output::Output;
 /// Who would break under a new book: what runs now, and what was decided in the last days
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What runs is judged as of today; each decision of the last days as of its own time. Exit code 1 where something that was let in
-would be refused.
+What runs is judged as of today; each decision of the last days as of its own time. Exit code 1
+where something that was let in would be refused.
 
 Examples:
   portcullis policy preview new-book --log log
-  portcullis policy preview new-book --guardrails guardrails.yaml --log log --last 14d --format json")]
+  portcullis policy preview new-book --guardrails guardrails.yaml --log log --last 14d \\
+      --format json")]
 pub(crate) struct Args {
     /// The new book's folder
     new: PathBuf,
@@ -64,7 +65,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let past = past(log, &files, since, output);
     let mut human = format!("under {}\n\n", files.words());
     let runs = counted(live.judged(), "deployment runs", "deployments run");
-    human.push_str(&format!("{runs}, judged at {at}:\n{}", tell::live(&live, rest.undecided, output)));
+    let told = tell::live(&live, rest.undecided, output);
+    human.push_str(&format!("{runs}, judged at {at}{}\n{told}", if told.is_empty() { "" } else { ":" }));
     human.push_str(&of_past(&past, since, output));
     output.result(&human, || {
         let object = Object::new().with("at", at.to_string()).with("in_force", files.to_json());
@@ -108,7 +110,10 @@ fn past(log: &Log, files: &InForce, since: Timestamp, output: &Output) -> Report
 
 fn of_past(report: &Report, since: Timestamp, output: &Output) -> String {
     let decided = counted(report.judged(), "decision", "decisions");
-    let mut text = format!("\n{decided} since {since}, each judged as of its own time:\n");
+    let mut text = format!(
+        "\n{decided} since {since}, each judged as of its own time{}\n",
+        if report.judged() == 0 { "" } else { ":" }
+    );
     let lines = [
         (Turn::Same, "as before", "as before"),
         (Turn::Breaks, "was let in, and would be refused", "were let in, and would be refused"),

@@ -18,9 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where to look.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("place").args(["log", "inventory"]).required(true).multiple(true))]
 pub(crate) struct Where {
     /// The decision log's folder; what it holds since the last time is read first
-    #[arg(long, value_name = "DIR", required_unless_present = "inventory")]
+    #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
     /// The inventory's folder; without, DIR.inventory beside the log
     #[arg(long, value_name = "DIR")]

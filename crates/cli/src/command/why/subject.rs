@@ -2,6 +2,7 @@
 
 use attest::{Artifact, Digest, DigestSet};
 use inventory::Subject;
+use kubernetes::Reference;
 
 use super::asked::Asked;
 use crate::failure::Failure;
@@ -60,5 +61,14 @@ fn by_name(asked: &Asked, text: &str) -> Result<Subject, Failure> {
     if is_workload {
         return Ok(workload);
     }
-    Ok(Subject::Name(Artifact::new(text, DigestSet::default()).uri().to_owned()))
+    let name = Subject::Name(Artifact::new(text, DigestSet::default()).uri().to_owned());
+    // `nginx:1.27` is on record as what a cluster takes it for: docker.io/library/nginx
+    let spelled = Reference::parse(text).ok().map(|image| Subject::Name(image.repository().to_owned()));
+    let is_known = |name: &Subject| {
+        Ok::<bool, Failure>(!asked.wait(asked.inventory.decisions(name, 1))?.newest.is_empty())
+    };
+    match spelled {
+        Some(spelled) if !is_known(&name)? && is_known(&spelled)? => Ok(spelled),
+        _ => Ok(name),
+    }
 }

@@ -10,7 +10,6 @@ use crate::webhook::tell::stored;
 
 /// Grants are few, and whoever may bring some should not make every look at the files slow.
 const GRANTS: usize = 256;
-const CHOKEPOINT: &str = "portcullis/files";
 
 /// The request for a file: with the set that was attached to it, and the first grant that is about it alone.
 pub(super) fn request(
@@ -19,7 +18,7 @@ pub(super) fn request(
     part: Part,
     digest: &Digest,
 ) -> Result<DeploymentRequest, ReadError> {
-    let mut request = DeploymentRequest::new(part.artifact(digest), environment, CHOKEPOINT);
+    let mut request = DeploymentRequest::new(part.artifact(digest), environment, chokepoint::OF_FILES);
     request.envelopes = gather::attached(store, digest, &mut Fetched::default())?;
     let digests = request.artifact.digests().clone();
     for grant in store.grants()?.into_iter().take(GRANTS) {
