@@ -2,7 +2,7 @@
 
 use super::{EMERGENCY, Guarded, KEEPER, OTHER, arguments, portcullis};
 
-const KINDS: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings";
+pub(crate) const KINDS: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings";
 
 fn drift(guarded: &Guarded, exit: i32) -> String {
     let live = guarded.out.path().join("live.json");

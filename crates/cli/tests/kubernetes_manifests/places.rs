@@ -7,7 +7,8 @@ use attest::yaml::{Node, Value};
 use server::webhook::Config;
 
 use super::cluster::{Cluster, Person};
-use super::{arguments, example, portcullis};
+use super::drift::KINDS;
+use super::{KEEPER, arguments, example, portcullis};
 
 const MORE: &str = r#"
 governance:
@@ -53,12 +54,18 @@ fn source(folder: &Path, more: &str) -> PathBuf {
     source
 }
 
+/// The arguments of the example, for files elsewhere.
+fn arguments_of(command: &str, source: &Path) -> Vec<String> {
+    let file = |name: &str| (example(name).display().to_string(), source.join(name).display().to_string());
+    let moved = ["serve.yaml", "ca.crt"].map(file);
+    let own =
+        |arg: String| moved.iter().find(|(from, _)| *from == arg).map_or(arg.clone(), |(_, to)| to.clone());
+    arguments(command).into_iter().map(own).collect()
+}
+
 fn write(exit: i32, folder: &Path, more: &str) -> (String, String) {
     let (source, out) = (source(folder, more), folder.join("out"));
-    let from = example("").display().to_string();
-    let mut args = arguments("manifests");
-    args.iter_mut()
-        .for_each(|arg| *arg = arg.replace(&from, &format!("{}/", source.display()).replace("//", "/")));
+    let mut args = arguments_of("manifests", &source);
     args.extend(["--out".to_owned(), out.display().to_string()]);
     let said = portcullis(exit, &args);
     (said, std::fs::read_to_string(out.join("1-install.yaml")).unwrap_or_default())
@@ -146,15 +153,28 @@ fn a_pod_has_all_that_its_configuration_names() {
     let ports: BTreeSet<String> = rules
         .iter()
         .flat_map(|rule| items(child(rule, "ports")))
-        .map(|port| text(child(port, "port")))
+        .filter_map(|port| match &child(port, "port")?.value {
+            Value::Scalar { text, .. } => Some(text.clone()),
+            _ => None,
+        })
         .collect();
     assert_eq!(ports, ["53", "443", "587", "6443", "8444", "9443"].map(str::to_owned).into());
     assert!(install.contains("- watch"), "Pods may be watched");
-    // and a cluster takes it
+    // a cluster takes it, and is then as it should be
     let Some(cluster) = Cluster::start() else { return };
-    let file = folder.path().join("out/1-install.yaml").display().to_string();
-    let said = cluster.kubectl(Person::ClusterAdmin, "", &["apply", "-f", &file], "");
-    assert_eq!(said.exit, 0, "{}{}", said.stdout, said.stderr);
+    let kubectl = |args: &[&str]| {
+        let said = cluster.kubectl(Person::ClusterAdmin, "", &[args, KEEPER].concat(), "");
+        assert_eq!(said.exit, 0, "{}{}", said.stdout, said.stderr);
+        said.stdout
+    };
+    for part in ["1-install.yaml", "2-webhooks.yaml", "3-policies.yaml"] {
+        kubectl(&["apply", "-f", &folder.path().join("out").join(part).display().to_string()]);
+    }
+    let live = folder.path().join("live.json");
+    std::fs::write(&live, kubectl(&["get", KINDS, "-o", "json"])).unwrap();
+    let live = ["--live".to_owned(), live.display().to_string()];
+    let said = portcullis(0, &[arguments_of("drift", &folder.path().join("source")), live.to_vec()].concat());
+    assert!(said.contains("objects are as they should be"), "{said}");
 }
 
 #[test]

@@ -167,21 +167,26 @@ impl Desk {
         event.map_or(Ok(()), |event| self.put(event).map(drop))
     }
 
-    /// The subjects of a kind that are open.
-    #[must_use]
-    pub fn open_of(&self, kind: AlarmKind) -> Vec<String> {
-        let state = self.state();
-        let of = state.alarms.open().filter(|open| open.alarm.kind == kind);
-        of.map(|open| open.alarm.subject.clone()).collect()
-    }
-
     /// Of this kind only these subjects are so: all others are so no more, also those that another process raised.
     ///
     /// # Errors
     /// Why that is not on record.
     pub fn only(&self, kind: AlarmKind, subjects: &BTreeSet<String>, now: Timestamp) -> Result<(), String> {
+        self.gone_unless(kind, |subject| subjects.contains(subject), now)
+    }
+
+    /// Of this kind only what this says of a subject is so.
+    ///
+    /// # Errors
+    /// Why that is not on record.
+    pub fn gone_unless(
+        &self,
+        kind: AlarmKind,
+        is_so: impl Fn(&String) -> bool,
+        now: Timestamp,
+    ) -> Result<(), String> {
         let mut state = self.state();
-        let over = state.alarms.gone_unless(kind, |alarm| subjects.contains(&alarm.subject), now);
+        let over = state.alarms.gone_unless(kind, |alarm| is_so(&alarm.subject), now);
         self.metrics.see(&state.alarms);
         over.into_iter().try_for_each(|event| self.put(event).map(drop))
     }

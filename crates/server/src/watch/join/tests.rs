@@ -192,3 +192,22 @@ async fn what_is_gone_is_over_and_what_is_joined_is_not_asked_about_again() {
     world.pods.take(pod("shop", "web", "b", "b", ""));
     assert!(raised(&world.round(&decisions).await)[0].starts_with("undecided"));
 }
+
+#[tokio::test]
+async fn what_stands_is_known_once_everything_had_its_time() {
+    let kubeconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/watch/join/nowhere.yaml");
+    let cluster = Cluster::from_kubeconfig(&kubeconfig).await.unwrap();
+    let decisions = Decisions::default();
+    for (grace, wanted) in [(3600, None), (0, Some(1))] {
+        let mut world = World::new();
+        world.config.grace = Span::seconds(grace);
+        world.pods.take(pod("shop", "web", "a", "a", ""));
+        world.round(&decisions).await;
+        let (config, mapping) = (&world.config, &world.mapping);
+        let now = parse_time(NOW).unwrap();
+        let joiner = Joiner { config, mapping, cluster: &cluster, fleet: &decisions, now };
+        let standing = joiner.standing(&world.pods);
+        // what has not been told yet would look as if it were over
+        assert_eq!(standing.map(|all| all.len()), wanted, "after {grace} seconds of grace");
+    }
+}

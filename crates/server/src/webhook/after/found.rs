@@ -34,12 +34,14 @@ fn close(
     now: Timestamp,
 ) -> Result<(), String> {
     let of_watch = format!("{}/{cluster}/", kind.name());
+    // as a subject, an identity may be shorter
+    let subject = |identity: &String| Alarm::found(kind_of(kind), identity, now).subject;
+    let standing: BTreeSet<String> = standing.iter().map(subject).collect();
     // whether the audit log can be read, those know who read it
-    let is_over = |subject: &String| {
-        subject.starts_with(&of_watch) && !subject.ends_with("/audit-log") && !standing.contains(subject)
+    let is_so = |subject: &String| {
+        !subject.starts_with(&of_watch) || subject.ends_with("/audit-log") || standing.contains(subject)
     };
-    let over = desk.open_of(kind_of(kind)).into_iter().filter(is_over);
-    over.into_iter().try_for_each(|subject| desk.gone(kind_of(kind), &subject, now))
+    desk.gone_unless(kind_of(kind), is_so, now)
 }
 
 fn of(finding: &Finding) -> Alarm {
