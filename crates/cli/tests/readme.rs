@@ -40,7 +40,7 @@ fn two_commands_do_all_the_set_up_and_ci_runs_one_of_them() {
     }
     let output = Command::new("cargo").args(["xtask", "demo"]).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}\n{}", stdout(&output), stderr(&output));
-    assert!(stdout(&output).contains("8 replayed, byte for byte the same"));
+    assert!(stdout(&output).contains("8 decisions replayed, byte for byte the same"));
 }
 
 #[test]
