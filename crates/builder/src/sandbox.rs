@@ -281,10 +281,11 @@ impl Sandbox<'_> {
     }
 
     fn judge(&self, status: ExitStatus, group: Option<&Group>) -> Result<(), SandboxError> {
-        if status.success() {
+        // a command that lost a process to a limit, and says that it succeeded, made something else than it was told to
+        let reached = group.and_then(|g| g.reached(self.limits));
+        if status.success() && reached.is_none() {
             return Ok(());
         }
-        let reached = group.and_then(|g| g.reached(self.limits));
         let status = match (status.code(), status.signal()) {
             (Some(code), _) => format!("status {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
