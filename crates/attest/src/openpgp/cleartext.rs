@@ -34,7 +34,7 @@ impl ClearSigned {
         if without_return(signed) != SIGNED_MESSAGE {
             return Err(wanted("the line that begins a clear-signed text first"));
         }
-        let (hashes, mut rest) = read_headers(rest)?;
+        let (hash, mut rest) = read_header(rest)?;
         let mut lines = Vec::new();
         let armored = loop {
             if rest.starts_with(SIGNATURE) {
@@ -48,7 +48,7 @@ impl ClearSigned {
             return Err(wanted("a text"));
         }
         let signature = Signature::from_armor(armored)?;
-        if !hashes.contains(&signature.hash().name()) {
+        if hash != signature.hash().name() {
             return Err(wanted("the hash of the signature in the header `Hash`"));
         }
         Ok(Self { text: lines.join("\n"), signature })
@@ -75,20 +75,15 @@ impl ClearSigned {
     }
 }
 
-/// The hashes that the headers name, and what comes after them. Another header is not signed and means nothing.
-fn read_headers(text: &str) -> Result<(Vec<&str>, &str), OpenPgpError> {
-    let mut rest = text;
-    let mut hashes = Vec::new();
-    loop {
-        let (line, after) =
-            rest.split_once('\n').ok_or(OpenPgpError::Malformed("headers and an empty line"))?;
-        rest = after;
-        match (without_return(line), without_return(line).strip_prefix("Hash: ")) {
-            ("", _) => return Ok((hashes, rest)),
-            (_, Some(names)) => hashes.extend(names.split(',').map(str::trim)),
-            _ => return Err(OpenPgpError::Malformed("no header but `Hash` before a clear-signed text")),
-        }
-    }
+/// The hash that the one header names, and what comes after it. Another header is not signed and means nothing.
+fn read_header(text: &str) -> Result<(&str, &str), OpenPgpError> {
+    let header = || {
+        let (line, rest) = text.split_once('\n')?;
+        let hash = without_return(line).strip_prefix("Hash: ")?;
+        let (empty, rest) = rest.split_once('\n')?;
+        without_return(empty).is_empty().then_some((hash, rest))
+    };
+    header().ok_or(OpenPgpError::Malformed("one header `Hash` and an empty line before a clear-signed text"))
 }
 
 /// A line as it is hashed.

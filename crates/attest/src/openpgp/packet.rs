@@ -19,10 +19,6 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
-        self.0
-    }
-
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], OpenPgpError> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(OpenPgpError::Malformed("more bytes"))?;
         self.0 = rest;
