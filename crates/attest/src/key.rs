@@ -168,7 +168,12 @@ impl PublicKey {
         }
         let parsed = ParsedPublicKey::new(scheme.verifier(), spki).or(Err(KeyError::Rejected))?;
         let id = to_hex(Digest::sha256(spki).bytes());
-        Ok(Self { scheme, id, spki: spki.to_vec(), parsed, form: KeyForm::Spki })
+        let key = Self { scheme, id, spki: spki.to_vec(), parsed, form: KeyForm::Spki };
+        // it would never verify anything: that is said when it is listed
+        if scheme == Scheme::RsaPss && !(256..=1024).contains(&key.signature_length()) {
+            return Err(KeyError::Rejected);
+        }
+        Ok(key)
     }
 
     /// An uncompressed P-256 or P-384 point, or a raw Ed25519 key, as JOSE and signed notes carry them.

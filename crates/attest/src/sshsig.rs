@@ -12,7 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::der;
 use crate::key::{KeyError, KeyForm, PublicKey, Scheme};
-use crate::pem;
 
 mod wire;
 
@@ -85,11 +84,14 @@ impl SshSignature {
     /// # Errors
     /// [`SshError`] for anything else, and for what is refused by name.
     pub fn from_armor(text: &str) -> Result<Self, SshError> {
-        let is_one = text.len() <= 2 * MAX_BYTES && text.starts_with("-----BEGIN");
-        match pem::decode(text).filter(|_| is_one) {
-            Some(("SSH SIGNATURE", bytes)) => Self::from_binary(&bytes),
-            _ => Err(SshError::Malformed("one armored SSH SIGNATURE of 16 KiB at most")),
-        }
+        let wanted = SshError::Malformed("one armored SSH SIGNATURE of 16 KiB at most");
+        let lines = || {
+            let body =
+                text.strip_suffix('\n').unwrap_or(text).strip_prefix("-----BEGIN SSH SIGNATURE-----\n")?;
+            body.strip_suffix("\n-----END SSH SIGNATURE-----").filter(|_| text.len() <= 2 * MAX_BYTES)
+        };
+        let body = lines().ok_or(wanted.clone())?;
+        Self::from_binary(&STANDARD.decode(body.replace('\n', "")).or(Err(wanted))?)
     }
 
     /// Reads the bytes of a signature.
