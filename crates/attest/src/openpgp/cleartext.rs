@@ -54,6 +54,18 @@ impl ClearSigned {
         Ok(Self { text: lines.join("\n"), signature })
     }
 
+    /// Parses one whose signature does not end: what is kept with a case must open like the first time.
+    ///
+    /// # Errors
+    /// [`OpenPgpError`] as [`Self::parse`], and [`OpenPgpError::Expired`] for a signature that ends at some time.
+    pub fn parse_lasting(bytes: &[u8]) -> Result<Self, OpenPgpError> {
+        let text = Self::parse(bytes)?;
+        match text.signature.expires() {
+            Some(until) => Err(OpenPgpError::Expired(until)),
+            None => Ok(text),
+        }
+    }
+
     /// The text as it is signed: lines end with a line feed, the last one with none.
     #[must_use]
     pub fn text(&self) -> &str {
