@@ -170,6 +170,30 @@ fn a_subkey_counts_where_the_listed_key_says_that_it_signs_and_it_agrees() {
 }
 
 #[test]
+fn a_block_is_revoked_as_a_whole_and_at_all_its_places() {
+    use attest::trust::Revocation;
+    use attest::trust::edit::{Change, EditError, change};
+    let gpg = Gpg::new().key("a", "ed25519");
+    let primary = gpg.fingerprints("a").remove(0);
+    gpg.run(&["--passphrase", "", "--quick-add-key", &primary, "rsa2048", "sign", "never"]);
+    let block = gpg.block("a");
+    let keys = PublicKey::from_listed(&block).unwrap();
+    let text = tools::root_text("people", "a", &[&block, &keys[0].to_pem()], "");
+    let text = format!("{text}    identities: [a@a.example]\n");
+    let revoke = |keys: &[PublicKey]| {
+        let from = "2026-01-01T00:00:00Z".parse().unwrap();
+        let revocation = Revocation { from, position: None, reason: "lost".to_owned() };
+        change("r", &text, &Change::Revoke { keys: keys.iter().map(PublicKey::id).collect(), revocation })
+    };
+    let changed = revoke(&keys).unwrap();
+    let after = TrustRoot::parse("r", &changed.text).unwrap();
+    let trusted = &after.principal("a").unwrap().keys;
+    assert!(trusted.len() == 3 && trusted.iter().all(|key| key.revoked.is_some()), "{}", changed.diff);
+    // one key of a block has no line of its own
+    assert!(matches!(revoke(&keys[1..]), Err(EditError::Layout(_))));
+}
+
+#[test]
 fn a_subkey_that_somebody_put_into_the_block_does_not_count() {
     let gpg = Gpg::new().key("a", "ed25519").key("thief", "ed25519");
     for name in ["a", "thief"] {
