@@ -92,6 +92,8 @@ pub struct PublicKey {
 pub enum KeyError {
     /// Not one PEM block.
     NotPem,
+    /// In none of the forms in which a trust root lists keys.
+    NotListed,
     /// A PEM block of another kind; the field is its label.
     NotPublic(String),
     /// Not a SubjectPublicKeyInfo.
@@ -114,6 +116,10 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPem => f.write_str("not a PEM block (-----BEGIN PUBLIC KEY-----)"),
+            Self::NotListed => f.write_str(
+                "no key (wanted -----BEGIN PUBLIC KEY-----, an OpenPGP public key block, or a line of OpenSSH as in \
+                 ssh-ed25519 AAAA…)",
+            ),
             Self::NotPublic(label) => write!(f, "a PEM block of another kind: {label}, wanted PUBLIC KEY"),
             Self::NotSpki => f.write_str("not a public key in SubjectPublicKeyInfo form"),
             Self::UnknownAlgorithm => f.write_str(

@@ -16,7 +16,7 @@ mod packet;
 mod signature;
 mod subpacket;
 
-pub(crate) use block::read_keys;
+pub use block::read_keys;
 pub use cleartext::ClearSigned;
 pub use signature::Signature;
 

@@ -161,7 +161,7 @@ pub(crate) fn read_key(line: &str) -> Result<PublicKey, KeyError> {
     let mut words = line.split(' ');
     let (kind, encoded) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if line.contains(char::is_control) || line.len() > MAX_BYTES || !is_kind(kind) {
-        return Err(KeyError::NotPem);
+        return Err(KeyError::NotListed);
     }
     let blob =
         STANDARD.decode(encoded).map_err(|_| SshError::Malformed("base64 after the type of the key"))?;

@@ -4,7 +4,7 @@ mod tools;
 
 use attest::key::KeyError;
 use attest::openpgp::{ClearSigned, OpenPgpError, Signature};
-use attest::{PublicKey, TrustRoot};
+use attest::{PublicKey, Scheme, TrustRoot};
 use tools::{Gpg, flips, mutants};
 
 const MESSAGE: &[u8] = b"what is signed\n";
@@ -222,6 +222,20 @@ fn a_subkey_that_somebody_put_into_the_block_does_not_count() {
         let Ok(keys) = read(&flipped) else { continue };
         // what the primary key is people review; no subkey comes from anywhere else
         assert!(keys[1..].iter().all(|key| before[1..].contains(key)), "{flipped:02x?}");
+    }
+}
+
+#[test]
+fn debians_own_keys_are_read() {
+    for (name, schemes) in [("automatic", &[Scheme::RsaPkcs1; 2][..]), ("stable", &[Scheme::Ed25519])] {
+        let path = format!("/usr/share/keyrings/debian-archive-bookworm-{name}.gpg");
+        let Ok(bytes) = std::fs::read(&path) else {
+            eprintln!("\n*** SKIPPED: no {path}; this is not Debian ***\n");
+            return;
+        };
+        let keys = attest::openpgp::read_keys(&bytes).unwrap();
+        assert_eq!(keys.iter().map(PublicKey::scheme).collect::<Vec<_>>(), schemes, "{name}");
+        assert_eq!(PublicKey::from_listed(&armor(&bytes)).unwrap(), keys);
     }
 }
 

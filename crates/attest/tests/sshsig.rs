@@ -94,7 +94,7 @@ fn what_is_not_accepted_is_refused_by_name() {
     let lies = own.replacen("ssh-rsa", "ssh-ed25519", 1);
     assert!(PublicKey::from_listed(&lies).is_err());
     assert!(PublicKey::from_listed(&format!("{own}{own}")).is_err(), "one line");
-    assert_eq!(PublicKey::from_listed("alice ssh-ed25519 AAAA").unwrap_err(), KeyError::NotPem);
+    assert_eq!(PublicKey::from_listed("alice ssh-ed25519 AAAA").unwrap_err(), KeyError::NotListed);
     let weak = ssh.key("weak", "rsa", "1024");
     assert_eq!(PublicKey::from_listed(&weak).unwrap_err(), KeyError::Rejected);
 

@@ -27,7 +27,7 @@ struct Part<'a> {
 ///
 /// # Errors
 /// [`KeyError`] for more than one primary key, one that was revoked, and what is not accepted.
-pub(crate) fn read_keys(bytes: &[u8]) -> Result<Vec<PublicKey>, KeyError> {
+pub fn read_keys(bytes: &[u8]) -> Result<Vec<PublicKey>, KeyError> {
     if bytes.len() > 2 * MAX_BYTES {
         return Err(
             OpenPgpError::Malformed("a key of 256 KiB at most: gpg --export-options export-minimal").into()
