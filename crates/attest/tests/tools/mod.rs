@@ -106,7 +106,7 @@ impl Gpg {
 
 impl Drop for Gpg {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf").arg("--homedir").arg(self.home()).args(["--kill", "all"]).status();
+        drop(Command::new("gpgconf").arg("--homedir").arg(self.home()).args(["--kill", "all"]).status());
     }
 }
 
@@ -136,7 +136,7 @@ impl Ssh {
     pub fn sign(&self, name: &str, namespace: &str, options: &[&str], message: &[u8]) -> String {
         let file = self.path("message");
         std::fs::write(&file, message).unwrap();
-        let _ = std::fs::remove_file(self.path("message.sig"));
+        drop(std::fs::remove_file(self.path("message.sig")));
         let mut command = Command::new("ssh-keygen");
         command
             .args(["-q", "-Y", "sign", "-n", namespace])
