@@ -9,11 +9,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::artifact::Artifact;
+use crate::buildinfo::Buildinfo;
 use crate::bundle::{Content, LogEntry};
 use crate::digest::{Agreement, Digest};
 use crate::dsse::{self, Dsse, Signature};
 use crate::envelope::{Envelope, Form};
 use crate::key::{PublicKey, Scheme};
+use crate::openpgp::ClearSigned;
 use crate::provenance::Source;
 use crate::sigstore::{Certificate, SigstoreError};
 use crate::statement::{Predicate, Statement, StatementError};
@@ -147,6 +149,7 @@ impl std::error::Error for OpenError {}
 enum Signed<'a> {
     Message { message: Vec<u8>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
     Token(&'a crate::jwt::Jws),
+    Text(&'a ClearSigned),
     Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
 }
 
@@ -175,6 +178,7 @@ impl TrustRoot {
                 }
             }
             Signed::Token(jws) => found.extend(self.first_key(None, |key| jws.verify(key).is_some())),
+            Signed::Text(text) => found.extend(self.first_key(None, |key| text.verify(key).is_ok())),
             Signed::Digest { digest, signature, hint } => {
                 found.extend(self.first_key(*hint, |key| key.verify_digest(digest, signature).is_ok()));
             }
@@ -182,7 +186,7 @@ impl TrustRoot {
         found
     }
 
-    fn first_key(
+    pub(crate) fn first_key(
         &self,
         hint: Option<&str>,
         verifies: impl Fn(&PublicKey) -> bool,
@@ -219,6 +223,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
             (Signed::Message { message: message(dsse)?, signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
+        Form::Buildinfo(text) => (Signed::Text(text), &[]),
         Form::Bundle(bundle) => {
             let hint = bundle.hint.as_deref();
             let signed = match &bundle.content {
@@ -242,8 +247,14 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
         },
         Form::Jwt(jws) if jws.kind() != Some(crate::jwt::TYPE) => return Err(OpenError::TokenType),
         Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+        Form::Buildinfo(text) => Buildinfo::statement_of(text.text()),
     };
     parsed.map_err(OpenError::Statement)
+}
+
+/// Whether a key counts for something that it signed and that no log lists.
+pub(crate) fn key_counts(name: &str, key: &TrustedKey, at: Timestamp) -> Result<(), OpenError> {
+    credential_counts(name, &Credential::Key(key.clone()), &[], at)
 }
 
 fn credential_counts(

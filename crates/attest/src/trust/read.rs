@@ -230,16 +230,18 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
         problems.push(node.mismatch("at least one key").found("an empty list"));
         return None;
     }
-    items.iter().map(|item| read_key(item, problems)).collect()
+    let keys: Option<Vec<Vec<TrustedKey>>> = items.iter().map(|item| read_key(item, problems)).collect();
+    keys.map(|keys| keys.into_iter().flatten().collect())
 }
 
-fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
+/// One key, or all usable keys of one OpenPGP block.
+fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
     let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked"], problems)?;
-    let pem = fields.required("key", problems)?;
-    let key = PublicKey::from_pem(problems.keep(pem.string())?);
-    let key = problems.keep(key.map_err(|e| LoadError::new(&pem.place, &e.to_string())))?;
-    let key = match fields.optional("scheme") {
-        None => key,
+    let text = fields.required("key", problems)?;
+    let keys = PublicKey::from_listed(problems.keep(text.string())?);
+    let keys = problems.keep(keys.map_err(|e| LoadError::new(&text.place, &e.to_string())))?;
+    let keys = match fields.optional("scheme") {
+        None => keys,
         Some(node) => {
             let schemes = [
                 Scheme::P256,
@@ -252,7 +254,8 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
             let name = problems.keep(node.string())?;
             let wanted = node.mismatch("p256, p384, ed25519, rsa-pss, rsa-pkcs1 or ml-dsa-65");
             let scheme = problems.keep(schemes.into_iter().find(|s| s.name() == name).ok_or(wanted))?;
-            problems.keep(key.with_scheme(scheme).map_err(|e| LoadError::new(&node.place, &e.to_string())))?
+            let keys: Result<Vec<_>, _> = keys.into_iter().map(|key| key.with_scheme(scheme)).collect();
+            problems.keep(keys.map_err(|e| LoadError::new(&node.place, &e.to_string())))?
         }
     };
     let from = fields.optional("from").and_then(|n| problems.keep(read_time(n)));
@@ -268,7 +271,8 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
         Some(node) => Some(read_revocation(node, problems)?),
         None => None,
     };
-    Some(TrustedKey { key, from, until, revoked })
+    let trusted = |key| TrustedKey { key, from, until, revoked: revoked.clone() };
+    Some(keys.into_iter().map(trusted).collect())
 }
 
 pub(super) fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {
