@@ -20,6 +20,7 @@ use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 
 mod disowned;
 mod logged;
+mod simple_signing;
 mod verified;
 
 pub use disowned::Disowned;
