@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use attest::{PublicKey, Scheme};
+use jiff::Timestamp;
+
 /// What it means that something could not be translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
@@ -95,7 +98,14 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if hides(c) { ' ' } else { c }).collect()
 }
 
-/// A PEM block at an indentation, below `key: |`.
-pub(crate) fn pem(key: &attest::PublicKey, indent: usize) -> String {
-    key.to_pem().lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
+/// An entry of a name's `keys`, below four spaces.
+pub(crate) fn key_entry(key: &PublicKey, until: Option<Timestamp>) -> String {
+    let pem: String = key.to_pem().lines().map(|line| format!("          {line}\n")).collect();
+    // the scheme that a key of this kind has without a word
+    let scheme = match key.scheme() {
+        Scheme::RsaPkcs1 => format!("        scheme: {}\n", key.scheme().name()),
+        _ => String::new(),
+    };
+    let until = until.map(|until| format!("        until: {until}\n")).unwrap_or_default();
+    format!("      - key: |\n{pem}{scheme}{until}")
 }

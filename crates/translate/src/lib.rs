@@ -4,7 +4,7 @@
 //! Floor 1. Does no I/O, reads no clock, runs nothing, knows of no policy: a translation is text, and what it could not
 //! say stands in it, line by line.
 
-//pub mod binauthz;
+pub mod binauthz;
 mod draft;
 pub mod layout;
 

@@ -35,10 +35,7 @@ pub(super) fn apply(step: &str, side: Side, rules: &[Rule], links: &BTreeMap<Str
                     .fix("do the step again so that it is there, or move the rule before the one that takes it"),
             ),
             Rule::Require(_) => {}
-            _ => {
-                let taken: Vec<&str> = left.iter().copied().filter(|path| takes(rule, path, link, artifacts, links)).collect();
-                taken.into_iter().for_each(|path| drop(left.remove(path)));
-            }
+            _ => left.retain(|path| !takes(rule, path, link, artifacts, links)),
         }
     }
     findings
