@@ -24,6 +24,7 @@ pub mod provenance;
 pub mod redact;
 pub mod secret;
 pub mod simple_signing;
+pub mod sigstore;
 pub mod statement;
 pub mod time;
 pub mod trust;
