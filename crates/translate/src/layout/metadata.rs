@@ -50,7 +50,8 @@ impl Metadata {
     }
 
     /// What is signed. Nothing vouches for it before [`Metadata::is_signed_by`] does.
-    pub(super) fn body(&self) -> &Object {
+    #[must_use]
+    pub fn unproven(&self) -> &Object {
         &self.body
     }
 

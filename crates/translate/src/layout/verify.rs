@@ -58,7 +58,7 @@ fn check(
         report.findings.push(finding);
         return Ok(None);
     }
-    let layout = Layout::read(metadata.body())?;
+    let layout = Layout::read(metadata.unproven())?;
     report.findings.extend(expired(&layout, given.at));
     let mut links = BTreeMap::new();
     for step in &layout.steps {

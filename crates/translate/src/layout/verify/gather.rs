@@ -86,11 +86,11 @@ fn read(
 ) -> Result<(String, Link), String> {
     let metadata = Metadata::parse(bytes).map_err(|e| e.to_string())?;
     let key = signer(layout, step, &metadata)?;
-    if metadata.body().string("_type").is_ok_and(|kind| kind == "layout") {
+    if metadata.unproven().string("_type").is_ok_and(|kind| kind == "layout") {
         let link = sublayout(step, &metadata, key, given, (file, depth), report)?;
         return Ok((key.id(), link));
     }
-    let link = Link::read(metadata.body()).map_err(|e| e.to_string())?;
+    let link = Link::read(metadata.unproven()).map_err(|e| e.to_string())?;
     // or a link of another step by the same functionary would do
     if link.name != step.name {
         return Err(format!("it is of step `{}`", link.name));
