@@ -229,7 +229,8 @@ fn links_that_differ_are_never_picked_from() {
         world.put("make", ID[1], 1, &link("make", "", "foo=2"));
         let steps = [step("make", r#"["a","b"]"#, threshold, "[]", "[]")];
         let report = world.report(&layout(&world.keys(), &steps, ""));
-        assert_eq!(only_rule(&report), ("links-agree", "make.aaaaaaaa.link and make.bbbbbbbb.link differ"));
+        assert_eq!(only_rule(&report).0, "links-agree");
+        assert!(only_rule(&report).1.ends_with(" differ"), "{report:?}");
     }
     let mut world = World::new();
     world.put("make", ID[0], 0, &link("make", "", "foo=1"));
