@@ -2,8 +2,9 @@
 
 use crate::draft::{Draft, Effect, Untranslated, comments, quoted, quoted_list};
 
-/// Binary Authorization asks of every image, whatever it is called; a pattern here has a fixed number of segments.
-const ANY_IMAGE: [&str; 5] = ["*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*"];
+/// Binary Authorization asks of every image, whatever it is called; a pattern here has a fixed number of segments, and none
+/// may be one star alone: every image has its registry's name in front.
+const ANY_IMAGE: [&str; 4] = ["*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*"];
 
 /// A policy to be.
 #[derive(Debug, Default)]

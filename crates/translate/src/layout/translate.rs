@@ -117,6 +117,8 @@ fn final_step<'a>(
     }
     let names = enlist(Section::Builders, step, people, root);
     draft.note(Effect::Todo, &place, "the builder.id", "a link has none: put what the functionary's provenance claims where the trust root says builder.invalid; until then nothing is admitted");
+    let why = "`built-by` asks for no unlisted parameter of the build: list them under `parameters`";
+    draft.note(Effect::Stricter, &place, "parameters", why);
     let names = quoted_list(names.iter().map(String::as_str));
     format!("  built-by: {names}\n  command: {}\n", quoted_list(step.command.iter().map(String::as_str)))
 }
