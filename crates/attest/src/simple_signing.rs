@@ -57,8 +57,9 @@ fn read(critical: &Object) -> Result<SimpleSigning, ShapeError> {
     let text = image.string("docker-manifest-digest").map_err(|e| e.within("image"))?;
     let digest = Digest::parse(text).ok().filter(|d| d.algorithm() == Algorithm::Sha256);
     Ok(SimpleSigning {
-        digest: digest
-            .ok_or_else(|| ShapeError::new("image.docker-manifest-digest", "sha256 and lower-case hex", text))?,
+        digest: digest.ok_or_else(|| {
+            ShapeError::new("image.docker-manifest-digest", "sha256 and lower-case hex", text)
+        })?,
         reference: identity.string("docker-reference").map_err(|e| e.within("identity"))?.to_owned(),
     })
 }
@@ -67,7 +68,9 @@ fn read(critical: &Object) -> Result<SimpleSigning, ShapeError> {
 fn only(object: &Object, known: &[&str]) -> Result<(), ShapeError> {
     match object.iter().find(|(key, _)| !known.contains(key)) {
         None => Ok(()),
-        Some((key, _)) => Err(ShapeError::new(key, &format!("only {}", known.join(", ")), "an unknown field")),
+        Some((key, _)) => {
+            Err(ShapeError::new(key, &format!("only {}", known.join(", ")), "an unknown field"))
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed, explain,
-    init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
-    verify, why,
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
+    explain, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats,
+    trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 

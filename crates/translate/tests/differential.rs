@@ -37,7 +37,8 @@ fn judge(world: &Path) -> Report {
     links(&world.join("links"), "", &mut files);
     let at = parse_time("2026-11-22T09:00:00Z").unwrap();
     let given = Given { keys: &[key], links: &files, artifact: None, at };
-    verify(&std::fs::read(world.join("layout")).unwrap(), given).unwrap_or_else(|e| panic!("{}: {e}", world.display()))
+    verify(&std::fs::read(world.join("layout")).unwrap(), given)
+        .unwrap_or_else(|e| panic!("{}: {e}", world.display()))
 }
 
 /// The rule that the reference's exception is about.
@@ -62,7 +63,10 @@ fn the_reference_implementation_agrees() {
     let dir = std::env::temp_dir().join(format!("portcullis-layouts-{}", std::process::id()));
     std::fs::remove_dir_all(&dir).ok();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/in-toto/worlds.py");
-    let made = Command::new(python).args([script, dir.to_str().unwrap(), &count.to_string(), &seed]).output().unwrap();
+    let made = Command::new(python)
+        .args([script, dir.to_str().unwrap(), &count.to_string(), &seed])
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut seen = BTreeMap::<String, usize>::new();
     let mut wrong = Vec::new();

@@ -41,7 +41,8 @@ fn listed(id: &str, key: &PublicKey) -> String {
         _ => ("rsa", "rsassa-pss-sha256", key.to_pem()),
     };
     let value = Object::new().with("public", public);
-    let key = Object::new().with("keyid", id).with("keytype", kind).with("scheme", scheme).with("keyval", value);
+    let key =
+        Object::new().with("keyid", id).with("keytype", kind).with("scheme", scheme).with("keyval", value);
     format!("\"{id}\":{key}")
 }
 
@@ -149,7 +150,8 @@ fn each_word_takes_what_it_says_and_no_more() {
         ("CREATE", "materials", Some("changed, gone, same")),
         ("MODIFY", "materials", Some("gone, same")),
     ] {
-        let (m, p) = if side == "materials" { (rules(word), "[]".into()) } else { ("[]".into(), rules(word)) };
+        let (m, p) =
+            if side == "materials" { (rules(word), "[]".into()) } else { ("[]".into(), rules(word)) };
         let report = judged(before, after, &m, &p);
         match left {
             None => assert!(report.is_met(), "{word}: {report:?}"),
@@ -178,7 +180,12 @@ fn match_compares_digests_at_the_same_path_below_both_prefixes() {
     let body = layout(&world.keys(), &steps, "");
     world.put("pack", ID[1], 1, &link("pack", "in/foo=1", "x=1"));
     assert!(world.report(&body).is_met());
-    for (materials, left) in [("in/foo=2", "in/foo"), ("in/other=1", "in/other"), ("foo=1", "foo"), ("in/foo=1 inn/foo=1", "inn/foo")] {
+    for (materials, left) in [
+        ("in/foo=2", "in/foo"),
+        ("in/other=1", "in/other"),
+        ("foo=1", "foo"),
+        ("in/foo=1 inn/foo=1", "inn/foo"),
+    ] {
         world.put("pack", ID[1], 1, &link("pack", materials, "x=1"));
         assert_eq!(only_rule(&world.report(&body)), ("artifact-rules", left), "{materials}");
     }
@@ -186,7 +193,9 @@ fn match_compares_digests_at_the_same_path_below_both_prefixes() {
 
 #[test]
 fn a_match_under_md5_alone_matches_nothing() {
-    let weak = |body: String| body.replace("sha256", "md5").replace(&Digest::sha256(b"1").hex(), "c4ca4238a0b923820dcc509a6f75849b");
+    let weak = |body: String| {
+        body.replace("sha256", "md5").replace(&Digest::sha256(b"1").hex(), "c4ca4238a0b923820dcc509a6f75849b")
+    };
     let mut world = World::new();
     world.put("make", ID[0], 0, &weak(link("make", "", "foo=1")));
     world.put("pack", ID[1], 1, &weak(link("pack", "foo=1", "")));
@@ -252,7 +261,8 @@ fn a_link_of_another_step_by_the_same_functionary_does_not_count() {
 #[test]
 fn another_command_is_a_finding() {
     let mut world = World::new();
-    let steps = [step("make", r#"["a"]"#, 1, "[]", "[]").replace(r#""expected_command":[]"#, r#""expected_command":["make","all"]"#)];
+    let steps = [step("make", r#"["a"]"#, 1, "[]", "[]")
+        .replace(r#""expected_command":[]"#, r#""expected_command":["make","all"]"#)];
     let body = layout(&world.keys(), &steps, "");
     world.put("make", ID[0], 0, &link_running("make", r#"["make","all"]"#, "", "foo=1"));
     assert!(world.report(&body).is_met());
@@ -281,7 +291,13 @@ fn an_inspection_is_named_and_never_run() {
 fn sublayout(world: &mut World, name: &str, inner_key: usize) {
     let people = ["a", "b", "c"];
     let keys = vec![listed(people[inner_key], world.people[inner_key].public())];
-    let steps = [step("inner", &format!(r#"["{}"]"#, people[inner_key]), 1, "[]", r#"[["CREATE","foo"],["DISALLOW","*"]]"#)];
+    let steps = [step(
+        "inner",
+        &format!(r#"["{}"]"#, people[inner_key]),
+        1,
+        "[]",
+        r#"[["CREATE","foo"],["DISALLOW","*"]]"#,
+    )];
     world.put("make", ID[0], 0, &layout(&keys, &steps, ""));
     let inner = old(&link("inner", "", "foo=1"), &[&world.people[inner_key]]);
     world.links.insert(format!("{name}/inner.cccccccc.link"), inner);
@@ -389,7 +405,10 @@ fn a_layout_that_says_nothing_or_two_things_is_not_read() {
         (good.replace(r#""_type":"layout""#, r#""_type":"link""#), "_type: wanted layout, found link"),
         (private, "a private key beside it"),
         (
-            good.replace(r#""expected_materials":[]"#, r#""expected_materials":[["MATCH","*","WITH","PRODUCTS","FROM","mkae"]]"#),
+            good.replace(
+                r#""expected_materials":[]"#,
+                r#""expected_materials":[["MATCH","*","WITH","PRODUCTS","FROM","mkae"]]"#,
+            ),
             "rules that match with a step of this layout, found MATCH * WITH PRODUCTS FROM mkae",
         ),
     ] {
@@ -422,7 +441,9 @@ fn signatures_that_are_not_verified_here_are_named_and_count_for_nobody() {
     let steps = [step("make", r#"["a"]"#, 1, "[]", "[]")];
     let layout = layout(&world.keys(), &steps, "");
     let good = String::from_utf8(old(&body, &[&world.people[0]])).unwrap();
-    for (field, why) in [("\"other_headers\":\"04\",", "an OpenPGP signature"), ("\"cert\":\"x\",", "under a certificate")] {
+    for (field, why) in
+        [("\"other_headers\":\"04\",", "an OpenPGP signature"), ("\"cert\":\"x\",", "under a certificate")]
+    {
         let text = good.replace("\"keyid\"", &format!("{field}\"keyid\""));
         world.links.insert("make.aaaaaaaa.link".to_owned(), text.into_bytes());
         let report = world.report(&layout);
@@ -446,7 +467,11 @@ fn a_link_in_dsse_counts_and_one_of_another_type_does_not() {
     assert!(report.ignored[0].contains("payloadType"), "{report:?}");
     // the same bytes, signed in the other form: a signature of one form is none of the other
     let signature = world.people[0].sign(&canonical(&json(&body).into()).unwrap()).unwrap();
-    let mixed = Dsse { payload_type: IN_TOTO.to_owned(), payload: body.into_bytes(), signatures: vec![attest::dsse::Signature { hint: None, bytes: signature }] };
+    let mixed = Dsse {
+        payload_type: IN_TOTO.to_owned(),
+        payload: body.into_bytes(),
+        signatures: vec![attest::dsse::Signature { hint: None, bytes: signature }],
+    };
     world.links.insert("make.aaaaaaaa.link".to_owned(), mixed.to_json().to_string().into_bytes());
     assert_eq!(only_rule(&world.report(&layout)).0, "links-signed");
 }
@@ -460,7 +485,12 @@ fn an_artifact_must_be_a_product_of_the_last_step() {
     let owner = [world.owner.public().clone()];
     let check = |content: &str| {
         let digests = DigestSet::from(Digest::sha256(content.as_bytes()));
-        let given = Given { keys: &owner, links: &world.links, artifact: Some(&digests), at: parse_time(NOW).unwrap() };
+        let given = Given {
+            keys: &owner,
+            links: &world.links,
+            artifact: Some(&digests),
+            at: parse_time(NOW).unwrap(),
+        };
         verify(&body, given).unwrap()
     };
     assert!(check("1").is_met());

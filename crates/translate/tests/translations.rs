@@ -12,12 +12,15 @@ use translate::layout::{Layout, Metadata};
 use translate::{Draft, Effect};
 
 fn policies(draft: &Draft) -> Vec<Policy> {
-    let parse = |(name, text): &(String, String)| Policy::parse(name, text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    let parse = |(name, text): &(String, String)| {
+        Policy::parse(name, text).unwrap_or_else(|e| panic!("{e:?}\n{text}"))
+    };
     draft.policies.iter().map(parse).collect()
 }
 
 fn root(draft: &Draft) -> TrustRoot {
-    TrustRoot::parse("trust-root.yaml", &draft.trust_root).unwrap_or_else(|e| panic!("{e:?}\n{}", draft.trust_root))
+    TrustRoot::parse("trust-root.yaml", &draft.trust_root)
+        .unwrap_or_else(|e| panic!("{e:?}\n{}", draft.trust_root))
 }
 
 fn asked(policy: &Policy) -> Vec<&'static str> {
@@ -122,7 +125,8 @@ fn attestor(name: &str, key: &SecretKey) -> Attestor {
 fn a_policy_of_a_project_becomes_a_book_that_loads() {
     let ci = SecretKey::generate(Scheme::P256).unwrap();
     let draft = translate("policy.yaml", POLICY, &[attestor("ci", &ci)]).unwrap();
-    let files = draft.policies.iter().map(|(name, text)| SourceFile { name: name.clone(), text: text.clone() });
+    let files =
+        draft.policies.iter().map(|(name, text)| SourceFile { name: name.clone(), text: text.clone() });
     let book = Book::load(files.collect(), &Guardrails::none()).unwrap_or_else(|e| panic!("{e:?}"));
     let prod = book.select("binauthz/cluster/us-central1-a.prod", "gcr.io/shop/web").unwrap();
     assert_eq!((asked(prod), prod.mode()), (vec!["signed-by"], Mode::Enforce));
@@ -155,14 +159,27 @@ fn what_is_not_understood_is_an_error_with_its_place() {
     for (from, to, why, line) in [
         ("clusterAdmissionRules:", "clusterAdmissionRule:", "unknown key `clusterAdmissionRule`", 6),
         ("ALWAYS_DENY", "ALWAYS_DENI", "wanted REQUIRE_ATTESTATION, ALWAYS_ALLOW or ALWAYS_DENY", 21),
-        ("DRYRUN_AUDIT_LOG_ONLY", "DRYRUN", "wanted ENFORCED_BLOCK_AND_AUDIT_LOG or DRYRUN_AUDIT_LOG_ONLY", 16),
-        ("    requireAttestationsBy: [projects/shop/attestors/ci]\n", "", "needs the key `requireAttestationsBy`", 15),
+        (
+            "DRYRUN_AUDIT_LOG_ONLY",
+            "DRYRUN",
+            "wanted ENFORCED_BLOCK_AND_AUDIT_LOG or DRYRUN_AUDIT_LOG_ONLY",
+            16,
+        ),
+        (
+            "    requireAttestationsBy: [projects/shop/attestors/ci]\n",
+            "",
+            "needs the key `requireAttestationsBy`",
+            15,
+        ),
         ("defaultAdmissionRule:\n", "description:\n", "needs the key `defaultAdmissionRule`", 1),
     ] {
         assert!(POLICY.contains(from));
         let errors = translate("policy.yaml", &POLICY.replace(from, to), &[]).unwrap_err();
         let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert!(told.iter().any(|e| e.contains(why) && e.starts_with(&format!("policy.yaml:{line}:"))), "{why}: {told:?}");
+        assert!(
+            told.iter().any(|e| e.contains(why) && e.starts_with(&format!("policy.yaml:{line}:"))),
+            "{why}: {told:?}"
+        );
     }
 }
 
@@ -171,16 +188,23 @@ fn one_key_of_two_attestors_stays_one_name() {
     let key = SecretKey::generate(Scheme::P256).unwrap();
     let draft = translate("policy.yaml", POLICY, &[attestor("ci", &key), attestor("qa", &key)]).unwrap();
     assert_eq!(root(&draft).names_with(Role::Signer), ["projects/shop/attestors/ci"]);
-    assert_eq!(effect(&draft, "attestors/qa", "a key that projects/shop/attestors/ci has too"), Effect::Stricter);
+    assert_eq!(
+        effect(&draft, "attestors/qa", "a key that projects/shop/attestors/ci has too"),
+        Effect::Stricter
+    );
 }
 
 fn platform(checks: &str) -> String {
-    format!("gkePolicy:\n  checkSets:\n  - displayName: all\n    scope: {{ kubernetesNamespace: shop }}\n    checks:\n{checks}")
+    format!(
+        "gkePolicy:\n  checkSets:\n  - displayName: all\n    scope: {{ kubernetesNamespace: shop }}\n    checks:\n{checks}"
+    )
 }
 
 fn authenticator(key: &SecretKey) -> String {
     let pem = attest::Json::from(key.public().to_pem());
-    format!("{{ pkixPublicKeySet: {{ pkixPublicKeys: [{{ publicKeyPem: {pem}, signatureAlgorithm: ECDSA_P256_SHA256 }}] }} }}")
+    format!(
+        "{{ pkixPublicKeySet: {{ pkixPublicKeys: [{{ publicKeyPem: {pem}, signatureAlgorithm: ECDSA_P256_SHA256 }}] }} }}"
+    )
 }
 
 #[test]
@@ -243,7 +267,10 @@ fn what_cannot_be_said_never_becomes_a_policy_that_lets_more_in() {
         assert_eq!(draft.policies.len(), count, "{what}");
         assert!(draft.untranslated.iter().any(|u| u.what == what), "{what}: {:#?}", draft.untranslated);
         for (_, text) in &draft.policies {
-            assert!(text.contains("signed-by: [nobody]") || text.contains("artifact: [\"TODO-artifact\"]"), "{text}");
+            assert!(
+                text.contains("signed-by: [nobody]") || text.contains("artifact: [\"TODO-artifact\"]"),
+                "{text}"
+            );
         }
     }
 }
@@ -251,7 +278,12 @@ fn what_cannot_be_said_never_becomes_a_policy_that_lets_more_in() {
 #[test]
 fn several_signature_checks_need_every_key() {
     let (a, b) = (SecretKey::generate(Scheme::P256).unwrap(), SecretKey::generate(Scheme::P256).unwrap());
-    let check = |key| format!("    - simpleSigningAttestationCheck: {{ attestationAuthenticators: [{}] }}\n", authenticator(key));
+    let check = |key| {
+        format!(
+            "    - simpleSigningAttestationCheck: {{ attestationAuthenticators: [{}] }}\n",
+            authenticator(key)
+        )
+    };
     let draft = translate("platform.yaml", &platform(&(check(&a) + &check(&b))), &[]).unwrap();
     assert!(draft.policies[0].1.contains("at-least: 2"), "{}", draft.policies[0].1);
 }
@@ -259,7 +291,9 @@ fn several_signature_checks_need_every_key() {
 #[test]
 fn words_of_the_original_stay_in_their_line() {
     let evil = "a\\nenvironment: prod\\u2028\\u202e";
-    let text = POLICY.replace("gcr.io/google_containers/*", &format!("\"{evil}\"")).replace("attestors/qa", "attestors/q\\\"]");
+    let text = POLICY
+        .replace("gcr.io/google_containers/*", &format!("\"{evil}\""))
+        .replace("attestors/qa", "attestors/q\\\"]");
     let draft = translate("policy.yaml", &text, &[]).unwrap_or_else(|e| panic!("{e:?}"));
     policies(&draft);
     for (_, text) in &draft.policies {
@@ -272,7 +306,11 @@ fn occurrence(payload: &[u8], signature: &[u8]) -> Vec<u8> {
     use std::fmt::Write as _;
     let base64 = |bytes: &[u8]| {
         // by way of a DSSE envelope, which writes base64
-        let dsse = attest::dsse::Dsse { payload_type: String::new(), payload: bytes.to_vec(), signatures: Vec::new() };
+        let dsse = attest::dsse::Dsse {
+            payload_type: String::new(),
+            payload: bytes.to_vec(),
+            signatures: Vec::new(),
+        };
         dsse.to_json().string("payload").unwrap().to_owned()
     };
     let mut out = String::new();
@@ -313,7 +351,10 @@ fn an_attestation_opens_under_its_attestors_key_and_is_about_the_signed_digest()
     let stranger = SecretKey::generate(Scheme::P256).unwrap().sign(text.as_bytes()).unwrap();
     for (payload, signature) in [(changed.as_str(), &signature), (text.as_str(), &stranger)] {
         let words = Occurrence::parse(&occurrence(payload.as_bytes(), signature)).unwrap().open(&root, at);
-        assert_eq!(words[0].opened.as_ref().unwrap_err(), "no signature on it verifies under a key of the trust root");
+        assert_eq!(
+            words[0].opened.as_ref().unwrap_err(),
+            "no signature on it verifies under a key of the trust root"
+        );
     }
     // authentic, and not a payload that says one thing
     let two = text.replace("\"type\"", "\"expires\":\"never\",\"type\"");
@@ -325,9 +366,13 @@ fn an_attestation_opens_under_its_attestors_key_and_is_about_the_signed_digest()
 #[test]
 fn an_occurrence_without_a_signature_is_not_read() {
     let none = br#"{"kind":"ATTESTATION","attestation":{"serializedPayload":"e30=","signatures":[]}}"#;
-    assert!(Occurrence::parse(none).unwrap_err().to_string().contains("attestation.signatures: wanted 1 to 64"));
+    assert!(
+        Occurrence::parse(none).unwrap_err().to_string().contains("attestation.signatures: wanted 1 to 64")
+    );
     let other = br#"{"kind":"VULNERABILITY","vulnerability":{}}"#;
-    assert!(Occurrence::parse(other).unwrap_err().to_string().contains("wanted ATTESTATION, found VULNERABILITY"));
+    assert!(
+        Occurrence::parse(other).unwrap_err().to_string().contains("wanted ATTESTATION, found VULNERABILITY")
+    );
 }
 
 #[test]
@@ -344,7 +389,8 @@ fn a_token_that_is_none_of_ours_proves_nothing() {
 fn a_revoked_key_signs_nothing_in_simple_signing_either() {
     let key = SecretKey::generate(Scheme::P256).unwrap();
     let draft = translate("policy.yaml", POLICY, &[attestor("ci", &key)]).unwrap();
-    let text = draft.trust_root.trim_end().to_owned() + "\n        revoked: { from: 2026-01-01, reason: stolen }\n";
+    let text =
+        draft.trust_root.trim_end().to_owned() + "\n        revoked: { from: 2026-01-01, reason: stolen }\n";
     let root = TrustRoot::parse("root", &text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     let payload = payload(&Digest::sha256(b"manifest"));
     let signature = Signature { hint: None, bytes: key.sign(payload.as_bytes()).unwrap() };

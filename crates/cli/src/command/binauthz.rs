@@ -87,7 +87,8 @@ fn open(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
             .found()
     })?;
     let artifact = args.artifact.as_deref().map(|text| input::digests(text, &[])).transpose()?;
-    let artifact = artifact.map(|digests| Artifact::new(args.artifact.as_deref().unwrap_or_default(), digests));
+    let artifact =
+        artifact.map(|digests| Artifact::new(args.artifact.as_deref().unwrap_or_default(), digests));
     let words = occurrence.open(&root, at);
     let good = |word: &&Word| {
         word.opened.as_ref().is_ok_and(|a| artifact.as_ref().is_none_or(|artifact| a.about(artifact).is_ok()))

@@ -16,7 +16,11 @@ pub(crate) fn tell(draft: &Draft, out: Option<&Path>, output: &Output) -> Result
     match out {
         Some(dir) => {
             save(draft, dir)?;
-            human.push_str(&format!("wrote {}: trust-root.yaml and {} in book\n", dir.display(), count(draft)));
+            human.push_str(&format!(
+                "wrote {}: trust-root.yaml and {} in book\n",
+                dir.display(),
+                count(draft)
+            ));
             draft.untranslated.iter().for_each(|left| human.push_str(&format!("  {left}\n")));
         }
         None => {

@@ -93,7 +93,8 @@ fn run_verify(args: &VerifyArgs, output: &Output) -> Result<Exit, Failure> {
 
 fn key(path: &Path) -> Result<PublicKey, Failure> {
     PublicKey::from_pem(&input::text("public key", path)?).map_err(|e| {
-        Failure::new(&format!("the public key {} cannot be used", path.display())).line("found", &e.to_string())
+        Failure::new(&format!("the public key {} cannot be used", path.display()))
+            .line("found", &e.to_string())
     })
 }
 
@@ -126,7 +127,10 @@ fn to_text(report: &Report, layout: &str, artifact: Option<&str>, output: &Outpu
     for left in &report.undecided {
         out.push_str(&format!("not verified: {}: {}\n", one_line(&left.place), one_line(&left.why)));
     }
-    let about = artifact.map_or_else(|| "; no artifact was given, so nothing is said about any".to_owned(), |a| format!(", and made {a}"));
+    let about = artifact.map_or_else(
+        || "; no artifact was given, so nothing is said about any".to_owned(),
+        |a| format!(", and made {a}"),
+    );
     out.push_str(&match (report.findings.len(), report.undecided.len()) {
         (0, 0) => format!("met: the links hold under {layout}{about}\n"),
         (0, _) => format!("cannot decide: everything else holds under {layout}{about}\n"),

@@ -44,7 +44,8 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Attestor> {
     };
     let known = ["noteReference", "publicKeys", "delegationServiceAccountEmail"];
     let note = Fields::read(note, "an attestor's note", &known, problems)?;
-    let keys = items(&note, "publicKeys", problems).iter().filter_map(|key| read_key(key, problems)).collect();
+    let keys =
+        items(&note, "publicKeys", problems).iter().filter_map(|key| read_key(key, problems)).collect();
     Some(Attestor { name, keys })
 }
 

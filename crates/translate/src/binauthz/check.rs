@@ -69,17 +69,27 @@ pub(super) fn read_check(
 }
 
 fn fresh(node: &Node, asked: &mut Asked, draft: &mut Draft, problems: &mut Problems) {
-    let Some(fields) = Fields::read(node, "`imageFreshnessCheck`", &["maxUploadAgeDays"], problems) else { return };
-    let days = fields.required("maxUploadAgeDays", problems).and_then(|n| problems.keep(n.number(1, 100_000)));
+    let Some(fields) = Fields::read(node, "`imageFreshnessCheck`", &["maxUploadAgeDays"], problems) else {
+        return;
+    };
+    let days =
+        fields.required("maxUploadAgeDays", problems).and_then(|n| problems.keep(n.number(1, 100_000)));
     let Some(days) = days else { return };
     asked.days = Some(asked.days.map_or(days, |known| known.min(days)));
     let why = "an image is as old as its build here, not as its upload, which is later";
     draft.note(Effect::Stricter, &node.place.to_string(), &format!("imageFreshnessCheck: {days} days"), why);
 }
 
-fn simple_signing(node: &Node, signers: &mut Signers, draft: &mut Draft, problems: &mut Problems) -> Vec<String> {
+fn simple_signing(
+    node: &Node,
+    signers: &mut Signers,
+    draft: &mut Draft,
+    problems: &mut Problems,
+) -> Vec<String> {
     let known = ["attestationAuthenticators", "containerAnalysisAttestationProjects"];
-    let Some(fields) = Fields::read(node, "`simpleSigningAttestationCheck`", &known, problems) else { return Vec::new() };
+    let Some(fields) = Fields::read(node, "`simpleSigningAttestationCheck`", &known, problems) else {
+        return Vec::new();
+    };
     for project in items(&fields, "containerAnalysisAttestationProjects", problems) {
         if let Some(name) = problems.keep(project.string()) {
             let why = "attestations are not looked up: bring them beside the image";
@@ -101,10 +111,15 @@ fn simple_signing(node: &Node, signers: &mut Signers, draft: &mut Draft, problem
 
 fn sigstore(node: &Node, signers: &mut Signers, draft: &mut Draft, problems: &mut Problems) -> Vec<String> {
     let known = ["sigstoreAuthorities"];
-    let Some(fields) = Fields::read(node, "`sigstoreSignatureCheck`", &known, problems) else { return Vec::new() };
+    let Some(fields) = Fields::read(node, "`sigstoreSignatureCheck`", &known, problems) else {
+        return Vec::new();
+    };
     let mut names = Vec::new();
     for item in items(&fields, "sigstoreAuthorities", problems) {
-        let Some(fields) = Fields::read(item, "an authority", &["displayName", "publicKeySet"], problems) else { continue };
+        let Some(fields) = Fields::read(item, "an authority", &["displayName", "publicKeySet"], problems)
+        else {
+            continue;
+        };
         let Some(set) = fields.required("publicKeySet", problems) else { continue };
         let set = Fields::read(set, "`publicKeySet`", &["publicKeys"], problems);
         let who = text(&fields, "displayName", problems).unwrap_or("an authority");
@@ -115,24 +130,36 @@ fn sigstore(node: &Node, signers: &mut Signers, draft: &mut Draft, problems: &mu
 }
 
 /// Any key of any authority will do, so each is a name of its own, and one that two authorities share is one.
-fn key_names(keys: &[Node], who: &str, signers: &mut Signers, draft: &mut Draft, problems: &mut Problems) -> Vec<String> {
+fn key_names(
+    keys: &[Node],
+    who: &str,
+    signers: &mut Signers,
+    draft: &mut Draft,
+    problems: &mut Problems,
+) -> Vec<String> {
     let mut names = Vec::new();
     for node in keys {
         let Some(read) = read_pkix(node, problems) else { continue };
         match &read.key {
             Ok(key) => names.push(signers.add_alone(key, draft)),
-            Err(why) => draft.note(Effect::Stricter, &node.place.to_string(), &format!("{who}, key {}", read.id), why),
+            Err(why) => {
+                draft.note(Effect::Stricter, &node.place.to_string(), &format!("{who}, key {}", read.id), why)
+            }
         }
     }
     names
 }
 
 fn directories(node: &Node, asked: &mut Asked, draft: &mut Draft, problems: &mut Problems) {
-    let Some(fields) = Fields::read(node, "`trustedDirectoryCheck`", &["trustedDirPatterns"], problems) else { return };
+    let Some(fields) = Fields::read(node, "`trustedDirectoryCheck`", &["trustedDirPatterns"], problems)
+    else {
+        return;
+    };
     let mut patterns = Vec::new();
     for item in items(&fields, "trustedDirPatterns", problems) {
         let Some(text) = problems.keep(item.string()) else { continue };
-        let is_plain = |segment: &str| segment == "*" || !(segment.is_empty() || segment.contains(['*', ' ']));
+        let is_plain =
+            |segment: &str| segment == "*" || !(segment.is_empty() || segment.contains(['*', ' ']));
         if text.split('/').all(is_plain) {
             patterns.push(format!("{text}/*"));
         } else {

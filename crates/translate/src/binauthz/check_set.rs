@@ -14,7 +14,9 @@ pub(super) fn read(node: &Node, signers: &mut Signers, draft: &mut Draft, proble
     let known = ["name", "description", "etag", "updateTime", "gkePolicy"];
     let Some(fields) = Fields::read(node, "a platform policy", &known, problems) else { return };
     let Some(policy) = fields.required("gkePolicy", problems) else { return };
-    let Some(policy) = Fields::read(policy, "`gkePolicy`", &["checkSets", "imageAllowlist"], problems) else { return };
+    let Some(policy) = Fields::read(policy, "`gkePolicy`", &["checkSets", "imageAllowlist"], problems) else {
+        return;
+    };
     allowlist(&policy, draft, problems);
     let why = "a platform policy watches what runs and refuses nothing, so each policy is a dry run; remove `mode` to enforce it";
     draft.note(Effect::Todo, "gkePolicy", "mode", why);
@@ -53,7 +55,12 @@ fn read_set(
     }
     let place = format!("{}, {environment}", node.place);
     if !taken.insert(environment.clone()) {
-        draft.note(Effect::Todo, &place, "a second set for one scope", "the first one is asked and this one never: left out");
+        draft.note(
+            Effect::Todo,
+            &place,
+            "a second set for one scope",
+            "the first one is asked and this one never: left out",
+        );
         return;
     }
     if asked.is_denied {
@@ -66,18 +73,22 @@ fn read_set(
         draft.note(Effect::Stricter, &place, "no check that says who signs", why);
         return;
     }
-    Guard { environment, artifacts: asked.artifacts.clone().unwrap_or_default(), is_dry_run: true, require }.write(from, draft);
+    Guard { environment, artifacts: asked.artifacts.clone().unwrap_or_default(), is_dry_run: true, require }
+        .write(from, draft);
 }
 
 fn scope(fields: &Fields<'_>, node: &Node, draft: &mut Draft, problems: &mut Problems) -> Option<String> {
     let Some(scope) = fields.optional("scope") else { return Some("binauthz/default".to_owned()) };
-    let scope = Fields::read(scope, "`scope`", &["kubernetesNamespace", "kubernetesServiceAccount"], problems)?;
+    let scope =
+        Fields::read(scope, "`scope`", &["kubernetesNamespace", "kubernetesServiceAccount"], problems)?;
     let place = format!("{}, scope", node.place);
-    match (text(&scope, "kubernetesNamespace", problems), text(&scope, "kubernetesServiceAccount", problems)) {
+    match (text(&scope, "kubernetesNamespace", problems), text(&scope, "kubernetesServiceAccount", problems))
+    {
         (Some(name), None) => environment("namespace", name, &place, draft),
         (None, Some(name)) => environment("service-account", name, &place, draft),
         _ => {
-            problems.push(node.mismatch("one of kubernetesNamespace and kubernetesServiceAccount in `scope`"));
+            problems
+                .push(node.mismatch("one of kubernetesNamespace and kubernetesServiceAccount in `scope`"));
             None
         }
     }

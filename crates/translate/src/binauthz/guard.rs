@@ -42,7 +42,12 @@ impl Guard {
 pub(super) fn environment(kind: &str, name: &str, place: &str, draft: &mut Draft) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
-        draft.note(Effect::Stricter, place, name, "no environment can be called so: write the policy, and map the workload to it");
+        draft.note(
+            Effect::Stricter,
+            place,
+            name,
+            "no environment can be called so: write the policy, and map the workload to it",
+        );
         return None;
     }
     Some(format!("binauthz/{kind}/{name}"))
@@ -50,5 +55,10 @@ pub(super) fn environment(kind: &str, name: &str, place: &str, draft: &mut Draft
 
 /// Exemptions by name, which nothing here has.
 pub(super) fn exempt(place: &str, pattern: &str, draft: &mut Draft) {
-    draft.note(Effect::Stricter, place, pattern, "nothing is admitted by its name alone: have these images signed, or write a policy for them");
+    draft.note(
+        Effect::Stricter,
+        place,
+        pattern,
+        "nothing is admitted by its name alone: have these images signed, or write a policy for them",
+    );
 }

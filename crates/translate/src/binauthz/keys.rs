@@ -12,7 +12,8 @@ pub(super) struct AttestorKey {
 
 /// Reads `{publicKeyPem, signatureAlgorithm}`, with `keyId` where there is one.
 pub(super) fn read_pkix(node: &Node, problems: &mut Problems) -> Option<AttestorKey> {
-    let fields = Fields::read(node, "a PKIX key", &["publicKeyPem", "signatureAlgorithm", "keyId"], problems)?;
+    let fields =
+        Fields::read(node, "a PKIX key", &["publicKeyPem", "signatureAlgorithm", "keyId"], problems)?;
     let pem = fields.required("publicKeyPem", problems)?;
     let pem = problems.keep(pem.string())?;
     let algorithm = match fields.optional("signatureAlgorithm") {
@@ -20,7 +21,8 @@ pub(super) fn read_pkix(node: &Node, problems: &mut Problems) -> Option<Attestor
         None => None,
     };
     let id = fields.optional("keyId").and_then(|n| n.string().ok()).unwrap_or_default().to_owned();
-    let key = PublicKey::from_pem(pem).map_err(|e| e.to_string()).and_then(|key| with_algorithm(key, algorithm));
+    let key =
+        PublicKey::from_pem(pem).map_err(|e| e.to_string()).and_then(|key| with_algorithm(key, algorithm));
     Some(AttestorKey { id, key })
 }
 
@@ -30,9 +32,15 @@ fn with_algorithm(key: PublicKey, algorithm: Option<&str>) -> Result<PublicKey, 
     let scheme = match algorithm {
         "ECDSA_P256_SHA256" | "EC_SIGN_P256_SHA256" => Scheme::P256,
         "ECDSA_P384_SHA384" | "EC_SIGN_P384_SHA384" => Scheme::P384,
-        "RSA_PSS_2048_SHA256" | "RSA_PSS_3072_SHA256" | "RSA_PSS_4096_SHA256" | "RSA_SIGN_PSS_2048_SHA256"
-        | "RSA_SIGN_PSS_3072_SHA256" | "RSA_SIGN_PSS_4096_SHA256" => Scheme::RsaPss,
-        "RSA_SIGN_PKCS1_2048_SHA256" | "RSA_SIGN_PKCS1_3072_SHA256" | "RSA_SIGN_PKCS1_4096_SHA256" => Scheme::RsaPkcs1,
+        "RSA_PSS_2048_SHA256"
+        | "RSA_PSS_3072_SHA256"
+        | "RSA_PSS_4096_SHA256"
+        | "RSA_SIGN_PSS_2048_SHA256"
+        | "RSA_SIGN_PSS_3072_SHA256"
+        | "RSA_SIGN_PSS_4096_SHA256" => Scheme::RsaPss,
+        "RSA_SIGN_PKCS1_2048_SHA256" | "RSA_SIGN_PKCS1_3072_SHA256" | "RSA_SIGN_PKCS1_4096_SHA256" => {
+            Scheme::RsaPkcs1
+        }
         "ML_DSA_65" => Scheme::MlDsa65,
         other => return Err(format!("signs with {other}, which is not verified here")),
     };

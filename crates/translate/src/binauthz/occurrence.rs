@@ -48,7 +48,8 @@ impl Occurrence {
     pub fn open(&self, root: &TrustRoot, at: Timestamp) -> Vec<Word> {
         let mut words = Vec::new();
         if !self.signatures.is_empty() {
-            let opened = root.open_simple_signing(&self.payload, &self.signatures, at).map_err(|e| e.to_string());
+            let opened =
+                root.open_simple_signing(&self.payload, &self.signatures, at).map_err(|e| e.to_string());
             words.push(Word { part: "serializedPayload".to_owned(), opened });
         }
         for (index, token) in self.tokens.iter().enumerate() {

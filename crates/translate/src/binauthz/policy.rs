@@ -48,17 +48,28 @@ pub fn translate(file: &str, text: &str, attestors: &[Attestor]) -> Result<Draft
     }
     draft.trust_root = format!(
         "# Translated from Binary Authorization: a fragment, to be merged into the trust root by review.\n{}version: 1\n{}",
-        comments(&draft.untranslated.iter().filter(|u| u.effect == Effect::Todo).cloned().collect::<Vec<_>>()),
+        comments(
+            &draft.untranslated.iter().filter(|u| u.effect == Effect::Todo).cloned().collect::<Vec<_>>()
+        ),
         signers.to_yaml()
     );
     problems.finish(Some(draft))
 }
 
-fn read(node: &Node, attestors: &[Attestor], signers: &mut Signers, draft: &mut Draft, problems: &mut Problems) {
-    let Some(fields) = Fields::read(node, "a policy of Binary Authorization", &KNOWN, problems) else { return };
+fn read(
+    node: &Node,
+    attestors: &[Attestor],
+    signers: &mut Signers,
+    draft: &mut Draft,
+    problems: &mut Problems,
+) {
+    let Some(fields) = Fields::read(node, "a policy of Binary Authorization", &KNOWN, problems) else {
+        return;
+    };
     for pattern in items(&fields, "admissionWhitelistPatterns", problems) {
         let read = Fields::read(pattern, "an exempt image", &["namePattern"], problems);
-        let name = read.and_then(|f| f.required("namePattern", problems)).and_then(|n| problems.keep(n.string()));
+        let name =
+            read.and_then(|f| f.required("namePattern", problems)).and_then(|n| problems.keep(n.string()));
         if let Some(name) = name {
             exempt(&format!("{}, admissionWhitelistPatterns", pattern.place), name, draft);
         }
@@ -66,11 +77,16 @@ fn read(node: &Node, attestors: &[Attestor], signers: &mut Signers, draft: &mut 
     if let Some(global) = fields.optional("globalPolicyEvaluationMode")
         && problems.keep(global.string()) == Some("ENABLE")
     {
-        exempt(&format!("{}, globalPolicyEvaluationMode", global.place), "images of Google's own list", draft);
+        exempt(
+            &format!("{}, globalPolicyEvaluationMode", global.place),
+            "images of Google's own list",
+            draft,
+        );
     }
     let mut rules = Vec::new();
     for (key, kind) in EXCEPTIONS {
-        let listed = fields.optional(key).and_then(|n| problems.keep(n.entries()).map(Iterator::collect::<Vec<_>>));
+        let listed =
+            fields.optional(key).and_then(|n| problems.keep(n.entries()).map(Iterator::collect::<Vec<_>>));
         for (name, place, rule) in listed.unwrap_or_default() {
             let environment = environment(kind, name, &format!("{}, {key}", place.place), draft);
             rules.extend(environment.map(|e| (e, rule)));
@@ -109,7 +125,10 @@ impl Admission<'_> {
         let is_dry_run = match enforcement {
             "ENFORCED_BLOCK_AND_AUDIT_LOG" => false,
             "DRYRUN_AUDIT_LOG_ONLY" => true,
-            _ => return problems.push(enforced.mismatch("ENFORCED_BLOCK_AND_AUDIT_LOG or DRYRUN_AUDIT_LOG_ONLY")),
+            _ => {
+                return problems
+                    .push(enforced.mismatch("ENFORCED_BLOCK_AND_AUDIT_LOG or DRYRUN_AUDIT_LOG_ONLY"));
+            }
         };
         let place = format!("{}, {}", self.node.place, self.environment);
         match evaluation {
@@ -121,7 +140,12 @@ impl Admission<'_> {
                 let why = "without a policy nothing is admitted there, not even in a dry run";
                 draft.note(Effect::Stricter, &place, "ALWAYS_DENY in a dry run", why);
             }
-            "ALWAYS_DENY" => draft.note(Effect::Todo, &place, evaluation, "no policy is written: what none guards is refused"),
+            "ALWAYS_DENY" => draft.note(
+                Effect::Todo,
+                &place,
+                evaluation,
+                "no policy is written: what none guards is refused",
+            ),
             "REQUIRE_ATTESTATION" => self.require(&fields, is_dry_run, &place, signers, (draft, problems)),
             _ => problems.push(mode.mismatch("REQUIRE_ATTESTATION, ALWAYS_ALLOW or ALWAYS_DENY")),
         }

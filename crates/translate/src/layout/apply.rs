@@ -49,7 +49,13 @@ fn of(link: &Link, side: Side) -> &Artifacts {
 }
 
 /// Whether a rule takes this artifact off the list.
-fn takes(rule: &Rule, path: &str, link: &Link, artifacts: &Artifacts, links: &BTreeMap<String, Link>) -> bool {
+fn takes(
+    rule: &Rule,
+    path: &str,
+    link: &Link,
+    artifacts: &Artifacts,
+    links: &BTreeMap<String, Link>,
+) -> bool {
     let (before, after) = (link.materials.get(path), link.products.get(path));
     match rule {
         Rule::Allow(pattern) => pattern.matches(path),
@@ -65,7 +71,9 @@ fn takes(rule: &Rule, path: &str, link: &Link, artifacts: &Artifacts, links: &BT
         Rule::Match { pattern, prefix, side, other_prefix, from } => {
             let Some(short) = path.strip_prefix(prefix.as_str()) else { return false };
             let other = links.get(from).and_then(|l| of(l, *side).get(&format!("{other_prefix}{short}")));
-            let same = |there: &DigestSet| artifacts.get(path).is_some_and(|here| here.agrees(there) == Agreement::Same);
+            let same = |there: &DigestSet| {
+                artifacts.get(path).is_some_and(|here| here.agrees(there) == Agreement::Same)
+            };
             pattern.matches(short) && other.is_some_and(same)
         }
         Rule::Disallow(_) | Rule::Require(_) => false,

@@ -69,8 +69,12 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_only_two_characters_escaped() {
-        let value = attest::json::parse(br#"{"b": [1, -2, null], "a": "q\"\\\n\u00e9/", "B": {"x": true}}"#).unwrap();
+        let value =
+            attest::json::parse(br#"{"b": [1, -2, null], "a": "q\"\\\n\u00e9/", "B": {"x": true}}"#).unwrap();
         let bytes = canonical(&value).unwrap();
-        assert_eq!(String::from_utf8(bytes).unwrap(), "{\"B\":{\"x\":true},\"a\":\"q\\\"\\\\\né/\",\"b\":[1,-2,null]}");
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "{\"B\":{\"x\":true},\"a\":\"q\\\"\\\\\né/\",\"b\":[1,-2,null]}"
+        );
     }
 }

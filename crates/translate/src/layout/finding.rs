@@ -20,7 +20,14 @@ pub struct Finding {
 impl Finding {
     pub(super) fn new(rule: &'static str, message: &str) -> Self {
         let empty = String::new;
-        Self { rule, message: message.to_owned(), wanted: empty(), found: empty(), place: empty(), fix: empty() }
+        Self {
+            rule,
+            message: message.to_owned(),
+            wanted: empty(),
+            found: empty(),
+            place: empty(),
+            fix: empty(),
+        }
     }
 
     pub(super) fn wanted(mut self, wanted: &str) -> Self {

@@ -132,7 +132,8 @@ mod tests {
             let mut word = |letters: &[char], most: usize| -> String {
                 (0..random(most)).map(|_| letters[random(letters.len())]).collect()
             };
-            let (pattern, name) = (word(&['a', 'b', '*', '?', '/', 'é'], 9), word(&['a', 'b', '/', 'é', '*'], 11));
+            let (pattern, name) =
+                (word(&['a', 'b', '*', '?', '/', 'é'], 9), word(&['a', 'b', '/', 'é', '*'], 11));
             let Ok(parsed) = Pattern::parse(&pattern) else { continue };
             let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
             let expected = reference(&p, &n);

@@ -40,7 +40,9 @@ pub fn read_key(object: &Object) -> Result<PublicKey, KeyRefused> {
         ("rsa", "rsassa-pss-sha256") => Scheme::RsaPss,
         ("ecdsa" | "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256") => Scheme::P256,
         ("ecdsa" | "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384") => Scheme::P384,
-        _ => return Err(KeyRefused(format!("a key of type {kind} for {scheme}, which is not verified here"))),
+        _ => {
+            return Err(KeyRefused(format!("a key of type {kind} for {scheme}, which is not verified here")));
+        }
     };
     let key = match parse_hex(&public) {
         Some(raw) if wanted == Scheme::Ed25519 => PublicKey::from_raw(Scheme::Ed25519, &raw),

@@ -53,7 +53,9 @@ impl Link {
 pub(super) fn only(object: &Object, known: &[&str]) -> Result<(), ShapeError> {
     match object.iter().find(|(key, _)| !known.contains(key)) {
         None => Ok(()),
-        Some((key, _)) => Err(ShapeError::new(key, &format!("only {}", known.join(", ")), "an unknown field")),
+        Some((key, _)) => {
+            Err(ShapeError::new(key, &format!("only {}", known.join(", ")), "an unknown field"))
+        }
     }
 }
 
@@ -69,7 +71,11 @@ fn artifacts(object: &Object, key: &str) -> Result<Artifacts, ShapeError> {
     }
     let read = |(path, value): (&str, &Json)| {
         if !is_normal(path) {
-            return Err(ShapeError::new(path, "a path without `.`, `..`, `//` and backslashes", "another spelling"));
+            return Err(ShapeError::new(
+                path,
+                "a path without `.`, `..`, `//` and backslashes",
+                "another spelling",
+            ));
         }
         let digests = DigestSet::read(value.as_object().map_err(|e| e.within(path))?);
         Ok((path.to_owned(), digests.map_err(|e| e.within(path))?))

@@ -86,7 +86,11 @@ fn read_dsse(object: &Object) -> Result<Metadata, StatementError> {
 
 fn read_old(object: &Object) -> Result<Metadata, ShapeError> {
     if let Some((key, _)) = object.iter().find(|(key, _)| !matches!(*key, "signed" | "signatures")) {
-        return Err(ShapeError::new(key, "`signed` and `signatures`, or a DSSE envelope", "an unknown field"));
+        return Err(ShapeError::new(
+            key,
+            "`signed` and `signatures`, or a DSSE envelope",
+            "an unknown field",
+        ));
     }
     let body = object.object("signed")?.clone();
     let message = canonical(&Json::Object(body.clone()))

@@ -33,8 +33,9 @@ impl Layout {
         let steps = at_most("steps", object.array("steps")?, MAX_STEPS)?;
         let inspections = at_most("inspect", object.optional_array("inspect")?, MAX_STEPS)?;
         let layout = Self {
-            expires: parse_time(expires)
-                .ok_or_else(|| ShapeError::new("expires", "a time in UTC, as in 2026-11-22T09:00:00Z", expires))?,
+            expires: parse_time(expires).ok_or_else(|| {
+                ShapeError::new("expires", "a time in UTC, as in 2026-11-22T09:00:00Z", expires)
+            })?,
             steps: each("steps", steps, |item| Step::read(item.as_object()?))?,
             inspections: each("inspect", inspections, |item| Inspection::read(item.as_object()?))?,
             keys: keys(object)?,
@@ -54,7 +55,11 @@ impl Layout {
         let mut known = BTreeSet::new();
         for name in names {
             if !known.insert(name.as_str()) {
-                return Err(ShapeError::new("", "steps and inspections with a name of their own", &format!("`{name}` twice")));
+                return Err(ShapeError::new(
+                    "",
+                    "steps and inspections with a name of their own",
+                    &format!("`{name}` twice"),
+                ));
             }
         }
         for step in &self.steps {
@@ -69,7 +74,11 @@ impl Layout {
             if let Rule::Match { from, .. } = rule
                 && !known.contains(from.as_str())
             {
-                return Err(ShapeError::new("", "rules that match with a step of this layout", &rule.to_string()));
+                return Err(ShapeError::new(
+                    "",
+                    "rules that match with a step of this layout",
+                    &rule.to_string(),
+                ));
             }
         }
         Ok(())
@@ -138,7 +147,11 @@ fn name(object: &Object) -> Result<String, ShapeError> {
     if is_plain {
         return Ok(name.to_owned());
     }
-    Err(ShapeError::new("name", "1 to 200 bytes, no slash, no control character, no dot in front", &format!("{name:?}")))
+    Err(ShapeError::new(
+        "name",
+        "1 to 200 bytes, no slash, no control character, no dot in front",
+        &format!("{name:?}"),
+    ))
 }
 
 fn rules(object: &Object, key: &str) -> Result<Vec<Rule>, ShapeError> {
@@ -163,9 +176,12 @@ fn keys(object: &Object) -> Result<BTreeMap<String, LayoutKey>, ShapeError> {
         Ok((id.to_owned(), read_key(key)))
     };
     let keys: BTreeMap<String, LayoutKey> = listed.iter().map(read).collect::<Result<_, ShapeError>>()?;
-    let private = keys.iter().find(|(_, key)| matches!(key, Err(KeyRefused(why)) if why.contains("private key")));
+    let private =
+        keys.iter().find(|(_, key)| matches!(key, Err(KeyRefused(why)) if why.contains("private key")));
     match private {
-        Some((id, _)) => Err(ShapeError::new(&format!("keys.{id}"), "a public key alone", "a private key beside it")),
+        Some((id, _)) => {
+            Err(ShapeError::new(&format!("keys.{id}"), "a public key alone", "a private key beside it"))
+        }
         None => Ok(keys),
     }
 }

@@ -71,7 +71,9 @@ impl Rule {
         match (lower.as_slice(), words.as_slice()) {
             (["match", ..], [_, pattern, ..]) => read_match(pattern, &lower, &words).ok_or_else(wrong)?,
             (["require", _], [_, path]) if is_normal(path) => Ok(Self::Require((*path).to_owned())),
-            (["require", _], [_, path]) => Err(ShapeError::new("", "a path spelled in the one usual way", path)),
+            (["require", _], [_, path]) => {
+                Err(ShapeError::new("", "a path spelled in the one usual way", path))
+            }
             ([word, _], [_, text]) => {
                 let make = match *word {
                     "allow" => Self::Allow,
@@ -92,7 +94,9 @@ const WANTED: &str = "ALLOW, DISALLOW, REQUIRE, CREATE, DELETE or MODIFY and a p
                       MATERIALS|PRODUCTS [IN prefix] FROM step";
 
 fn pattern(text: &str) -> Result<Pattern, ShapeError> {
-    Pattern::parse(text).map_err(|e| ShapeError::new("", "a pattern that all verifiers read alike", &format!("`{text}`: {e}")))
+    Pattern::parse(text).map_err(|e| {
+        ShapeError::new("", "a pattern that all verifiers read alike", &format!("`{text}`: {e}"))
+    })
 }
 
 fn prefix(text: &str) -> Result<String, ShapeError> {
@@ -107,8 +111,12 @@ fn prefix(text: &str) -> Result<String, ShapeError> {
 fn read_match(text: &str, lower: &[&str], words: &[&str]) -> Option<Result<Rule, ShapeError>> {
     let (here, side, there, from) = match (lower, words) {
         ([_, _, "with", side, "from", _], [.., from]) => (None, *side, None, *from),
-        ([_, _, "in", _, "with", side, "from", _], [_, _, _, here, .., from]) => (Some(*here), *side, None, *from),
-        ([_, _, "with", side, "in", _, "from", _], [_, _, _, _, _, there, .., from]) => (None, *side, Some(*there), *from),
+        ([_, _, "in", _, "with", side, "from", _], [_, _, _, here, .., from]) => {
+            (Some(*here), *side, None, *from)
+        }
+        ([_, _, "with", side, "in", _, "from", _], [_, _, _, _, _, there, .., from]) => {
+            (None, *side, Some(*there), *from)
+        }
         ([_, _, "in", _, "with", side, "in", _, "from", _], [_, _, _, here, _, _, _, there, _, from]) => {
             (Some(*here), *side, Some(*there), *from)
         }
@@ -141,7 +149,8 @@ impl fmt::Display for Rule {
             Self::Delete(p) => write!(f, "DELETE {}", p.text()),
             Self::Modify(p) => write!(f, "MODIFY {}", p.text()),
             Self::Match { pattern, prefix, side, other_prefix, from } => {
-                let place = |prefix: &str| if prefix.is_empty() { String::new() } else { format!(" IN {prefix}") };
+                let place =
+                    |prefix: &str| if prefix.is_empty() { String::new() } else { format!(" IN {prefix}") };
                 let side = side.name().to_ascii_uppercase();
                 let (here, there) = (place(prefix), place(other_prefix));
                 write!(f, "MATCH {}{here} WITH {side}{there} FROM {from}", pattern.text())
@@ -175,7 +184,10 @@ mod tests {
             let list: Vec<&str> = words.split(' ').collect();
             assert_eq!(read(&list).as_deref(), Ok(words));
         }
-        assert_eq!(read(&["match", "*", "in", "dir", "with", "products", "from", "FROM"]).as_deref(), Ok("MATCH * IN dir/ WITH PRODUCTS FROM FROM"));
+        assert_eq!(
+            read(&["match", "*", "in", "dir", "with", "products", "from", "FROM"]).as_deref(),
+            Ok("MATCH * IN dir/ WITH PRODUCTS FROM FROM")
+        );
     }
 
     #[test]

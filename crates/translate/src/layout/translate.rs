@@ -66,12 +66,19 @@ fn functionaries<'a>(
     for id in &step.pubkeys {
         match layout.keys.get(id) {
             Some(LayoutKey::Ok(key)) => drop(people.insert(name(key), key)),
-            Some(LayoutKey::Err(why)) => draft.note(Effect::Stricter, place, &format!("key {id}"), &why.to_string()),
+            Some(LayoutKey::Err(why)) => {
+                draft.note(Effect::Stricter, place, &format!("key {id}"), &why.to_string())
+            }
             None => {}
         }
     }
     if step.has_constraints {
-        draft.note(Effect::Stricter, place, "cert_constraints", "certificates of a private authority are no principal here");
+        draft.note(
+            Effect::Stricter,
+            place,
+            "cert_constraints",
+            "certificates of a private authority are no principal here",
+        );
     }
     people
 }
@@ -127,7 +134,8 @@ fn final_step<'a>(
 fn leaves_nothing(step: &Step) -> bool {
     let all = |rule: &Rule| matches!(rule, Rule::Disallow(pattern) if pattern.text() == "*");
     let makes = |rule: &&Rule| !matches!(rule, Rule::Match { .. } | Rule::Disallow(_) | Rule::Require(_));
-    step.products.iter().any(all) && step.products.iter().take_while(|rule| !all(rule)).filter(makes).count() == 0
+    step.products.iter().any(all)
+        && step.products.iter().take_while(|rule| !all(rule)).filter(makes).count() == 0
 }
 
 fn tests_rule(tests: &[(&Step, Vec<String>)]) -> String {
@@ -154,7 +162,9 @@ fn trust_root(root: &Root<'_>, layout: &Layout, draft: &Draft) -> String {
     let mut out = format!(
         "# Translated from an in-toto layout: a fragment, to be merged into the trust root by review.\n\
          # No key counts longer than the layout does.\n{}version: 1\n",
-        comments(&draft.untranslated.iter().filter(|u| u.effect == Effect::Todo).cloned().collect::<Vec<_>>())
+        comments(
+            &draft.untranslated.iter().filter(|u| u.effect == Effect::Todo).cloned().collect::<Vec<_>>()
+        )
     );
     for (section, names) in root {
         out.push_str(match section {

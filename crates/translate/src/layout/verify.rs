@@ -76,13 +76,16 @@ fn check(
         why: format!("it asks to run `{}`, and nothing of a layout is run", inspection.run.join(" ")),
     }));
     let whole = summary(&layout, &links);
-    report.findings.extend(given.artifact.and_then(|artifact| not_produced(&layout, whole.as_ref(), artifact)));
+    report
+        .findings
+        .extend(given.artifact.and_then(|artifact| not_produced(&layout, whole.as_ref(), artifact)));
     Ok(whole)
 }
 
 /// Every owner must have signed: as the specification has it, and not "any of them".
 fn unsigned(metadata: &Metadata, keys: &[PublicKey]) -> Option<Finding> {
-    let missing: Vec<String> = keys.iter().filter(|key| !metadata.is_signed_by(key)).map(PublicKey::id).collect();
+    let missing: Vec<String> =
+        keys.iter().filter(|key| !metadata.is_signed_by(key)).map(PublicKey::id).collect();
     if missing.is_empty() && !keys.is_empty() {
         return None;
     }

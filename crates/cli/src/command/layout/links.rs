@@ -21,7 +21,13 @@ pub(crate) fn read(dir: &Path) -> Result<Links, Failure> {
     Ok(links)
 }
 
-fn below(dir: &Path, prefix: &str, depth: usize, links: &mut Links, bytes: &mut usize) -> Result<(), Failure> {
+fn below(
+    dir: &Path,
+    prefix: &str,
+    depth: usize,
+    links: &mut Links,
+    bytes: &mut usize,
+) -> Result<(), Failure> {
     let failed = |e| Failure::io("read the links in", dir, &e);
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;

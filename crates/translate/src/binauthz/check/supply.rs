@@ -16,7 +16,12 @@ pub(super) fn slsa(node: &Node, asked: &mut Asked, draft: &mut Draft, problems: 
     draft.note(Effect::Stricter, &place, "parameters", why);
     let rules = items(&fields, "rules", problems);
     if rules.len() > 1 {
-        draft.note(Effect::Looser, &place, "several rules", "any of them would do; only the builder, which all have, is asked for");
+        draft.note(
+            Effect::Looser,
+            &place,
+            "several rules",
+            "any of them would do; only the builder, which all have, is asked for",
+        );
     }
     for rule in rules {
         let repository = read_rule(rule, draft, problems);
@@ -27,8 +32,13 @@ pub(super) fn slsa(node: &Node, asked: &mut Asked, draft: &mut Draft, problems: 
 }
 
 fn read_rule(node: &Node, draft: &mut Draft, problems: &mut Problems) -> Option<String> {
-    const KNOWN: [&str; 5] =
-        ["trustedBuilder", "attestationSource", "configBasedBuildRequired", "trustedSourceRepoPatterns", "customConstraints"];
+    const KNOWN: [&str; 5] = [
+        "trustedBuilder",
+        "attestationSource",
+        "configBasedBuildRequired",
+        "trustedSourceRepoPatterns",
+        "customConstraints",
+    ];
     let fields = Fields::read(node, "a rule of `slsaCheck`", &KNOWN, problems)?;
     let builder = fields.required("trustedBuilder", problems)?;
     if problems.keep(builder.string())? != "GOOGLE_CLOUD_BUILD" {
@@ -39,8 +49,16 @@ fn read_rule(node: &Node, draft: &mut Draft, problems: &mut Problems) -> Option<
             draft.note(effect, &node.place.to_string(), key, why);
         }
     };
-    left_out("attestationSource", Effect::Todo, "attestations are not looked up: bring them beside the image");
-    left_out("configBasedBuildRequired", Effect::Looser, "no rule asks for it: `target` says which build of the reviewed source");
+    left_out(
+        "attestationSource",
+        Effect::Todo,
+        "attestations are not looked up: bring them beside the image",
+    );
+    left_out(
+        "configBasedBuildRequired",
+        Effect::Looser,
+        "no rule asks for it: `target` says which build of the reviewed source",
+    );
     left_out("customConstraints", Effect::Looser, "an expression; say it with rules of this book");
     let patterns = items(&fields, "trustedSourceRepoPatterns", problems);
     match patterns {
@@ -91,12 +109,26 @@ pub(super) fn vulnerabilities(node: &Node, asked: &mut Asked, draft: &mut Draft,
     let before = SEVERITIES.iter().position(|(_, word)| Some(*word) == asked.worst).unwrap_or(usize::MAX);
     let least = before.min(fixable).min(unfixable);
     asked.worst = SEVERITIES.get(least).map(|(_, word)| *word);
-    draft.note(Effect::Todo, &place, "the scanner", "put who signs scans under `scanners`; until then nothing is admitted");
-    draft.note(Effect::Stricter, &place, "the scan's age", "a scan is at most 7 days old; Binary Authorization has no such bound");
+    draft.note(
+        Effect::Todo,
+        &place,
+        "the scanner",
+        "put who signs scans under `scanners`; until then nothing is admitted",
+    );
+    draft.note(
+        Effect::Stricter,
+        &place,
+        "the scan's age",
+        "a scan is at most 7 days old; Binary Authorization has no such bound",
+    );
     let lists = [
         ("allowedCves", Effect::Stricter, "no rule excuses one vulnerability"),
         ("blockedCves", Effect::Looser, "no rule names one vulnerability"),
-        ("containerAnalysisVulnerabilityProjects", Effect::Todo, "scans are not looked up: bring them beside the image"),
+        (
+            "containerAnalysisVulnerabilityProjects",
+            Effect::Todo,
+            "scans are not looked up: bring them beside the image",
+        ),
     ];
     for (key, effect, why) in lists {
         for item in items(&fields, key, problems) {
@@ -113,7 +145,13 @@ fn severity(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> usize {
     let Some(word) = problems.keep(node.string()) else { return 0 };
     match SEVERITIES.iter().position(|(known, _)| *known == word) {
         // two words for none are one
-        Some(at) => if at == 1 { 0 } else { at },
+        Some(at) => {
+            if at == 1 {
+                0
+            } else {
+                at
+            }
+        }
         None if word == "MAXIMUM_ALLOWED_SEVERITY_UNSPECIFIED" => 0,
         None => {
             problems.push(node.mismatch("BLOCK_ALL, MINIMAL, LOW, MEDIUM, HIGH, CRITICAL or ALLOW_ALL"));

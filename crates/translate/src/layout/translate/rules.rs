@@ -42,7 +42,9 @@ fn why(rule: &Rule) -> &'static str {
         Rule::Match { .. } => {
             "what passed from step to step is not compared; provenance names source and dependencies by digest, and rules ask for those"
         }
-        Rule::Disallow(_) => "no rule lists what a step may not leave behind; `hermetic` and `dependencies` bound what goes in",
+        Rule::Disallow(_) => {
+            "no rule lists what a step may not leave behind; `hermetic` and `dependencies` bound what goes in"
+        }
         Rule::Require(_) => "no rule asks for a file by its path; the artifact itself is asked for by digest",
         Rule::Allow(_) | Rule::Create(_) | Rule::Delete(_) | Rule::Modify(_) => {
             "it only says what a DISALLOW behind it does not mean"
@@ -52,8 +54,18 @@ fn why(rule: &Rule) -> &'static str {
 
 /// What belongs to no step.
 pub(super) fn whole(layout: &Layout, draft: &mut Draft) {
-    draft.note(Effect::Todo, "expires", &layout.expires.to_string(), "a policy does not expire; the keys in the trust root count until then");
-    draft.note(Effect::Todo, "signatures", "the layout's owners", "policies are not signed by their owners but reviewed, and come into force through the choke point");
+    draft.note(
+        Effect::Todo,
+        "expires",
+        &layout.expires.to_string(),
+        "a policy does not expire; the keys in the trust root count until then",
+    );
+    draft.note(
+        Effect::Todo,
+        "signatures",
+        "the layout's owners",
+        "policies are not signed by their owners but reviewed, and come into force through the choke point",
+    );
     if layout.has_authorities {
         let why = "certificates of a private authority are no principal here";
         draft.note(Effect::Stricter, "rootcas, intermediatecas", "certificate authorities", why);
@@ -61,9 +73,19 @@ pub(super) fn whole(layout: &Layout, draft: &mut Draft) {
     for inspection in &layout.inspections {
         let place = format!("inspection {}", inspection.name);
         let what = format!("run: {}", inspection.run.join(" "));
-        draft.note(Effect::Looser, &place, &what, "nothing is run while deciding; let CI run it and state a test result");
+        draft.note(
+            Effect::Looser,
+            &place,
+            &what,
+            "nothing is run while deciding; let CI run it and state a test result",
+        );
         for rule in inspection.materials.iter().chain(&inspection.products) {
-            draft.note(effect(rule), &place, &rule.to_string(), "it is about what the inspection finds, which is not run");
+            draft.note(
+                effect(rule),
+                &place,
+                &rule.to_string(),
+                "it is about what the inspection finds, which is not run",
+            );
         }
     }
 }

@@ -65,11 +65,17 @@ fn files<'a>(step: &Step, given: Given<'a>, folder: &str, report: &mut Report) -
             .and_then(|rest| rest.strip_suffix(".link"));
         middle.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    let mut found: Vec<(String, &[u8])> =
-        given.links.iter().filter(|(path, _)| is_link(path)).map(|(p, b)| (p.clone(), b.as_slice())).collect();
+    let mut found: Vec<(String, &[u8])> = given
+        .links
+        .iter()
+        .filter(|(path, _)| is_link(path))
+        .map(|(p, b)| (p.clone(), b.as_slice()))
+        .collect();
     if found.len() > MAX_FILES {
         let left = found.len() - MAX_FILES;
-        report.ignored.push(format!("{left} more files for step {}: at most {MAX_FILES} are looked at", step.name));
+        report
+            .ignored
+            .push(format!("{left} more files for step {}: at most {MAX_FILES} are looked at", step.name));
         found.truncate(MAX_FILES);
     }
     found
@@ -131,7 +137,8 @@ fn sublayout(
     let whole = result.map_err(|e: StatementError| e.to_string())?;
     let wrong = inner.findings.first().map(|finding| finding.message.clone());
     report.findings.extend(inner.findings.into_iter().map(|finding| finding.within(&step.name)));
-    let link = whole.ok_or_else(|| format!("its sublayout does not hold: {}", wrong.clone().unwrap_or_default()))?;
+    let link =
+        whole.ok_or_else(|| format!("its sublayout does not hold: {}", wrong.clone().unwrap_or_default()))?;
     match wrong {
         None => Ok(Link { name: step.name.clone(), ..link }),
         Some(why) => Err(format!("its sublayout does not hold: {why}")),
@@ -158,14 +165,21 @@ fn disagreement(step: &Step, one: &str, other: &str) -> Finding {
 }
 
 fn too_few(layout: &Layout, step: &Step, counted: usize) -> Finding {
-    let unusable = step.pubkeys.iter().filter_map(|id| layout.keys.get(id)?.as_ref().err().map(|why| format!("{id}: {why}")));
+    let unusable = step
+        .pubkeys
+        .iter()
+        .filter_map(|id| layout.keys.get(id)?.as_ref().err().map(|why| format!("{id}: {why}")));
     let mut found = vec![format!("{counted} that count")];
     found.extend(unusable);
     if step.has_constraints {
         found.push("certificates, which the step would accept, are not verified here".to_owned());
     }
     Finding::new("links-signed", &format!("too few functionaries signed a link of {}", step.name))
-        .wanted(&format!("links signed under {} different keys of the {} that the step lists", step.threshold, step.pubkeys.len()))
+        .wanted(&format!(
+            "links signed under {} different keys of the {} that the step lists",
+            step.threshold,
+            step.pubkeys.len()
+        ))
         .found(&found.join("; "))
         .at(&format!("step {}", step.name))
         .fix(&format!("put the missing files {}.KEYID.link into the folder of links", step.name))
