@@ -80,7 +80,9 @@ def write_links(random_, layout, functionaries, folder, depth):
         for keyid in step.pubkeys:
             if random_.random() < 0.05:
                 continue
-            signer = by_id[keyid] if random_.random() < 0.95 else random_.choice(functionaries)
+            # the reference counts nobody's link under another's file name; so a wrong signer is one whom nobody lists
+            strangers = [s for s in functionaries if s.public_key.keyid not in step.pubkeys]
+            signer = by_id[keyid] if random_.random() < 0.95 or not strangers else random_.choice(strangers)
             path = os.path.join(folder, f"{step.name}.{keyid[:8]}")
             if depth == 0 and random_.random() < 0.08:
                 inner = layout_of(random_, functionaries, ["inner"], depth + 1)

@@ -101,7 +101,7 @@ fn bad_input_is_one_clear_error() {
     fs::write(at("class"), br#"{"signatures":[],"signed":{"_type":"layout","expires":"2030-01-01T00:00:00Z","keys":{},"steps":[{"_type":"step","name":"a","pubkeys":[],"threshold":1,"expected_products":[["DISALLOW","[!a]"]]}],"inspect":[]}}"#).unwrap();
     fs::write(at("occurrence"), br#"{"attestation":{"signatures":[]}}"#).unwrap();
     fs::write(at("typo.yaml"), "defaultAdmisionRule: {}\n").unwrap();
-    expect(0, &["keygen", &at("k")]);
+    expect(0, &["keygen", "--no-passphrase", &at("k")]);
     let (key, folder) = (at("k.pub"), path(dir.path()).to_owned());
     let verify = |layout: &str, key: &str, links: &str| {
         vec!["layout".to_owned(), "verify".into(), at(layout), "--key".into(), key.into(), "--links".into(), links.into()]

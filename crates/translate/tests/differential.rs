@@ -77,7 +77,7 @@ fn the_reference_implementation_agrees() {
         let found: Vec<&str> = report.findings.iter().map(|f| f.rule).collect();
         let agrees = match verdict.as_str() {
             // one of several links is picked there, and none here
-            "met" => found.iter().all(|rule| *rule == "links-agree"),
+            "met" => found.is_empty() || found.contains(&"links-agree"),
             refused => found.iter().any(|rule| rules(refused).contains(rule) || *rule == "links-agree"),
         };
         let here = if found.is_empty() { "met" } else { "unmet" };
