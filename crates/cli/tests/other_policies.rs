@@ -67,7 +67,10 @@ fn the_page_says_what_happens() {
 fn json_says_the_same_and_exit_codes_are_those_of_everything() {
     let Some(dir) = folder() else { return };
     let verify = "portcullis layout verify demo.dsse.layout --key alice.pub --links . --format json --at";
-    for (at, exit, verdict) in [("2026-11-22T09:00:00Z", 2, "\"verdict\": null"), ("2031-01-01T00:00:00Z", 1, "\"verdict\": \"unmet\"")] {
+    for (at, exit, verdict) in [
+        ("2026-11-22T09:00:00Z", 2, "\"verdict\": null"),
+        ("2031-01-01T00:00:00Z", 1, "\"verdict\": \"unmet\""),
+    ] {
         let (found, text) = run(dir.path(), &format!("{verify} {at}"));
         assert_eq!(found, exit, "{text}");
         assert!(text.contains(verdict), "{text}");
@@ -104,7 +107,15 @@ fn bad_input_is_one_clear_error() {
     expect(0, &["keygen", "--no-passphrase", &at("k")]);
     let (key, folder) = (at("k.pub"), path(dir.path()).to_owned());
     let verify = |layout: &str, key: &str, links: &str| {
-        vec!["layout".to_owned(), "verify".into(), at(layout), "--key".into(), key.into(), "--links".into(), links.into()]
+        vec![
+            "layout".to_owned(),
+            "verify".into(),
+            at(layout),
+            "--key".into(),
+            key.into(),
+            "--links".into(),
+            links.into(),
+        ]
     };
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     let (noise, missing) = (at("noise"), at("missing"));
@@ -115,12 +126,20 @@ fn bad_input_is_one_clear_error() {
         (verify("class", &key, &folder), 1, "layout-signed"),
         (verify("class", &noise, &folder), 2, "the public key"),
         (verify("class", &key, &missing), 2, "cannot read the links in"),
-        (words(&["layout", "translate", &at("class")]), 2, "a character class, which verifiers read in different ways"),
+        (
+            words(&["layout", "translate", &at("class")]),
+            2,
+            "a character class, which verifiers read in different ways",
+        ),
         (words(&["layout", "translate", &folder]), 2, "is a folder"),
         (words(&["binauthz", "translate", &noise]), 2, "is no text"),
         (words(&["binauthz", "translate", &at("typo.yaml")]), 2, "write `defaultAdmissionRule`"),
         (words(&["binauthz", "open", &noise, "--key", &key]), 1, "cannot be read"),
-        (words(&["binauthz", "open", &at("occurrence"), "--key", &key]), 1, "wanted 1 to 64 signatures or tokens"),
+        (
+            words(&["binauthz", "open", &at("occurrence"), "--key", &key]),
+            1,
+            "wanted 1 to 64 signatures or tokens",
+        ),
         (words(&["binauthz", "open", &at("occurrence")]), 2, "nothing says whom to trust"),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

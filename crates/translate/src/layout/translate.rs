@@ -126,8 +126,12 @@ fn final_step<'a>(
     draft.note(Effect::Todo, &place, "the builder.id", "a link has none: put what the functionary's provenance claims where the trust root says builder.invalid; until then nothing is admitted");
     let why = "`built-by` asks for no unlisted parameter of the build: list them under `parameters`";
     draft.note(Effect::Stricter, &place, "parameters", why);
-    let names = quoted_list(names.iter().map(String::as_str));
-    format!("  built-by: {names}\n  command: {}\n", quoted_list(step.command.iter().map(String::as_str)))
+    let built_by = format!("  built-by: {}\n", quoted_list(names.iter().map(String::as_str)));
+    if step.command.iter().any(String::is_empty) {
+        draft.note(Effect::Looser, &place, "expected_command", "no word of a command may be empty here");
+        return built_by;
+    }
+    format!("{built_by}  command: {}\n", quoted_list(step.command.iter().map(String::as_str)))
 }
 
 /// Whether a step may leave no product that is its own: then it looks at something, as a test does.
