@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
-    verify, why,
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
+    explain, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats,
+    trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -77,6 +77,12 @@ pub(crate) enum Command {
     Open(open::Args),
     /// Would this artifact be admitted? Offline, with the full explanation
     Verify(verify::Args),
+    /// in-toto layouts: verify one in its own terms, or translate it into a policy
+    #[command(subcommand)]
+    Layout(layout::Command),
+    /// Google's Binary Authorization: translate its policy, open its attestations
+    #[command(subcommand)]
+    Binauthz(binauthz::Command),
     /// Work on policies like code
     #[command(subcommand)]
     Policy(policy::Command),

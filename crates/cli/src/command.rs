@@ -6,16 +6,19 @@ pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
 pub(crate) mod audit;
+pub(crate) mod binauthz;
 pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod demo;
 pub(crate) mod deployed;
 pub(crate) mod destination;
+pub(crate) mod draft;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod kubernetes;
+pub(crate) mod layout;
 pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod open;
@@ -50,6 +53,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Breakglass(command) => breakglass::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
+        Command::Layout(command) => layout::run(&command, output),
+        Command::Binauthz(command) => binauthz::run(&command, output),
         Command::Policy(command) => policy::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Threats(args) => threats::run(&args, output),
