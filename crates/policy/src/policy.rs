@@ -1,5 +1,7 @@
 //! One policy: what may be in one environment.
 
+use std::collections::BTreeSet;
+
 use attest::time::Span;
 use attest::{Digest, Place, TrustRoot};
 use jiff::Timestamp;
@@ -141,6 +143,23 @@ impl Policy {
     #[must_use]
     pub fn asks_for(&self, rule: &str) -> bool {
         self.require.iter().any(|r| r.rule.name == rule)
+    }
+
+    /// The rules that are required at a time, by their names.
+    #[must_use]
+    pub fn rules_at(&self, at: Timestamp) -> BTreeSet<&'static str> {
+        let due = self.upcoming.iter().filter(|upcoming| at >= upcoming.from);
+        self.require.iter().chain(due.flat_map(|u| &u.require)).map(|r| r.rule.name).collect()
+    }
+
+    /// The SLSA Build level that everything has that meets the policy, as far as the trust root says: the lowest of those
+    /// that it gives to the builders of `built-by`, 1 for a builder to which it gives none. Nothing where no builder is
+    /// asked for.
+    #[must_use]
+    pub fn build_level(&self, root: &TrustRoot) -> Option<u8> {
+        let builders =
+            self.names_of("built-by").iter().filter_map(|n| root.principal(&n.name)?.builder.as_ref());
+        builders.map(|builder| builder.slsa_level.unwrap_or(1)).min()
     }
 
     /// The names that a rule of `require` uses.

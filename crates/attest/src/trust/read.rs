@@ -113,6 +113,7 @@ fn add(root: &mut TrustRoot, principal: Option<Principal>, key: &Node, problems:
     old.roles.append(&mut new.roles);
     old.builder = old.builder.take().or(new.builder);
     old.operator = old.operator.take().or(new.operator);
+    old.verifier_ids.append(&mut new.verifier_ids);
     for key in new.keys {
         if !old.keys.iter().any(|k| k.key == key.key) {
             old.keys.push(key);
@@ -122,8 +123,11 @@ fn add(root: &mut TrustRoot, principal: Option<Principal>, key: &Node, problems:
 
 fn read_principal(name: &str, node: &Node, role: Role, problems: &mut Problems) -> Option<Principal> {
     let (what, known): (&'static str, &[&str]) = match role {
-        Role::Builder => ("a builder", &["keys", "ids", "hermetic", "environments", "recalled"]),
+        Role::Builder => {
+            ("a builder", &["keys", "ids", "hermetic", "environments", "recalled", "slsa-build-level"])
+        }
         Role::Rebuilder => ("a rebuilder", &["keys", "operator"]),
+        Role::Verifier => ("a verifier", &["keys", "ids"]),
         _ => ("a signer", &["keys"]),
     };
     let fields = Fields::read(node, what, known, problems)?;
@@ -139,7 +143,12 @@ fn read_principal(name: &str, node: &Node, role: Role, problems: &mut Problems) 
         }
         _ => None,
     };
-    Some(Principal { name: name.to_owned(), roles: BTreeSet::from([role]), keys, builder, operator })
+    // one without ids is read, because files from before there were any are: it may claim none
+    let ids = fields.optional("ids").filter(|_| role == Role::Verifier);
+    let ids = ids.and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let verifier_ids = ids.into_iter().map(|(id, _)| id).collect();
+    let roles = BTreeSet::from([role]);
+    Some(Principal { name: name.to_owned(), roles, keys, builder, operator, verifier_ids })
 }
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
@@ -147,8 +156,10 @@ fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder>
     let ids = problems.keep(ids.strings())?.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let level = fields.optional("slsa-build-level").and_then(|n| problems.keep(n.number(1, 3)));
     let mut builder = Builder {
         ids,
+        slsa_level: level.and_then(|level| u8::try_from(level).ok()),
         environments: environments.unwrap_or_default().into_iter().map(|(e, _)| e).collect(),
         ..Builder::default()
     };
@@ -301,7 +312,13 @@ fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, proble
     }
     let keys = fields.optional("keys").and_then(|n| read_keys(n, problems)).unwrap_or_default();
     let name = name.to_owned();
-    add(root, Some(Principal { name, roles, keys, builder: None, operator: None }), key, problems);
+    let verifier_ids = Vec::new();
+    add(
+        root,
+        Some(Principal { name, roles, keys, builder: None, operator: None, verifier_ids }),
+        key,
+        problems,
+    );
 }
 
 fn read_groups(root: &mut TrustRoot, fields: &Fields<'_>, problems: &mut Problems) {
