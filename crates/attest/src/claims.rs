@@ -208,6 +208,20 @@ fn optional_time(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeE
     if object.get(key).is_some() { time(object, key).map(Some) } else { Ok(None) }
 }
 
+/// `URI#KEY=VALUE`. Everything in the value that could begin another part of a URI is written as %XX: no two pairs have one
+/// text.
+fn with_fragment(uri: &str, key: &str, value: &str) -> String {
+    let mut whole = format!("{uri}#{key}=");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            whole.push(char::from(byte));
+        } else {
+            whole.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    whole
+}
+
 impl TestedBuild {
     fn read(run: &Object) -> Result<Option<Self>, ShapeError> {
         let Some(source) = run.optional_object("source")? else { return Ok(None) };
@@ -354,19 +368,16 @@ impl Review {
 
 impl Summary {
     /// The `resourceUri` of a summary of ours: the artifact's URI and the environment, so that nobody who compares it as a
-    /// text takes the summary for one environment for that of another. Everything in the environment that could begin
-    /// another part of a URI is written as %XX: no two pairs have one text.
+    /// text takes the summary for one environment for that of another.
     #[must_use]
     pub fn resource_in(uri: &str, environment: &str) -> String {
-        let mut resource = format!("{uri}#environment=");
-        for byte in environment.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                resource.push(char::from(byte));
-            } else {
-                resource.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        resource
+        with_fragment(uri, "environment", environment)
+    }
+
+    /// The policy's URI in a summary of ours: a policy has a name, and its verifier's URI says whose it is.
+    #[must_use]
+    pub fn policy_in(verifier: &str, policy: &str) -> String {
+        with_fragment(verifier, "policy", policy)
     }
 
     pub(crate) fn read(predicate: &Object) -> Result<Self, ShapeError> {

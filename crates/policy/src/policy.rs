@@ -1,9 +1,7 @@
 //! One policy: what may be in one environment.
 
-use std::collections::BTreeSet;
-
 use attest::time::Span;
-use attest::{Digest, Place, TrustRoot};
+use attest::{Digest, Place, Role, TrustRoot};
 use jiff::Timestamp;
 
 use crate::rule::{NameKind, NameUse, Requirement};
@@ -145,11 +143,22 @@ impl Policy {
         self.require.iter().any(|r| r.rule.name == rule)
     }
 
-    /// The rules that are required at a time, by their names.
+    /// What is required at a time.
+    pub fn required_at(&self, at: Timestamp) -> impl Iterator<Item = &Requirement> {
+        let due = self.upcoming.iter().filter(move |upcoming| at >= upcoming.from);
+        self.require.iter().chain(due.flat_map(|upcoming| &upcoming.require))
+    }
+
+    /// Whether a summary may be what meets it: it asks for one, or for a signature of somebody who signs summaries.
     #[must_use]
-    pub fn rules_at(&self, at: Timestamp) -> BTreeSet<&'static str> {
-        let due = self.upcoming.iter().filter(|upcoming| at >= upcoming.from);
-        self.require.iter().chain(due.flat_map(|u| &u.require)).map(|r| r.rule.name).collect()
+    pub fn counts_summaries(&self, root: &TrustRoot, at: Timestamp) -> bool {
+        let is_verifier =
+            |name: &str| root.principal(name).is_some_and(|p| p.roles.contains(&Role::Verifier));
+        self.required_at(at).flat_map(|r| r.check.names()).any(|used| match used.kind {
+            NameKind::Role(role) => role == Role::Verifier,
+            NameKind::Signer => is_verifier(&used.name),
+            NameKind::Group | NameKind::Log => false,
+        })
     }
 
     /// The SLSA Build level that everything has that meets the policy, as far as the trust root says: the lowest of those
