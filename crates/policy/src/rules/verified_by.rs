@@ -35,7 +35,7 @@ pub(crate) const RULE: Rule = Rule {
            `signed-by`; it is none of them for guardrails, and what a policy with this rule admits is not summarised \
            again: two verifiers that trust each other would vouch without end.",
     example: "verified-by: { verifiers: [eu-gate], within: 24h, environment: prod/shop }",
-    threats: &["T5", "T8", "T10", "T15"],
+    threats: &["T5"],
     reads_provenance: false,
     read: Some(read),
     schema: || {
