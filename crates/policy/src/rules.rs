@@ -30,12 +30,13 @@ mod source_reviewed;
 mod target;
 mod tests;
 mod tools;
+mod verified_by;
 mod version;
 
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 28] = [
+pub static ALL: [Rule; 29] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -46,6 +47,7 @@ pub static ALL: [Rule; 28] = [
     evidence::UNAMBIGUOUS,
     signed_by::RULE,
     built_by::RULE,
+    verified_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
     source_reviewed::RULE,
