@@ -32,6 +32,7 @@ mod tests;
 mod tools;
 mod version;
 
+pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
