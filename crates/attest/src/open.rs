@@ -168,7 +168,7 @@ impl TrustRoot {
         found
     }
 
-    fn first_key(
+    pub(crate) fn first_key(
         &self,
         hint: Option<&str>,
         verifies: impl Fn(&PublicKey) -> bool,
@@ -233,7 +233,12 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
     parsed.map_err(OpenError::Statement)
 }
 
-fn key_counts(name: &str, key: &TrustedKey, logged: &[LogFact], at: Timestamp) -> Result<(), OpenError> {
+pub(crate) fn key_counts(
+    name: &str,
+    key: &TrustedKey,
+    logged: &[LogFact],
+    at: Timestamp,
+) -> Result<(), OpenError> {
     let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
     if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
