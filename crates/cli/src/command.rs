@@ -5,6 +5,7 @@ pub(crate) mod alarms;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
+pub(crate) mod attest_review;
 pub(crate) mod audit;
 pub(crate) mod breakglass;
 pub(crate) mod build;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use attest::json::{ShapeError, each};
-use attest::{Digest, Json, Object};
+use attest::{Json, Object};
 use jiff::Timestamp;
 
 use crate::Reviewed;
@@ -180,7 +180,7 @@ fn one_vote(
         votes.void(&who, "is a machine");
     } else if value >= APPROVES {
         votes.say(&who, at, Word::Approved);
-    } else {
+    } else if value != 0 {
         votes.say(&who, at, Word::Not(format!("voted {value:+}, and {APPROVES:+} approves")));
     }
     Ok(())

@@ -19,7 +19,6 @@ use jiff::Timestamp;
 
 pub use document::Document;
 pub use error::ExportError;
-pub use people::co_authors;
 pub use votes::Voided;
 
 /// Who approved a change, as the forge says.

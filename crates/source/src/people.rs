@@ -33,8 +33,7 @@ pub(crate) fn host(url: &str) -> Option<&str> {
 
 /// The co-authors that the lines of a commit's message name. Every such line counts, wherever it stands: one too many
 /// refuses, and one too few would let somebody approve what they wrote.
-#[must_use]
-pub fn co_authors(message: &str) -> Vec<String> {
+pub(crate) fn co_authors(message: &str) -> Vec<String> {
     let lines = message.lines().filter_map(|line| line.split_once(':'));
     let lines = lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case("co-authored-by"));
     lines.map(|(_, who)| address(who)).filter(|who| !who.is_empty()).collect()

@@ -109,6 +109,8 @@ struct Approved {
     bases: BTreeSet<Option<String>>,
     /// Bases that are known to have been reviewed.
     vouched: BTreeSet<String>,
+    /// Commits that are known to have been reviewed without any of these reviews.
+    known: BTreeSet<String>,
     /// Whether a review authority says who wrote it.
     authority_lists_authors: bool,
 }
@@ -153,6 +155,7 @@ impl SourceReviewed {
     ) -> Vec<Finding> {
         let mut approved = self.counted(source, reviews, root);
         approved.vouched.extend(reviewed.iter().cloned());
+        approved.known.extend(reviewed.iter().cloned());
         self.judge(&approved, source, root)
     }
 
@@ -220,7 +223,7 @@ impl SourceReviewed {
             )];
         }
         let open = open_commits(&source.history, &approved.bases);
-        if !approved.authority_lists_authors && !is_complete(&open, source, &approved.bases) {
+        if !approved.authority_lists_authors && !is_complete(&open, source, approved) {
             let found =
                 format!("no review of {commit} that lists authors, and no whole history since the base");
             return vec![self.finding("nothing says who wrote the source", &found, source)];
@@ -317,9 +320,9 @@ fn open_commits<'h>(history: &'h [Commit], bases: &BTreeSet<Option<String>>) -> 
     history.iter().filter(|c| !behind.iter().all(|seen| seen.contains(c.id.as_str()))).collect()
 }
 
-/// Whether the history shows every open commit: each parent of one is in the history, or is a base.
-fn is_complete(open: &[&Commit], source: &Source, bases: &BTreeSet<Option<String>>) -> bool {
-    let is_known =
-        |id: &String| source.history.iter().any(|c| c.id == *id) || bases.contains(&Some(id.clone()));
+/// Whether the history shows every open commit: each parent of one is in the history, is a base, or is known.
+fn is_complete(open: &[&Commit], source: &Source, approved: &Approved) -> bool {
+    let is_base = |id: &String| approved.known.contains(id) || approved.bases.contains(&Some(id.clone()));
+    let is_known = |id: &String| source.history.iter().any(|c| c.id == *id) || is_base(id);
     !open.is_empty() && open.iter().all(|c| c.parents.iter().all(is_known))
 }
