@@ -14,6 +14,7 @@ pub(crate) mod demo;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod explain;
+pub(crate) mod git_hook;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod kubernetes;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Attach(args) => attach::run(&args, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Breakglass(command) => breakglass::run(&command, output),
+        Command::GitHook(command) => git_hook::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Policy(command) => policy::run(&command, output),
