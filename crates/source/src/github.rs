@@ -242,7 +242,8 @@ fn check_head(is_there: bool, pull: &Pull<'_>, what: &str) -> Result<(), ExportE
 
 fn viewed_commit(commit_: &Object, forge: &str) -> Result<(Digest, Vec<String>), ShapeError> {
     let mut people = co_authors(commit_.optional_string("messageBody")?.unwrap_or_default());
-    let authors = each("authors", commit_.array("authors")?, |author| Ok(names(author.as_object()?, forge)))?;
+    let read = |author: &Json| author.as_object().map(|author| names(login(author), author, forge));
+    let authors = each("authors", commit_.array("authors")?, read)?;
     people.extend(authors.into_iter().flatten());
     Ok((commit(commit_, "oid")?, people))
 }
@@ -261,8 +262,7 @@ fn one_commit(item: &Object, forge: &str) -> Result<Written, ShapeError> {
             // GitHub committed what the author did in a browser, and signed that
             continue;
         }
-        people.extend(user.and_then(login).map(|login| account(forge, login)));
-        people.extend(names(signature, forge));
+        people.extend(names(user.and_then(login), signature, forge));
     }
     Ok((commit(item, "sha")?, parents, people))
 }
@@ -273,10 +273,13 @@ fn is_verified(commit: &Object) -> Result<bool, ShapeError> {
 }
 
 /// The account and the address of somebody. An address that GitHub gives to hide another one is the account again.
-fn names(who: &Object, forge: &str) -> Vec<String> {
-    let login = login(who).map(|login| account(forge, login));
+fn names(login: Option<&str>, who: &Object, forge: &str) -> Vec<String> {
     let address = who.optional_string("email").ok().flatten().filter(|e| !e.is_empty());
-    let hidden = |e: &&str| e.ends_with("@users.noreply.github.com") && login.is_some();
-    let address = address.filter(|e| !hidden(e)).map(str::to_owned);
-    login.into_iter().chain(address).collect()
+    let is_account = |address: &&str| {
+        let hidden = address.strip_suffix("@users.noreply.github.com");
+        let name = hidden.map(|local| local.split_once('+').map_or(local, |(_, name)| name));
+        login.zip(name).is_some_and(|(login, name)| login.eq_ignore_ascii_case(name))
+    };
+    let address = address.filter(|address| !is_account(address)).map(str::to_owned);
+    login.map(|login| account(forge, login)).into_iter().chain(address).collect()
 }
