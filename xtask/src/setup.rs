@@ -8,9 +8,12 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
+    ("gpg", "gnupg"),
+    ("gpgv", "gpgv"),
+    ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),
     ("make", "make"),

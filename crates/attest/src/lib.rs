@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod breakglass;
+pub mod buildinfo;
 pub mod bundle;
 pub mod claims;
 pub mod commit;
@@ -25,6 +26,7 @@ mod pkcs8;
 pub mod provenance;
 pub mod redact;
 pub mod secret;
+pub mod sigstore;
 pub mod sshsig;
 pub mod statement;
 pub mod time;

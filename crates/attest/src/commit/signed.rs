@@ -60,7 +60,7 @@ impl TrustRoot {
     ) -> Result<CommitSigner, CommitError> {
         let (principal, key) =
             self.first_key(None, verifies).ok_or(CommitError::Signer(OpenError::UnknownSigner))?;
-        key_counts(&principal.name, key, &[], at).map_err(CommitError::Signer)?;
+        key_counts(&principal.name, key, at).map_err(CommitError::Signer)?;
         Ok(CommitSigner { name: principal.name.clone(), scheme })
     }
 }
