@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    git_hook, init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
-    verify, why,
+    git_hook, init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, summary, threats,
+    trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -107,6 +107,9 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Signed summaries of what was admitted, for other choke points
+    #[command(subcommand)]
+    Summary(summary::Command),
     /// Print a shell's completion script
     Completions {
         /// The shell

@@ -28,6 +28,7 @@ pub(crate) mod replay;
 pub(crate) mod running;
 pub(crate) mod serve;
 pub(crate) mod signer;
+pub(crate) mod summary;
 pub(crate) mod threats;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
@@ -64,6 +65,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Running(args) => running::run(&args, output),
         Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Summary(command) => summary::run(&command, output),
         Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),
         Command::Man { dir } => manual::man_pages(&dir, output),

@@ -30,13 +30,14 @@ mod source_reviewed;
 mod target;
 mod tests;
 mod tools;
+mod verified_by;
 mod version;
 
 pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 28] = [
+pub static ALL: [Rule; 29] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -47,6 +48,7 @@ pub static ALL: [Rule; 28] = [
     evidence::UNAMBIGUOUS,
     signed_by::RULE,
     built_by::RULE,
+    verified_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
     source_reviewed::RULE,
