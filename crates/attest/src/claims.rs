@@ -193,6 +193,8 @@ pub struct Summary {
     pub environment: Option<String>,
     /// From when on it says nothing any more. An extension field of ours.
     pub expires: Option<Timestamp>,
+    /// The refs at which the commit was, where it is of one commit: they stand at the subject.
+    pub source_refs: Vec<String>,
 }
 
 fn strings(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
@@ -397,7 +399,20 @@ impl Summary {
             verified: optional_time(predicate, "timeVerified")?,
             environment: predicate.optional_string("portcullis_environment")?.map(str::to_owned),
             expires: optional_time(predicate, "portcullis_expires")?,
+            source_refs: Vec::new(),
         })
+    }
+
+    /// The refs at a summary's subject. The specification writes `sourceRefs`, and its tool `source_refs`. Of several
+    /// subjects nobody can tell which one was where.
+    pub(crate) fn read_source_refs(subjects: &[Json]) -> Result<Vec<String>, ShapeError> {
+        let [subject] = subjects else { return Ok(Vec::new()) };
+        let Some(annotations) = subject.as_object()?.optional_object("annotations")? else { return Ok(Vec::new()) };
+        let mut refs = strings(annotations, "sourceRefs").map_err(|e| e.within("annotations"))?;
+        if refs.is_empty() {
+            refs = strings(annotations, "source_refs").map_err(|e| e.within("annotations"))?;
+        }
+        Ok(refs)
     }
 
     /// The specification calls the field `verificationResult`, and `slsaResult` in some of its examples. What says both must

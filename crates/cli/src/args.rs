@@ -6,7 +6,7 @@ use crate::command::{
     advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
     explain, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats,
     advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, summary, threats,
+    git_hook, init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, summary, threats,
     trust_root, verify, why,
 };
 use crate::output::{Color, Format};
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Attest(attest_facts::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
+    /// Make review mandatory at the repository itself
+    #[command(subcommand)]
+    GitHook(git_hook::Command),
     /// Which advisories affect what artifacts are made of
     #[command(subcommand)]
     Advisories(advisories::Command),

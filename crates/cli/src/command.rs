@@ -5,6 +5,7 @@ pub(crate) mod alarms;
 pub(crate) mod attach;
 pub(crate) mod attest_build;
 pub(crate) mod attest_facts;
+pub(crate) mod attest_review;
 pub(crate) mod audit;
 pub(crate) mod binauthz;
 pub(crate) mod breakglass;
@@ -15,6 +16,7 @@ pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
 pub(crate) mod explain;
+pub(crate) mod git_hook;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod kubernetes;
@@ -52,6 +54,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Attach(args) => attach::run(&args, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Breakglass(command) => breakglass::run(&command, output),
+        Command::GitHook(command) => git_hook::run(&command, output),
         Command::Open(args) => open::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Layout(command) => layout::run(&command, output),

@@ -25,6 +25,7 @@ mod requested_by;
 mod scanned;
 mod signed_by;
 mod source_branch;
+mod source_level;
 mod source_repository;
 mod source_reviewed;
 mod target;
@@ -33,10 +34,11 @@ mod tools;
 mod verified_by;
 mod version;
 
+pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 29] = [
+pub static ALL: [Rule; 30] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -50,6 +52,7 @@ pub static ALL: [Rule; 29] = [
     verified_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
+    source_level::RULE,
     source_reviewed::RULE,
     target::RULE,
     parameters::RULE,

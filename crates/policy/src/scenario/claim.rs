@@ -16,6 +16,8 @@ pub struct Claim {
     pub signed_by: Vec<String>,
     /// What it is about.
     pub about: Subject,
+    /// The refs at which the commit that it is about was, as a verifier of sources says.
+    pub refs: Vec<String>,
     /// What it says.
     pub said: Said,
     /// The log that proves it, inline.
@@ -76,6 +78,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
         "signed-by",
         "about",
         "logged",
+        "refs",
         "provenance",
         "test",
         "scan",
@@ -88,7 +91,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let fields = Fields::read(node, "a claim", &known, problems)?;
     let signed_by = fields.required("signed-by", problems)?;
     let signed_by = problems.keep(signed_by.strings())?.into_iter().map(|(name, _)| name).collect();
-    let given: Vec<&str> = known.iter().skip(3).filter(|k| fields.optional(k).is_some()).copied().collect();
+    let given: Vec<&str> = known.iter().skip(4).filter(|k| fields.optional(k).is_some()).copied().collect();
     let [kind] = given.as_slice() else {
         problems.push(
             LoadError::new(&node.place, "a claim says exactly one thing")
@@ -103,11 +106,15 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
         None => Subject::Artifact,
         Some(node) => problems.keep(read_subject(node))?,
     };
+    let refs = match fields.optional("refs") {
+        None => Vec::new(),
+        Some(node) => problems.keep(node.strings())?.into_iter().map(|(name, _)| name).collect(),
+    };
     let logged = match fields.optional("logged") {
         None => None,
         Some(node) => Some(read_logged(node, problems)?),
     };
-    Some(Claim { signed_by, about, said, logged })
+    Some(Claim { signed_by, about, refs, said, logged })
 }
 
 fn read_subject(node: &Node) -> Result<Subject, LoadError> {

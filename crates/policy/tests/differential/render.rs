@@ -307,6 +307,7 @@ fn claim(envelope: &Envelope) -> Claim {
         Says::Nothing => ("https://portcullis.dev/signature/v1", Object::new()),
     };
     Claim {
+        refs: Vec::new(),
         signed_by: envelope.signers.clone(),
         about: match &envelope.about {
             About::TheArtifact => Subject::Artifact,
