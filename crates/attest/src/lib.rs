@@ -18,6 +18,7 @@ pub mod merkle;
 pub mod ni;
 pub mod note;
 pub mod open;
+pub mod parts;
 pub mod pem;
 mod pkcs8;
 pub mod provenance;
