@@ -180,7 +180,9 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Breakglass(_)
+        // each adds to what was reviewed, and none takes away
+        Predicate::Import(_)
+        | Predicate::Breakglass(_)
         | Predicate::BreakglassReview(_)
         | Predicate::Summary(_)
         | Predicate::Signature
