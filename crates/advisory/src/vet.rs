@@ -120,7 +120,8 @@ impl Audits {
     }
 
     /// A criterion, and all that it implies.
-    fn implied(&self, criterion: &str) -> BTreeSet<String> {
+    #[must_use]
+    pub fn implied(&self, criterion: &str) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         let mut open = vec![criterion.to_owned()];
         while let Some(one) = open.pop() {
