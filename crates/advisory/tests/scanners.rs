@@ -1,4 +1,6 @@
-//! What scanners print. The files in `scanners/` were written by hand in the shape that each tool documents.
+//! What scanners print. `scanners/osv-scanner-1.9.2.*` were printed by that release, offline and with a database of two
+//! advisories; but for the folder's name they stand as printed. The others were written by hand in the shape that each
+//! tool documents.
 
 use advisory::scanners::{Report, Scanner};
 use advisory::vex::Statements;
@@ -43,6 +45,18 @@ fn osv_scanner_says_neither_when_nor_how_old_its_knowledge_is() {
     assert_eq!(report.found[0].component.label(), "npm lodash 4.17.20");
     assert_eq!(report.found[0].aliases, ["CVE-2021-23337"]);
     assert_eq!(found(&read(Scanner::OsvScanner, r#"{"results":[]}"#)), []);
+}
+
+#[test]
+fn what_a_real_osv_scanner_printed_is_read() {
+    let report = read(Scanner::OsvScanner, include_str!("scanners/osv-scanner-1.9.2.json"));
+    let list = [("GHSA-35jh-r3h4-6jhm", Severity::High), ("GHSA-none-none-none", Severity::Critical)];
+    assert_eq!(found(&report), expected(&list));
+    let report = read(Scanner::Sarif, include_str!("scanners/osv-scanner-1.9.2.sarif"));
+    assert_eq!(report.scanner, "https://github.com/google/osv-scanner");
+    assert_eq!(report.version.as_deref(), Some("1.9.2"));
+    let ids: Vec<_> = report.found.iter().map(|f| (f.id.as_str(), f.aliases.len())).collect();
+    assert_eq!(ids, [("CVE-2021-23337", 2), ("GHSA-none-none-none", 1)]);
 }
 
 #[test]

@@ -49,21 +49,24 @@ fn one_run(run: &Object) -> Result<Report, ShapeError> {
     })
 }
 
-fn rule(object: &Object) -> Result<(String, Option<Severity>), ShapeError> {
-    Ok((id(object, "id")?, security_severity(object)?))
+/// How bad what a rule finds is, and its other names.
+type Rule = (Option<Severity>, Vec<String>);
+
+fn rule(object: &Object) -> Result<(String, Rule), ShapeError> {
+    let names = object.optional_array("deprecatedIds")?;
+    let names = each("deprecatedIds", names, |name| name.as_str().map(str::to_owned))?;
+    Ok((id(object, "id")?, (security_severity(object)?, names)))
 }
 
 /// What is no failure is nothing found. A suppressed result is one that somebody found.
-fn result(object: &Object, rules: &BTreeMap<String, Option<Severity>>) -> Result<Option<Found>, ShapeError> {
+fn result(object: &Object, rules: &BTreeMap<String, Rule>) -> Result<Option<Found>, ShapeError> {
     if matches!(object.optional_string("kind")?, Some("pass" | "notApplicable" | "informational")) {
         return Ok(None);
     }
     let id = id(object, "ruleId")?;
-    let severity = match security_severity(object)? {
-        Some(own) => Some(own),
-        None => rules.get(&id).copied().flatten(),
-    };
-    Ok(Some(Found { component: component("", None, None), id, aliases: Vec::new(), severity }))
+    let (of_rule, aliases) = rules.get(&id).cloned().unwrap_or_default();
+    let severity = security_severity(object)?.or(of_rule);
+    Ok(Some(Found { component: component("", None, None), id, aliases, severity }))
 }
 
 /// A text by GitHub's convention, and a number in what some tools write.

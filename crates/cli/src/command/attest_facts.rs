@@ -4,6 +4,8 @@ mod scan;
 mod test;
 mod vetted;
 
+pub(crate) use vetted::statement as import_statement;
+
 use std::path::{Path, PathBuf};
 
 use attest::bundle::Bundle;
