@@ -28,6 +28,7 @@ pub mod redact;
 pub mod secret;
 pub mod sigstore;
 pub mod sshsig;
+pub mod simple_signing;
 pub mod statement;
 pub mod time;
 pub mod trust;

@@ -24,6 +24,7 @@ use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 mod certified;
 mod disowned;
 mod logged;
+mod simple_signing;
 mod verified;
 
 pub use certified::UnknownIdentity;

@@ -87,6 +87,8 @@ pub struct Principal {
     pub builder: Option<Builder>,
     /// For rebuilders: who runs it. A quorum counts operators.
     pub operator: Option<String>,
+    /// For verifiers: the `verifier.id`s its keys may claim.
+    pub verifier_ids: Vec<String>,
 }
 
 /// A key and when it counts.
@@ -124,6 +126,8 @@ pub struct Builder {
     pub environments: Vec<String>,
     /// What was recalled of it.
     pub recalls: Vec<Recall>,
+    /// The SLSA Build level that is believed of it; nothing where nobody says so.
+    pub slsa_level: Option<u8>,
 }
 
 /// Builds that are refused although their signatures are good.

@@ -3,9 +3,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
+    explain, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats,
     advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
-    verify, why,
+    git_hook, init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, summary, threats,
+    trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -64,6 +66,9 @@ pub(crate) enum Command {
     Attest(attest_facts::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
+    /// Make review mandatory at the repository itself
+    #[command(subcommand)]
+    GitHook(git_hook::Command),
     /// Which advisories affect what artifacts are made of
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -77,6 +82,12 @@ pub(crate) enum Command {
     Open(open::Args),
     /// Would this artifact be admitted? Offline, with the full explanation
     Verify(verify::Args),
+    /// in-toto layouts: verify one in its own terms, or translate it into a policy
+    #[command(subcommand)]
+    Layout(layout::Command),
+    /// Google's Binary Authorization: translate its policy, open its attestations
+    #[command(subcommand)]
+    Binauthz(binauthz::Command),
     /// Work on policies like code
     #[command(subcommand)]
     Policy(policy::Command),
@@ -104,6 +115,9 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Signed summaries of what was admitted, for other choke points
+    #[command(subcommand)]
+    Summary(summary::Command),
     /// Print a shell's completion script
     Completions {
         /// The shell

@@ -120,6 +120,7 @@ fn add(root: &mut TrustRoot, principal: Option<Principal>, key: &Node, problems:
     old.roles.append(&mut new.roles);
     old.builder = old.builder.take().or(new.builder);
     old.operator = old.operator.take().or(new.operator);
+    old.verifier_ids.append(&mut new.verifier_ids);
     for key in new.keys {
         if !old.keys.iter().any(|k| k.key == key.key) {
             old.keys.push(key);
@@ -140,10 +141,12 @@ fn read_principal(
     problems: &mut Problems,
 ) -> Option<Principal> {
     let (what, known): (&'static str, &[&str]) = match role {
-        Role::Builder => {
-            ("a builder", &["keys", CERTIFICATES, "ids", "hermetic", "environments", "recalled"])
-        }
+        Role::Builder => (
+            "a builder",
+            &["keys", CERTIFICATES, "ids", "hermetic", "environments", "recalled", "slsa-build-level"],
+        ),
         Role::Rebuilder => ("a rebuilder", &["keys", CERTIFICATES, "operator"]),
+        Role::Verifier => ("a verifier", &["keys", CERTIFICATES, "ids"]),
         _ => ("a signer", &["keys", CERTIFICATES]),
     };
     let fields = Fields::read(node, what, known, problems)?;
@@ -167,8 +170,12 @@ fn read_principal(
         }
         _ => None,
     };
+    // one without ids is read, because files from before there were any are: it may claim none
+    let ids = fields.optional("ids").filter(|_| role == Role::Verifier);
+    let ids = ids.and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let verifier_ids = ids.into_iter().map(|(id, _)| id).collect();
     let (name, roles) = (name.to_owned(), BTreeSet::from([role]));
-    Some(Principal { name, roles, keys, identities, builder, operator })
+    Some(Principal { name, roles, keys, identities, builder, operator, verifier_ids })
 }
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
@@ -176,8 +183,10 @@ fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder>
     let ids = problems.keep(ids.strings())?.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let level = fields.optional("slsa-build-level").and_then(|n| problems.keep(n.number(1, 3)));
     let mut builder = Builder {
         ids,
+        slsa_level: level.and_then(|level| u8::try_from(level).ok()),
         environments: environments.unwrap_or_default().into_iter().map(|(e, _)| e).collect(),
         ..Builder::default()
     };
@@ -334,8 +343,8 @@ fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, proble
     let keys = fields.optional("keys").and_then(|n| read_keys(n, problems)).unwrap_or_default();
     let certificates = fields.optional(CERTIFICATES);
     let certificates = certificates.and_then(|n| read_identities(n, &root.instances, problems));
-    let (name, identities) = (name.to_owned(), certificates.unwrap_or_default());
-    let person = Principal { name, roles, keys, identities, builder: None, operator: None };
+    let (name, identities, verifier_ids) = (name.to_owned(), certificates.unwrap_or_default(), Vec::new());
+    let person = Principal { name, roles, keys, identities, builder: None, operator: None, verifier_ids };
     add(root, Some(person), key, problems);
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attest::bundle::Bundle;
 use attest::claims::{
-    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
+    RELEASE, Release, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
     Vulnerability,
 };
 use attest::dsse::{Dsse, IN_TOTO};
@@ -13,7 +13,7 @@ use attest::{DigestSet, Json, Object, Statement};
 use clap::ValueEnum;
 
 use crate::clock;
-use crate::command::attest_build;
+use crate::command::{attest_build, attest_review};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Unlock};
 use crate::keys;
@@ -22,27 +22,7 @@ use crate::output::Output;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Build(attest_build::Args),
-    /// Somebody approved a commit
-    #[command(after_help = "Example:
-  portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop \\
-      --author alice@acme.example --reviewer bob@acme.example --key forge.key \\
-      --out shop.review.json")]
-    Review {
-        /// The repository for which it was approved
-        #[arg(long, value_name = "URL")]
-        repository: String,
-        /// The last commit that had been reviewed before, in hex; the whole tree was reviewed without
-        #[arg(long, value_name = "COMMIT")]
-        base: Option<String>,
-        /// Who wrote it; may be given more than once
-        #[arg(long = "author", value_name = "IDENTITY")]
-        authors: Vec<String>,
-        /// Who approved it; may be given more than once
-        #[arg(long = "reviewer", value_name = "IDENTITY")]
-        reviewers: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
+    Review(attest_review::Args),
     /// Tests ran
     #[command(after_help = "Example:
   portcullis attest test ./shop --name unit --result passed --key ci.key")]
@@ -96,6 +76,13 @@ pub(crate) enum Command {
 pub(crate) struct Common {
     /// What it is about: a file, sha256:HEX, or gitCommit:HEX
     subject: String,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Who signs, when, and into which file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Signing {
     /// The key that signs: a file, or a pkcs11: URI
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
@@ -109,6 +96,13 @@ pub(crate) struct Common {
     unlock: Unlock,
 }
 
+impl Signing {
+    /// When it happened, as it was given.
+    pub(crate) fn at(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum TestWord {
     Passed,
@@ -119,16 +113,7 @@ pub(crate) enum TestWord {
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (kind, predicate_type, predicate, common) = match command {
         Command::Build(args) => return attest_build::run(args, output),
-        Command::Review { repository, base, authors, reviewers, common } => {
-            let review = Review {
-                repository: repository.clone(),
-                base: base.clone(),
-                authors: authors.clone(),
-                reviewers: reviewers.clone(),
-                reviewed: clock::now(common.at.as_deref())?,
-            };
-            ("review", REVIEW, review.to_json(), common)
-        }
+        Command::Review(args) => return attest_review::run(args, output),
         Command::Test { names, result, failed, common } => {
             if names.iter().any(String::is_empty)
                 || (matches!(result, TestWord::Passed) && !failed.is_empty())
@@ -148,7 +133,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Command::Scan { scanner, database, vulnerabilities, common } => {
             let scan = Scan {
                 scanner: scanner.clone(),
-                finished: clock::now(common.at.as_deref())?,
+                finished: clock::now(common.signing.at())?,
                 database_updated: database.as_deref().map(read_time).transpose()?,
                 vulnerabilities: vulnerabilities
                     .iter()
@@ -162,7 +147,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             ("release", RELEASE, release.to_json(), common)
         }
     };
-    let out = write(kind, predicate_type, predicate, common)?;
+    let out = write(kind, predicate_type, predicate, &common.subject, &common.signing)?;
     output.result(&format!("{}\n", out.display()), || {
         Json::from(Object::new().with("bundle", out.display().to_string()))
     });
@@ -187,17 +172,24 @@ fn read_vulnerability(text: &str) -> Result<Vulnerability, Failure> {
     }
 }
 
-fn write(kind: &str, predicate_type: &str, predicate: Object, common: &Common) -> Result<PathBuf, Failure> {
-    let digests: DigestSet = input::digests(&common.subject, &[])?;
-    let out = match (&common.out, common.subject.contains(':')) {
+/// Signs what is said of a subject, and writes it to a file that was not there before.
+pub(crate) fn write(
+    kind: &str,
+    predicate_type: &str,
+    predicate: Object,
+    subject: &str,
+    signing: &Signing,
+) -> Result<PathBuf, Failure> {
+    let digests: DigestSet = input::digests(subject, &[])?;
+    let out = match (&signing.out, subject.contains(':')) {
         (Some(out), _) => out.clone(),
-        (None, false) => PathBuf::from(format!("{}.{kind}.json", common.subject)),
+        (None, false) => PathBuf::from(format!("{subject}.{kind}.json")),
         (None, true) => {
             return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE"));
         }
     };
-    let key = input::secret_key(&common.key, &common.unlock)?;
-    let name = common.subject.rsplit('/').next().unwrap_or(&common.subject);
+    let key = input::secret_key(&signing.key, &signing.unlock)?;
+    let name = subject.rsplit('/').next().unwrap_or(subject);
     let statement = Statement::write(name, &digests, predicate_type, predicate);
     Statement::parse(statement.as_bytes())
         .map_err(|e| Failure::new("the fact cannot be stated").line("found", &e.to_string()))?;
