@@ -92,6 +92,13 @@ impl Envelope {
         Ok(Self { digest, form })
     }
 
+    /// Whether bytes begin like an envelope that is text and no JSON: a JWT, or a clear-signed .buildinfo. In lists of
+    /// envelopes such a one is a string.
+    #[must_use]
+    pub fn is_text(bytes: &[u8]) -> bool {
+        bytes.starts_with(b"ey") || bytes.starts_with(openpgp::SIGNED_MESSAGE.as_bytes())
+    }
+
     /// SHA-256 of the bytes as they were submitted.
     #[must_use]
     pub fn digest(&self) -> &Digest {
