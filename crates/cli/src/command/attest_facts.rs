@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use attest::bundle::Bundle;
 use attest::claims::{
-    RELEASE, Release, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
-    Vulnerability,
+    RELEASE, Release, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS, Vulnerability,
 };
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::time::parse_time;
