@@ -280,6 +280,36 @@ fn commits_are_signed_where_that_is_asked() {
     let tip = forge.commit("alice", "a", "1");
     let review = forge.review("bob", &tip, &["--base", &base]);
     forge.push(&[MAIN, &review]).refused("commit-signed", &["not signed", "hook.yaml:6:11"]);
+    // with alice's own key, in her name
+    let ssh = forge.at("ssh");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", path(&ssh)])
+        .status();
+    assert!(made.unwrap().success());
+    let public = fs::read_to_string(forge.at("ssh.pub")).unwrap();
+    let public: Vec<&str> = public.split(' ').take(2).collect();
+    let root = fs::read_to_string(forge.at("root.yaml")).unwrap();
+    let alice = root.find("  alice:\n").unwrap();
+    let keys = alice + root[alice..].find("    keys:\n").unwrap() + "    keys:\n".len();
+    let root = format!("{}      - key: \"{}\"\n{}", &root[..keys], public.join(" "), &root[keys..]);
+    fs::write(forge.at("root.yaml"), root).unwrap();
+    let signing = format!("user.signingkey={}", path(&ssh));
+    let commit = |who: &str| {
+        let (name, email) = (format!("user.name={who}"), format!("user.email={who}@acme.example"));
+        let who = ["-c", &name, "-c", &email, "-c", "gpg.format=ssh", "-c", &signing];
+        forge.git(
+            "work",
+            &[&who[..], &["commit", "--quiet", "--amend", "--no-edit", "--reset-author", "-S"]].concat(),
+        );
+        forge.tip()
+    };
+    let borrowed = commit("bob");
+    let review = forge.review("carol", &borrowed, &["--base", &base]);
+    let reason = "signed by alice, and committed by bob@acme.example";
+    forge.push(&[MAIN, &review]).refused("commit-signed", &[reason]);
+    let signed = commit("alice");
+    let review = forge.review("bob", &signed, &["--base", &base]);
+    forge.push(&[MAIN, &review]).taken();
 }
 
 /// A scanner of the test's own: it prints what it is told to.
