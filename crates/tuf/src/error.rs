@@ -46,7 +46,9 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(path, e) => write!(f, "cannot use {}: {e}", path.display()),
-            Self::Busy(path) => write!(f, "another process holds {}; try again when it is done", path.display()),
+            Self::Busy(path) => {
+                write!(f, "another process holds {}; try again when it is done", path.display())
+            }
             Self::Changed(path) => write!(
                 f,
                 "{} is not what was written; with it went the knowledge of which versions were seen: \
@@ -74,9 +76,9 @@ pub(crate) fn reason(error: &sigstore_tuf::Error) -> Failure {
     use sigstore_tuf::Error;
     match error {
         Error::Transport { message, .. } => Failure::Fetch(message.clone()),
-        Error::Rollback { role, trusted, new } => {
-            Failure::Refused(format!("rollback: {role} has version {new}, and version {trusted} was seen already"))
-        }
+        Error::Rollback { role, trusted, new } => Failure::Refused(format!(
+            "rollback: {role} has version {new}, and version {trusted} was seen already"
+        )),
         Error::Expired { role, expires } => Failure::Refused(format!(
             "the {role} metadata ended at {expires}: the mirror is frozen, or nobody maintains the repository"
         )),

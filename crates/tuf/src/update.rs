@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use attest::sigstore::Instance;
 use jiff::Timestamp;
 use sigstore_tuf::{TrustedMetadataSet, Updater, UpdaterConfig};
 
@@ -92,7 +93,13 @@ fn obtain(
     ready(updater.refresh(now))?;
     let bytes = ready(updater.get_target(TARGET, now))?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::Refused(format!("{TARGET} is no text")))?;
-    let held = Held { text, checked: now, expires: expires(updater.trusted()), root: updater.trusted().root().version };
+    Instance::parse("it", &text).map_err(|e| Failure::Refused(format!("{TARGET}: {e}")))?;
+    let held = Held {
+        text,
+        checked: now,
+        expires: expires(updater.trusted()),
+        root: updater.trusted().root().version,
+    };
     Ok(Contents { held, files: kept.files() })
 }
 
