@@ -8,6 +8,7 @@ mod certificate;
 mod contents;
 mod identity;
 mod instance;
+pub mod legacy;
 mod pattern;
 mod pep740;
 
