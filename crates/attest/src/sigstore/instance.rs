@@ -253,6 +253,12 @@ fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
 fn reason(error: Error) -> SigstoreError {
     use sigstore_verify::{TimestampError, TransparencyLogError};
     match error {
+        // the chain leads to a known authority, and not at that time
+        Error::Certificate(CertificateError::ChainInvalid(why))
+            if why.contains("CertExpired") || why.contains("CertNotValidYet") =>
+        {
+            SigstoreError::Certificate(why)
+        }
         Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(why),
         Error::Certificate(CertificateError::NoValidAuthority { time }) => {
             SigstoreError::Authority(format!("none counted at {time}"))

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "graph"])]
     bundle: Option<PathBuf>,
     #[command(flatten)]
-    loose: loose::Flags,
+    loose: loose::Pieces,
     /// What the statement must be: a predicate's type, or cosign's short name of it, as in slsaprovenance1
     #[arg(long = "type", value_name = "TYPE", conflicts_with_all = ["diff", "graph"])]
     kind: Option<String>,

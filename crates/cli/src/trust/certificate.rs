@@ -14,7 +14,7 @@ use crate::input;
 /// Whose certificate, and which instance.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Certificates")]
-pub(crate) struct Flags {
+pub(crate) struct Certificates {
     /// The identity in the certificate, exactly
     #[arg(long, value_name = "IDENTITY", conflicts_with_all = ["key", "trust_root"])]
     certificate_identity: Option<String>,
@@ -86,7 +86,7 @@ impl Text {
     }
 }
 
-impl Flags {
+impl Certificates {
     /// Whether they ask for a certificate.
     pub(super) fn ask_for_a_certificate(&self) -> bool {
         [

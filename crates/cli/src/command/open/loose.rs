@@ -13,7 +13,7 @@ use crate::input;
 /// The pieces.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Pieces, as cosign 2 wrote them")]
-pub(crate) struct Flags {
+pub(crate) struct Pieces {
     /// The signature over the artifact, in base64
     #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "graph"])]
     pub(super) signature: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(crate) struct Flags {
     certificate_chain: Option<PathBuf>,
 }
 
-impl Flags {
+impl Pieces {
     /// What is to be opened: the bundle as it is, or one made of the pieces.
     pub(super) fn submitted(&self, bundle: Option<&Path>, input: &str) -> Result<Submitted, Failure> {
         let file = bundle.map(input::bundle).transpose()?;
