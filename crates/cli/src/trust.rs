@@ -25,7 +25,7 @@ pub(crate) struct Trust {
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
     #[command(flatten)]
-    certificate: certificate::Certificates,
+    certificate: Box<certificate::Certificates>,
     /// The time that counts for keys
     #[arg(long, value_name = "TIME")]
     at: Option<String>,

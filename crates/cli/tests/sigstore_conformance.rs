@@ -191,8 +191,7 @@ fn what_the_certificate_says_of_the_workflow_is_compared_and_told() {
     let json = attest::json::parse(stdout(&output).as_bytes()).unwrap();
     let found = json.as_object().unwrap().object("certificate").unwrap().clone();
     assert_eq!(found.string("identity"), Ok(BEACON));
-    let repository =
-        found.string("repository").unwrap().strip_prefix("https://github.com/").unwrap().to_owned();
+    let repository = found.string("source").unwrap().strip_prefix("https://github.com/").unwrap().to_owned();
     let of = |name: &str| found.string(name).unwrap().to_owned();
     for (flag, right) in [
         ("trigger", of("trigger")),
@@ -304,6 +303,50 @@ fn evidence_in_pieces_is_what_it_is_in_one_piece() {
         let output = run(args);
         assert_eq!(code(&output), 1, "{args:?} {}", stderr(&output));
         assert!(stderr(&output).contains(words), "{args:?} {}", stderr(&output));
+    }
+}
+
+/// An instance of one's own: an authority and a log, and no certificate log.
+#[test]
+fn an_instance_of_ones_own_certifies_under_its_own_trusted_root_alone() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sigstore/private");
+    let case = Case {
+        name: "private".to_owned(),
+        bundle: dir.join("bundle.json"),
+        artifact: dir.join("artifact"),
+        digest: digest_of(&dir.join("artifact")),
+        identity: "https://git.acme.example/acme/shop/.github/workflows/release.yml@refs/heads/main"
+            .to_owned(),
+        issuer: "https://git.acme.example".to_owned(),
+        key: None,
+        trusted_root: Some(dir.join("trusted_root.json")),
+        is_rejected: false,
+    };
+    for input in [path(&case.artifact), &case.digest] {
+        let output = open(&case, input);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stdout(&output).contains("seen at 2026-11-20T09:05:00Z"), "{}", stdout(&output));
+    }
+    let run = |case: &Case, more: &[&str]| {
+        portcullis(&[&["open", path(&case.bundle), path(&case.artifact)], &case.flags()[..], more].concat())
+    };
+    let output = run(&case, &["--insecure-ignore-sct"]);
+    assert!(
+        code(&output) == 0 && stdout(&output).contains("NOT ASKED a certificate log"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(code(&run(&case, &["--insecure-ignore-tlog"])), 2);
+    let public = Case { trusted_root: None, ..case.clone() };
+    let output = run(&public, &[]);
+    assert!(code(&output) == 1 && stderr(&output).contains("is not authentic"), "{}", stderr(&output));
+    // cosign has to be told what we read from the trusted root
+    if let Some(cosign) = tools::part("cosign", tools::cache("tools/cosign")) {
+        let args =
+            [&["verify-blob", "--insecure-ignore-sct", "--bundle", path(&case.bundle)], &case.flags()[..]]
+                .concat();
+        let judged = std::process::Command::new(cosign).args(args).arg(&case.artifact).output().unwrap();
+        assert!(judged.status.success(), "{}", stderr(&judged));
     }
 }
 

@@ -90,7 +90,7 @@ fn check_type(wanted: Option<&str>, attestation: &Attestation) -> Result<(), Fai
 /// What a certificate says, by name.
 fn facts(certificate: &Certificate) -> Vec<(&'static str, &str)> {
     let optional = [
-        ("repository", certificate.source_repository()),
+        ("source", certificate.source_repository()),
         ("ref", certificate.source_ref()),
         ("commit", certificate.source_digest()),
         ("workflow", certificate.workflow()),
@@ -112,7 +112,7 @@ fn for_people(input: &str, evidence: &Evidence, attestation: &Attestation, trust
         evidence.signer_names(),
     );
     for (name, fact) in attestation.certificate().map(facts).unwrap_or_default() {
-        text.push_str(&format!("  {name:<10}{}\n", policy::one_line(fact)));
+        text.push_str(&format!("  {name:<9} {}\n", policy::one_line(fact)));
     }
     for fact in attestation.logged() {
         let time = fact.time.map(|t| format!(", seen at {t}")).unwrap_or_default();
