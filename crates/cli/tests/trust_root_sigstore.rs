@@ -138,6 +138,25 @@ fn what_is_no_trusted_root_or_no_name_is_refused() {
         let output = run(dir.path(), &args);
         assert!(code(&output) == 2 && stderr(&output).contains(wanted), "{args:?} {}", stderr(&output));
     }
+    fs::write(dir.path().join("noise"), (0..=255).cycle().take(5000).collect::<Vec<u8>>()).unwrap();
+    for (args, wanted) in [
+        (&["--from", "missing"][..], "cannot read the trusted root"),
+        (&["--from", "."], "is a folder"),
+        (&["--from", "noise"], "is no text"),
+        (&["--tuf", "http://127.0.0.1:1"], "--root"),
+        (&["--tuf", "ftp://a.example", "--root", "one.json"], "no URL of a folder behind http or https"),
+        (&["--tuf", "http://127.0.0.1:1", "--root", "missing"], "cannot read the pinned root"),
+        (&["--tuf", "http://127.0.0.1:1", "--root", "one.json"], "the pinned root cannot be used"),
+        (&["--tuf", "http://127.0.0.1:1", "--root", "pin.json"], "the mirror cannot be read"),
+        (
+            &["--tuf", "http://127.0.0.1:1", "--root", "pin.json", "--state", "one.json"],
+            "cannot use one.json",
+        ),
+    ] {
+        fs::copy(repository().join("1.root.json"), dir.path().join("pin.json")).unwrap();
+        let output = run(dir.path(), &[&["add", "root.yaml", "acme"], args].concat());
+        assert!(code(&output) == 2 && stderr(&output).contains(wanted), "{args:?} {}", stderr(&output));
+    }
     change(dir.path(), &["add", "root.yaml", "acme", "--from", "one.json"]);
     let output = run(dir.path(), &["add", "root.yaml", "acme", "--from", "one.json"]);
     assert!(code(&output) == 2 && stderr(&output).contains("already"), "{}", stderr(&output));

@@ -155,7 +155,13 @@ pub fn others() -> Vec<(&'static str, Judge)> {
     if let (Some(cosign), Some(root)) = (part("cosign", cache("tools/cosign")), root()) {
         others.push((
             "cosign",
-            Box::new(move |case| judge(&[path(&cosign), "verify-blob", "--bundle"], case, &root)),
+            Box::new(move |case| {
+                // without being told, cosign does not look at timestamps at all
+                let is_stamped =
+                    fs::read_to_string(&case.bundle).is_ok_and(|b| b.contains("signedTimestamp"));
+                let stamps = format!("--use-signed-timestamps={is_stamped}");
+                judge(&[path(&cosign), "verify-blob", &stamps, "--bundle"], case, &root)
+            }),
         ));
     }
     if let (Some(ours), Some(root)) =
