@@ -205,6 +205,8 @@ fn read_claims(claims: &Object) -> Result<Provenance, ShapeError> {
             ),
             None => None,
         },
+        trigger: None,
+        runner: None,
         invocation: text("jti")?,
         started: seconds(claims, "started")?,
         finished: seconds(claims, "iat")?,

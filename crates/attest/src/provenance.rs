@@ -10,12 +10,25 @@ use jiff::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 
+mod certified;
+mod cloud_build;
 pub mod difference;
+mod forge;
+mod generator;
+mod github;
 mod job;
+mod npm;
+mod producer;
+mod pypi;
 mod slsa;
+mod tekton;
 
 pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
-pub use slsa::{SLSA_V1, SLSA_V02};
+pub use producer::Producer;
+pub use pypi::PYPI_PUBLISH;
+pub(crate) use npm::read_publish;
+pub use npm::NPM_PUBLISH;
+pub use slsa::{SLSA_V01, SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 
 /// The build type of builds made by Portcullis: a git commit, a target of its build definition, parameters.
@@ -50,6 +63,10 @@ pub struct Provenance {
     pub isolation: Option<Isolation>,
     /// The provenance (digest of its bundle) of the earlier build whose outputs were taken from the cache.
     pub cached_from: Option<Digest>,
+    /// What began the run, as in `push` or `workflow_dispatch`.
+    pub trigger: Option<String>,
+    /// On what it ran, as in `github-hosted`.
+    pub runner: Option<String>,
     /// Debug info: which run it was. No rule reads it.
     pub invocation: Option<String>,
     /// Versioning: when the build began.

@@ -56,6 +56,10 @@ pub enum Part {
     CachedFrom,
     /// Until when the source is kept.
     KeptUntil,
+    /// What began the run.
+    Trigger,
+    /// On what it ran.
+    Runner,
     /// The format of the provenance.
     Format,
     /// Which run it was.
@@ -163,9 +167,12 @@ impl Row {
             Part::Reference | Part::Version(_) | Part::Committed | Part::SourceDate | Part::History => {
                 Bearing::Source
             }
-            Part::CachedFrom | Part::KeptUntil | Part::Invocation | Part::Started | Part::Finished => {
-                Bearing::Run
-            }
+            Part::CachedFrom
+            | Part::KeptUntil
+            | Part::Trigger
+            | Part::Invocation
+            | Part::Started
+            | Part::Finished => Bearing::Run,
             Part::Repository
             | Part::Target
             | Part::Parameter(_)
@@ -178,6 +185,7 @@ impl Row {
             | Part::BuilderVersion
             | Part::Hermetic
             | Part::Isolation
+            | Part::Runner
             | Part::Format => Bearing::Build,
         }
     }
@@ -209,6 +217,8 @@ impl Part {
             Self::Isolation => "sandbox",
             Self::CachedFrom => "cached from",
             Self::KeptUntil => "kept until",
+            Self::Trigger => "trigger",
+            Self::Runner => "runner",
             Self::Format => "format",
             Self::Invocation => "invocation",
             Self::Started => "started",
