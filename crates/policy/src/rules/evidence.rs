@@ -128,7 +128,22 @@ pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
             "evidence signs the file in a way that cannot be checked from its digest",
             "sign an attestation instead: portcullis attest, or cosign attest-blob",
         ),
-        OpenError::CertificateNotSupported => ("evidence is signed with a certificate", "sign it with a key"),
+        OpenError::NoInstance => (
+            "evidence is signed under a certificate, and no Sigstore instance is trusted",
+            "add the instance to the trust root: sigstore: { public-good: { trusted-root: embedded } }",
+        ),
+        OpenError::Sigstore(_) => (
+            "evidence is signed under a certificate that does not hold",
+            "submit the bundle exactly as the signer wrote it, or sign again",
+        ),
+        OpenError::UnknownIdentity(_) => (
+            "evidence is signed by an identity that the trust root does not know",
+            "have it made by a signer of the trust root: for provenance, by an official builder's workflow",
+        ),
+        OpenError::TwoNames(..) => (
+            "evidence is signed by an identity that is two names' in the trust root",
+            "make the identities in the trust root narrower, so that each is one name's",
+        ),
     };
     let finding = Finding::new(AUTHENTIC.name, message, fix)
         .wanted_always("a signature by a key of the trust root, at a time when the key counts")
