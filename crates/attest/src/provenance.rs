@@ -23,6 +23,7 @@ mod pypi;
 mod slsa;
 mod tekton;
 
+pub use certified::Disagreement;
 pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
 pub use producer::Producer;
 pub use pypi::PYPI_PUBLISH;

@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 mod format;
 mod hermetic;
 mod logged;
+mod package;
 pub(crate) mod parameters;
 pub(crate) mod policy_missing;
 mod range;
@@ -27,15 +28,17 @@ mod signed_by;
 mod source_branch;
 mod source_repository;
 mod source_reviewed;
+mod source_tag;
 mod target;
 mod tests;
 mod tools;
 mod version;
+mod workflow;
 
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 28] = [
+pub static ALL: [Rule; 31] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -48,8 +51,10 @@ pub static ALL: [Rule; 28] = [
     built_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
+    source_tag::RULE,
     source_reviewed::RULE,
     target::RULE,
+    workflow::RULE,
     parameters::RULE,
     command::RULE,
     hermetic::RULE,
@@ -58,6 +63,7 @@ pub static ALL: [Rule; 28] = [
     tests::RULE,
     released_for::RULE,
     version::RULE,
+    package::RULE,
     built_within::RULE,
     scanned::RULE,
     rebuilt::RULE,

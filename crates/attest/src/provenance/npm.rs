@@ -5,7 +5,7 @@
 
 use super::{Provenance, forge};
 use crate::claims::Release;
-use crate::json::{Json, Object, ShapeError};
+use crate::json::{Object, ShapeError};
 use crate::statement::Subject;
 
 /// The registry's word that it published a package.
@@ -70,6 +70,7 @@ pub(crate) fn read_publish(predicate: &Object, subjects: &[Subject]) -> Result<R
 mod tests {
     use super::*;
     use crate::digest::Digest;
+    use crate::json::Json;
 
     #[test]
     fn a_publish_attestation_says_one_package_twice_or_nothing() {

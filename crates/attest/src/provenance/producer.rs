@@ -50,12 +50,12 @@ impl Producer {
     pub fn whose(self) -> &'static str {
         match self {
             Self::Portcullis | Self::Other => "the provenance",
-            Self::GitHub => "GitHub's provenance",
+            Self::GitHub => "the provenance of GitHub",
             Self::SlsaGenerator => "the provenance of slsa-github-generator",
-            Self::Npm => "npm's provenance",
+            Self::Npm => "the provenance of npm",
             Self::CloudBuild => "the provenance of Google Cloud Build",
             Self::Tekton => "the provenance of Tekton Chains",
-            Self::PyPi => "PyPI's publish attestation",
+            Self::PyPi => "the publish attestation of PyPI",
         }
     }
 }
@@ -65,5 +65,16 @@ impl Provenance {
     #[must_use]
     pub fn producer(&self) -> Producer {
         Producer::of(&self.build_type)
+    }
+
+    /// A builder that says its version behind its id, as in `@refs/tags/v2.1.0`, has that version: recalls go by it.
+    pub(super) fn settle_builder_version(&mut self) {
+        if matches!(self.producer(), Producer::Portcullis | Producer::Other) || self.builder_version.is_some() {
+            return;
+        }
+        let Some((_, reference)) = self.builder_id.rsplit_once('@') else { return };
+        let version = reference.strip_prefix("refs/tags/").unwrap_or(reference);
+        let version = version.strip_prefix('v').filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
+        self.builder_version = version.map(str::to_owned);
     }
 }

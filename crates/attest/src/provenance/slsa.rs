@@ -42,6 +42,7 @@ impl Provenance {
             provenance.started = time(metadata, "startedOn").map_err(within)?;
             provenance.finished = time(metadata, "finishedOn").map_err(within)?;
         }
+        provenance.settle_builder_version();
         Ok(provenance)
     }
 
@@ -113,7 +114,9 @@ impl Provenance {
     /// # Errors
     /// [`ShapeError`] for missing required fields and for fields of another shape.
     pub fn from_slsa_v01(predicate: &Object) -> Result<Self, ShapeError> {
-        cloud_build::read_v01(predicate)
+        let mut provenance = cloud_build::read_v01(predicate)?;
+        provenance.settle_builder_version();
+        Ok(provenance)
     }
 
     /// Reads a SLSA v0.2 predicate.
@@ -169,6 +172,7 @@ impl Provenance {
             | Producer::PyPi
             | Producer::Other => {}
         }
+        provenance.settle_builder_version();
         Ok(provenance)
     }
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::identities::{self, read_identities};
-use super::{Builder, Principal, Recall, Revocation, Role, TrustRoot, TrustedKey};
+use super::{Builder, Principal, Recall, Revocation, Role, Signs, TrustRoot, TrustedKey};
 use crate::digest::Digest;
 use crate::key::{PublicKey, Scheme};
 use crate::note::NoteKey;
-use crate::sigstore::Instance;
+use crate::sigstore::{Instance, Pattern};
 use crate::time::parse_time;
 use crate::yaml::{Fields, LoadError, Node, Problems};
 
@@ -173,7 +173,11 @@ fn read_principal(
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
     let ids = fields.required("ids", problems)?;
-    let ids = problems.keep(ids.strings())?.into_iter().map(|(id, _)| id).collect();
+    let ids = problems.keep(ids.strings())?;
+    for (id, place) in ids.iter().filter(|(id, _)| id.contains('*')) {
+        problems.keep(Pattern::parse(id).map_err(|e| LoadError::new(place, &e.to_string())));
+    }
+    let ids = ids.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
     let mut builder = Builder {
@@ -234,7 +238,7 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
 }
 
 fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
-    let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked"], problems)?;
+    let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked", "signs", "key-id"], problems)?;
     let pem = fields.required("key", problems)?;
     let key = PublicKey::from_pem(problems.keep(pem.string())?);
     let key = problems.keep(key.map_err(|e| LoadError::new(&pem.place, &e.to_string())))?;
@@ -268,7 +272,17 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
         Some(node) => Some(read_revocation(node, problems)?),
         None => None,
     };
-    Some(TrustedKey { key, from, until, revoked })
+    let signs = match fields.optional("signs") {
+        None => Signs::Envelope,
+        Some(node) => problems.keep(match node.string() {
+            Ok("envelope") => Ok(Signs::Envelope),
+            Ok("payload") => Ok(Signs::Payload),
+            Ok(_) => Err(node.mismatch("envelope, or payload for a key that signs the payload alone")),
+            Err(e) => Err(e),
+        })?,
+    };
+    let key_id = fields.optional("key-id").and_then(|n| problems.keep(n.string().map(str::to_owned)));
+    Some(TrustedKey { key, from, until, revoked, signs, key_id })
 }
 
 pub(super) fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {

@@ -67,8 +67,11 @@ impl Check for SourceBranch {
             Some(found) => {
                 finding("built from another branch than the policy allows", found).within(&describe(evidence))
             }
-            None => finding("the provenance does not say which branch was built", "no ref")
-                .within(&describe(evidence)),
+            None => {
+                let whose = provenance.producer().whose();
+                finding(&format!("{whose} does not say which branch was built"), "no ref")
+                    .within(&describe(evidence))
+            }
         }]
     }
 }
