@@ -226,6 +226,7 @@ fn read_source(uri: &str, input: &Object) -> Result<Source, ShapeError> {
         reference: input.optional_string("ref")?.map(str::to_owned),
         digests,
         committed: seconds(input, "committed")?,
+        tagged_branch: None,
         kept_until: seconds(input, "kept_until")?,
         history: each("history", input.optional_array("history")?, crate::provenance::read_commit)?,
     })

@@ -83,6 +83,8 @@ pub struct Source {
     pub repository: String,
     /// The ref that was asked for, as in `refs/heads/main`.
     pub reference: Option<String>,
+    /// The branch that a tag was pushed from, as in `refs/heads/main`, where the forge's event says so.
+    pub tagged_branch: Option<String>,
     /// The version: the git commit and tree.
     pub digests: DigestSet,
     /// Input metadata: when the commit was made.
@@ -166,10 +168,11 @@ impl Source {
         self.digests.get(Algorithm::GitCommit)
     }
 
-    /// The branch that the ref names.
+    /// The branch that the ref names, or from which the tag was pushed that it names.
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
-        self.reference.as_deref()?.strip_prefix("refs/heads/")
+        let tagged = self.tagged_branch.as_deref().filter(|_| self.tag().is_some());
+        tagged.or(self.reference.as_deref())?.strip_prefix("refs/heads/")
     }
 
     /// The tag that the ref names.

@@ -372,6 +372,7 @@ fn provenance() -> Provenance {
                 parents: vec!["b".repeat(40)],
                 people: vec!["alice@x".to_owned()],
             }],
+            tagged_branch: None,
             kept_until: Some(at("2027-11-20T09:00:00Z")),
         }),
         target: Some("shop".to_owned()),

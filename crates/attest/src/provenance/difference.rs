@@ -22,6 +22,8 @@ pub enum Part {
     Repository,
     /// The ref that was asked for.
     Reference,
+    /// The branch that a tag was pushed from.
+    TaggedBranch,
     /// The version of the source.
     Version(Algorithm),
     /// When the commit was made.
@@ -164,9 +166,12 @@ impl Row {
         let is_one_sided = self.before.is_none() || self.after.is_none();
         match self.part {
             Part::Reference | Part::Version(_) if is_one_sided => Bearing::Build,
-            Part::Reference | Part::Version(_) | Part::Committed | Part::SourceDate | Part::History => {
-                Bearing::Source
-            }
+            Part::Reference
+            | Part::TaggedBranch
+            | Part::Version(_)
+            | Part::Committed
+            | Part::SourceDate
+            | Part::History => Bearing::Source,
             Part::CachedFrom
             | Part::KeptUntil
             | Part::Trigger
@@ -198,6 +203,7 @@ impl Part {
         match self {
             Self::Repository => "source repository",
             Self::Reference => "source ref",
+            Self::TaggedBranch => "tagged branch",
             Self::Version(Algorithm::GitCommit) => "commit",
             Self::Version(Algorithm::GitTree) => "tree",
             Self::Version(_) => "source digest",

@@ -47,6 +47,13 @@ pub(super) fn event_inputs<'a>(of: &'a Object, payload: &str) -> Result<Option<&
     event.optional_object("inputs").map_err(|e| e.within(payload))
 }
 
+/// The branch that a pushed tag was on, as GitHub's event says.
+pub(super) fn tagged_branch(of: &Object, payload: &str) -> Result<Option<String>, ShapeError> {
+    let Some(event) = of.optional_object(payload)? else { return Ok(None) };
+    let base = event.optional_string("base_ref").map_err(|e| e.within(payload))?;
+    Ok(base.filter(|base| base.starts_with("refs/heads/")).map(str::to_owned))
+}
+
 /// Removes an object without anything in it.
 pub(super) fn take_empty(parameters: &mut Object, key: &str) {
     if matches!(parameters.get(key), Some(Json::Object(object)) if object.is_empty()) {

@@ -20,7 +20,8 @@ pub(super) fn read_v02(provenance: &mut Provenance, predicate: &Object) -> Resul
     if let Some(config) = invocation.optional_object("configSource")?
         && let Some(uri) = config.optional_string("uri")?
     {
-        let source = forge::source(uri, config.optional_object("digest")?)?;
+        let mut source = forge::source(uri, config.optional_object("digest")?)?;
+        source.tagged_branch = forge::tagged_branch(environment, "github_event_payload").map_err(within)?;
         provenance.settle_source(source);
     }
     Ok(())
@@ -36,6 +37,9 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     if provenance.build_type.starts_with("https://slsa.dev/container-based-build/") {
         read_container_based(provenance, definition.object("externalParameters")?)
             .map_err(|e| e.within("externalParameters"))?;
+        if let Some(source) = &mut provenance.source {
+            source.tagged_branch = forge::tagged_branch(internal, "GITHUB_EVENT_PAYLOAD").map_err(within)?;
+        }
         return forge::add_inputs(&mut provenance.parameters, "inputs.", event);
     }
     let external = definition.object("externalParameters")?;
@@ -61,6 +65,7 @@ fn read_calling_source(provenance: &mut Provenance, internal: &Object) -> Result
     };
     let mut source = forge::source(&format!("https://github.com/{name}"), None)?;
     source.reference = Some(reference.to_owned());
+    source.tagged_branch = forge::tagged_branch(internal, "GITHUB_EVENT_PAYLOAD")?;
     provenance.settle_source(source);
     Ok(())
 }

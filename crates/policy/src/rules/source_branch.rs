@@ -11,8 +11,8 @@ pub(crate) const RULE: Rule = Rule {
     name: "source-branch",
     key: "source.branch",
     summary: "it was built from this branch",
-    docs: "Met where the judged provenance says that `refs/heads/` and this name was built. A tag, or a commit without \
-           a branch, does not meet it: the builder resolved the branch itself, and says so.",
+    docs: "Met where the judged provenance says that `refs/heads/` and this name was built. A tag meets it only where \
+           the builder read from the forge's event that it was pushed from this branch; a commit without a branch does not: the builder resolved the branch itself, and says so.",
     example: "source: { branch: main }",
     threats: &["T1", "T3"],
     reads_provenance: true,

@@ -295,6 +295,7 @@ fn provenance(p: &Provenance) -> real::Provenance {
                 people: c.people.clone(),
             })
             .collect(),
+        tagged_branch: None,
         kept_until: None,
     });
     real::Provenance {

@@ -64,9 +64,10 @@ pub(super) fn parts(provenance: &Provenance) -> BTreeMap<Part, Value> {
 }
 
 fn add_source(parts: &mut BTreeMap<Part, Value>, source: &Source) {
-    let Source { repository, reference, digests, committed, history, kept_until } = source;
+    let Source { repository, reference, tagged_branch, digests, committed, history, kept_until } = source;
     parts.insert(Part::Repository, Value::Text(repository.clone()));
     parts.extend(reference.iter().map(|r| (Part::Reference, Value::Text(r.clone()))));
+    parts.extend(tagged_branch.iter().map(|r| (Part::TaggedBranch, Value::Text(r.clone()))));
     parts.extend(digests.iter().map(|d| (Part::Version(d.algorithm()), Value::Digest(d))));
     parts.extend(committed.iter().map(|c| (Part::Committed, Value::Time(*c))));
     parts.extend(kept_until.iter().map(|t| (Part::KeptUntil, Value::Time(*t))));

@@ -41,6 +41,7 @@ fn build() -> Provenance {
         source: Some(Source {
             repository: "https://github.com/acme/shop".to_owned(),
             reference: Some("refs/heads/main".to_owned()),
+            tagged_branch: Some("refs/heads/main".to_owned()),
             digests: [digest(Algorithm::GitCommit, 1), digest(Algorithm::GitTree, 2)].into_iter().collect(),
             committed: Some(time(1000)),
             history: vec![commit('a')],
@@ -94,6 +95,7 @@ fn a_build_does_not_differ_from_itself() {
         [
             "source repository",
             "source ref",
+            "tagged branch",
             "commit",
             "tree",
             "committed",
@@ -128,6 +130,7 @@ fn every_field_that_changes_alone_is_seen_alone_for_what_it_is() {
     let one: Vec<Change> = vec![
         (|p| source(p).repository.push('x'), Part::Repository, Build),
         (|p| source(p).reference = Some("refs/tags/v1".to_owned()), Part::Reference, Version),
+        (|p| source(p).tagged_branch = None, Part::TaggedBranch, Version),
         (|p| source(p).history.push(commit('b')), Part::History, Version),
         (|p| p.target = Some("other".to_owned()), Part::Target, Build),
         (|p| p.parameters.set("flavour", "debug"), Part::Parameter("flavour".to_owned()), Build),
