@@ -9,6 +9,7 @@ mod identity;
 mod instance;
 mod pattern;
 mod pep740;
+mod promise;
 
 pub use certificate::Certificate;
 pub use identity::{CertificateIdentity, Mismatch, Subject, TrustedIdentity};
