@@ -79,7 +79,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`ShapeError`] for an unknown media type, content of both kinds or none, and malformed fields.
-    pub(crate) fn read(object: &Object, bytes: &[u8]) -> Result<Self, ShapeError> {
+    pub fn read(object: &Object, bytes: &[u8]) -> Result<Self, ShapeError> {
         let media_type = object.string("mediaType")?;
         if !MEDIA_TYPES.contains(&media_type) {
             return Err(ShapeError::new("mediaType", "a Sigstore bundle, version 0.1 to 0.3", media_type));

@@ -184,10 +184,10 @@ pub(crate) fn not_about(
     .or(&format!("if the file was changed after it was built, build it again; if {name} was picked by mistake, submit the right one"))
 }
 
-/// One claim of one signer.
-fn claims(evidence: &Evidence) -> Vec<String> {
-    let signers = evidence.attestation().signers().iter();
-    let about = match evidence.predicate() {
+/// The claims of each signer of which there may be one.
+pub(crate) fn claims(attestation: &Attestation) -> Vec<String> {
+    let signers = attestation.signers().iter();
+    let about = match &attestation.statement().predicate {
         Predicate::Provenance(_) => vec!["rebuild".to_owned()],
         Predicate::Test(test) => test.names.iter().map(|n| format!("result of the tests {n}")).collect(),
         Predicate::Scan(_) => vec!["scan".to_owned()],
@@ -225,7 +225,7 @@ pub(crate) fn ambiguous(facts: &Facts<'_>) -> Vec<Finding> {
         !matches!(e.predicate(), Predicate::Provenance(_))
             || e.signers_with(attest::Role::Rebuilder).next().is_some()
     };
-    for claim in facts.all().filter(judged_alone).flat_map(claims) {
+    for claim in facts.all().filter(judged_alone).flat_map(|e| claims(e.attestation())) {
         *counts.entry(claim).or_default() += 1;
     }
     for (claim, count) in counts.into_iter().filter(|(_, count)| *count > 1) {
