@@ -94,13 +94,14 @@ pub fn unpack(bytes: &[u8], name: &str) -> Result<Vec<Piece>, UnpackError> {
     Ok(pieces)
 }
 
-/// The pieces to submit: all of them, but alternatives that do not open, where another one does.
+/// The pieces to submit: all of them, but of alternatives the first that opens, where one does. Whoever submits may leave
+/// out what he likes: what is left is judged like anything else.
 pub fn choose(pieces: Vec<Piece>, opens: impl Fn(&[u8]) -> bool) -> Vec<Piece> {
-    let is_good = |piece: &Piece| piece.is_alternative && opens(&piece.bytes);
-    if !pieces.iter().any(is_good) {
+    let Some(first) = pieces.iter().position(|piece| piece.is_alternative && opens(&piece.bytes)) else {
         return pieces;
-    }
-    pieces.into_iter().filter(|piece| !piece.is_alternative || is_good(piece)).collect()
+    };
+    let pieces = pieces.into_iter().enumerate();
+    pieces.filter(|(i, piece)| !piece.is_alternative || *i == first).map(|(_, piece)| piece).collect()
 }
 
 fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
