@@ -173,7 +173,10 @@ fn every_case_is_decided_as_the_suite_says_and_for_its_reason() {
             wrong.push(format!("{why}, wanted {:?}: {}: {answer:?}", case.rules(), case.id()));
         }
     }
-    println!("{}", table(&counts));
+    let table = table(&counts);
+    println!("{table}");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/foreign-provenance.md");
+    assert!(std::fs::read_to_string(page).unwrap().contains(&table), "docs/foreign-provenance.md has another table");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let all = counts.values().map(|c| c.good + c.bad).sum::<usize>();
     assert_eq!(all, 649);

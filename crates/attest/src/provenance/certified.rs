@@ -51,7 +51,7 @@ impl Provenance {
             }
         };
         if !self.is_builder_of(certificate) {
-            differ("builder", Some(&self.builder_id), certificate.build_signer());
+            differ("builder", Some(&self.builder_id), signer(certificate));
         }
         if let Some(source) = &self.source {
             differ("source repository", Some(&source.repository), certificate.source_repository());
@@ -67,7 +67,7 @@ impl Provenance {
     /// Whether whoever has this certificate may write this builder's name. A delegator's own list of builders is the trust
     /// root's: it must name both the delegator's identity and the builder's id.
     fn is_builder_of(&self, certificate: &Certificate) -> bool {
-        let Some(signer) = certificate.build_signer() else { return true };
+        let Some(signer) = signer(certificate) else { return true };
         let id = self.builder_id.as_str();
         if id == signer {
             return true;
@@ -111,6 +111,13 @@ impl Provenance {
             ..Self::default()
         }
     }
+}
+
+/// The workflow that signed. The first certificates of builds name it in their identity alone; one that names no source
+/// repository is no build's.
+fn signer(certificate: &Certificate) -> Option<&str> {
+    let identity = certificate.source_repository().map(|_| certificate.identity());
+    certificate.build_signer().or(identity.filter(|identity| identity.contains("://")))
 }
 
 /// Whether the id names GitHub's machines, of the kind that the certificate says.
