@@ -394,6 +394,8 @@ fn provenance() -> Provenance {
             missing: vec!["limits".to_owned()],
         }),
         cached_from: Some(Digest::sha256(b"earlier")),
+        trigger: None,
+        runner: None,
         invocation: Some("run-7".to_owned()),
         started: Some(at("2026-11-20T09:00:00Z")),
         finished: Some(at("2026-11-20T09:01:00Z")),

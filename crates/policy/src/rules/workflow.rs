@@ -29,8 +29,11 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 /// What may be asked of each part, in the order in which it is told.
-const PARTS: [(&str, &str); 3] =
-    [("file", "which workflow made it"), ("runner", "on what kind of machine it ran"), ("trigger", "what began it")];
+const PARTS: [(&str, &str, &str); 3] = [
+    ("file", "made by another workflow than the policy allows", "which workflow made it"),
+    ("runner", "made on another kind of machine than the policy allows", "on what kind of machine it ran"),
+    ("trigger", "begun by something else than the policy allows", "what began it"),
+];
 
 #[derive(Debug)]
 struct Workflow {
@@ -52,7 +55,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
         None => Vec::new(),
     };
     let workflow = Workflow { file, runner, trigger, place: node.place.clone() };
-    if PARTS.iter().all(|(part, _)| workflow.wanted(part).is_empty()) {
+    if PARTS.iter().all(|(part, ..)| workflow.wanted(part).is_empty()) {
         problems.push(node.mismatch("file, runner or trigger").found("none of them"));
         return None;
     }
@@ -83,12 +86,12 @@ impl Order for Workflow {
             !there.is_empty() && (here.is_empty() || here.iter().any(|word| !there.contains(word)))
         };
         let words = |part: &str| format!("what was made with {}", self.shown(part));
-        let parts = PARTS.iter().map(|(part, _)| *part).filter(|part| is_more(part));
+        let parts = PARTS.iter().map(|(part, ..)| *part).filter(|part| is_more(part));
         parts.map(|part| Beyond::by(part, words(part))).collect()
     }
 
     fn outside(&self) -> String {
-        let given = PARTS.iter().map(|(part, _)| *part).filter(|part| !self.wanted(part).is_empty());
+        let given = PARTS.iter().map(|(part, ..)| *part).filter(|part| !self.wanted(part).is_empty());
         let shown: Vec<String> = given.map(|part| self.shown(part)).collect();
         format!("what was not made with {}", crate::rule::and_list(&shown))
     }
@@ -98,7 +101,7 @@ impl Check for Workflow {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
         let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let mut findings = Vec::new();
-        for (part, silence) in PARTS {
+        for (part, other, silence) in PARTS {
             let wanted = self.wanted(part);
             let said = said(part, provenance, evidence.attestation());
             if wanted.is_empty() || said.as_ref().is_some_and(|said| wanted.contains(said)) {
@@ -106,7 +109,7 @@ impl Check for Workflow {
             }
             let fix = format!("run it again with {}", self.shown(part));
             let (message, found) = match said {
-                Some(said) => (format!("made with another {part} than the policy allows"), format!("{part} {said}")),
+                Some(said) => (other.to_owned(), format!("{part} {said}")),
                 None => {
                     let whose = provenance.producer().whose();
                     (format!("{whose} does not say {silence}"), format!("no {part}"))
