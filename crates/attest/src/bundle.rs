@@ -114,7 +114,10 @@ impl Bundle {
             // of an entry with a promise and no proof only Sigstore's logs can prove anything
             let is_ours = |entry: &&Json| {
                 let object = entry.as_object();
-                foreign.is_none() || object.is_ok_and(|e| e.get("inclusionProof").is_some() || e.get("inclusionPromise").is_none())
+                foreign.is_none()
+                    || object.is_ok_and(|e| {
+                        e.get("inclusionProof").is_some() || e.get("inclusionPromise").is_none()
+                    })
             };
             let entries: Vec<Json> = entries.iter().filter(is_ours).cloned().collect();
             each("tlogEntries", &entries, LogEntry::read).map_err(|e| e.within("verificationMaterial"))?

@@ -182,7 +182,9 @@ impl TrustRoot {
                     }));
                 }
             }
-            Signed::Token(jws) => found.extend(self.first_key(None, |k| is_plain(k) && jws.verify(&k.key).is_some())),
+            Signed::Token(jws) => {
+                found.extend(self.first_key(None, |k| is_plain(k) && jws.verify(&k.key).is_some()))
+            }
             Signed::Digest { digest, signature, hint } => {
                 let verifies = |k: &TrustedKey| is_plain(k) && k.key.verify_digest(digest, signature).is_ok();
                 found.extend(self.first_key(*hint, verifies));

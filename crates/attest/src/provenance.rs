@@ -25,10 +25,10 @@ mod tekton;
 
 pub use certified::Disagreement;
 pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
+pub use npm::NPM_PUBLISH;
+pub(crate) use npm::read_publish;
 pub use producer::Producer;
 pub use pypi::PYPI_PUBLISH;
-pub(crate) use npm::read_publish;
-pub use npm::NPM_PUBLISH;
 pub use slsa::{SLSA_V01, SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 

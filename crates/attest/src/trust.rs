@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::note::NoteKey;
-use crate::sigstore::{Pattern, Instance, TrustedIdentity};
+use crate::sigstore::{Instance, Pattern, TrustedIdentity};
 
 pub mod edit;
 mod identities;

@@ -6,7 +6,7 @@ use attest::{Json, Predicate, Provenance, Statement};
 const COMMIT: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
 fn statement(kind: &str, predicate: &str) -> Result<Predicate, String> {
-    let predicate = predicate.replace("COMMIT", COMMIT);
+    let predicate = predicate.replace("@ID@", COMMIT);
     let text = format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":"{}"}}}}],"predicateType":"{kind}","predicate":{predicate}}}"#,
         "a".repeat(64)
@@ -44,9 +44,9 @@ fn google_cloud_build_in_slsa_v1() {
         V1,
         r#"{"buildDefinition":{"buildType":"https://cloud.google.com/build/gcb-buildtypes/google-worker/v1",
         "externalParameters":{"buildConfigSource":{"path":"cloudbuild.yaml","ref":"refs/heads/main","repository":"git+https://github.com/acme/shop"},
-          "substitutions":{"_FLAVOUR":"debug","COMMIT_SHA":"COMMIT"}},
+          "substitutions":{"_FLAVOUR":"debug","COMMIT_SHA":"@ID@"}},
         "internalParameters":{"systemSubstitutions":{"BRANCH_NAME":"main","BUILD_ID":"1"}},
-        "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"COMMIT"}},
+        "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"@ID@"}},
           {"uri":"gcr.io/cloud-builders/docker@sha256:x","digest":{"sha256":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}}]},
         "runDetails":{"builder":{"id":"https://cloudbuild.googleapis.com/GoogleHostedWorker"}}}"#,
     );
@@ -78,16 +78,18 @@ fn tekton_chains_takes_the_one_repository_that_is_no_tasks_own() {
             V02,
             &format!(
                 r#"{{"builder":{{"id":"https://tekton.dev/chains/v2"}},"buildType":"tekton.dev/v1beta1/TaskRun",
-            "invocation":{{"configSource":{{"uri":"git+https://github.com/acme/tasks.git","digest":{{"sha1":"COMMIT"}},"entryPoint":"build"}},"parameters":{{"flavour":"debug"}}}},
+            "invocation":{{"configSource":{{"uri":"git+https://github.com/acme/tasks.git","digest":{{"sha1":"@ID@"}},"entryPoint":"build"}},"parameters":{{"flavour":"debug"}}}},
             "materials":[{materials}]}}"#
             ),
         )
     };
-    let shop = r#"{"uri":"git+https://github.com/acme/shop.git","digest":{"sha1":"COMMIT"}}"#;
-    let one = run(&format!(r#"{shop},{{"uri":"oci://gcr.io/x","digest":{{"sha256":"{}"}}}}"#, "b".repeat(64)));
+    let shop = r#"{"uri":"git+https://github.com/acme/shop.git","digest":{"sha1":"@ID@"}}"#;
+    let one =
+        run(&format!(r#"{shop},{{"uri":"oci://gcr.io/x","digest":{{"sha256":"{}"}}}}"#, "b".repeat(64)));
     assert_eq!(source(&one), of("https://github.com/acme/shop", None));
     assert_eq!((one.target.as_deref(), parameters(&one).as_str()), (Some("build"), r#"{"flavour":"debug"}"#));
-    let two = run(&format!(r#"{shop},{{"uri":"git+https://github.com/acme/other","digest":{{"sha1":"COMMIT"}}}}"#));
+    let two =
+        run(&format!(r#"{shop},{{"uri":"git+https://github.com/acme/other","digest":{{"sha1":"@ID@"}}}}"#));
     assert_eq!(source(&two), None);
     assert_eq!(source(&run("")), None, "what the task came from is not what was built");
 }
@@ -98,8 +100,8 @@ fn tekton_chains_in_slsa_v1_keeps_what_its_requester_chose() {
         V1,
         r#"{"buildDefinition":{"buildType":"https://tekton.dev/chains/v2/slsa",
         "externalParameters":{"runSpec":{"pipelineRef":{"name":"release"},"params":[{"name":"flavour","value":"debug"}],"timeouts":{"pipeline":"1h"}}},
-        "resolvedDependencies":[{"name":"pipeline","uri":"git+https://github.com/acme/tasks","digest":{"sha1":"COMMIT"}},
-          {"name":"inputs/result","uri":"git+https://github.com/acme/shop.git","digest":{"sha1":"COMMIT"}}]},
+        "resolvedDependencies":[{"name":"pipeline","uri":"git+https://github.com/acme/tasks","digest":{"sha1":"@ID@"}},
+          {"name":"inputs/result","uri":"git+https://github.com/acme/shop.git","digest":{"sha1":"@ID@"}}]},
         "runDetails":{"builder":{"id":"https://tekton.dev/chains/v2"}}}"#,
     );
     assert_eq!(source(&read), of("https://github.com/acme/shop", None));
@@ -112,9 +114,9 @@ fn npm_on_gitlab() {
     let read = provenance(
         V02,
         r#"{"buildType":"https://github.com/npm/cli/gitlab/v0alpha1","builder":{"id":"https://gitlab.com/acme/shop/-/runners/12"},
-        "invocation":{"configSource":{"uri":"git+https://gitlab.com/acme/shop","digest":{"sha1":"COMMIT"},"entryPoint":"publish"},
+        "invocation":{"configSource":{"uri":"git+https://gitlab.com/acme/shop","digest":{"sha1":"@ID@"},"entryPoint":"publish"},
           "parameters":{"CI":"true","CI_COMMIT_BRANCH":"main","CI_PIPELINE_SOURCE":"push","GITLAB_USER_ID":"7","MINE":"1"}},
-        "materials":[{"uri":"git+https://gitlab.com/acme/shop","digest":{"sha1":"COMMIT"}}]}"#,
+        "materials":[{"uri":"git+https://gitlab.com/acme/shop","digest":{"sha1":"@ID@"}}]}"#,
     );
     assert_eq!(source(&read), of("https://gitlab.com/acme/shop", Some("refs/heads/main")));
     assert_eq!((read.trigger.as_deref(), parameters(&read).as_str()), (Some("push"), r#"{"MINE":"1"}"#));
@@ -127,7 +129,7 @@ fn a_manual_start_says_what_it_was_given_where_the_producer_does() {
         r#"{"buildDefinition":{"buildType":"https://actions.github.io/buildtypes/workflow/v1",
         "externalParameters":{"workflow":{"ref":"refs/heads/main","repository":"https://github.com/acme/shop","path":".github/workflows/r.yml"},"inputs":{"flavour":"debug"},"vars":{}},
         "internalParameters":{"github":{"event_name":"workflow_dispatch","runner_environment":"self-hosted"}},
-        "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"COMMIT"}}]},
+        "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"@ID@"}}]},
         "runDetails":{"builder":{"id":"https://github.com/acme/shop/.github/workflows/r.yml@refs/tags/v1.2.3"}}}"#,
     );
     assert_eq!(parameters(&github), r#"{"inputs.flavour":"debug"}"#);
@@ -136,9 +138,9 @@ fn a_manual_start_says_what_it_was_given_where_the_producer_does() {
     let generator = provenance(
         V02,
         r#"{"builder":{"id":"https://g.example/b.yml@refs/tags/v1"},"buildType":"https://github.com/slsa-framework/slsa-github-generator/generic@v1",
-        "invocation":{"configSource":{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"COMMIT"},"entryPoint":".github/workflows/r.yml"},"parameters":{},
+        "invocation":{"configSource":{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"@ID@"},"entryPoint":".github/workflows/r.yml"},"parameters":{},
           "environment":{"github_event_name":"workflow_dispatch","github_event_payload":{"base_ref":"refs/heads/main","inputs":{"flavour":"debug"}}}},
-        "materials":[{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"COMMIT"}}]}"#,
+        "materials":[{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"@ID@"}}]}"#,
     );
     assert_eq!(parameters(&generator), r#"{"inputs.flavour":"debug"}"#);
     assert_eq!(generator.source.as_ref().unwrap().branch(), Some("main"));

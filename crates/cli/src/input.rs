@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use attest::digest::Hasher;
-use evidence::Piece;
 use attest::{Algorithm, Artifact, Digest, DigestSet, TrustRoot};
+use evidence::Piece;
 use policy::{Book, Guardrails, SourceFile, Submitted};
 
 use crate::failure::Failure;

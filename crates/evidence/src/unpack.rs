@@ -129,11 +129,7 @@ fn read_object(object: &Object, bytes: &[u8], name: &str) -> Result<Vec<Piece>, 
 /// A piece of a container, as compact JSON: signatures cover what stands in it in base64.
 fn piece(envelope: &Object, name: &str, index: usize) -> Result<Piece, UnpackError> {
     check_proof(envelope)?;
-    Ok(Piece {
-        name: format!("{name}[{index}]"),
-        bytes: envelope.clone_to_bytes(),
-        is_alternative: false,
-    })
+    Ok(Piece { name: format!("{name}[{index}]"), bytes: envelope.clone_to_bytes(), is_alternative: false })
 }
 
 /// The first generators wrote the certificate beside the signature, and the log entry nowhere.

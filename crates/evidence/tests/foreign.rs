@@ -65,12 +65,17 @@ fn every_producer_says_where_it_came_from_what_was_built_and_what_began_it() {
         assert_eq!(source.reference.as_deref(), certificate.source_ref(), "{file}");
         assert_eq!(source.commit().map(|c| c.hex()).as_deref(), certificate.source_digest(), "{file}");
         assert_eq!(provenance.trigger.as_deref(), certificate.trigger(), "{file}");
-        assert!(provenance.target.as_deref().is_some_and(|t| t.starts_with(".github/")), "{file}: {:?}", provenance.target);
+        assert!(
+            provenance.target.as_deref().is_some_and(|t| t.starts_with(".github/")),
+            "{file}: {:?}",
+            provenance.target
+        );
         assert_eq!(attestation.disagreements(), [], "{file}");
         for name in ["workflow", "source", "inputs", "vars", "configPath", "builderImage"] {
             assert!(provenance.parameters.get(name).is_none(), "{file}: {name} is not consumed");
         }
-        let again = |d: &attest::provenance::Dependency| d.uri.starts_with(&format!("git+{}@", source.repository));
+        let again =
+            |d: &attest::provenance::Dependency| d.uri.starts_with(&format!("git+{}@", source.repository));
         assert!(!provenance.dependencies.iter().any(again), "{file}: the source is no dependency");
     }
 }
@@ -81,7 +86,10 @@ type Claim = (fn(&mut Provenance), &'static str);
 #[test]
 fn a_predicate_that_claims_something_else_than_its_certificate_is_seen() {
     let claims: [Claim; 5] = [
-        (|p| p.builder_id = "https://github.com/evil/builder/.github/workflows/b.yml@refs/tags/v1".into(), "builder"),
+        (
+            |p| p.builder_id = "https://github.com/evil/builder/.github/workflows/b.yml@refs/tags/v1".into(),
+            "builder",
+        ),
         (|p| p.source.as_mut().unwrap().repository.push('A'), "source repository"),
         (|p| p.source.as_mut().unwrap().reference = Some("refs/tags/v99".into()), "ref"),
         (|p| p.source.as_mut().unwrap().digests = commit(), "commit"),
@@ -99,7 +107,8 @@ fn a_predicate_that_claims_something_else_than_its_certificate_is_seen() {
         }
         // only a delegator may sign what says that it is delegated
         let mut claimed = provenance.clone();
-        claimed.build_type = "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0".into();
+        claimed.build_type =
+            "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0".into();
         claimed.builder_id = "https://github.com/acme/trw/.github/workflows/b.yml@refs/tags/v1".into();
         assert_eq!(claimed.disagreements(attestation.certificate().unwrap()).is_empty(), delegated, "{file}");
     }
@@ -136,7 +145,8 @@ fn an_old_promise_of_rekor_holds_for_its_own_entry_and_nothing_else() {
         }
     }
     // an entry about another envelope, or about another certificate, is none about this one
-    let other = from_layout(&dir.join("gha_generic_container/v1.6.0/container_workflow_dispatch")).unwrap().remove(0);
+    let other =
+        from_layout(&dir.join("gha_generic_container/v1.6.0/container_workflow_dispatch")).unwrap().remove(0);
     let other = String::from_utf8(other.bytes).unwrap();
     let entry = |text: &str| {
         let from = text.find("\"tlogEntries\":").unwrap();
@@ -201,7 +211,9 @@ fn real_attestations_are_decided_as_they_should_be() {
         let found = judge(row, text("identity"), text("issuer"), &artifact);
         match text("expect") {
             "accept" => assert_eq!(found, Vec::<String>::new(), "{}", text("name")),
-            _ => assert_eq!(found.first().map(String::as_str), Some("evidence-authentic"), "{}", text("name")),
+            _ => {
+                assert_eq!(found.first().map(String::as_str), Some("evidence-authentic"), "{}", text("name"))
+            }
         }
         let other = judge(row, &format!("{}x", text("identity")), text("issuer"), &artifact);
         assert_eq!(other.first().map(String::as_str), Some("evidence-authentic"), "{}", text("name"));
@@ -221,7 +233,9 @@ fn a_publish_attestation_of_pypi_says_what_its_certificate_says() {
     let root = TrustRoot::parse("trust-root.yaml", root).unwrap();
     let bytes = std::fs::read(dir.join("gitlab_oidc_project-0.0.3.tar.gz.publish.attestation")).unwrap();
     let attestation = root.open(&Envelope::parse(&bytes).unwrap(), now()).unwrap();
-    let Predicate::Provenance(provenance) = &attestation.statement().predicate else { panic!("no provenance") };
+    let Predicate::Provenance(provenance) = &attestation.statement().predicate else {
+        panic!("no provenance")
+    };
     let source = provenance.source.as_ref().unwrap();
     assert_eq!(source.repository, "https://gitlab.com/facutuesca/gitlab-oidc-project");
     assert_eq!(source.reference.as_deref(), Some("refs/heads/main"));
@@ -229,5 +243,8 @@ fn a_publish_attestation_of_pypi_says_what_its_certificate_says() {
     let digests = attestation.statement().subjects[0].digests.clone();
     let packages = attestation.statement().packages(&attest::Artifact::new("x", digests));
     assert_eq!(packages, ["pkg:pypi/gitlab-oidc-project@0.0.3"]);
-    assert!(attestation.disagreements().is_empty() && attestation.may_be_said_by(root.principal("lab").unwrap().builder.as_ref().unwrap()));
+    assert!(
+        attestation.disagreements().is_empty()
+            && attestation.may_be_said_by(root.principal("lab").unwrap().builder.as_ref().unwrap())
+    );
 }

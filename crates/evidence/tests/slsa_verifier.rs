@@ -13,10 +13,15 @@ use std::sync::Arc;
 
 use attest::digest::Hasher;
 use attest::open::Verified;
-use attest::{Algorithm, Artifact, Digest, DigestSet, Envelope, Json, Object, Opener, Predicate, Statement, TrustRoot, Unopened};
+use attest::{
+    Algorithm, Artifact, Digest, DigestSet, Envelope, Json, Object, Opener, Predicate, Statement, TrustRoot,
+    Unopened,
+};
 use evidence::{Piece, UnpackError, choose, from_layout, unpack};
 use jiff::Timestamp;
-use policy::{Beside, Book, Case as Frozen, DeploymentRequest, Frame, Guardrails, Outcome, SourceFile, Submitted};
+use policy::{
+    Beside, Book, Case as Frozen, DeploymentRequest, Frame, Guardrails, Outcome, SourceFile, Submitted,
+};
 use suite::Case;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
@@ -50,7 +55,8 @@ impl Suite<'_> {
     fn judge(&mut self, case: &Case) -> Answer {
         let text = case.trust_root(&|name| self.keys(name));
         let root = self.roots.entry(text).or_insert_with_key(|text| {
-            TrustRoot::parse("trust-root.yaml", text).unwrap_or_else(|e| panic!("{}: {e:?}\n{text}", case.id()))
+            TrustRoot::parse("trust-root.yaml", text)
+                .unwrap_or_else(|e| panic!("{}: {e:?}\n{text}", case.id()))
         });
         let pieces = match read(&self.data.join(case.text("provenance").unwrap())) {
             Ok(pieces) => pieces,
@@ -76,7 +82,8 @@ impl Suite<'_> {
             engine: "test".to_owned(),
         };
         let verdict = policy::evaluate_with(&Frozen::open(request, frame), &book, root, opener);
-        let findings = verdict.findings().iter().map(|f| (f.rule.to_string(), format!("{}: {}", f.message, f.found)));
+        let findings =
+            verdict.findings().iter().map(|f| (f.rule.to_string(), format!("{}: {}", f.message, f.found)));
         match verdict.outcome() {
             Outcome::Met => Vec::new(),
             Outcome::Unmet => findings.collect(),
@@ -176,16 +183,24 @@ fn every_case_is_decided_as_the_suite_says_and_for_its_reason() {
     let table = table(&counts);
     println!("{table}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/foreign-provenance.md");
-    assert!(std::fs::read_to_string(page).unwrap().contains(&table), "docs/foreign-provenance.md has another table");
+    assert!(
+        std::fs::read_to_string(page).unwrap().contains(&table),
+        "docs/foreign-provenance.md has another table"
+    );
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let all = counts.values().map(|c| c.good + c.bad).sum::<usize>();
     assert_eq!(all, 649);
 }
 
 fn table(counts: &BTreeMap<String, Count>) -> String {
-    let mut text = "| family | good | accepted | bad | refused | for the suite's reason |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| family | good | accepted | bad | refused | for the suite's reason |\n|---|---|---|---|---|---|\n"
+            .to_owned();
     for (family, c) in counts {
-        text += &format!("| {family} | {} | {} | {} | {} | {} |\n", c.good, c.accepted, c.bad, c.refused, c.with_the_reason);
+        text += &format!(
+            "| {family} | {} | {} | {} | {} | {} |\n",
+            c.good, c.accepted, c.bad, c.refused, c.with_the_reason
+        );
     }
     text
 }
@@ -196,7 +211,8 @@ fn every_envelope_of_the_suite_parses() {
     for folder in ["bcr", "npm/gha", "gha_go/v2.1.0", "gha_maven/v2.1.0", "gha_container-based/v1.7.0"] {
         for entry in std::fs::read_dir(dir.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| ["jsonl", "json", "slsa", "sigstore"].iter().any(|x| e == *x)) {
+            if path.extension().is_some_and(|e| ["jsonl", "json", "slsa", "sigstore"].iter().any(|x| e == *x))
+            {
                 for piece in read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
                     Envelope::parse(&piece.bytes).unwrap_or_else(|e| panic!("{}: {e}", piece.name));
                 }

@@ -12,7 +12,8 @@ use crate::statement::{Predicate, Statement};
 use crate::trust::Builder;
 
 /// The workflows in which slsa-github-generator signs for other builders: they check which builder called them.
-const DELEGATOR: &str = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/delegator_";
+const DELEGATOR: &str =
+    "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/delegator_";
 /// The build type of what they sign.
 const DELEGATED: &str = "https://github.com/slsa-framework/slsa-github-generator/delegator-";
 /// GitHub's name for its own machines, as a builder; the kind of machine may follow.
@@ -73,7 +74,9 @@ impl Provenance {
             return true;
         }
         match self.producer() {
-            Producer::SlsaGenerator => self.build_type.starts_with(DELEGATED) && signer.starts_with(DELEGATOR),
+            Producer::SlsaGenerator => {
+                self.build_type.starts_with(DELEGATED) && signer.starts_with(DELEGATOR)
+            }
             Producer::GitHub | Producer::Npm if self.build_type.contains("/gitlab/") => {
                 let runners = |repository| format!("{repository}/-/runners/");
                 certificate.source_repository().is_some_and(|r| id.starts_with(&runners(r)))

@@ -4,15 +4,29 @@
 //! <https://cloud.google.com/build/gcb-buildtypes/google-worker/v1>. A source is a commit at a forge; a build of uploaded
 //! files names none. Substitutions are what its requester chose, but those that the service sets itself.
 
-use super::{Provenance, Source, forge, read_dependency, slsa};
+use super::{Dependency, Provenance, Source, forge, read_dependency, slsa};
 use crate::digest::{Algorithm, Digest};
 use crate::json::{Json, Object, ShapeError, each};
 
 /// Substitutions that the service sets itself (its documentation, "Substituting variable values").
 const OWN: [&str; 17] = [
-    "PROJECT_ID", "PROJECT_NUMBER", "BUILD_ID", "LOCATION", "TRIGGER_NAME", "TRIGGER_BUILD_CONFIG_PATH",
-    "COMMIT_SHA", "REVISION_ID", "SHORT_SHA", "REPO_NAME", "REPO_FULL_NAME", "BRANCH_NAME", "TAG_NAME", "REF_NAME",
-    "SERVICE_ACCOUNT", "SERVICE_ACCOUNT_EMAIL", "_HEAD_REPO_URL",
+    "PROJECT_ID",
+    "PROJECT_NUMBER",
+    "BUILD_ID",
+    "LOCATION",
+    "TRIGGER_NAME",
+    "TRIGGER_BUILD_CONFIG_PATH",
+    "COMMIT_SHA",
+    "REVISION_ID",
+    "SHORT_SHA",
+    "REPO_NAME",
+    "REPO_FULL_NAME",
+    "BRANCH_NAME",
+    "TAG_NAME",
+    "REF_NAME",
+    "SERVICE_ACCOUNT",
+    "SERVICE_ACCOUNT_EMAIL",
+    "_HEAD_REPO_URL",
 ];
 
 /// Reads a SLSA v0.1 predicate.
@@ -57,21 +71,18 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     add_substitutions(&mut provenance.parameters, chosen)?;
     let none = Object::new();
     let internal = definition.optional_object("internalParameters")?.unwrap_or(&none);
-    let system = internal.optional_object("systemSubstitutions").map_err(|e| e.within("internalParameters"))?;
+    let system =
+        internal.optional_object("systemSubstitutions").map_err(|e| e.within("internalParameters"))?;
     let Some(config) = external.optional_object("buildConfigSource").map_err(within)? else { return Ok(()) };
     provenance.parameters.remove("buildConfigSource");
     provenance.target = config.optional_string("path").map_err(within)?.map(str::to_owned);
     let (repository, own) = forge::repository(config.string("repository").map_err(within)?);
     let given = config.optional_string("ref").map_err(within)?.map(str::to_owned);
     let reference = reference(system)?.or(given.filter(|r| r.starts_with("refs/"))).or(own);
-    let mut source = Source { repository, ..Source::default() };
-    // the service writes the ref of the build beside a dependency without one
-    provenance.settle_source(source.clone());
-    if let Some(settled) = &mut provenance.source {
-        settled.reference = reference;
-        source = settled.clone();
-    }
-    provenance.source = Some(source);
+    let is_it = |d: &Dependency| forge::repository(&d.uri).0 == repository;
+    let resolved = provenance.dependencies.iter().position(is_it);
+    let digests = resolved.map(|index| provenance.dependencies.remove(index).digests).unwrap_or_default();
+    provenance.source = Some(Source { repository, reference, digests, ..Source::default() });
     Ok(())
 }
 

@@ -88,7 +88,11 @@ mod tests {
     #[test]
     fn one_repository_has_one_spelling() {
         for (uri, wanted, reference) in [
-            ("git+https://github.com/acme/shop@refs/heads/main", "https://github.com/acme/shop", Some("refs/heads/main")),
+            (
+                "git+https://github.com/acme/shop@refs/heads/main",
+                "https://github.com/acme/shop",
+                Some("refs/heads/main"),
+            ),
             ("git+https://github.com/acme/shop.git", "https://github.com/acme/shop", None),
             ("https://github.com/acme/shop.git/", "https://github.com/acme/shop", None),
             ("https://user@host.example/acme/shop", "https://user@host.example/acme/shop", None),

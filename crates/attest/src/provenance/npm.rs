@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_gitlab_sets_itself_nobody_chose() {
-        let mut parameters = Object::new().with("CI_COMMIT_TAG", "v1").with("CI", "true").with("MINE", Json::from("1"));
+        let mut parameters =
+            Object::new().with("CI_COMMIT_TAG", "v1").with("CI", "true").with("MINE", Json::from("1"));
         assert_eq!(gitlab_reference(&parameters).unwrap().as_deref(), Some("refs/tags/v1"));
         take_variables(&mut parameters);
         assert_eq!(parameters, Object::new().with("MINE", "1"));

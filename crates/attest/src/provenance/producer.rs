@@ -69,7 +69,8 @@ impl Provenance {
 
     /// A builder that says its version behind its id, as in `@refs/tags/v2.1.0`, has that version: recalls go by it.
     pub(super) fn settle_builder_version(&mut self) {
-        if matches!(self.producer(), Producer::Portcullis | Producer::Other) || self.builder_version.is_some() {
+        if matches!(self.producer(), Producer::Portcullis | Producer::Other) || self.builder_version.is_some()
+        {
             return;
         }
         let Some((_, reference)) = self.builder_id.rsplit_once('@') else { return };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{BUILD_TYPE, Producer, cloud_build, generator, github, npm, tekton};
-use super::{ Commit, Dependency, Isolation, Provenance, Source, git_digests, split_git_uri};
+use super::{Commit, Dependency, Isolation, Provenance, Source, git_digests, split_git_uri};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::time::parse_time;

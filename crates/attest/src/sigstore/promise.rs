@@ -189,7 +189,9 @@ fn check_body(body: &str, envelope: &Object, leaf: &[u8]) -> Result<(), ShapeErr
     let parsed = json::parse(&base64(body)?).map_err(|e| ShapeError::new("", "JSON", &e.to_string()));
     let parsed = parsed.map_err(within)?;
     let object = parsed.as_object().map_err(within)?;
-    if (object.string("kind").map_err(within)?, object.string("apiVersion").map_err(within)?) != ("intoto", "0.0.1") {
+    if (object.string("kind").map_err(within)?, object.string("apiVersion").map_err(within)?)
+        != ("intoto", "0.0.1")
+    {
         return Err(within(ShapeError::new("kind", "intoto 0.0.1", "another")));
     }
     let spec = object.object("spec").map_err(within)?;
@@ -218,7 +220,12 @@ fn certificate(material: &Object) -> Result<Vec<u8>, ShapeError> {
     }
     let chain = material.object("x509CertificateChain")?;
     let first = chain.array("certificates")?.first();
-    base64(first.ok_or_else(|| ShapeError::new("certificates", "a certificate", "none"))?.as_object()?.string("rawBytes")?)
+    base64(
+        first
+            .ok_or_else(|| ShapeError::new("certificates", "a certificate", "none"))?
+            .as_object()?
+            .string("rawBytes")?,
+    )
 }
 
 fn compact(object: &Object) -> String {

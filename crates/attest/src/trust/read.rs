@@ -238,7 +238,12 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
 }
 
 fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
-    let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked", "signs", "key-id"], problems)?;
+    let fields = Fields::read(
+        node,
+        "a key",
+        &["key", "scheme", "from", "until", "revoked", "signs", "key-id"],
+        problems,
+    )?;
     let pem = fields.required("key", problems)?;
     let key = PublicKey::from_pem(problems.keep(pem.string())?);
     let key = problems.keep(key.map_err(|e| LoadError::new(&pem.place, &e.to_string())))?;

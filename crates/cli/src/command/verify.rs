@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use attest::{Directly, Envelope, Json, Object, Opener, TrustRoot};
 use jiff::Timestamp;
 use policy::{
-    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Submitted, Verdict, evaluate,
+    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Submitted, Verdict,
+    evaluate,
 };
 
 use crate::clock;

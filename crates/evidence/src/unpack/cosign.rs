@@ -53,7 +53,8 @@ fn log_entry(entry: &Object) -> Result<Object, ShapeError> {
     let log = payload.string("logID").map_err(within)?;
     let log = attest::digest::parse_hex(log).ok_or_else(|| ShapeError::new("Payload.logID", "hex", log))?;
     let decoded = STANDARD.decode(body).ok().and_then(|bytes| object(&bytes).ok());
-    let decoded = decoded.ok_or_else(|| ShapeError::new("Payload.body", "JSON in base64", "something else"))?;
+    let decoded =
+        decoded.ok_or_else(|| ShapeError::new("Payload.body", "JSON in base64", "something else"))?;
     let kind = Object::new()
         .with("kind", decoded.string("kind").map_err(within)?)
         .with("version", decoded.string("apiVersion").map_err(within)?);

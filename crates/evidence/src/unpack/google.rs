@@ -59,8 +59,7 @@ fn read_one<'a>(item: &'a Object, image: &Digest) -> Result<&'a Object, ShapeErr
 
 /// A signature names the version of a key of the service (`projects/verified-builder/locations/…`), or is none of its.
 fn check_key_name(signature: &Object) -> Result<(), ShapeError> {
-    let wanted =
-        "projects/verified-builder/locations/LOCATION/keyRings/attestor/cryptoKeys/KEY/cryptoKeyVersions/NUMBER";
+    let wanted = "projects/verified-builder/locations/LOCATION/keyRings/attestor/cryptoKeys/KEY/cryptoKeyVersions/NUMBER";
     let found = signature.optional_string("keyid")?.unwrap_or("nothing");
     let parts: Vec<&str> = found.split('/').collect();
     let is_version = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
@@ -123,7 +122,8 @@ fn check_text(build: Option<&Object>, signed: &Object) -> Result<(), ShapeError>
 fn is_same(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|there| is_same(value, there)))
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|there| is_same(value, there)))
         }
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
         (a, b) => a == b,

@@ -42,7 +42,9 @@ pub fn from_layout(dir: &Path) -> Result<Vec<Piece>, UnpackError> {
 
 fn read_layer(dir: &Path, layer: &Object, name: &str) -> Result<Piece, UnpackError> {
     if layer.string("mediaType")? != ENVELOPE {
-        return Err(ShapeError::new("mediaType", ENVELOPE, layer.string("mediaType")?).within("layers").into());
+        return Err(ShapeError::new("mediaType", ENVELOPE, layer.string("mediaType")?)
+            .within("layers")
+            .into());
     }
     let none = Object::new();
     let annotations = layer.optional_object("annotations")?.unwrap_or(&none);

@@ -6,7 +6,9 @@ fn names(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn what_is_one_envelope_passes_byte_for_byte() {
-    for text in ["eyJ.x.y", "{\"mediaType\":\"x\",\n \"a\": 1}", "{\"payload\":\"\"}\n", "noise", "", "{\"a\":"] {
+    for text in
+        ["eyJ.x.y", "{\"mediaType\":\"x\",\n \"a\": 1}", "{\"payload\":\"\"}\n", "noise", "", "{\"a\":"]
+    {
         let pieces = unpack(text.as_bytes(), "f").unwrap();
         assert_eq!(pieces.len(), 1, "{text}");
         assert_eq!((pieces[0].name.as_str(), pieces[0].bytes.as_slice()), ("f", text.as_bytes()));

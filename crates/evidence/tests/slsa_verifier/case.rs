@@ -51,8 +51,16 @@ impl Case {
             let runner = "https://github.com/actions/runner";
             if builder.starts_with(runner) {
                 // npm's older provenance does not say the kind of machine; the certificate does
-                ids.extend([builder.clone()].into_iter().chain(builder.ends_with("/github-hosted").then(|| runner.to_owned())));
-                identities.push(identity("identity-matching", "https://github.com/**", ", runner: github-hosted"));
+                ids.extend(
+                    [builder.clone()]
+                        .into_iter()
+                        .chain(builder.ends_with("/github-hosted").then(|| runner.to_owned())),
+                );
+                identities.push(identity(
+                    "identity-matching",
+                    "https://github.com/**",
+                    ", runner: github-hosted",
+                ));
             } else if builder.contains('@') {
                 identities.push(identity("identity", &builder, ""));
                 ids.push(builder);
@@ -66,7 +74,8 @@ impl Case {
             identities.push(identity("identity-matching", DELEGATORS, ""));
         }
         let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
-        let mut root = "version: 1\nsigstore: { public-good: { trusted-root: embedded } }\nbuilders:\n".to_owned();
+        let mut root =
+            "version: 1\nsigstore: { public-good: { trusted-root: embedded } }\nbuilders:\n".to_owned();
         root += &format!("  expected:\n    ids: [{}]\n", quoted.join(", "));
         if self.family() == "gcb" {
             root += "    keys:\n";
@@ -128,13 +137,18 @@ impl Case {
             "ErrorMismatchPackageName" => &["package"],
             "ErrorMismatchPackageVersion" => &["package", "version"],
             // either the certificate is nobody's, or the id is not one that this builder may claim
-            "ErrorMismatchBuilderID" | "ErrorUntrustedReusableWorkflow" | "ErrorInvalidBuilderID"
-            | "ErrorNotSupported" | "ErrorVerifierNotSupported" => &["built-by", "evidence-authentic"],
+            "ErrorMismatchBuilderID"
+            | "ErrorUntrustedReusableWorkflow"
+            | "ErrorInvalidBuilderID"
+            | "ErrorNotSupported"
+            | "ErrorVerifierNotSupported" => &["built-by", "evidence-authentic"],
             "ErrorInvalidSignature" => &["evidence-authentic"],
             // of Google's, a signature without a key's name is malformed before it is forged
             "ErrorNoValidSignature" => &["evidence-authentic", "evidence-readable"],
             "ErrorMismatchHash" => &["evidence-applies", "evidence-readable"],
-            "ErrorMismatchIntoto" | "ErrorInvalidFormat" | "ErrorInvalidDssePayload" => &["evidence-readable"],
+            "ErrorMismatchIntoto" | "ErrorInvalidFormat" | "ErrorInvalidDssePayload" => {
+                &["evidence-readable"]
+            }
             other => panic!("a reason without a rule: {other}"),
         }
     }

@@ -170,7 +170,8 @@ fn refusal(
         return Some(finding(&message, &format!("a builder for {}", case.environment()), fix));
     }
     if let Some(contradiction) = evidence.attestation().disagreements().first() {
-        let message = format!("the provenance claims another {} than its certificate says", contradiction.what);
+        let message =
+            format!("the provenance claims another {} than its certificate says", contradiction.what);
         let wanted = format!("{} {}, as the certificate says", contradiction.what, contradiction.certified);
         let fix = "have it made again by the build itself: what a certificate says, nobody writes by hand";
         let found = format!("{} {}", contradiction.what, contradiction.claimed);

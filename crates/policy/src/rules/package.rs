@@ -46,8 +46,9 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     let wanted = "a package URL, as in pkg:npm/%40acme/shop or pkg:pypi/shop@1.4.2";
     let is_plain = !purl.contains(['*', '?', '#']) && version != Some("") && !name.contains('@');
     if !name.starts_with("pkg:") || !name.contains('/') || name.ends_with('/') || !is_plain {
-        problems
-            .push(node.mismatch(wanted).fix("write type and name, and a namespace's `@` as `%40`; no pattern"));
+        problems.push(
+            node.mismatch(wanted).fix("write type and name, and a namespace's `@` as `%40`; no pattern"),
+        );
         return None;
     }
     let version = version.map(str::to_owned);

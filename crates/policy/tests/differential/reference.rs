@@ -464,7 +464,8 @@ type Version = (u64, u64, u64);
 fn package_asked(facts: &Facts<'_>, require: &Require) -> bool {
     let Some((name, wanted)) = &require.package else { return true };
     let released = releases(facts, &[]);
-    let is_it = |version: &Option<Version>| name == "pkg:generic/shop" && (wanted.is_none() || version == wanted);
+    let is_it =
+        |version: &Option<Version>| name == "pkg:generic/shop" && (wanted.is_none() || version == wanted);
     !released.is_empty() && released.iter().all(|(version, _)| is_it(version))
 }
 
