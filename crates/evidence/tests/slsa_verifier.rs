@@ -28,10 +28,12 @@ const NOW: &str = "2026-11-23T12:00:00Z";
 
 /// The half of opening that knows no time, once for each trust root and envelope.
 #[derive(Default)]
-struct Kept(RefCell<BTreeMap<(String, String), Result<Arc<Verified>, Unopened>>>);
+struct Kept(RefCell<BTreeMap<(String, String), Opened>>);
+
+type Opened = Result<Arc<Verified>, Unopened>;
 
 impl Opener for Kept {
-    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Result<Arc<Verified>, Unopened> {
+    fn verify(&self, root: &TrustRoot, bytes: &[u8], digest: &Digest) -> Opened {
         let key = (root.digest().hex(), digest.hex());
         if let Some(kept) = self.0.borrow().get(&key) {
             return kept.clone();
