@@ -9,8 +9,8 @@ use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
-use crate::openpgp::{self, ClearSigned, OpenPgpError};
 use crate::open::Attestation;
+use crate::openpgp::{self, ClearSigned, OpenPgpError};
 use crate::sigstore;
 use crate::statement::Statement;
 

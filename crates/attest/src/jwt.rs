@@ -205,6 +205,8 @@ fn read_claims(claims: &Object) -> Result<Provenance, ShapeError> {
             ),
             None => None,
         },
+        trigger: None,
+        runner: None,
         invocation: text("jti")?,
         started: seconds(claims, "started")?,
         finished: seconds(claims, "iat")?,
@@ -224,6 +226,7 @@ fn read_source(uri: &str, input: &Object) -> Result<Source, ShapeError> {
         reference: input.optional_string("ref")?.map(str::to_owned),
         digests,
         committed: seconds(input, "committed")?,
+        tagged_branch: None,
         kept_until: seconds(input, "kept_until")?,
         history: each("history", input.optional_array("history")?, crate::provenance::read_commit)?,
     })

@@ -14,12 +14,12 @@ use crate::bundle::{Content, LogEntry};
 use crate::digest::{Agreement, Digest};
 use crate::dsse::{self, Dsse, Signature};
 use crate::envelope::{Envelope, Form};
-use crate::key::{PublicKey, Scheme};
+use crate::key::Scheme;
 use crate::openpgp::ClearSigned;
 use crate::provenance::Source;
 use crate::sigstore::{Certificate, SigstoreError};
 use crate::statement::{Predicate, Statement, StatementError};
-use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
+use crate::trust::{Principal, Revocation, Role, Signs, TrustRoot, TrustedKey};
 
 mod certified;
 mod disowned;
@@ -148,7 +148,7 @@ impl std::error::Error for OpenError {}
 
 /// What was signed, independent of the form it came in.
 enum Signed<'a> {
-    Message { message: Vec<u8>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
+    Message { message: Vec<u8>, payload: &'a [u8], signatures: Vec<(&'a Signature, Option<&'a str>)> },
     Token(&'a crate::jwt::Jws),
     Text(&'a ClearSigned),
     Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
@@ -172,16 +172,29 @@ impl TrustRoot {
     fn verified_keys(&self, signed: &Signed<'_>) -> Vec<(&Principal, &TrustedKey)> {
         let mut found: Vec<(&Principal, &TrustedKey)> = Vec::new();
         match signed {
-            Signed::Message { message, signatures } => {
+            Signed::Message { message, payload, signatures } => {
                 for (signature, hint) in signatures {
                     let hint = signature.hint.as_deref().or(*hint);
-                    found.extend(self.first_key(hint, |key| key.verify(message, &signature.bytes).is_ok()));
+                    found.extend(self.first_key(hint, |trusted| {
+                        let is_named = |wanted: &String| signature.hint.as_ref() == Some(wanted);
+                        let signed = match trusted.signs {
+                            Signs::Envelope => message.as_slice(),
+                            Signs::Payload => payload,
+                        };
+                        trusted.key_id.as_ref().is_none_or(is_named)
+                            && trusted.key.verify(signed, &signature.bytes).is_ok()
+                    }));
                 }
             }
-            Signed::Token(jws) => found.extend(self.first_key(None, |key| jws.verify(key).is_some())),
-            Signed::Text(text) => found.extend(self.first_key(None, |key| text.verify(key).is_ok())),
+            Signed::Token(jws) => {
+                found.extend(self.first_key(None, |k| is_plain(k) && jws.verify(&k.key).is_some()))
+            }
+            Signed::Text(text) => {
+                found.extend(self.first_key(None, |k| is_plain(k) && text.verify(&k.key).is_ok()));
+            }
             Signed::Digest { digest, signature, hint } => {
-                found.extend(self.first_key(*hint, |key| key.verify_digest(digest, signature).is_ok()));
+                let verifies = |k: &TrustedKey| is_plain(k) && k.key.verify_digest(digest, signature).is_ok();
+                found.extend(self.first_key(*hint, verifies));
             }
         }
         found
@@ -190,12 +203,12 @@ impl TrustRoot {
     pub(crate) fn first_key(
         &self,
         hint: Option<&str>,
-        verifies: impl Fn(&PublicKey) -> bool,
+        verifies: impl Fn(&TrustedKey) -> bool,
     ) -> Option<(&Principal, &TrustedKey)> {
         let all = || self.principals().flat_map(|p| p.keys.iter().map(move |k| (p, k)));
         let hinted = |key: &TrustedKey| hint.is_some_and(|h| key.key.is_hinted_by(h));
-        let first = all().find(|(_, k)| hinted(k) && verifies(&k.key));
-        first.or_else(|| all().find(|(_, k)| !hinted(k) && verifies(&k.key)))
+        let first = all().find(|(_, k)| hinted(k) && verifies(k));
+        first.or_else(|| all().find(|(_, k)| !hinted(k) && verifies(k)))
     }
 
     /// A bare Ed25519 signature over a file cannot be checked from a digest; that is not an unknown signer.
@@ -210,6 +223,11 @@ impl TrustRoot {
     }
 }
 
+/// Whether a key may sign what is no envelope.
+pub(crate) fn is_plain(trusted: &TrustedKey) -> bool {
+    trusted.signs == Signs::Envelope && trusted.key_id.is_none()
+}
+
 fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     let message = |dsse: &'_ Dsse| {
         if dsse.payload_type == dsse::IN_TOTO {
@@ -221,7 +239,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     Ok(match envelope.form() {
         Form::Dsse(dsse) => {
             let signatures = dsse.signatures.iter().map(|s| (s, None)).collect();
-            (Signed::Message { message: message(dsse)?, signatures }, &[])
+            (Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
         Form::Buildinfo(text) => (Signed::Text(text), &[]),
@@ -230,7 +248,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
             let signed = match &bundle.content {
                 Content::Dsse(dsse) => {
                     let signatures = dsse.signatures.iter().map(|s| (s, hint)).collect();
-                    Signed::Message { message: message(dsse)?, signatures }
+                    Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }
                 }
                 Content::Message { digest, signature } => Signed::Digest { digest, signature, hint },
             };

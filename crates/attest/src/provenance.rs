@@ -10,12 +10,26 @@ use jiff::Timestamp;
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 
+mod certified;
+mod cloud_build;
 pub mod difference;
+mod forge;
+mod generator;
+mod github;
 mod job;
+mod npm;
+mod producer;
+mod pypi;
 mod slsa;
+mod tekton;
 
+pub use certified::Disagreement;
 pub use job::{JOB_BUILD_TYPE, NON_ISOLATED};
-pub use slsa::{SLSA_V1, SLSA_V02};
+pub use npm::NPM_PUBLISH;
+pub(crate) use npm::read_publish;
+pub use producer::Producer;
+pub use pypi::PYPI_PUBLISH;
+pub use slsa::{SLSA_V01, SLSA_V1, SLSA_V02};
 pub(crate) use slsa::{read_commit, read_dependency, read_environment, write_dependency};
 
 /// The build type of builds made by Portcullis: a git commit, a target of its build definition, parameters.
@@ -50,6 +64,10 @@ pub struct Provenance {
     pub isolation: Option<Isolation>,
     /// The provenance (digest of its bundle) of the earlier build whose outputs were taken from the cache.
     pub cached_from: Option<Digest>,
+    /// What began the run, as in `push` or `workflow_dispatch`.
+    pub trigger: Option<String>,
+    /// On what it ran, as in `github-hosted`.
+    pub runner: Option<String>,
     /// Debug info: which run it was. No rule reads it.
     pub invocation: Option<String>,
     /// Versioning: when the build began.
@@ -65,6 +83,8 @@ pub struct Source {
     pub repository: String,
     /// The ref that was asked for, as in `refs/heads/main`.
     pub reference: Option<String>,
+    /// The branch that a tag was pushed from, as in `refs/heads/main`, where the forge's event says so.
+    pub tagged_branch: Option<String>,
     /// The version: the git commit and tree.
     pub digests: DigestSet,
     /// Input metadata: when the commit was made.
@@ -148,10 +168,11 @@ impl Source {
         self.digests.get(Algorithm::GitCommit)
     }
 
-    /// The branch that the ref names.
+    /// The branch that the ref names, or from which the tag was pushed that it names.
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
-        self.reference.as_deref()?.strip_prefix("refs/heads/")
+        let tagged = self.tagged_branch.as_deref().filter(|_| self.tag().is_some());
+        tagged.or(self.reference.as_deref())?.strip_prefix("refs/heads/")
     }
 
     /// The tag that the ref names.

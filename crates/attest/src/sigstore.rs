@@ -11,6 +11,7 @@ mod instance;
 pub mod legacy;
 mod pattern;
 mod pep740;
+mod promise;
 
 pub use certificate::Certificate;
 pub use contents::{Difference, Part, contents, differences};

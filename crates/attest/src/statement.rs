@@ -4,7 +4,7 @@ use crate::breakglass::{BREAKGLASS, BREAKGLASS_REVIEW, Grant, GrantReview};
 use crate::claims::{self, Import, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{self, Json, JsonError, Limits, Object, ShapeError, each};
-use crate::provenance::{Provenance, SLSA_V1, SLSA_V02};
+use crate::provenance::{NPM_PUBLISH, PYPI_PUBLISH, Provenance, SLSA_V01, SLSA_V1, SLSA_V02, read_publish};
 
 /// The statement type that is written.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
@@ -189,6 +189,9 @@ fn read_predicate(
     Ok(match predicate_type {
         SLSA_V1 => Predicate::Provenance(Box::new(Provenance::from_slsa_v1(body)?)),
         SLSA_V02 => Predicate::Provenance(Box::new(Provenance::from_slsa_v02(body)?)),
+        SLSA_V01 => Predicate::Provenance(Box::new(Provenance::from_slsa_v01(body)?)),
+        PYPI_PUBLISH => Predicate::Provenance(Box::new(Provenance::of_pypi())),
+        NPM_PUBLISH => Predicate::Release(read_publish(body, subjects)?),
         claims::TEST_RESULT => Predicate::Test(TestResult::read(body)?),
         claims::VULNS | claims::VULNS_V01 => Predicate::Scan(Scan::read(body)?),
         claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::note::NoteKey;
-use crate::sigstore::{Instance, TrustedIdentity};
+use crate::sigstore::{Instance, Pattern, TrustedIdentity};
 
 pub mod edit;
 mod identities;
@@ -102,6 +102,21 @@ pub struct TrustedKey {
     pub until: Option<Timestamp>,
     /// From when on nothing it signed counts.
     pub revoked: Option<Revocation>,
+    /// What of an envelope it signs.
+    pub signs: Signs,
+    /// The key id under which its signatures stand, where only those count that say it.
+    pub key_id: Option<String>,
+}
+
+/// What of an envelope a key signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signs {
+    /// Type and payload, as DSSE says.
+    #[default]
+    Envelope,
+    /// The payload alone, as Google Cloud Build's first keys do. Nothing else of such a key is believed: without the type,
+    /// its signature might be over anything.
+    Payload,
 }
 
 /// From which point in time a key is revoked.
@@ -118,7 +133,7 @@ pub struct Revocation {
 /// What a builder may claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builder {
-    /// The `builder.id`s its key may claim.
+    /// The `builder.id`s its key may claim, exactly, or as anchored patterns: `…/build.yml@refs/tags/*`.
     pub ids: Vec<String>,
     /// The versions whose claim to be hermetic is believed.
     pub hermetic: Vec<semver::VersionReq>,
@@ -235,11 +250,12 @@ impl TrustRoot {
             // a test signs with a key what a certificate will sign
             if principal.keys.is_empty() && !principal.identities.is_empty() {
                 let key = key(&principal.name);
-                principal.keys.push(TrustedKey { key, from: None, until: None, revoked: None });
+                principal.keys.push(TrustedKey::new(key));
             }
             principal.identities.clear();
             for trusted in &mut principal.keys {
                 trusted.key = key(&principal.name);
+                (trusted.signs, trusted.key_id) = (Signs::Envelope, None);
             }
         }
         for (name, note) in root.logs.iter_mut().chain(&mut root.witnesses) {
@@ -277,7 +293,22 @@ impl std::fmt::Display for RolledBack {
 }
 impl std::error::Error for RolledBack {}
 
+impl TrustedKey {
+    /// A key that counts always.
+    #[must_use]
+    pub fn new(key: PublicKey) -> Self {
+        Self { key, from: None, until: None, revoked: None, signs: Signs::Envelope, key_id: None }
+    }
+}
+
 impl Builder {
+    /// Whether it may claim this `builder.id`: one that is listed, or that a listed pattern stands for.
+    #[must_use]
+    pub fn may_claim(&self, id: &str) -> bool {
+        let matches = |pattern: &str| Pattern::parse(pattern).is_ok_and(|p| p.matches(id));
+        self.ids.iter().any(|listed| listed == id || (listed.contains('*') && matches(listed)))
+    }
+
     /// Whether it counts in this environment.
     #[must_use]
     pub fn is_for(&self, environment: &str) -> bool {

@@ -82,6 +82,53 @@ fn open(root: &TrustRoot, bytes: &[u8]) -> Result<attest::Attestation, OpenError
     root.open(&Envelope::parse(bytes).unwrap(), at(NOW))
 }
 
+/// An envelope whose signature is over the payload alone, under a key id.
+fn over_payload(hint: &str) -> Dsse {
+    use attest::Signer as _;
+    let mut bare = dsse(&[&secret(1)]);
+    bare.signatures[0].bytes = secret(1).sign(&bare.payload).unwrap();
+    bare.signatures[0].hint = Some(hint.to_owned());
+    bare
+}
+
+#[test]
+fn a_key_that_signs_payloads_signs_nothing_else_and_only_under_its_name() {
+    let unknown = Err(OpenError::UnknownSigner);
+    let open = |root: &TrustRoot, dsse: &Dsse| root.open(&envelope(dsse), at(NOW)).map(|_| ());
+    let payload = root("        signs: payload\n        key-id: theirs\n", "");
+    assert_eq!(open(&payload, &over_payload("theirs")), Ok(()));
+    assert_eq!(open(&payload, &over_payload("another")), unknown);
+    assert_eq!(open(&payload, &dsse(&[&secret(1)])), unknown, "an envelope under a key for payloads");
+    let token = attest::jwt::sign(&provenance(), &Digest::sha256(b"shop"), &secret(1)).unwrap();
+    let token = Envelope::parse(token.as_bytes()).unwrap();
+    assert_eq!(payload.open(&token, at(NOW)).map(|_| ()), unknown, "a token under a key for payloads");
+    assert_eq!(open(&root("", ""), &over_payload("theirs")), unknown, "a bare payload under a usual key");
+    let named = root("        key-id: theirs\n", "");
+    let mut envelope = dsse(&[&secret(1)]);
+    assert_eq!(open(&named, &envelope), unknown);
+    envelope.signatures[0].hint = Some("theirs".to_owned());
+    assert_eq!(open(&named, &envelope), Ok(()));
+}
+
+#[test]
+fn a_builder_claims_the_ids_that_stand_there_and_those_of_its_patterns() {
+    let mut builder = root("", "").principal("ci").unwrap().builder.clone().unwrap();
+    builder.ids = vec!["https://g.example/b.yml@refs/tags/v*".to_owned(), "id:ci".to_owned()];
+    for (id, may) in [
+        ("id:ci", true),
+        ("id:ci2", false),
+        ("https://g.example/b.yml@refs/tags/v1.2.3", true),
+        ("https://g.example/b.yml@refs/tags/v1/x", false),
+        ("https://g.example/b.yml@refs/heads/v1", false),
+        ("x https://g.example/b.yml@refs/tags/v1", false),
+    ] {
+        assert_eq!(builder.may_claim(id), may, "{id}");
+    }
+    let everything = "version: 1\nbuilders:\n  ci:\n    ids: [\"**\"]\n    keys:\n      - key: |\n";
+    let text = format!("{everything}{}", pem(&secret(1)));
+    assert!(TrustRoot::parse("trust-root.yaml", &text).unwrap_err()[0].to_string().contains("everything"));
+}
+
 #[test]
 fn a_signature_by_nobody_opens_nothing_and_each_signature_bit_counts() {
     let root = root("", "");
@@ -372,6 +419,7 @@ fn provenance() -> Provenance {
                 parents: vec!["b".repeat(40)],
                 people: vec!["alice@x".to_owned()],
             }],
+            tagged_branch: None,
             kept_until: Some(at("2027-11-20T09:00:00Z")),
         }),
         target: Some("shop".to_owned()),
@@ -393,6 +441,8 @@ fn provenance() -> Provenance {
             missing: vec!["limits".to_owned()],
         }),
         cached_from: Some(Digest::sha256(b"earlier")),
+        trigger: None,
+        runner: None,
         invocation: Some("run-7".to_owned()),
         started: Some(at("2026-11-20T09:00:00Z")),
         finished: Some(at("2026-11-20T09:01:00Z")),

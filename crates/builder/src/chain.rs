@@ -99,7 +99,7 @@ impl Chain<'_> {
             return Err(format!("{} signed its provenance", names.join(", ")));
         }
         let claims = trust.principal(builder).and_then(|p| p.builder.as_ref());
-        let may_claim = claims.is_some_and(|b| b.ids.contains(&provenance.builder_id));
+        let may_claim = claims.is_some_and(|b| attestation.may_be_said_by(b));
         if !may_claim {
             return Err(format!("the key may not claim the builder id {}", provenance.builder_id));
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use attest::digest::Hasher;
 use attest::{Algorithm, Artifact, Digest, DigestSet, TrustRoot};
+use evidence::Piece;
 use policy::{Book, Guardrails, SourceFile, Submitted};
 
 use crate::failure::Failure;
@@ -57,6 +58,23 @@ pub(crate) fn bundle(path: &Path) -> Result<Submitted, Failure> {
     let limit = u64::try_from(attest::Envelope::MAX_BYTES).unwrap_or(u64::MAX);
     let bytes = read("bundle", path, limit)?;
     Ok(Submitted { name: path.display().to_string(), bytes })
+}
+
+/// The envelopes of a file, or of an OCI layout in a folder.
+pub(crate) fn pieces(path: &Path) -> Result<Vec<Piece>, Failure> {
+    let pieces = if path.is_dir() {
+        evidence::from_layout(path)
+    } else {
+        let submitted = bundle(path)?;
+        evidence::unpack(&submitted.bytes, &submitted.name)
+    };
+    pieces.map_err(|e| {
+        Failure::new(&format!("{} cannot be taken apart", path.display()))
+            .found()
+            .line("wanted", "an envelope, lines or a list of them, or an OCI layout with attestations")
+            .line("found", &e.to_string())
+            .line("fix", "give the file as the tool that made it wrote it")
+    })
 }
 
 /// The digests of an artifact: of a file, or as given.

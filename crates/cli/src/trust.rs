@@ -221,7 +221,8 @@ impl Trusted {
         if self.is_key {
             return signers.first().map(|s| (s.name.clone(), false));
         }
-        let builder = signers.iter().find(|s| self.is_builder(&s.name, provenance));
+        let is_certified = attestation.disagreements().is_empty();
+        let builder = signers.iter().find(|s| is_certified && self.is_builder(&s.name, provenance));
         let rebuilder = signers.iter().find(|s| s.roles.contains(&Role::Rebuilder));
         builder.map(|s| (s.name.clone(), false)).or(rebuilder.map(|s| (s.name.clone(), true)))
     }
@@ -229,7 +230,7 @@ impl Trusted {
     /// Whether the trust root lets this name speak for the builder that the record claims.
     pub(crate) fn is_builder(&self, name: &str, provenance: &Provenance) -> bool {
         let builder = self.root.principal(name).and_then(|p| p.builder.as_ref());
-        builder.is_some_and(|b| b.ids.contains(&provenance.builder_id))
+        builder.is_some_and(|b| b.may_claim(&provenance.builder_id))
     }
 
     /// Why builds of this name like this one are recalled.

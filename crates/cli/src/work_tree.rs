@@ -58,6 +58,7 @@ impl WorkTree {
             digests: digests.collect::<Result<_, _>>()?,
             committed: seconds.parse().ok().and_then(|s| Timestamp::from_second(s).ok()),
             history: git.history()?,
+            tagged_branch: None,
             kept_until: None,
         };
         Ok(Self { source, changed: git.changed(&top, ours)? })

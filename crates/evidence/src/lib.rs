@@ -25,8 +25,10 @@ mod folder;
 mod grants;
 mod summaries;
 mod tags;
+mod unpack;
 
 pub use about::{About, about, compact, to_json};
 pub use attachment::{Attachment, AttachmentError};
 pub use folder::{ReadError, Store, WriteError};
 pub use tags::Tagged;
+pub use unpack::{MAX_PIECES, Piece, UnpackError, choose, from_layer, from_layout, unpack};

@@ -225,7 +225,7 @@ pub(crate) fn believed<'e>(evidence: &'e Evidence, root: &'e TrustRoot) -> Optio
     let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
     let may = |name: &str| {
         let builder = root.principal(name).and_then(|principal| principal.builder.as_ref());
-        builder.is_some_and(|builder| builder.ids.contains(&provenance.builder_id))
+        builder.is_some_and(|builder| evidence.attestation().may_be_said_by(builder))
     };
     let signer = evidence.signers_with(Role::Builder).find(|signer| may(&signer.name))?;
     Some((provenance, &signer.name))

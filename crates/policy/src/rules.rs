@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 mod format;
 mod hermetic;
 mod logged;
+mod package;
 pub(crate) mod parameters;
 pub(crate) mod policy_missing;
 mod range;
@@ -28,17 +29,19 @@ mod source_branch;
 mod source_level;
 mod source_repository;
 mod source_reviewed;
+mod source_tag;
 mod target;
 mod tests;
 mod tools;
 mod verified_by;
 mod version;
+mod workflow;
 
 pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 30] = [
+pub static ALL: [Rule; 33] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -53,8 +56,10 @@ pub static ALL: [Rule; 30] = [
     source_repository::RULE,
     source_branch::RULE,
     source_level::RULE,
+    source_tag::RULE,
     source_reviewed::RULE,
     target::RULE,
+    workflow::RULE,
     parameters::RULE,
     command::RULE,
     hermetic::RULE,
@@ -63,6 +68,7 @@ pub static ALL: [Rule; 30] = [
     tests::RULE,
     released_for::RULE,
     version::RULE,
+    package::RULE,
     built_within::RULE,
     scanned::RULE,
     rebuilt::RULE,

@@ -53,6 +53,7 @@ impl TrustRoot {
         let Certified { certificate: Some(certificate), time, index } = certified else {
             return Err(OpenError::NoInstance);
         };
+        let statement = statement.under(&certificate);
         let (principal, identity) = self.whose(&certificate)?;
         let fingerprint = certificate.fingerprint().to_owned();
         let fact = LogFact {

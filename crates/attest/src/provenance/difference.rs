@@ -22,6 +22,8 @@ pub enum Part {
     Repository,
     /// The ref that was asked for.
     Reference,
+    /// The branch that a tag was pushed from.
+    TaggedBranch,
     /// The version of the source.
     Version(Algorithm),
     /// When the commit was made.
@@ -56,6 +58,10 @@ pub enum Part {
     CachedFrom,
     /// Until when the source is kept.
     KeptUntil,
+    /// What began the run.
+    Trigger,
+    /// On what it ran.
+    Runner,
     /// The format of the provenance.
     Format,
     /// Which run it was.
@@ -160,12 +166,18 @@ impl Row {
         let is_one_sided = self.before.is_none() || self.after.is_none();
         match self.part {
             Part::Reference | Part::Version(_) if is_one_sided => Bearing::Build,
-            Part::Reference | Part::Version(_) | Part::Committed | Part::SourceDate | Part::History => {
-                Bearing::Source
-            }
-            Part::CachedFrom | Part::KeptUntil | Part::Invocation | Part::Started | Part::Finished => {
-                Bearing::Run
-            }
+            Part::Reference
+            | Part::TaggedBranch
+            | Part::Version(_)
+            | Part::Committed
+            | Part::SourceDate
+            | Part::History => Bearing::Source,
+            Part::CachedFrom
+            | Part::KeptUntil
+            | Part::Trigger
+            | Part::Invocation
+            | Part::Started
+            | Part::Finished => Bearing::Run,
             Part::Repository
             | Part::Target
             | Part::Parameter(_)
@@ -178,6 +190,7 @@ impl Row {
             | Part::BuilderVersion
             | Part::Hermetic
             | Part::Isolation
+            | Part::Runner
             | Part::Format => Bearing::Build,
         }
     }
@@ -190,6 +203,7 @@ impl Part {
         match self {
             Self::Repository => "source repository",
             Self::Reference => "source ref",
+            Self::TaggedBranch => "tagged branch",
             Self::Version(Algorithm::GitCommit) => "commit",
             Self::Version(Algorithm::GitTree) => "tree",
             Self::Version(_) => "source digest",
@@ -209,6 +223,8 @@ impl Part {
             Self::Isolation => "sandbox",
             Self::CachedFrom => "cached from",
             Self::KeptUntil => "kept until",
+            Self::Trigger => "trigger",
+            Self::Runner => "runner",
             Self::Format => "format",
             Self::Invocation => "invocation",
             Self::Started => "started",

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{BUILD_TYPE, Commit, Dependency, Isolation, Provenance, Source, git_digests, split_git_uri};
+use super::{BUILD_TYPE, Producer, cloud_build, generator, github, npm, tekton};
+use super::{Commit, Dependency, Isolation, Provenance, Source, git_digests, split_git_uri};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::time::parse_time;
 
+/// The predicate type of SLSA Provenance v0.1, which Google Cloud Build writes still.
+pub const SLSA_V01: &str = "https://slsa.dev/provenance/v0.1";
 /// The predicate type of SLSA Provenance v1.
 pub const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
 /// The predicate type of SLSA Provenance v0.2.
@@ -26,6 +29,7 @@ impl Provenance {
         let builder = run.object("builder").map_err(|e| e.within("runDetails"))?;
         let metadata = run.optional_object("metadata").map_err(|e| e.within("runDetails"))?;
         let mut provenance = Self::read_definition(definition).map_err(|e| e.within("buildDefinition"))?;
+        provenance.read_producer(definition).map_err(|e| e.within("buildDefinition"))?;
         provenance.builder_id = builder.string("id").map_err(|e| e.within("runDetails.builder"))?.to_owned();
         provenance.builder_version = match builder.optional_object("version")?.and_then(|v| v.iter().next()) {
             Some((_, version)) => Some(version.as_str()?.to_owned()),
@@ -38,6 +42,7 @@ impl Provenance {
             provenance.started = time(metadata, "startedOn").map_err(within)?;
             provenance.finished = time(metadata, "finishedOn").map_err(within)?;
         }
+        provenance.settle_builder_version();
         Ok(provenance)
     }
 
@@ -89,10 +94,29 @@ impl Provenance {
                 .map_err(|e| e.within("internalParameters.portcullis_isolation"))?,
             cached_from: read_digest(internal, "portcullis_cachedFrom")
                 .map_err(|e| e.within("internalParameters"))?,
-            invocation: None,
-            started: None,
-            finished: None,
+            ..Self::default()
         })
+    }
+
+    /// What the build type means, where it is one of a producer that we know.
+    fn read_producer(&mut self, definition: &Object) -> Result<(), ShapeError> {
+        match self.producer() {
+            Producer::GitHub | Producer::Npm => github::read(self, definition),
+            Producer::SlsaGenerator => generator::read_v1(self, definition),
+            Producer::CloudBuild => cloud_build::read_v1(self, definition),
+            Producer::Tekton => tekton::read_v1(self, definition),
+            Producer::Portcullis | Producer::PyPi | Producer::Other => Ok(()),
+        }
+    }
+
+    /// Reads a SLSA v0.1 predicate.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for missing required fields and for fields of another shape.
+    pub fn from_slsa_v01(predicate: &Object) -> Result<Self, ShapeError> {
+        let mut provenance = cloud_build::read_v01(predicate)?;
+        provenance.settle_builder_version();
+        Ok(provenance)
     }
 
     /// Reads a SLSA v0.2 predicate.
@@ -121,7 +145,7 @@ impl Provenance {
             None => None,
         };
         let within = |e: ShapeError| e.within("metadata");
-        Ok(Self {
+        let mut provenance = Self {
             format: "0.2".to_owned(),
             build_type: predicate.string("buildType")?.to_owned(),
             builder_id: builder.string("id").map_err(|e| e.within("builder"))?.to_owned(),
@@ -133,15 +157,23 @@ impl Provenance {
             },
             parameters: invocation.optional_object("parameters")?.cloned().unwrap_or_default(),
             dependencies: each("materials", predicate.optional_array("materials")?, read_dependency)?,
-            command: None,
-            environment: BTreeMap::new(),
-            hermetic: false,
-            isolation: None,
-            cached_from: None,
             invocation: metadata.optional_string("buildInvocationId").map_err(within)?.map(str::to_owned),
             started: time(metadata, "buildStartedOn").map_err(within)?,
             finished: time(metadata, "buildFinishedOn").map_err(within)?,
-        })
+            ..Self::default()
+        };
+        match provenance.producer() {
+            Producer::SlsaGenerator => generator::read_v02(&mut provenance, predicate)?,
+            Producer::Npm => npm::read(&mut provenance, predicate)?,
+            Producer::Tekton => tekton::read_v02(&mut provenance),
+            Producer::CloudBuild
+            | Producer::GitHub
+            | Producer::Portcullis
+            | Producer::PyPi
+            | Producer::Other => {}
+        }
+        provenance.settle_builder_version();
+        Ok(provenance)
     }
 
     /// Writes a SLSA v1 predicate.
@@ -193,7 +225,7 @@ impl Provenance {
     }
 }
 
-fn time(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeError> {
+pub(super) fn time(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeError> {
     let Some(text) = object.optional_string(key)? else { return Ok(None) };
     let bad = || ShapeError::new(key, "an RFC 3339 time in UTC, ending in Z", text);
     parse_time(text).ok_or_else(bad).map(Some)

@@ -1,5 +1,6 @@
 //! One Sigstore instance: its authorities, logs and timestamp services, and verification under them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use sigstore_verify::types::{self, Artifact, ArtifactDigest, DerPublicKey, HashA
 use sigstore_verify::{CertificateError, Error, PublicKeyVerificationPolicy, VerificationPolicy, Verifier};
 
 use super::certificate::Certificate;
+use super::promise::Promise;
 use crate::digest::{Algorithm, Digest, to_hex};
 use crate::json;
 
@@ -103,8 +105,15 @@ impl std::error::Error for SigstoreError {}
 
 /// A bundle as `sigstore-verify` reads it, from the very bytes that were submitted.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Foreign(Box<types::Bundle>);
+pub(crate) struct Foreign(Reading);
 impl Eq for Foreign {}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Reading {
+    Bundle(Box<types::Bundle>),
+    /// With a log entry of a kind that the library does not read.
+    Promise(Box<Promise>),
+}
 
 /// What verifying under an instance proved.
 pub(crate) struct Certified {
@@ -119,16 +128,33 @@ pub(crate) struct Certified {
 impl Foreign {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-        types::Bundle::from_json(text).map(|bundle| Self(Box::new(bundle))).map_err(|e| e.to_string())
+        match types::Bundle::from_json(text) {
+            Ok(bundle) => Ok(Self(Reading::Bundle(Box::new(bundle)))),
+            Err(why) => match Promise::read(bytes).map_err(|e| e.to_string())? {
+                Some(promise) => Ok(Self(Reading::Promise(Box::new(promise)))),
+                None => Err(why.to_string()),
+            },
+        }
     }
 
-    fn logs(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.verification_material.tlog_entries.iter().map(|entry| entry.log_id.key_id.as_bytes())
+    fn logs(&self) -> Vec<&[u8]> {
+        match &self.0 {
+            Reading::Promise(promise) => vec![promise.log()],
+            Reading::Bundle(bundle) => {
+                let entries = bundle.verification_material.tlog_entries.iter();
+                entries.map(|entry| entry.log_id.key_id.as_bytes()).collect()
+            }
+        }
     }
 
     fn index(&self) -> Option<u64> {
-        let entry = self.0.verification_material.tlog_entries.first()?;
-        entry.log_index.to_string().parse().ok()
+        match &self.0 {
+            Reading::Promise(promise) => promise.index(),
+            Reading::Bundle(bundle) => {
+                let entry = bundle.verification_material.tlog_entries.first()?;
+                entry.log_index.to_string().parse().ok()
+            }
+        }
     }
 }
 
@@ -198,14 +224,15 @@ impl Instance {
         if !self.has_certificate_log {
             policy = policy.skip_sct();
         }
-        let result = self.verifier.verify(artifact(subject)?, &bundle.0, &policy).map_err(reason)?;
+        let (verifier, read) = self.prepare(bundle)?;
+        let result = verifier.verify(artifact(subject)?, &read, &policy).map_err(reason)?;
         if !result.certificate_verified() || (self.has_log && !result.tlog_verified()) {
             return Err(SigstoreError::Certificate("it was not verified".to_owned()));
         }
         let time = result.verified_timestamps().iter().min().copied();
         let time =
             time.ok_or_else(|| SigstoreError::Time("no log and no timestamp service saw it".to_owned()))?;
-        let fingerprint = bundle.0.signing_certificate().map(|der| Digest::sha256(der.as_bytes()));
+        let fingerprint = read.signing_certificate().map(|der| Digest::sha256(der.as_bytes()));
         let fingerprint = fingerprint.map(|digest| to_hex(digest.bytes())).unwrap_or_default();
         let certificate =
             result.certificate().and_then(|info| Certificate::read(&self.name, fingerprint, info));
@@ -214,9 +241,26 @@ impl Instance {
         Ok(Certified { certificate: Some(certificate.ok_or_else(nobody)?), time: Some(time), index })
     }
 
+    /// The verifier for a bundle, and the bundle in a form that it reads.
+    fn prepare<'a>(
+        &self,
+        bundle: &'a Foreign,
+    ) -> Result<(Arc<Verifier>, Cow<'a, types::Bundle>), SigstoreError> {
+        let promise = match &bundle.0 {
+            Reading::Bundle(bundle) => return Ok((Arc::clone(&self.verifier), Cow::Borrowed(bundle))),
+            Reading::Promise(promise) => promise,
+        };
+        let restated = promise.restate(&self.text)?;
+        let malformed = |e: String| SigstoreError::Malformed(e);
+        let root = TrustedRoot::from_json(&restated.root).map_err(|e| malformed(e.to_string()))?;
+        let verifier = Verifier::new(&root).map_err(|e| malformed(e.to_string()))?;
+        let bundle = types::Bundle::from_json(&restated.bundle).map_err(|e| malformed(e.to_string()))?;
+        Ok((Arc::new(verifier), Cow::Owned(bundle)))
+    }
+
     /// Whether one of the bundle's log entries is of this instance's logs.
     pub(crate) fn logs_any_of(&self, bundle: &Foreign) -> bool {
-        bundle.logs().any(|id| self.logs.iter().any(|log| log == id))
+        bundle.logs().iter().any(|id| self.logs.iter().any(|log| log == id))
     }
 
     /// Verifies the log entries and timestamps beside a key's signature.
@@ -227,7 +271,8 @@ impl Instance {
         key: &[u8],
     ) -> Result<Certified, SigstoreError> {
         let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from(key.to_vec()));
-        let result = self.verifier.verify(artifact(subject)?, &bundle.0, &policy).map_err(reason)?;
+        let (verifier, read) = self.prepare(bundle)?;
+        let result = verifier.verify(artifact(subject)?, &read, &policy).map_err(reason)?;
         if !result.tlog_verified() {
             return Err(SigstoreError::Log("it was not verified".to_owned()));
         }

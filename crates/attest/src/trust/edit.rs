@@ -190,7 +190,7 @@ fn apply(before: &TrustRoot, change: &Change) -> Result<TrustRoot, EditError> {
                     .filter(|k| ends_after(k, *until))
                     .for_each(|k| k.until = Some(*until));
             }
-            principal.keys.push(TrustedKey { key: new.clone(), from: *from, until: None, revoked: None });
+            principal.keys.push(TrustedKey { from: *from, ..TrustedKey::new(new.clone()) });
         }
         Change::Revoke { keys, revocation } => {
             check_reason(&revocation.reason)?;

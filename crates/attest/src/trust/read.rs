@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::identities::{self, read_identities};
-use super::{Builder, Principal, Recall, Revocation, Role, TrustRoot, TrustedKey};
+use super::{Builder, Principal, Recall, Revocation, Role, Signs, TrustRoot, TrustedKey};
 use crate::digest::Digest;
 use crate::key::{PublicKey, Scheme};
 use crate::note::NoteKey;
-use crate::sigstore::Instance;
+use crate::sigstore::{Instance, Pattern};
 use crate::time::parse_time;
 use crate::yaml::{Fields, LoadError, Node, Problems};
 
@@ -180,7 +180,11 @@ fn read_principal(
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
     let ids = fields.required("ids", problems)?;
-    let ids = problems.keep(ids.strings())?.into_iter().map(|(id, _)| id).collect();
+    let ids = problems.keep(ids.strings())?;
+    for (id, place) in ids.iter().filter(|(id, _)| id.contains('*')) {
+        problems.keep(Pattern::parse(id).map_err(|e| LoadError::new(place, &e.to_string())));
+    }
+    let ids = ids.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
     let level = fields.optional("slsa-build-level").and_then(|n| problems.keep(n.number(1, 3)));
@@ -245,7 +249,8 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
 
 /// One key, or all usable keys of one OpenPGP block.
 fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
-    let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked"], problems)?;
+    let known = ["key", "scheme", "from", "until", "revoked", "signs", "key-id"];
+    let fields = Fields::read(node, "a key", &known, problems)?;
     let text = fields.required("key", problems)?;
     let keys = PublicKey::from_listed(problems.keep(text.string())?);
     let keys = problems.keep(keys.map_err(|e| LoadError::new(&text.place, &e.to_string())))?;
@@ -280,7 +285,20 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
         Some(node) => Some(read_revocation(node, problems)?),
         None => None,
     };
-    let trusted = |key| TrustedKey { key, from, until, revoked: revoked.clone() };
+    let signs = match fields.optional("signs") {
+        None => Signs::Envelope,
+        Some(node) => problems.keep(match node.string() {
+            Ok("envelope") => Ok(Signs::Envelope),
+            Ok("payload") => Ok(Signs::Payload),
+            Ok(_) => Err(node.mismatch("envelope, or payload for a key that signs the payload alone")),
+            Err(e) => Err(e),
+        })?,
+    };
+    let key_id = fields.optional("key-id").and_then(|n| problems.keep(n.string().map(str::to_owned)));
+    let trusted = |key| {
+        let (revoked, key_id) = (revoked.clone(), key_id.clone());
+        TrustedKey { key, from, until, revoked, signs, key_id }
+    };
     Some(keys.into_iter().map(trusted).collect())
 }
 

@@ -185,6 +185,7 @@ impl Git {
             digests: digests.into_iter().collect(),
             committed: Timestamp::from_second(epoch).ok(),
             history: self.history(commit)?,
+            tagged_branch: None,
             kept_until: None,
         };
         Ok(Resolved { git: self, source, epoch })

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use attest::{Envelope, Json, Object};
+use attest::{Directly, Envelope, Json, Object, Opener, TrustRoot};
+use jiff::Timestamp;
 use policy::{
-    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate,
+    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Submitted, Verdict,
+    evaluate,
 };
 
 use crate::clock;
@@ -23,7 +25,7 @@ pub(crate) struct Args {
     /// Where it is to be deployed, as in prod/shop
     #[arg(long, value_name = "ENVIRONMENT")]
     environment: String,
-    /// Evidence; may be given more than once
+    /// Evidence: an envelope, lines or a list of them, or an OCI layout; may be given more than once
     #[arg(long = "bundle", value_name = "FILE")]
     bundles: Vec<PathBuf>,
     /// The folder with the policies
@@ -50,7 +52,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let at = clock::now(args.at.as_deref())?;
     let book = input::book(&args.book, args.guardrails.as_deref())?;
     let root = input::trust_root(&args.trust_root)?;
-    let envelopes = args.bundles.iter().map(|p| input::bundle(p)).collect::<Result<Vec<_>, _>>()?;
+    let envelopes = read_evidence(&args.bundles, &root, at)?;
     let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
     let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
     let artifact = input::artifact(&args.artifact, args.uri.as_deref(), &args.environment, &book, &also)?;
@@ -76,6 +78,17 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Outcome::Unmet => Exit::Found,
         Outcome::CannotDecide(_) => Exit::Failed,
     })
+}
+
+/// All envelopes of all files. Of several that say the same of one build, the first that opens.
+fn read_evidence(files: &[PathBuf], root: &TrustRoot, at: Timestamp) -> Result<Vec<Submitted>, Failure> {
+    let opener: &dyn Opener = &Directly;
+    let mut envelopes = Vec::new();
+    for file in files {
+        let pieces = evidence::choose(input::pieces(file)?, |bytes| opener.open(root, bytes, at).is_ok());
+        envelopes.extend(pieces.into_iter().map(|piece| Submitted { name: piece.name, bytes: piece.bytes }));
+    }
+    Ok(envelopes)
 }
 
 /// What a choke point would do, and why.

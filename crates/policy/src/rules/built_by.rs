@@ -15,7 +15,8 @@ pub(crate) const RULE: Rule = Rule {
     key: "built-by",
     summary: "the provenance comes from a builder that is listed",
     docs: "Met where exactly one provenance is submitted, and it (1) is signed by a listed name that holds the role \
-           builder in the trust root, (2) claims a `builder.id` that the trust root lets this name claim, (3) comes from \
+           builder in the trust root, (2) claims a `builder.id` that the trust root lets this name claim, exactly or by a pattern, and where a \
+           certificate signed it, nothing that the certificate contradicts: builder, source repository, ref, commit, trigger, runner; (3) comes from \
            a builder that the trust root admits in this environment, and (4) is not recalled: neither the builder's \
            version, nor a tool it names by digest, nor the time at which the build finished; a recall that names several of \
            these recalls what matches all of them, and a version or time that the provenance does not say counts as \
@@ -103,9 +104,12 @@ pub(crate) fn accept(
     let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
     let (mut accepted, mut refused) = (Vec::new(), None);
     for signer in listed {
-        match refusal(&signer.name, provenance, case, root) {
+        match refusal(&signer.name, evidence, provenance, case, root) {
             None => accepted.push(signer.name.clone()),
-            Some(finding) => refused = Some(finding.found(&claimed(provenance))),
+            Some(finding) if finding.found.is_empty() => {
+                refused = Some(finding.found(&claimed(provenance)));
+            }
+            Some(finding) => refused = Some(finding),
         }
     }
     if !accepted.is_empty() {
@@ -141,7 +145,13 @@ fn claimed(provenance: &Provenance) -> String {
 }
 
 /// What is wrong where this builder may not say this.
-fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -> Option<Finding> {
+fn refusal(
+    name: &str,
+    evidence: &Evidence,
+    provenance: &Provenance,
+    case: &Case,
+    root: &TrustRoot,
+) -> Option<Finding> {
     let finding =
         |message: &str, wanted: &str, fix: &str| Finding::new(RULE.name, message, fix).wanted_always(wanted);
     let builder = root.principal(name)?.builder.as_ref();
@@ -149,7 +159,7 @@ fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -
         let fix = format!("declare {name} under `builders` in the trust root, and have it reviewed");
         return Some(finding(&format!("{name} is no builder"), "a builder of the trust root", &fix));
     };
-    if !builder.ids.contains(&provenance.builder_id) {
+    if !builder.may_claim(&provenance.builder_id) {
         let message = format!("the provenance claims a builder that {name} may not speak for");
         let fix = "build with the builder whose id the trust root lists for this key";
         return Some(finding(&message, &format!("builder.id {}", or_list(&builder.ids)), fix));
@@ -158,6 +168,14 @@ fn refusal(name: &str, provenance: &Provenance, case: &Case, root: &TrustRoot) -
         let message = format!("{name} does not count in {}", case.environment());
         let fix = "build with a builder that the trust root admits in this environment";
         return Some(finding(&message, &format!("a builder for {}", case.environment()), fix));
+    }
+    if let Some(contradiction) = evidence.attestation().disagreements().first() {
+        let message =
+            format!("the provenance claims another {} than its certificate says", contradiction.what);
+        let wanted = format!("{} {}, as the certificate says", contradiction.what, contradiction.certified);
+        let fix = "have it made again by the build itself: what a certificate says, nobody writes by hand";
+        let found = format!("{} {}", contradiction.what, contradiction.claimed);
+        return Some(finding(&message, &wanted, fix).found(&found).ending_standing());
     }
     let recall = builder.recall_of(provenance)?;
     let message = format!("builds like this one were recalled: {}", recall.reason);

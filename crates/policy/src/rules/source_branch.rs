@@ -11,8 +11,8 @@ pub(crate) const RULE: Rule = Rule {
     name: "source-branch",
     key: "source.branch",
     summary: "it was built from this branch",
-    docs: "Met where the judged provenance says that `refs/heads/` and this name was built. A tag, or a commit without \
-           a branch, does not meet it: the builder resolved the branch itself, and says so.",
+    docs: "Met where the judged provenance says that `refs/heads/` and this name was built. A tag meets it only where \
+           the builder read from the forge's event that it was pushed from this branch; a commit without a branch does not: the builder resolved the branch itself, and says so.",
     example: "source: { branch: main }",
     threats: &["T1", "T3"],
     reads_provenance: true,
@@ -67,8 +67,11 @@ impl Check for SourceBranch {
             Some(found) => {
                 finding("built from another branch than the policy allows", found).within(&describe(evidence))
             }
-            None => finding("the provenance does not say which branch was built", "no ref")
-                .within(&describe(evidence)),
+            None => {
+                let whose = provenance.producer().whose();
+                finding(&format!("{whose} does not say which branch was built"), "no ref")
+                    .within(&describe(evidence))
+            }
         }]
     }
 }

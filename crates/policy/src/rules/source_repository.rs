@@ -63,10 +63,11 @@ impl Check for SourceRepository {
                     .within(&describe(evidence))
                     .or(&format!("allow the other one: add it at {}, and have it reviewed", self.place)),
             ],
-            None => vec![
-                finding("the provenance does not say which repository it was built from", "no source")
-                    .within(&describe(evidence)),
-            ],
+            None => {
+                let whose = provenance.producer().whose();
+                let message = format!("{whose} does not say which repository it was built from");
+                vec![finding(&message, "no source").within(&describe(evidence))]
+            }
         }
     }
 }

@@ -57,10 +57,11 @@ impl Check for Target {
                     .within(&describe(evidence))
                     .or(&format!("if it may be deployed here, change {}, and have it reviewed", self.place)),
             ],
-            None => vec![
-                finding("the provenance does not say which target was built", "no target")
-                    .within(&describe(evidence)),
-            ],
+            None => {
+                let whose = provenance.producer().whose();
+                let message = format!("{whose} does not say which target was built");
+                vec![finding(&message, "no target").within(&describe(evidence))]
+            }
         }
     }
 }

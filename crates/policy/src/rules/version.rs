@@ -14,7 +14,8 @@ pub(crate) const RULE: Rule = Rule {
     name: "version",
     key: "version",
     summary: "the version is in this range",
-    docs: "A version is SemVer, with or without a `v` in front, and known from two sources only: the tag that the judged \
+    docs: "A version is SemVer, with or without a `v` in front; one or two numbers alone stand for the same with zeros behind \
+           (`v14` is 14.0.0). It is known from two sources only: the tag that the judged \
            provenance says was built (`refs/tags/…`), and the package URL of releases about the artifact that are \
            signed by a releaser. Met where at least one is known and every known one is in the range; a tag or release version that is no SemVer is \
            known and in no range. Any releaser's release says the version, whatever environment it is for. As in Cargo, a \
@@ -72,7 +73,7 @@ impl Check for Version {
         }
         let mut findings = Vec::new();
         for (text, from) in known {
-            let parsed = semver::Version::parse(text.strip_prefix('v').unwrap_or(&text));
+            let parsed = parse_version(&text);
             match parsed {
                 Ok(version) if self.range.matches(&version) => {}
                 Ok(version) => {
@@ -131,7 +132,19 @@ pub fn released_versions(
 }
 
 fn read_version(text: &str) -> Option<semver::Version> {
-    semver::Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
+    parse_version(text).ok()
+}
+
+/// A version, with or without a `v` in front. One or two numbers alone stand for the same with zeros behind, as tags in
+/// the world are written.
+fn parse_version(text: &str) -> Result<semver::Version, semver::Error> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let is_numbers = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match text.split('.').count() {
+        1 if is_numbers => semver::Version::parse(&format!("{text}.0.0")),
+        2 if is_numbers => semver::Version::parse(&format!("{text}.0")),
+        _ => semver::Version::parse(text),
+    }
 }
 
 /// Whether a version comes after another. What is no version comes after nothing, and everything after it.

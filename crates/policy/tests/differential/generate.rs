@@ -132,6 +132,15 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
     if p(r) {
         q.branch = Some("main".to_owned());
     }
+    if p(r) && r.chance(8) {
+        q.tag = Some("v1.4.2".to_owned());
+    }
+    if p(r) && r.chance(25) {
+        q.workflow = Some((r.pick(&[None, Some("shop".to_owned())]), r.chance(5)));
+        if q.workflow == Some((None, false)) {
+            q.workflow = Some((Some("shop".to_owned()), false));
+        }
+    }
     if p(r) {
         q.reviewed = Some((r.pick(&[1, 1, 1, 2]), by(r, &["forge", "bob", "carol"])));
     }
@@ -170,6 +179,10 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
     }
     if r.chance(percent / 2) {
         q.version = Some((1, 4, 2));
+    }
+    if r.chance(percent / 2) {
+        let name = r.pick(&["pkg:generic/shop", "pkg:generic/shop", "pkg:generic/other"]).to_owned();
+        q.package = Some((name, r.pick(&[None, None, Some((1, 4, 2))])));
     }
     if r.chance(percent) {
         let database = r.pick(&[None, None, Some(2 * DAY), Some(30 * DAY)]);
@@ -453,7 +466,7 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
             all.push(envelope(r, signer, Says::Test(vec![name], result)));
         }
     }
-    if q.released_for.is_some() || q.version.is_some() {
+    if q.released_for.is_some() || q.version.is_some() || q.package.is_some() {
         let version = r.pick(&[None, Some((1, 4, 2)), Some((2, 0, 0)), Some((1, 4, 1))]);
         let environments = r.pick(&[
             strings(&["prod"]),

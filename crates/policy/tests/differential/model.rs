@@ -57,9 +57,12 @@ pub struct Require {
     pub built_by: Vec<String>,
     pub repository: Option<String>,
     pub branch: Option<String>,
+    pub tag: Option<String>,
     /// approvals and `by`
     pub reviewed: Option<(u64, Vec<String>)>,
     pub target: Option<String>,
+    /// the file, and whether a trigger is asked for, which no provenance of the model says
+    pub workflow: Option<(Option<String>, bool)>,
     pub parameters: Option<BTreeMap<String, String>>,
     pub command: Option<Vec<String>>,
     pub hermetic: bool,
@@ -71,6 +74,8 @@ pub struct Require {
     pub released_for: Option<(String, Vec<String>)>,
     pub built_within: Option<i64>,        // seconds
     pub version: Option<(u64, u64, u64)>, // ">=a.b.c"
+    /// name (with type), version
+    pub package: Option<(String, Option<(u64, u64, u64)>)>,
     /// within (seconds), worst (0 none .. 4 critical), by
     pub scanned: Option<(i64, u8, Vec<String>, Option<i64>)>,
     /// at-least and by

@@ -92,13 +92,16 @@ fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
         ("tests", tests),
         ("released-for", released_for),
         ("version", version),
+        ("package", package_asked),
         ("scanned", scanned),
         ("requested-by", requested_by),
     ];
     type ReadingRule = fn(&Facts<'_>, &Require, &Judged<'_>) -> bool;
-    let reading_rules: [(&str, bool, ReadingRule); 13] = [
+    let reading_rules: [(&str, bool, ReadingRule); 15] = [
         ("source-repository", require.repository.is_some(), source_repository),
         ("source-branch", require.branch.is_some(), source_branch),
+        ("source-tag", require.tag.is_some(), source_tag),
+        ("workflow", require.workflow.is_some(), workflow),
         ("source-reviewed", require.reviewed.is_some(), source_reviewed),
         ("target", require.target.is_some(), target),
         ("parameters", require.parameters.is_some(), parameters),
@@ -322,6 +325,16 @@ fn source_branch(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool 
     judged.provenance.reference == require.branch.as_ref().map(|branch| format!("refs/heads/{branch}"))
 }
 
+fn source_tag(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    judged.provenance.reference == require.tag.as_ref().map(|tag| format!("refs/tags/{tag}"))
+}
+
+/// Without a certificate the file is the target, and nothing says what began the run.
+fn workflow(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let Some((file, asks_trigger)) = &require.workflow else { return true };
+    !asks_trigger && (file.is_none() || judged.provenance.target == *file)
+}
+
 fn source_reviewed(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
     let Some((approvals, by)) = &require.reviewed else { return true };
     let reviews = counted_reviews(facts, judged.provenance, by);
@@ -489,6 +502,15 @@ fn built_within(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bo
 }
 
 type Version = (u64, u64, u64);
+
+/// All releases of the model are of one package.
+fn package_asked(facts: &Facts<'_>, require: &Require) -> bool {
+    let Some((name, wanted)) = &require.package else { return true };
+    let released = releases(facts, &[]);
+    let is_it =
+        |version: &Option<Version>| name == "pkg:generic/shop" && (wanted.is_none() || version == wanted);
+    !released.is_empty() && released.iter().all(|(version, _)| is_it(version))
+}
 
 fn version(facts: &Facts<'_>, require: &Require) -> bool {
     let Some(least) = require.version else { return true };

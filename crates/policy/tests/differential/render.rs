@@ -185,11 +185,18 @@ fn require(q: &Require, indent: usize) -> String {
     let mut source = Vec::new();
     source.extend(q.repository.as_ref().map(|r| format!("repository: \"{r}\"")));
     source.extend(q.branch.as_ref().map(|b| format!("branch: \"{b}\"")));
+    source.extend(q.tag.as_ref().map(|t| format!("tag: \"{t}\"")));
     source.extend(q.reviewed.as_ref().map(|(n, by)| format!("reviewed: {{ approvals: {n}{} }}", names(by))));
     if !source.is_empty() {
         lines.push(format!("source: {{ {} }}", source.join(", ")));
     }
     lines.extend(q.target.as_ref().map(|t| format!("target: \"{t}\"")));
+    lines.extend(q.workflow.as_ref().map(|(file, asks_trigger)| {
+        let file = file.as_ref().map(|file| format!("file: \"{file}\""));
+        let trigger = asks_trigger.then(|| "trigger: [push]".to_owned());
+        let parts: Vec<String> = file.into_iter().chain(trigger).collect();
+        format!("workflow: {{ {} }}", parts.join(", "))
+    }));
     lines.extend(q.parameters.as_ref().map(|p| {
         let pairs: Vec<String> = p.iter().map(|(k, v)| format!("{k}: \"{v}\"")).collect();
         format!("parameters: {{ {} }}", pairs.join(", "))
@@ -221,6 +228,10 @@ fn require(q: &Require, indent: usize) -> String {
     );
     lines.extend(q.built_within.map(|s| format!("built-within: {}d", s / 86_400)));
     lines.extend(q.version.map(|(a, b, c)| format!("version: \">={a}.{b}.{c}\"")));
+    lines.extend(q.package.as_ref().map(|(name, version)| {
+        let version = version.map(|(a, b, c)| format!("@{a}.{b}.{c}")).unwrap_or_default();
+        format!("package: \"{name}{version}\"")
+    }));
     lines.extend(q.scanned.as_ref().map(|(within, worst, by, database)| {
         let worst = Severity::ALL[usize::from(*worst)].name();
         let database = database.map(|d| format!(", database-within: {}d", d / 86_400)).unwrap_or_default();
@@ -339,6 +350,7 @@ fn provenance(p: &Provenance) -> real::Provenance {
                 people: c.people.clone(),
             })
             .collect(),
+        tagged_branch: None,
         kept_until: None,
     });
     real::Provenance {

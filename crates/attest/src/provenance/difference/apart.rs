@@ -28,6 +28,8 @@ pub(super) fn parts(provenance: &Provenance) -> BTreeMap<Part, Value> {
         hermetic,
         isolation,
         cached_from,
+        trigger,
+        runner,
         invocation,
         started,
         finished,
@@ -50,6 +52,8 @@ pub(super) fn parts(provenance: &Provenance) -> BTreeMap<Part, Value> {
         (Part::Hermetic, Some(Value::Flag(*hermetic))),
         (Part::Isolation, isolation.as_ref().map(|i| Value::Json(i.to_json()))),
         (Part::CachedFrom, cached_from.clone().map(Value::Digest)),
+        (Part::Trigger, trigger.as_ref().map(text)),
+        (Part::Runner, runner.as_ref().map(text)),
         (Part::Format, Some(text(format))),
         (Part::Invocation, invocation.as_ref().map(text)),
         (Part::Started, started.map(Value::Time)),
@@ -60,9 +64,10 @@ pub(super) fn parts(provenance: &Provenance) -> BTreeMap<Part, Value> {
 }
 
 fn add_source(parts: &mut BTreeMap<Part, Value>, source: &Source) {
-    let Source { repository, reference, digests, committed, history, kept_until } = source;
+    let Source { repository, reference, tagged_branch, digests, committed, history, kept_until } = source;
     parts.insert(Part::Repository, Value::Text(repository.clone()));
     parts.extend(reference.iter().map(|r| (Part::Reference, Value::Text(r.clone()))));
+    parts.extend(tagged_branch.iter().map(|r| (Part::TaggedBranch, Value::Text(r.clone()))));
     parts.extend(digests.iter().map(|d| (Part::Version(d.algorithm()), Value::Digest(d))));
     parts.extend(committed.iter().map(|c| (Part::Committed, Value::Time(*c))));
     parts.extend(kept_until.iter().map(|t| (Part::KeptUntil, Value::Time(*t))));

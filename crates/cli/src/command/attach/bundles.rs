@@ -34,15 +34,16 @@ pub(crate) fn read(
 ) -> Result<(Attachment, Vec<Brought>), Failure> {
     let mut envelopes = Vec::new();
     for file in files {
-        let submitted = input::bundle(file)?;
-        let envelope = Envelope::parse(&submitted.bytes).map_err(|e| {
-            Failure::new(&format!("{} is no bundle", file.display()))
-                .code("no-bundle")
-                .found()
-                .line("found", &e.to_string())
-                .line("fix", "give a Sigstore bundle, a DSSE envelope or a JWT, as `portcullis build` and `attest` write")
-        })?;
-        envelopes.push((submitted, envelope));
+        for submitted in input::pieces(file)? {
+            let envelope = Envelope::parse(&submitted.bytes).map_err(|e| {
+                Failure::new(&format!("{} is no bundle", submitted.name))
+                    .code("no-bundle")
+                    .found()
+                    .line("found", &e.to_string())
+                    .line("fix", "give a Sigstore bundle, a DSSE envelope or a JWT, as `portcullis build` and `attest` write")
+            })?;
+            envelopes.push((submitted, envelope));
+        }
     }
     let also: Vec<Algorithm> = envelopes.iter().flat_map(|(_, e)| e.mentioned_algorithms()).collect();
     let digests = digests(artifact, &also)?;
