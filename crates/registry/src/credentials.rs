@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_and_not_shown() {
         for (text, wanted) in [
-            ("nonsense", CredentialsError::Json(1)),
+            ("nonsense", CredentialsError::Json(0)),
             (r#"{"auths":[]}"#, CredentialsError::Shape("auths".to_owned())),
             (
                 r#"{"auths":{"r.example":{"auth":"secret!"}}}"#,

@@ -1,11 +1,15 @@
-//! `portcullis verify ARTIFACT`: all three steps, offline. Not a choke point: it writes no record.
+//! `portcullis verify ARTIFACT`: all three steps, offline but for evidence that is fetched before them. Not a choke point:
+//! it writes no record.
 
-use std::path::PathBuf;
+mod attached;
+
+use std::path::{Path, PathBuf};
 
 use attest::{Envelope, Json, Object};
 use policy::{
     Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate,
 };
+use registry::Reference;
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -14,11 +18,13 @@ use crate::output::Output;
 
 /// Would this artifact be admitted?
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   portcullis verify ./shop --environment prod/shop --bundle shop.sigstore.json \\
-      --bundle shop.review.json --book policies --trust-root trust-root.yaml")]
+      --bundle shop.review.json --book policies --trust-root trust-root.yaml
+  portcullis verify registry.example/shop@sha256:9f3c… --registry --environment prod/shop \\
+      --book policies --trust-root trust-root.yaml")]
 pub(crate) struct Args {
-    /// A file, or sha256:HEX
+    /// A file, sha256:HEX, or REPOSITORY@sha256:HEX
     artifact: String,
     /// Where it is to be deployed, as in prod/shop
     #[arg(long, value_name = "ENVIRONMENT")]
@@ -26,6 +32,8 @@ pub(crate) struct Args {
     /// Evidence; may be given more than once
     #[arg(long = "bundle", value_name = "FILE")]
     bundles: Vec<PathBuf>,
+    #[command(flatten)]
+    attached: attached::Attached,
     /// The folder with the policies
     #[arg(long, value_name = "DIR")]
     book: PathBuf,
@@ -50,10 +58,14 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let at = clock::now(args.at.as_deref())?;
     let book = input::book(&args.book, args.guardrails.as_deref())?;
     let root = input::trust_root(&args.trust_root)?;
-    let envelopes = args.bundles.iter().map(|p| input::bundle(p)).collect::<Result<Vec<_>, _>>()?;
+    let mut envelopes = args.bundles.iter().map(|p| input::bundle(p)).collect::<Result<Vec<_>, _>>()?;
+    let attached = args.attached.fetch(&args.artifact, output)?;
+    envelopes.extend(attached.iter().flat_map(|fetched| fetched.envelopes.clone()));
     let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
     let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
-    let artifact = input::artifact(&args.artifact, args.uri.as_deref(), &args.environment, &book, &also)?;
+    let (text, name) = split(&args.artifact);
+    let uri = args.uri.as_deref().or(name.as_deref());
+    let artifact = input::artifact(text, uri, &args.environment, &book, &also)?;
     let mut request = DeploymentRequest::new(artifact, &args.environment, "verify");
     request.requester = args.requester.clone();
     request.envelopes = envelopes;
@@ -70,12 +82,24 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let verdict = evaluate(&case, &book, &root);
     let mode = book.select(case.environment(), case.artifact().uri()).map(policy::Policy::mode);
     let human = to_text(&verdict, &case, mode, output);
-    output.result(&human, || to_json(&verdict, &case, mode));
+    output.result(&human, || {
+        let mut object = to_json(&verdict, &case, mode);
+        object.set_some("attached", attached.as_ref().map(attached::Fetched::to_json));
+        object.into()
+    });
     Ok(match verdict.outcome() {
         Outcome::Met => Exit::Clean,
         Outcome::Unmet => Exit::Found,
         Outcome::CannotDecide(_) => Exit::Failed,
     })
+}
+
+/// What has the digest, and the URI of an image that is named with one.
+fn split(artifact: &str) -> (&str, Option<String>) {
+    match artifact.rsplit_once('@').filter(|_| !Path::new(artifact).exists()) {
+        Some((_, digest)) => (digest, Reference::parse(artifact).ok().map(|image| image.name())),
+        None => (artifact, None),
+    }
 }
 
 /// What a choke point would do, and why.
@@ -117,7 +141,7 @@ fn to_text(verdict: &Verdict, case: &Case, mode: Option<Mode>, output: &Output) 
     out
 }
 
-fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Json {
+fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Object {
     let (decision, basis) = words(verdict, mode);
     let list = |findings: &[Finding]| Json::Array(findings.iter().map(Finding::to_json).collect());
     let word = match verdict.outcome() {
@@ -142,5 +166,4 @@ fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Json {
         .with("at", case.at().to_string())
         .with("findings", list(verdict.findings()))
         .with("warnings", list(verdict.warnings()))
-        .into()
 }
