@@ -16,9 +16,10 @@ use crate::referrers::tag_of;
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const SIGNATURE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// What cosign 2 calls its manifests where it refers to images.
-const COSIGN: [&str; 2] =
-    ["application/vnd.dev.cosign.artifact.sig.v1+json", "application/vnd.dev.cosign.artifact.att.v1+json"];
+/// The configuration of what has none. Some pushers list it as the type of every artifact.
+pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// How cosign 2's manifests are called where they refer to images, up to `sig` and `att`.
+const COSIGN: &str = "application/vnd.dev.cosign.artifact.";
 /// The ends of cosign 2's tags, in the order in which they are read.
 const TAGS: [&str; 2] = ["att", "sig"];
 
@@ -37,8 +38,7 @@ pub struct Evidence {
     /// The pieces: first those that refer to the image, by the digests of their manifests; then cosign 2's
     /// attestations, and its signatures, by their digests.
     pub pieces: Vec<Piece>,
-    /// How many records are attached: manifests that refer to the image and may hold evidence, and layers under cosign
-    /// 2's tags. Where there are more than were brought, only some of them are in `pieces`.
+    /// How many pieces are attached; where it is more than were brought, one for each manifest that was not read.
     pub records: usize,
 }
 
@@ -134,14 +134,15 @@ impl<S: Source> Reader<'_, S> {
         referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
         referrers.dedup_by(|a, b| a.digest == b.digest);
         let tagged = self.tagged()?;
-        let records = referrers.len() + tagged.len();
-        let mut pieces = Vec::new();
+        let (mut pieces, mut records) = (Vec::new(), tagged.len());
         for referrer in &referrers {
             if pieces.len() >= self.limits.pieces {
-                break;
+                records += 1;
+                continue;
             }
             let layers = self.layers_of(&referrer.digest)?;
             let layers = layers.ok_or_else(|| self.missing(&referrer.digest))?;
+            records += layers.len();
             self.bring(&layers, &mut pieces)?;
         }
         self.bring(&tagged, &mut pieces)?;
@@ -255,7 +256,7 @@ impl<S: Source> Reader<'_, S> {
 /// Whether a manifest that refers to an image can be evidence, as the list says; where it says nothing, it can.
 fn may_be_evidence(referrer: &Descriptor) -> bool {
     match &referrer.artifact_type {
-        Some(kind) => kind.starts_with(BUNDLE) || kind == DSSE || COSIGN.contains(&kind.as_str()),
+        Some(kind) => kind.starts_with(BUNDLE) || kind.starts_with(COSIGN) || kind == DSSE || kind == EMPTY,
         None => true,
     }
 }

@@ -10,12 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::answer::{Unknown, Why};
 use crate::document::{Descriptor, INDEX, MANIFEST};
-use crate::evidence::Source as _;
+use crate::evidence::{EMPTY, Source as _};
 use crate::referrers::{Kept, tag_of};
 use crate::session::Session;
 use crate::wire::{Ask, Reply};
 
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY_BYTES: &[u8] = b"{}";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const MAX_ANSWER: u64 = 64 << 10;

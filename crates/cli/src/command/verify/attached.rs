@@ -1,5 +1,6 @@
 //! Evidence that is attached to an image, fetched before anything is decided.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attest::{Digest, Json, Object};
@@ -54,7 +55,7 @@ impl Attached {
             Answer::None => None,
             Answer::Unknown(unknown) => return Err(not_known(artifact, &unknown)),
         };
-        if let Some((only, None)) = self.only.as_ref().zip(Some(&evidence)) {
+        if let (Some(only), None) = (&self.only, &evidence) {
             return Err(Failure::new(&format!("{only} is not attached to {artifact}"))
                 .code("not-attached")
                 .found()
@@ -90,10 +91,14 @@ impl Fetched {
         let mut fetched = Self { envelopes: Vec::new(), records: 0, unread: Vec::new() };
         let Some(evidence) = evidence else { return fetched };
         fetched.records = evidence.records;
+        // the same bundle, pushed by two tools with other blanks, is one
+        let mut seen = BTreeSet::new();
         for Piece { name, bytes, kind, digest, .. } in evidence.pieces {
+            let compact = evidence::compact(&bytes).map_or_else(|_| digest.clone(), |b| Digest::sha256(&b));
             match kind {
-                Kind::Bundle | Kind::Attestation(_) => fetched.envelopes.push(Submitted { name, bytes }),
                 Kind::Signature(_) => fetched.unread.push(digest),
+                Kind::Bundle | Kind::Attestation(_) if !seen.insert(compact) => fetched.records -= 1,
+                Kind::Bundle | Kind::Attestation(_) => fetched.envelopes.push(Submitted { name, bytes }),
             }
         }
         fetched
