@@ -140,7 +140,8 @@ impl Document {
         }
         let media_type = media_type(object, said, has("manifests"))?;
         if has("manifests") {
-            let manifests = each("manifests", object.array("manifests")?, Descriptor::read)?;
+            // an empty list is written as null by some registries
+            let manifests = each("manifests", object.optional_array("manifests")?, Descriptor::read)?;
             return Ok(Self::Index { media_type, manifests });
         }
         let config = Descriptor::read(object.get("config").unwrap_or(&Json::Null));

@@ -94,11 +94,13 @@ impl Fetched {
         // the same bundle, pushed by two tools with other blanks, is one
         let mut seen = BTreeSet::new();
         for Piece { name, bytes, kind, digest, .. } in evidence.pieces {
-            let compact = evidence::compact(&bytes).map_or_else(|_| digest.clone(), |b| Digest::sha256(&b));
-            match kind {
-                Kind::Signature(_) => fetched.unread.push(digest),
-                Kind::Bundle | Kind::Attestation(_) if !seen.insert(compact) => fetched.records -= 1,
-                Kind::Bundle | Kind::Attestation(_) => fetched.envelopes.push(Submitted { name, bytes }),
+            if matches!(kind, Kind::Signature(_)) {
+                fetched.unread.push(digest);
+                continue;
+            }
+            match seen.insert(evidence::compact(&bytes).map_or(digest, |compact| Digest::sha256(&compact))) {
+                true => fetched.envelopes.push(Submitted { name, bytes }),
+                false => fetched.records = fetched.records.saturating_sub(1),
             }
         }
         fetched
