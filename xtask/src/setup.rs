@@ -37,6 +37,7 @@ pub(crate) fn all() -> Outcome {
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
+    script("registries, crane and oras", "scripts/registry/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

@@ -149,23 +149,22 @@ impl<S: Source> Reader<'_, S> {
         Ok(Evidence { pieces, records })
     }
 
-    /// However many records there are, it costs the same: nothing is listed but cosign 2's tags, without which a layer
-    /// of theirs is a text without its signature.
+    /// However many records there are, it costs the same: nothing is listed, but cosign 2's tags where the bytes could
+    /// be theirs, for without what stands there a text has no signature and an envelope no certificate.
     fn only(&self, digest: &Digest) -> Result<Evidence, Unknown> {
-        let mut layers = self.tagged()?;
-        layers.retain(|layer| layer.digest == *digest);
+        let bytes = self.source.blob(digest, self.limits.blob)?;
+        let itself = bytes.as_deref().and_then(bare);
         let mut pieces = Vec::new();
-        self.bring(&layers, &mut pieces)?;
+        if bytes.is_some() && !matches!(itself, Some((_, Kind::Bundle))) {
+            let mut layers = self.tagged()?;
+            layers.retain(|layer| layer.digest == *digest);
+            self.bring(&layers, &mut pieces)?;
+        }
         if pieces.is_empty()
-            && let Some(bytes) = self.source.blob(digest, self.limits.blob)?
+            && let Some(((media_type, kind), bytes)) = itself.zip(bytes)
         {
-            pieces.extend(bare(&bytes).map(|(media_type, kind)| Piece {
-                name: self.source.name(digest),
-                media_type,
-                digest: digest.clone(),
-                bytes,
-                kind,
-            }));
+            let name = self.source.name(digest);
+            pieces.push(Piece { name, media_type, digest: digest.clone(), bytes, kind });
         }
         if pieces.is_empty()
             && let Some(layers) = self.layers_of(digest)?

@@ -79,11 +79,13 @@ struct Done {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if args.store.is_none() && args.server.url().is_none() && !args.inline && !args.registry {
+    let is_kept = args.store.is_some() || args.server.url().is_some() || args.inline;
+    // what an annotation names, a choke point has to find in its store
+    if !is_kept && (!args.registry || args.manifest.is_some()) {
         return Err(Failure::new("nothing says where the evidence goes")
             .line("fix", "give --store DIR, or --server URL")
             .line("or", "carry it in the manifest itself: --inline")
-            .line("or", "push it beside the image: --registry"));
+            .line("or", "push it beside the image, without --manifest: --registry"));
     }
     let tag = args.tag.as_deref();
     let (attachment, brought) = bundles::read(&args.artifact, &args.bundles, tag)?;
