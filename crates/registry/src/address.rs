@@ -39,7 +39,7 @@ impl Origin {
     /// Whether it is this machine by its own name for itself; no name server is asked.
     pub(crate) fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        self.host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        self.host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 
     pub(crate) fn at(&self, path: &str) -> Address {
@@ -154,6 +154,7 @@ mod tests {
             ("localhost:5000", true),
             ("127.0.0.9", true),
             ("[::1]:80", true),
+            ("[::ffff:127.0.0.1]", true),
             ("localhost.example", false),
             ("127.0.0.1.example", false),
             ("10.0.0.1", false),

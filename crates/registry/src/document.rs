@@ -186,10 +186,13 @@ impl Descriptor {
     pub(crate) fn read(value: &Json) -> Result<Self, ShapeError> {
         let object = value.as_object()?;
         let digest = object.string("digest")?;
-        let wanted = || ShapeError::new("digest", "a sha256 or sha512 digest", digest);
+        // what stands there is a stranger's, and may be made for a terminal
+        let wanted = || ShapeError::new("digest", "a sha256 or sha512 digest", "another text");
         let size = object.int("size")?;
         let text = |(key, value): (&str, &Json)| {
-            let value = value.as_str().map_err(|e| e.within(key).within("annotations"))?;
+            let value = value
+                .as_str()
+                .map_err(|e| e.within(&key.escape_debug().to_string()).within("annotations"))?;
             Ok((key.to_owned(), value.to_owned()))
         };
         let annotations = object.optional_object("annotations")?;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use attest::{Digest, Json};
 use registry::{Answer, Credentials, DocumentError, Reference, Wanted, Why};
 use server::{
-    BUNDLE, Content, INDEX, MANIFEST, Server, UNKNOWN, artifact, client, client_as, descriptor, image, index,
+    BUNDLE, Content, INDEX, MANIFEST, Server, UNKNOWN, artifact, client, client_as, descriptor, image,
+    impatient, index,
 };
 
 /// The reason why something is unknown; every question of these tests must end soon.
@@ -25,7 +26,7 @@ fn why<T: Debug>(answer: Answer<T>) -> Why {
 fn evidence_of(server: &Server) -> Answer<registry::Evidence> {
     let began = Instant::now();
     let answer = client().evidence_for(&server.repository(), &image(), &Wanted::All);
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     answer
 }
 
@@ -168,10 +169,10 @@ fn slow_bytes_and_silence_end() {
         std::thread::sleep(Duration::from_secs(20));
         Ok(())
     });
-    for (server, at_most) in [(drip, 2500), (silent, 1200), (half, 1200)] {
+    for server in [drip, silent, half] {
         let began = Instant::now();
-        assert_eq!(why(manifest_of(&server)), Why::Slow);
-        assert!(began.elapsed() < Duration::from_millis(at_most), "{:?}", began.elapsed());
+        assert_eq!(why(impatient().manifest(&server.repository())), Why::Slow);
+        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     }
     // many answers that are each quick enough are together too slow
     let server = Server::new(|request, out| {
@@ -180,7 +181,9 @@ fn slow_bytes_and_silence_end() {
         let link = format!("<?last={}>; rel=next", last + 1);
         out.reply(200, &[("content-type", INDEX), ("link", &link)], index(Vec::new()).as_bytes())
     });
-    assert_eq!(why(evidence_of(&server)), Why::Slow);
+    let answer = impatient().evidence_for(&server.repository(), &image(), &Wanted::All);
+    assert_eq!(why(answer), Why::Slow);
+    assert!(server.seen().len() <= 4);
 }
 
 #[test]
@@ -489,6 +492,20 @@ fn a_record_that_is_listed_is_there_and_about_the_image() {
     let Answer::Found(found) = evidence_of(&server) else { panic!("found") };
     assert_eq!((found.pieces.len(), found.records), (1, 1));
     assert_eq!(server.seen().len(), 5);
+}
+
+#[test]
+fn a_stranger_s_text_does_not_reach_the_terminal_as_it_is() {
+    let digest = r#"{"mediaType":"m","size":1,"digest":"\u001b]0;x\u0007"}"#;
+    let key =
+        format!(r#"{{"mediaType":"m","size":1,"digest":"{}","annotations":{{"\u001b[2J":1}}}}"#, image());
+    let twice = r#"{"\u001b[2J":1,"\u001b[2J":1}"#;
+    for bad in [digest, &key, twice] {
+        let list = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{bad}]}}"#);
+        let server = Server::new(move |_, out| out.reply(200, &[("content-type", INDEX)], list.as_bytes()));
+        let text = why(evidence_of(&server)).to_string();
+        assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
+    }
 }
 
 #[test]

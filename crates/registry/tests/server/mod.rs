@@ -210,10 +210,15 @@ pub fn limits() -> Limits {
         pages: 5,
         referrers: 100,
         redirects: 3,
-        time: Duration::from_millis(1500),
-        stall: Duration::from_millis(500),
+        time: Duration::from_secs(10),
         ..Limits::default()
     }
+}
+
+/// For those who are slow on purpose.
+pub fn impatient() -> Client {
+    let limits = Limits { time: Duration::from_millis(1500), stall: Duration::from_millis(500), ..limits() };
+    Client::new(Settings { limits, ..Settings::default() })
 }
 
 pub fn client() -> Client {
