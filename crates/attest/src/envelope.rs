@@ -1,4 +1,4 @@
-//! Any form in which evidence arrives: a DSSE envelope, a Sigstore bundle, or a JWT.
+//! Any form in which evidence arrives: a DSSE envelope, a Sigstore bundle, a PEP 740 attestation, or a JWT.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
+use crate::sigstore;
 use crate::statement::Statement;
 
 /// One unopened envelope. It says nothing until `TrustRoot::open` has opened it.
@@ -68,7 +69,7 @@ impl Envelope {
         }
         let limits = json::Limits { bytes: Self::MAX_BYTES, ..json::Limits::default() };
         let value = json::parse_with(bytes, limits).map_err(EnvelopeError::Json)?;
-        let form = read_json(&value).map_err(EnvelopeError::Shape)?;
+        let form = read_json(&value, bytes).map_err(EnvelopeError::Shape)?;
         Ok(Self { digest, form })
     }
 
@@ -80,12 +81,6 @@ impl Envelope {
 
     pub(crate) fn form(&self) -> &Form {
         &self.form
-    }
-
-    /// Whether only a certificate could verify it, which is not supported yet.
-    #[must_use]
-    pub fn needs_certificate(&self) -> bool {
-        matches!(&self.form, Form::Bundle(bundle) if bundle.has_certificate)
     }
 
     /// The SHA-2 algorithms that the unproven payload mentions beside SHA-256. Only a hint at what to compute of
@@ -138,10 +133,15 @@ impl Envelope {
     }
 }
 
-fn read_json(value: &Json) -> Result<Form, ShapeError> {
+fn read_json(value: &Json, bytes: &[u8]) -> Result<Form, ShapeError> {
     let object = value.as_object()?;
     if Bundle::is_bundle(object) {
-        return Ok(Form::Bundle(Box::new(Bundle::read(object)?)));
+        return Ok(Form::Bundle(Box::new(Bundle::read(object, bytes)?)));
+    }
+    if sigstore::is_pep740(object) {
+        let bundle = sigstore::read_pep740(object)?;
+        let bytes = Json::from(bundle.clone()).to_string();
+        return Ok(Form::Bundle(Box::new(Bundle::read(&bundle, bytes.as_bytes())?)));
     }
     if object.get("payload").is_none() {
         return Err(ShapeError::new("", "a `mediaType` (bundle) or a `payload` (DSSE)", "neither"));

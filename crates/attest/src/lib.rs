@@ -23,6 +23,7 @@ mod pkcs8;
 pub mod provenance;
 pub mod redact;
 pub mod secret;
+pub mod sigstore;
 pub mod statement;
 pub mod time;
 pub mod trust;

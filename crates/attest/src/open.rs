@@ -15,15 +15,19 @@ use crate::dsse::{self, Dsse, Signature};
 use crate::envelope::{Envelope, Form};
 use crate::key::{PublicKey, Scheme};
 use crate::provenance::Source;
+use crate::sigstore::{Certificate, SigstoreError};
 use crate::statement::{Predicate, Statement, StatementError};
 use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 
+mod certified;
 mod disowned;
 mod logged;
 mod verified;
 
+pub use certified::UnknownIdentity;
 pub use disowned::Disowned;
 pub use logged::{LogFact, LogProofError, leaf_body};
+use verified::Credential;
 pub use verified::{Directly, Opener, Unopened, Verified};
 
 /// A statement proven authentic under a trust root, and by whom.
@@ -39,6 +43,7 @@ struct Proven {
     signers: Vec<SignedBy>,
     time: Option<Timestamp>,
     logged: Vec<LogFact>,
+    certificate: Option<Arc<Certificate>>,
     envelope: Digest,
 }
 
@@ -62,8 +67,14 @@ pub struct Evidence {
 /// Why an envelope does not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// Only a certificate could verify it.
-    CertificateNotSupported,
+    /// It is signed under a certificate, and the trust root knows no Sigstore instance.
+    NoInstance,
+    /// It does not hold under any Sigstore instance of the trust root.
+    Sigstore(SigstoreError),
+    /// It is signed under a good certificate of somebody whom the trust root does not know.
+    UnknownIdentity(Box<UnknownIdentity>),
+    /// One certificate is two names' in the trust root: none of them is believed.
+    TwoNames(String, String),
     /// No signature verifies under any key of the trust root.
     UnknownSigner,
     /// The key signed outside its validity window.
@@ -103,9 +114,12 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CertificateNotSupported => {
-                f.write_str("signed with a certificate, which is not supported yet")
+            Self::NoInstance => {
+                f.write_str("signed under a certificate, and the trust root lists no Sigstore instance")
             }
+            Self::Sigstore(e) => e.fmt(f),
+            Self::UnknownIdentity(unknown) => unknown.fmt(f),
+            Self::TwoNames(a, b) => write!(f, "its certificate is both {a}'s and {b}'s in the trust root"),
             Self::UnknownSigner => f.write_str("no signature on it verifies under a key of the trust root"),
             Self::OutsideWindow { name, time, from, until } => {
                 let from = from.map_or("always".to_owned(), |t| t.to_string());
@@ -205,7 +219,6 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
             (Signed::Message { message: message(dsse)?, signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
-        Form::Bundle(bundle) if bundle.has_certificate => return Err(OpenError::CertificateNotSupported),
         Form::Bundle(bundle) => {
             let hint = bundle.hint.as_deref();
             let signed = match &bundle.content {
@@ -233,14 +246,20 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
     parsed.map_err(OpenError::Statement)
 }
 
-fn key_counts(name: &str, key: &TrustedKey, logged: &[LogFact], at: Timestamp) -> Result<(), OpenError> {
+fn credential_counts(
+    name: &str,
+    key: &Credential,
+    logged: &[LogFact],
+    at: Timestamp,
+) -> Result<(), OpenError> {
+    let (from, until, revoked) = key.window();
     let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
-    if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
+    if from.is_some_and(|from| counted < from) || until.is_some_and(|until| counted > until) {
         let name = name.to_owned();
-        return Err(OpenError::OutsideWindow { name, time: counted, from: key.from, until: key.until });
+        return Err(OpenError::OutsideWindow { name, time: counted, from, until });
     }
-    match &key.revoked {
+    match revoked {
         Some(revocation) if !was_before(revocation, time, logged) => Err(OpenError::Revoked {
             name: name.to_owned(),
             from: revocation.from,
@@ -311,6 +330,12 @@ impl Attestation {
     #[must_use]
     pub fn logged(&self) -> &[LogFact] {
         &self.proven.logged
+    }
+
+    /// The certificate under which it was signed; nothing where a key signed.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.proven.certificate.as_deref()
     }
 
     /// SHA-256 of the envelope as submitted.

@@ -1,8 +1,6 @@
 //! Steps one and two for every envelope of a case, and which provenance is judged.
 
-use attest::{
-    Artifact, Attestation, Evidence, OpenError, Opener, Predicate, Provenance, Role, TrustRoot, Unopened,
-};
+use attest::{Artifact, Attestation, Evidence, Opener, Predicate, Provenance, Role, TrustRoot, Unopened};
 use jiff::Timestamp;
 
 use crate::case::Case;
@@ -64,14 +62,12 @@ pub(crate) struct Gathered<'a> {
 pub(crate) enum Undecided {
     /// The clock is behind something that has happened.
     Clock(String),
-    /// A kind of evidence that is not supported.
-    Unsupported(String),
 }
 
 /// Opens every envelope and sorts the evidence.
 ///
 /// # Errors
-/// [`Undecided`] for a kind of evidence that is not supported, or a clock that is behind a witness.
+/// [`Undecided`] for a clock that is behind a witness.
 pub(crate) fn gather<'a>(
     case: &'a Case,
     root: &'a TrustRoot,
@@ -88,10 +84,6 @@ pub(crate) fn gather<'a>(
         match opener.open(root, &submitted.bytes, case.at()) {
             Ok(attestation) => attestations.push((submitted.name.as_str(), attestation)),
             Err(Unopened::Unreadable(e)) => findings.push(evidence::unreadable(&submitted.name, &e)),
-            Err(Unopened::Refused(OpenError::CertificateNotSupported)) => {
-                let why = "is signed with a certificate; certificate-based bundles are not supported yet";
-                return Err(Undecided::Unsupported(format!("{} {why}", submitted.name)));
-            }
             Err(Unopened::Refused(e)) => findings.push(evidence::not_authentic(&submitted.name, &e)),
         }
     }
