@@ -224,7 +224,7 @@ fn what_we_push_is_found_by_cosign_oras_and_crane() {
         // nothing is attached yet: the policy is not met, which is not the same as not knowing
         let output = setting.verify(&image, "ours", &["--registry"]);
         assert_eq!(code(&output), 1, "{}", stderr(&output));
-        assert!(stderr(&output).contains("nothing that can be read is attached"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no evidence is attached"), "{}", stderr(&output));
         let output = setting.attach(&image, &["--format", "json"]);
         assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
         let value = json(&output);
@@ -254,7 +254,9 @@ fn what_we_push_is_found_by_cosign_oras_and_crane() {
         assert!(verify("ours.pub"));
         assert!(!verify("theirs.pub"));
         assert!(setting.admits(&image, "ours", &["--registry"]).contains("1 piece of evidence"));
-        assert_eq!(code(&setting.verify(&image, "theirs", &["--registry"])), 1);
+        // to who trusts another key it is nothing, and is named
+        let output = setting.verify(&image, "theirs", &["--registry"]);
+        assert!(code(&output) == 1 && stderr(&output).contains("left out"), "{}", stderr(&output));
         // the same bundle by another tool, and with other blanks, is the same evidence
         let typed = format!("test.json:{BUNDLE}");
         setting.oras(&["attach", "--plain-http", "--artifact-type", BUNDLE, &image, &typed]);
@@ -292,6 +294,9 @@ fn what_cosign_pushes_is_found_in_both_its_forms() {
         let layer = manifest.as_object().unwrap().array("layers").unwrap()[0].as_object().unwrap();
         let layer = layer.string("digest").unwrap();
         setting.admits(&image, "theirs", &["--registry", "--only", layer]);
+        // what others attach refuses nothing
+        assert_eq!(code(&setting.attach(&image, &[])), 0);
+        setting.admits(&image, "ours", &["--registry"]);
         let none = Digest::sha256(b"nobody's").to_string();
         let output = setting.verify(&image, "theirs", &["--registry", "--only", &none]);
         assert!(code(&output) == 1 && stderr(&output).contains("is not attached to"), "{}", stderr(&output));

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use attest::{Digest, json};
+use attest::{Digest, Object, json};
 
 use crate::answer::{Unknown, Why};
 use crate::document::{Descriptor, Document, Fetched};
@@ -83,16 +83,34 @@ pub struct Cosign {
     pub timestamp: Option<String>,
 }
 
+const SIGNED: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const LOGGED: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
 impl Cosign {
     fn read(annotations: &BTreeMap<String, String>) -> Self {
         let text = |key: &str| annotations.get(key).filter(|text| !text.is_empty()).cloned();
         Self {
-            signature: text("dev.cosignproject.cosign/signature"),
-            certificate: text("dev.sigstore.cosign/certificate"),
-            chain: text("dev.sigstore.cosign/chain"),
-            bundle: text("dev.sigstore.cosign/bundle"),
-            timestamp: text("dev.sigstore.cosign/rfc3161timestamp"),
+            signature: text(SIGNED),
+            certificate: text(CERTIFICATE),
+            chain: text(CHAIN),
+            bundle: text(LOGGED),
+            timestamp: text(TIMESTAMP),
         }
+    }
+
+    /// The annotations again, as they stand in the manifest: for whoever makes a bundle of them.
+    #[must_use]
+    pub fn annotations(&self) -> Object {
+        let mut object = Object::new();
+        object.set_some(SIGNED, self.signature.as_deref());
+        object.set_some(CERTIFICATE, self.certificate.as_deref());
+        object.set_some(CHAIN, self.chain.as_deref());
+        object.set_some(LOGGED, self.bundle.as_deref());
+        object.set_some(TIMESTAMP, self.timestamp.as_deref());
+        object
     }
 }
 

@@ -77,7 +77,9 @@ pub(crate) fn fix(why: &Why) -> Option<&'static str> {
             "check the name and the network; without TLS, which only --plain-http does, nothing is asked"
         }
         Why::Slow | Why::TooManyRequests | Why::Status(500..) => "try again; it is not known to be unsigned",
-        Why::TooMany("records" | "pages of records" | "requests", _) => "name the one that you want: --only sha256:HEX",
+        Why::TooMany("records" | "pages of records" | "requests", _) => {
+            "name the one that you want: --only sha256:HEX"
+        }
         Why::NotARegistry => "check that a registry listens there, and not a proxy before it",
         Why::Missing(_) => "attach the evidence again, or remove what lists it",
         _ => return None,

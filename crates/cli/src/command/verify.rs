@@ -5,9 +5,10 @@ mod attached;
 
 use std::path::{Path, PathBuf};
 
-use attest::{Envelope, Json, Object};
+use attest::{Algorithm, Envelope, Json, Object};
 use policy::{
-    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Verdict, evaluate,
+    Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Submitted, Verdict,
+    evaluate,
 };
 use registry::Reference;
 
@@ -59,13 +60,16 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let book = input::book(&args.book, args.guardrails.as_deref())?;
     let root = input::trust_root(&args.trust_root)?;
     let mut envelopes = args.bundles.iter().map(|p| input::bundle(p)).collect::<Result<Vec<_>, _>>()?;
-    let attached = args.attached.fetch(&args.artifact, output)?;
-    envelopes.extend(attached.iter().flat_map(|fetched| fetched.envelopes.clone()));
-    let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
-    let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
+    let attached = args.attached.fetch(&args.artifact)?;
+    let also = mentioned(envelopes.iter().chain(attached.iter().flat_map(|fetched| &fetched.envelopes)));
     let (text, name) = split(&args.artifact);
     let uri = args.uri.as_deref().or(name.as_deref());
     let artifact = input::artifact(text, uri, &args.environment, &book, &also)?;
+    let attached = attached.map(|fetched| fetched.select(&artifact, &root, at));
+    if let Some(attached) = &attached {
+        output.progress(&attached.text(&args.artifact));
+        envelopes.extend(attached.envelopes.iter().cloned());
+    }
     let mut request = DeploymentRequest::new(artifact, &args.environment, "verify");
     request.requester = args.requester.clone();
     request.envelopes = envelopes;
@@ -92,6 +96,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Outcome::Unmet => Exit::Found,
         Outcome::CannotDecide(_) => Exit::Failed,
     })
+}
+
+/// The digests that envelopes speak of beside SHA-256.
+fn mentioned<'a>(envelopes: impl Iterator<Item = &'a Submitted>) -> Vec<Algorithm> {
+    let parsed = envelopes.filter_map(|e| Envelope::parse(&e.bytes).ok());
+    parsed.flat_map(|e| e.mentioned_algorithms()).collect()
 }
 
 /// What has the digest, and the URI of an image that is named with one.

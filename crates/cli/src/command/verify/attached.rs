@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use attest::{Digest, Json, Object};
-use policy::Submitted;
+use attest::{Artifact, Digest, Directly, Json, Object, TrustRoot};
+use jiff::Timestamp;
+use policy::{LeftOut, Submitted};
 use registry::{Answer, Evidence, Kind, Layout, Limits, Piece, Reference, Wanted};
 
 use crate::command::registry::{Access, image, not_known};
 use crate::failure::Failure;
-use crate::output::Output;
 
 /// Where evidence is attached
 #[derive(Clone, Debug, clap::Args)]
@@ -27,12 +27,16 @@ pub(crate) struct Attached {
     access: Access,
 }
 
-/// What was attached.
+/// What is attached.
 pub(crate) struct Fetched {
     pub(crate) envelopes: Vec<Submitted>,
     records: usize,
     /// Digests of what is attached and not read.
     unread: Vec<Digest>,
+    /// What is not judged, and why.
+    left_out: Vec<LeftOut>,
+    /// Whether somebody chose it, who is not second-guessed.
+    is_named: bool,
 }
 
 impl Attached {
@@ -41,7 +45,7 @@ impl Attached {
     }
 
     /// What is attached to an image; nothing where nobody asked for it.
-    pub(crate) fn fetch(&self, artifact: &str, output: &Output) -> Result<Option<Fetched>, Failure> {
+    pub(crate) fn fetch(&self, artifact: &str) -> Result<Option<Fetched>, Failure> {
         if !self.is_asked() {
             return match &self.only {
                 None => Ok(None),
@@ -61,9 +65,7 @@ impl Attached {
                 .found()
                 .line("fix", "leave --only out, to take all that is attached"));
         }
-        let fetched = Fetched::of(evidence);
-        output.progress(&fetched.text(artifact));
-        Ok(Some(fetched))
+        Ok(Some(Fetched::of(evidence, self.only.is_some())))
     }
 
     fn ask(&self, reference: &Reference, image: &Digest) -> Result<Answer<Evidence>, Failure> {
@@ -87,8 +89,9 @@ impl Attached {
 }
 
 impl Fetched {
-    fn of(evidence: Option<Evidence>) -> Self {
-        let mut fetched = Self { envelopes: Vec::new(), records: 0, unread: Vec::new() };
+    fn of(evidence: Option<Evidence>, is_named: bool) -> Self {
+        let (envelopes, unread, left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut fetched = Self { envelopes, records: 0, unread, left_out, is_named };
         let Some(evidence) = evidence else { return fetched };
         fetched.records = evidence.records;
         // the same bundle, pushed by two tools with other blanks, is one
@@ -106,14 +109,23 @@ impl Fetched {
         fetched
     }
 
-    fn text(&self, image: &str) -> String {
+    /// What of it is judged: whoever may push could else refuse the image by attaching more to it.
+    pub(crate) fn select(mut self, artifact: &Artifact, root: &TrustRoot, at: Timestamp) -> Self {
+        if !self.is_named {
+            let selection = policy::select(self.envelopes, artifact, root, &Directly, at);
+            (self.envelopes, self.left_out) = (selection.submitted, selection.left_out);
+        }
+        self
+    }
+
+    pub(crate) fn text(&self, image: &str) -> String {
+        let found = self.envelopes.len() + self.left_out.len();
         let count = |n: usize| if n == 1 { "1 piece".to_owned() } else { format!("{n} pieces") };
-        let taken = self.envelopes.len();
-        let mut text = match taken {
-            0 => format!("nothing that can be read is attached to {image}"),
+        let mut text = match found {
+            0 => format!("no evidence is attached to {image}"),
             n => format!("{} of evidence attached to {image}", count(n)),
         };
-        if taken + self.unread.len() < self.records {
+        if found + self.unread.len() < self.records {
             text.push_str(&format!(", of {} records; name another one: --only DIGEST", self.records));
         }
         if !self.unread.is_empty() {
@@ -122,13 +134,18 @@ impl Fetched {
                 count(self.unread.len())
             ));
         }
+        for LeftOut { name, why } in &self.left_out {
+            text.push_str(&format!("\n  left out  {name}: {why}"));
+        }
         text
     }
 
     pub(crate) fn to_json(&self) -> Json {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let unread: Vec<String> = self.unread.iter().map(Digest::to_string).collect();
+        let left_out = |l: &LeftOut| Object::new().with("name", l.name.as_str()).with("why", l.why.as_str());
+        let left_out: Vec<Object> = self.left_out.iter().map(left_out).collect();
         let object = Object::new().with("taken", number(self.envelopes.len()));
-        object.with("records", number(self.records)).with("unread", unread).into()
+        object.with("records", number(self.records)).with("unread", unread).with("left_out", left_out).into()
     }
 }
