@@ -407,7 +407,9 @@ impl Summary {
     /// subjects nobody can tell which one was where.
     pub(crate) fn read_source_refs(subjects: &[Json]) -> Result<Vec<String>, ShapeError> {
         let [subject] = subjects else { return Ok(Vec::new()) };
-        let Some(annotations) = subject.as_object()?.optional_object("annotations")? else { return Ok(Vec::new()) };
+        let Some(annotations) = subject.as_object()?.optional_object("annotations")? else {
+            return Ok(Vec::new());
+        };
         let mut refs = strings(annotations, "sourceRefs").map_err(|e| e.within("annotations"))?;
         if refs.is_empty() {
             refs = strings(annotations, "source_refs").map_err(|e| e.within("annotations"))?;
