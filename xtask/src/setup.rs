@@ -40,6 +40,7 @@ pub(crate) fn all() -> Outcome {
     script("slsa-verifier", "scripts/slsa-verifier/build.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
+    script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {

@@ -2,6 +2,10 @@
 
 use jiff::Timestamp;
 
+mod import;
+
+pub use import::{IMPORT, Import, Reviewed};
+
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::time::parse_time;
@@ -58,6 +62,8 @@ pub enum TestOutcome {
 pub struct Scan {
     /// Which scanner.
     pub scanner: String,
+    /// The scanner's version. No rule reads it.
+    pub version: Option<String>,
     /// When the scan ended.
     pub finished: Timestamp,
     /// How old the scanner's knowledge was.
@@ -197,11 +203,11 @@ pub struct Summary {
     pub source_refs: Vec<String>,
 }
 
-fn strings(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
+pub(crate) fn strings(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
     each(key, object.optional_array(key)?, |s| s.as_str().map(str::to_owned))
 }
 
-fn time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
+pub(crate) fn time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
     let text = object.string(key)?;
     parse_time(text).ok_or_else(|| ShapeError::new(key, "an RFC 3339 time in UTC, ending in Z", text))
 }
@@ -284,6 +290,7 @@ impl Scan {
         let results = scanner.array("result").map_err(|e| e.within("scanner"))?;
         Ok(Self {
             scanner: scanner.string("uri").map_err(|e| e.within("scanner"))?.to_owned(),
+            version: scanner.optional_string("version").map_err(|e| e.within("scanner"))?.map(str::to_owned),
             finished: time(metadata, "scanFinishedOn").map_err(|e| e.within("metadata"))?,
             database_updated: updated,
             vulnerabilities: each("result", results, Vulnerability::read).map_err(|e| e.within("scanner"))?,
@@ -300,8 +307,9 @@ impl Scan {
         };
         let mut database = Object::new();
         database.set_some("lastUpdate", self.database_updated.map(|t| t.to_string()));
-        let scanner = Object::new()
-            .with("uri", self.scanner.as_str())
+        let mut scanner = Object::new().with("uri", self.scanner.as_str());
+        scanner.set_some("version", self.version.as_deref());
+        let scanner = scanner
             .with("db", database)
             .with("result", Json::Array(self.vulnerabilities.iter().map(finding).collect()));
         let times = Object::new()

@@ -21,6 +21,7 @@ pub mod ni;
 pub mod note;
 pub mod open;
 pub mod openpgp;
+pub mod parts;
 pub mod pem;
 mod pkcs8;
 pub mod provenance;

@@ -4,10 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
-    explain, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running, serve, threats,
-    advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    git_hook, init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, summary, threats,
-    trust_root, verify, why,
+    explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running,
+    serve, summary, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -64,6 +62,9 @@ pub(crate) enum Command {
     /// State a fact about an artifact or a commit, signed
     #[command(subcommand)]
     Attest(attest_facts::Command),
+    /// Take releases of others in: fetched by digest, compared with the last one that was reviewed, reviewed
+    #[command(subcommand)]
+    Import(import::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
     /// Make review mandatory at the repository itself

@@ -51,9 +51,8 @@ pub(crate) fn run(
     let stdout = child.stdout.take().map(|pipe| listen(pipe, limit));
     let stderr = child.stderr.take().map(|pipe| listen(pipe, limit));
     let heard = hear(stdout, deadline, limit).and_then(|out| Ok((out, hear(stderr, deadline, limit)?)));
-    let ended = heard.and_then(|(stdout, stderr)| {
-        Ok(Ended { code: wait(&mut child, deadline)?, stdout, stderr })
-    });
+    let ended =
+        heard.and_then(|(stdout, stderr)| Ok(Ended { code: wait(&mut child, deadline)?, stdout, stderr }));
     // also after a good end: what it left behind must not go on
     stop(&mut child);
     ended

@@ -17,6 +17,7 @@ pub(crate) mod destination;
 pub(crate) mod draft;
 pub(crate) mod explain;
 pub(crate) mod git_hook;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod kubernetes;
@@ -50,6 +51,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Rebuild(args) => rebuild::run(&args, output),
         Command::Builder(command) => builder::run(&command, output),
         Command::Attest(command) => attest_facts::run(&command, output),
+        Command::Import(command) => import::run(&command, output),
         Command::Alarms(command) => alarms::run(&command, output),
         Command::Attach(args) => attach::run(&args, output),
         Command::Advisories(command) => advisories::run(&command, output),

@@ -75,7 +75,9 @@ impl Git {
                 Stopped::TooLong => "give it more time, or fewer commits at once",
                 Stopped::TooMuch(_) | Stopped::Read(_) => "give it fewer commits at once",
             };
-            Failure::new(&format!("git could not {what}")).line("found", &stopped.to_string()).line("fix", fix)
+            Failure::new(&format!("git could not {what}"))
+                .line("found", &stopped.to_string())
+                .line("fix", fix)
         })
     }
 
@@ -91,7 +93,8 @@ impl Git {
     /// The commits of a range, at most [`MAX_COMMITS`] of them, each read from the bytes that its id names.
     pub(crate) fn commits(&self, range: &[&str]) -> Result<Vec<Commit>, Failure> {
         let count = format!("--max-count={}", MAX_COMMITS + 1);
-        let args: Vec<&str> = ["rev-list", &count].into_iter().chain(range.iter().copied()).chain(["--"]).collect();
+        let args: Vec<&str> =
+            ["rev-list", &count].into_iter().chain(range.iter().copied()).chain(["--"]).collect();
         let listed = self.text("list the commits", &args)?;
         let ids: Vec<&str> = listed.lines().collect();
         if ids.len() > MAX_COMMITS {
@@ -132,7 +135,8 @@ impl Git {
 
     /// The kind and size of an object: asked before it is read.
     pub(crate) fn kind(&self, id: &str) -> Result<Option<(String, u64)>, Failure> {
-        let ended = self.ask("look at an object", &["cat-file", "--batch-check"], format!("{id}\n").into_bytes())?;
+        let ended =
+            self.ask("look at an object", &["cat-file", "--batch-check"], format!("{id}\n").into_bytes())?;
         let answer = String::from_utf8_lossy(&ended.stdout).into_owned();
         let fields: Vec<&str> = answer.split_whitespace().collect();
         match (ended.code, fields.as_slice()) {
@@ -187,16 +191,23 @@ impl Git {
 
     /// The tree that a merge of `theirs` into `ours` gives, computed anew without any setting of the repository or of a
     /// person; nothing where they conflict. `scratch` is an empty folder.
-    pub(crate) fn merge(&self, ours: &Digest, theirs: &Digest, scratch: &Path) -> Result<Option<Digest>, Failure> {
+    pub(crate) fn merge(
+        &self,
+        ours: &Digest,
+        theirs: &Digest,
+        scratch: &Path,
+    ) -> Result<Option<Digest>, Failure> {
         let what = "merge the change again";
-        let objects = self.text("find its objects", &["rev-parse", "--path-format=absolute", "--git-path", "objects"])?;
+        let objects =
+            self.text("find its objects", &["rev-parse", "--path-format=absolute", "--git-path", "objects"])?;
         let bare = Self { dir: scratch.to_owned(), is_hook: false, deadline: self.deadline };
         if !scratch.join("HEAD").exists() {
             bare.text("make a repository", &["init", "--quiet", "--bare", "."])?;
             let alternates = scratch.join("objects/info/alternates");
             std::fs::write(&alternates, objects).map_err(|e| Failure::io("write", &alternates, &e))?;
         }
-        let mut command = bare.command(&["merge-tree", "--write-tree", "--no-messages", &ours.hex(), &theirs.hex()]);
+        let mut command =
+            bare.command(&["merge-tree", "--write-tree", "--no-messages", &ours.hex(), &theirs.hex()]);
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
         let ended = bare.finish(what, command, Vec::new())?;
         let text = String::from_utf8_lossy(&ended.stdout).into_owned();

@@ -52,7 +52,10 @@ fn who_wrote_a_part_of_it_does_not_approve_it() {
     let base = forge.main();
     let tip = forge.commit("alice", "a", "1");
     let own = forge.review("alice", &tip, &["--base", &base]);
-    forge.push(&[MAIN, &own]).refused("source-reviewed", &["the people who approved the source also wrote it", "alice wrote part of it"]);
+    forge.push(&[MAIN, &own]).refused(
+        "source-reviewed",
+        &["the people who approved the source also wrote it", "alice wrote part of it"],
+    );
     // an earlier commit of the push counts, a committer does, and so does a co-author wherever the line stands
     let second = forge.commit("bob", "a", "2");
     let own = forge.review("alice", &second, &["--base", &base]);
@@ -64,7 +67,9 @@ fn who_wrote_a_part_of_it_does_not_approve_it() {
     forge.git("work", &["reset", "--quiet", "--hard", &base]);
     let tip = forge.commit("mallory", "a", "1");
     let review = forge.review("bob", &tip, &["--base", &base]);
-    forge.push(&[MAIN, &review]).refused("source-reviewed", &["an author is nobody the trust root knows", "mallory@acme.example"]);
+    forge
+        .push(&[MAIN, &review])
+        .refused("source-reviewed", &["an author is nobody the trust root knows", "mallory@acme.example"]);
 }
 
 #[test]
@@ -72,14 +77,17 @@ fn a_review_counts_for_this_repository_this_commit_and_this_base() {
     let forge = Forge::new("");
     let base = forge.main();
     let tip = forge.commit("alice", "a", "1");
-    let fork = forge.review("bob", &tip, &["--repository", "https://git.example/mallory/shop", "--base", &base]);
+    let fork =
+        forge.review("bob", &tip, &["--repository", "https://git.example/mallory/shop", "--base", &base]);
     forge.push(&[MAIN, &fork]).refused("source-reviewed", &["it is for https://git.example/mallory/shop"]);
     // a review since an older commit does not show what the branch has now
     let review = forge.review("bob", &tip, &["--base", &base]);
     forge.push(&[MAIN, &review]).taken();
     let next = forge.commit("alice", "a", "2");
     let stale = forge.review("bob", &next, &["--base", &base]);
-    forge.push(&[MAIN, &stale]).refused("source-reviewed", &[&format!("it is since {base}"), &format!("the branch is at {tip}")]);
+    forge
+        .push(&[MAIN, &stale])
+        .refused("source-reviewed", &[&format!("it is since {base}"), &format!("the branch is at {tip}")]);
     // a tree that was approved once may not come back and take away what was mended since
     let tree = forge.git("work", &["rev-parse", &format!("{base}^{{tree}}")]);
     forge.git("work", &["reset", "--quiet", "--hard", &tip]);
@@ -153,10 +161,15 @@ fn a_new_protected_branch_needs_a_review_too() {
     // what one person approved for main is not what two approve
     forge.configure("protected:\n- branches: [main]\n  approvals: 1\n- branches: [strict]\n  approvals: 2\n");
     let carol = forge.review("carol", &tip, &["--base", &base]);
-    forge.push(&["HEAD:refs/heads/strict", &carol]).refused("source-reviewed", &["nothing was reviewed before", "nobody has approved"]);
+    forge
+        .push(&["HEAD:refs/heads/strict", &carol])
+        .refused("source-reviewed", &["nothing was reviewed before", "nobody has approved"]);
     let (bob, carol) = (forge.review("bob", &tip, &[]), forge.review("carol", &tip, &[]));
-    let authority = forge.review("forge", &tip, &["--author", "alice@acme.example", "--reviewer", "bob@acme.example"]);
-    forge.push(&["HEAD:refs/heads/strict", &bob, &authority]).refused("source-reviewed", &["too few people", "1 of 2"]);
+    let authority =
+        forge.review("forge", &tip, &["--author", "alice@acme.example", "--reviewer", "bob@acme.example"]);
+    forge
+        .push(&["HEAD:refs/heads/strict", &bob, &authority])
+        .refused("source-reviewed", &["too few people", "1 of 2"]);
     forge.push(&["HEAD:refs/heads/strict", &bob, &carol]).taken();
 }
 
@@ -167,8 +180,12 @@ fn names_that_stand_for_others_are_refused() {
     forge.git("server.git", &["symbolic-ref", "refs/heads/open", "refs/heads/main"]);
     forge.push(&["HEAD:refs/heads/open"]).refused("ref-direct", &["refs/heads/open is refs/heads/main"]);
     forge.git("server.git", &["symbolic-ref", "refs/tags/open", "refs/heads/main"]);
-    forge.push(&["--force", "HEAD:refs/tags/open"]).refused("ref-direct", &["refs/tags/open is refs/heads/main"]);
-    forge.push(&["HEAD:refs/replace/1111111111111111111111111111111111111111"]).refused("ref-known", &["is not taken"]);
+    forge
+        .push(&["--force", "HEAD:refs/tags/open"])
+        .refused("ref-direct", &["refs/tags/open is refs/heads/main"]);
+    forge
+        .push(&["HEAD:refs/replace/1111111111111111111111111111111111111111"])
+        .refused("ref-known", &["is not taken"]);
     forge.push(&["HEAD:refs/namespaces/x/refs/heads/main"]).refused("ref-known", &["is not taken"]);
     forge.push(&["HEAD:refs/heads/ma\u{202e}in"]).refused("ref-readable", &["not seen"]);
     let tree = forge.git("work", &["rev-parse", "HEAD^{tree}"]);
@@ -177,7 +194,9 @@ fn names_that_stand_for_others_are_refused() {
     forge.push(&["HEAD:refs/heads/trunk"]).taken();
     forge.git("server.git", &["symbolic-ref", "refs/heads/release/2", "refs/heads/trunk"]);
     forge.commit("alice", "a", "2");
-    forge.push(&["HEAD:refs/heads/trunk"]).undecided(&["stands for one that is not protected", "refs/heads/release/2 is refs/heads/trunk"]);
+    forge
+        .push(&["HEAD:refs/heads/trunk"])
+        .undecided(&["stands for one that is not protected", "refs/heads/release/2 is refs/heads/trunk"]);
 }
 
 #[test]
@@ -209,7 +228,11 @@ fn more_than_is_looked_at_is_refused_in_time() {
     fs::write(forge.at("refs"), refs).unwrap();
     let begun = Instant::now();
     let input = fs::File::open(forge.at("refs")).unwrap();
-    let made = std::process::Command::new("git").args(["update-ref", "--stdin"]).stdin(input).current_dir(forge.at("work")).status();
+    let made = std::process::Command::new("git")
+        .args(["update-ref", "--stdin"])
+        .stdin(input)
+        .current_dir(forge.at("work"))
+        .status();
     assert!(made.unwrap().success());
     forge.push(&["refs/heads/x/*:refs/heads/x/*"]).refused("push-bounded", &["at most 1000 refs"]);
     // a history that is too long is not read; a hundred megabytes are git's to refuse
@@ -241,7 +264,11 @@ fn a_long_history_is_refused() {
         .collect();
     fs::write(forge.at("stream"), stream).unwrap();
     let input = fs::File::open(forge.at("stream")).unwrap();
-    let made = std::process::Command::new("git").args(["fast-import", "--quiet"]).stdin(input).current_dir(forge.at("work")).status();
+    let made = std::process::Command::new("git")
+        .args(["fast-import", "--quiet"])
+        .stdin(input)
+        .current_dir(forge.at("work"))
+        .status();
     assert!(made.unwrap().success());
     forge.push(&["long:refs/heads/main"]).undecided(&["more commits than are read at once", "at most 10000"]);
 }
@@ -253,6 +280,36 @@ fn commits_are_signed_where_that_is_asked() {
     let tip = forge.commit("alice", "a", "1");
     let review = forge.review("bob", &tip, &["--base", &base]);
     forge.push(&[MAIN, &review]).refused("commit-signed", &["not signed", "hook.yaml:6:11"]);
+    // with alice's own key, in her name
+    let ssh = forge.at("ssh");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", path(&ssh)])
+        .status();
+    assert!(made.unwrap().success());
+    let public = fs::read_to_string(forge.at("ssh.pub")).unwrap();
+    let public: Vec<&str> = public.split(' ').take(2).collect();
+    let root = fs::read_to_string(forge.at("root.yaml")).unwrap();
+    let alice = root.find("  alice:\n").unwrap();
+    let keys = alice + root[alice..].find("    keys:\n").unwrap() + "    keys:\n".len();
+    let root = format!("{}      - key: \"{}\"\n{}", &root[..keys], public.join(" "), &root[keys..]);
+    fs::write(forge.at("root.yaml"), root).unwrap();
+    let signing = format!("user.signingkey={}", path(&ssh));
+    let commit = |who: &str| {
+        let (name, email) = (format!("user.name={who}"), format!("user.email={who}@acme.example"));
+        let who = ["-c", &name, "-c", &email, "-c", "gpg.format=ssh", "-c", &signing];
+        forge.git(
+            "work",
+            &[&who[..], &["commit", "--quiet", "--amend", "--no-edit", "--reset-author", "-S"]].concat(),
+        );
+        forge.tip()
+    };
+    let borrowed = commit("bob");
+    let review = forge.review("carol", &borrowed, &["--base", &base]);
+    let reason = "signed by alice, and committed by bob@acme.example";
+    forge.push(&[MAIN, &review]).refused("commit-signed", &[reason]);
+    let signed = commit("alice");
+    let review = forge.review("bob", &signed, &["--base", &base]);
+    forge.push(&[MAIN, &review]).taken();
 }
 
 /// A scanner of the test's own: it prints what it is told to.
@@ -288,7 +345,10 @@ fn a_scanner_that_does_not_work_is_no_clean_scan() {
     push().undecided(&["cannot be started"]);
     scanner(&forge, "exit 7");
     push().refused("secrets-absent", &["does not say where"]);
-    scanner(&forge, r#"echo '[{"RuleID":"key","File":"a\u001b[2J","StartLine":3,"Commit":"12","Secret":"hunter2"}]'"#);
+    scanner(
+        &forge,
+        r#"echo '[{"RuleID":"key","File":"a\u001b[2J","StartLine":3,"Commit":"12","Secret":"hunter2"}]'"#,
+    );
     let pushed = push();
     pushed.refused("secrets-absent", &[":3 in commit 12, by the scanner's rule key"]);
     assert!(!pushed.said.contains("hunter2") && !pushed.said.contains('\u{1b}'), "{}", pushed.said);
@@ -327,7 +387,20 @@ fn gitleaks_finds_a_secret_before_it_lands() {
     forge.git("work", &["checkout", "--quiet", "-b", "side", "HEAD~1"]);
     forge.commit("alice", "b", "1\n");
     forge.git("work", &["checkout", "--quiet", "main"]);
-    forge.git("work", &["-c", "user.name=a", "-c", "user.email=alice@acme.example", "merge", "--quiet", "--no-commit", "--no-ff", "side"]);
+    forge.git(
+        "work",
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=alice@acme.example",
+            "merge",
+            "--quiet",
+            "--no-commit",
+            "--no-ff",
+            "side",
+        ],
+    );
     fs::write(forge.at("work/evil.env"), format!("TOKEN={secret}\n")).unwrap();
     forge.git("work", &["add", "--all"]);
     forge.commit_staged("alice", "merge");
@@ -341,7 +414,10 @@ fn programs_get_one_document() {
     let run = |line: &str| {
         let mut child = tools::portcullis_command();
         child.args(["git-hook", "pre-receive", "--format", "json", "--config", path(&config)]);
-        child.current_dir(forge.at("server.git")).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        child
+            .current_dir(forge.at("server.git"))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
         let mut child = child.spawn().unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), line.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();

@@ -44,9 +44,11 @@ impl Change {
         );
         let view = view.replace(r#""oid":"x""#, &format!(r#""oid":"{main}""#));
         fs::write(forge.at("view.json"), view).unwrap();
-        let (view, key, clone, out) = (forge.at("view.json"), forge.at("forge.key"), forge.at("work"), forge.at("out.json"));
+        let (view, key, clone, out) =
+            (forge.at("view.json"), forge.at("forge.key"), forge.at("work"), forge.at("out.json"));
         fs::remove_file(&out).ok();
-        let mut args = vec!["attest", "review", "--from-github", path(&view), "--key", path(&key), "--out", path(&out)];
+        let mut args =
+            vec!["attest", "review", "--from-github", path(&view), "--key", path(&key), "--out", path(&out)];
         if with_clone {
             args.extend(["--repository-dir", path(&clone)]);
         }
@@ -60,7 +62,10 @@ impl Change {
     fn good(&self) -> String {
         let (code, said) = self.attest(true, &[]);
         assert_eq!(code, 0, "{said}");
-        for line in [&format!("commit    gitCommit:{}", self.forge.tip()), &format!("since     gitCommit:{}", self.main)] {
+        for line in [
+            &format!("commit    gitCommit:{}", self.forge.tip()),
+            &format!("since     gitCommit:{}", self.main),
+        ] {
             assert!(said.contains(line.as_str()), "wanted `{line}` in\n{said}");
         }
         assert!(said.contains("approved  github.com/bob"), "{said}");
@@ -73,7 +78,10 @@ impl Change {
     fn refused(&self, code: &str, reason: &str) {
         let (exit, said) = self.attest(true, &["--format", "json"]);
         assert_eq!(exit, 1, "{said}");
-        assert!(said.contains(&format!(r#""code": "{code}""#)) && said.contains(reason), "wanted {code}, {reason} in\n{said}");
+        assert!(
+            said.contains(&format!(r#""code": "{code}""#)) && said.contains(reason),
+            "wanted {code}, {reason} in\n{said}"
+        );
     }
 }
 
@@ -109,7 +117,9 @@ fn what_was_added_in_the_merge_was_not_approved() {
     fs::write(change.forge.at("work/a"), "2\n").unwrap();
     change.forge.git("work", &["add", "--all"]);
     change.merge(&["commit", "--quiet", "--amend", "--no-edit"]);
-    assert!(!change.forge.run("work", &[&WHO[..], &["merge", "--quiet", "change"]].concat()).status.success());
+    assert!(
+        !change.forge.run("work", &[&WHO[..], &["merge", "--quiet", "change"]].concat()).status.success()
+    );
     fs::write(change.forge.at("work/a"), "3\n").unwrap();
     change.forge.git("work", &["add", "--all"]);
     change.merge(&["commit", "--quiet", "-m", "merge"]);
@@ -123,7 +133,11 @@ fn without_a_clone_only_what_the_export_shows_is_signed_for() {
     change.merge(&["merge", "--quiet", "--no-ff", "-m", "merge", "change"]);
     let (exit, said) = change.attest(false, &[]);
     assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("nothing shows that what was merged is what was approved") && said.contains("--repository-dir DIR"), "{said}");
+    assert!(
+        said.contains("nothing shows that what was merged is what was approved")
+            && said.contains("--repository-dir DIR"),
+        "{said}"
+    );
     let head = format!("gitCommit:{}", change.head);
     let (exit, said) = change.attest(false, &[&head]);
     assert_eq!(exit, 1, "{said}");
@@ -141,11 +155,16 @@ fn exports_that_are_none_are_told_so() {
     let (file, key) = (forge.at("export.json"), forge.at("forge.key"));
     let attest = |text: &str, words: &[&str]| {
         fs::write(&file, text).unwrap();
-        let output = tools::portcullis(&[&["attest", "review", "--key", path(&key), "--out", "/nowhere/x"], words].concat());
+        let output = tools::portcullis(
+            &[&["attest", "review", "--key", path(&key), "--out", "/nowhere/x"], words].concat(),
+        );
         (tools::code(&output), tools::stderr(&output))
     };
     let (code, said) = attest("{}", &["--from-gitlab", path(&file)]);
-    assert!(code == 1 && said.contains("does not have the merge request") && said.contains("glab api"), "{said}");
+    assert!(
+        code == 1 && said.contains("does not have the merge request") && said.contains("glab api"),
+        "{said}"
+    );
     let (code, said) = attest("{", &["--from-gerrit", path(&file)]);
     assert!(code == 1 && said.contains("the export is no review"), "{said}");
     assert_eq!(attest("{}", &["--from-github", "/nowhere/x.json"]).0, 2);
@@ -153,5 +172,8 @@ fn exports_that_are_none_are_told_so() {
     assert_eq!(attest("{}", &["--from-github", path(&file), "--reviewer", "bob"]).0, 2);
     let (code, said) = attest("{}", &[]);
     assert!(code == 2 && said.contains("nothing says what was approved"), "{said}");
-    expect(2, &["attest", "review", "gitCommit:4b825dc642cb6eb9a060e54bf8d69288fbee4904", "--key", path(&key)]);
+    expect(
+        2,
+        &["attest", "review", "gitCommit:4b825dc642cb6eb9a060e54bf8d69288fbee4904", "--key", path(&key)],
+    );
 }

@@ -444,3 +444,51 @@ fn slsa_verifier_and_cosign_read_it() {
     assert!(ok, "{said}");
     assert!(!verify(path(&public)).0, "another file");
 }
+
+#[test]
+fn the_commands_say_what_is_wrong_and_speak_json() {
+    let up = Place::upstream();
+    up.test(&shop());
+    let gate = up.start();
+    assert!(up.deploy(&gate, "a-1", "prod-shop", &shop()).0);
+    let record = gate.record("a-1");
+    until("no summary", || up.summary(&shop(), "prod/shop").is_some());
+    gate.end();
+    let at = |name: &str| path(&up.at(name)).to_owned();
+    fs::write(up.at("noise.key"), "noise").unwrap();
+    let (store, log, key) = (at("evidence"), at("log"), at("summaries.key"));
+    let subject = shop().to_string();
+    for (subject, store, exit, word) in [
+        ("shop", store.as_str(), 2, "is no digest of an artifact"),
+        (&subject, "/nowhere", 2, "there is no evidence store in /nowhere"),
+        (&subject, &at("serve.yaml"), 2, "there is no evidence store in"),
+        (&Digest::sha256(b"other").to_string(), &store, 1, "there is no summary of"),
+    ] {
+        let args = ["summary", "show", subject, "--environment", "prod/shop", "--store", store];
+        let said = expect(exit, &args);
+        assert!(said.contains(word), "{said}");
+    }
+    let issue = |exit, log: &str, record: &str, key: &str, out: &str| {
+        let mut args = vec!["summary", "issue", "--log", log, "--record", record, "--key", key];
+        args.extend(["--verifier", GATE, "--out", out, "--format", "json"]);
+        expect(exit, &args)
+    };
+    let out = at("out.json");
+    for (log, record, key, out, exit, word) in [
+        ("/nowhere", record.as_str(), key.as_str(), out.as_str(), 2, "log.vkey"),
+        (&log, "9999", &key, &out, 2, "there is no record 9999"),
+        (&log, "0", &key, &out, 1, "it cannot be decided again"),
+        (&log, &record, &at("noise.key"), &out, 2, "cannot be used"),
+        (&log, &record, "/nowhere", &out, 2, "private key"),
+        (&log, &record, &key, "/dev/full/out.json", 2, "cannot write"),
+    ] {
+        let said = issue(exit, log, record, key, out);
+        assert!(said.contains(word), "{said}");
+        assert!(!up.at("out.json").exists(), "nothing is written: {said}");
+    }
+    let said = attest::json::parse(issue(0, &log, &record, &key, &out).trim().as_bytes()).unwrap();
+    let said = said.as_object().unwrap();
+    assert_eq!(said.string("artifact").unwrap(), subject);
+    assert_eq!(said.string("environment").unwrap(), "prod/shop");
+    assert_eq!(said.string("bundle").unwrap(), Digest::sha256(&fs::read(&out).unwrap()).to_string());
+}

@@ -54,9 +54,7 @@ impl ExportError {
             Self::Shape { command, .. } | Self::Missing { command, .. } => {
                 format!("export it, and give it too: {command}")
             }
-            Self::Contradiction { .. } => {
-                "export all parts again, of one change and at one time".to_owned()
-            }
+            Self::Contradiction { .. } => "export all parts again, of one change and at one time".to_owned(),
             Self::GivenUp(_) => "open the change again, and have it approved".to_owned(),
             Self::NotApproved(_) => "have somebody else approve the last revision".to_owned(),
         }
@@ -71,7 +69,9 @@ impl fmt::Display for ExportError {
             Self::Missing { what, .. } => write!(f, "the export does not have {what}"),
             Self::Contradiction { wanted, found } => write!(f, "wanted {wanted}, found {found}"),
             Self::GivenUp(state) => write!(f, "the change is {state}"),
-            Self::NotApproved(voided) if voided.is_empty() => f.write_str("nobody approved the last revision"),
+            Self::NotApproved(voided) if voided.is_empty() => {
+                f.write_str("nobody approved the last revision")
+            }
             Self::NotApproved(voided) => {
                 let reasons: Vec<String> = voided.iter().map(Voided::to_string).collect();
                 write!(f, "nobody's approval of the last revision counts: {}", reasons.join("; "))

@@ -14,8 +14,7 @@ use crate::votes::{Votes, Word};
 
 const QUERY: &str = "ssh -p 29418 HOST gerrit query --format=JSON --current-patch-set --all-approvals \
                      --commit-message change:N";
-const REST: &str =
-    "curl -n 'https://HOST/a/changes/N?o=CURRENT_REVISION&o=CURRENT_COMMIT&o=DETAILED_LABELS&o=DETAILED_ACCOUNTS'";
+const REST: &str = "curl -n 'https://HOST/a/changes/N?o=CURRENT_REVISION&o=CURRENT_COMMIT&o=DETAILED_LABELS&o=DETAILED_ACCOUNTS'";
 /// The label whose highest value approves.
 const LABEL: &str = "Code-Review";
 /// The value with which a reviewer approves; +1 is an opinion.
@@ -82,8 +81,10 @@ fn of_query(change: &Object, named: &[String]) -> Result<Reviewed, Problem> {
     let set = change.object("currentPatchSet")?;
     let within = |e: ShapeError| e.within("currentPatchSet");
     let head = commit(set, "revision").map_err(within)?;
-    let parents = each("parents", set.array("parents").map_err(within)?, |p| read_commit(p.as_str()?)).map_err(within)?;
-    let base = parents.first().cloned().ok_or_else(|| within(ShapeError::new("parents", "a parent", "none")))?;
+    let parents = each("parents", set.array("parents").map_err(within)?, |p| read_commit(p.as_str()?))
+        .map_err(within)?;
+    let base =
+        parents.first().cloned().ok_or_else(|| within(ShapeError::new("parents", "a parent", "none")))?;
     let mut votes = Votes::default();
     // what is copied to a new patch set that changes nothing stands here too: Gerrit says that the head was approved
     let approvals = each("approvals", set.optional_array("approvals").map_err(within)?, Json::as_object);
@@ -132,9 +133,12 @@ fn of_rest(change: &Object, named: &[String]) -> Result<Reviewed, Problem> {
     let within = |e: ShapeError| e.within("revisions");
     let set = revisions.object(revision).map_err(within)?;
     let inner = set.object("commit").map_err(within)?;
-    let parents = each("parents", inner.array("parents")?, |p| commit(p.as_object()?, "commit")).map_err(within)?;
-    let base = parents.first().cloned().ok_or_else(|| within(ShapeError::new("parents", "a parent", "none")))?;
-    let mut authors: BTreeSet<String> = co_authors(inner.string("message").map_err(within)?).into_iter().collect();
+    let parents =
+        each("parents", inner.array("parents")?, |p| commit(p.as_object()?, "commit")).map_err(within)?;
+    let base =
+        parents.first().cloned().ok_or_else(|| within(ShapeError::new("parents", "a parent", "none")))?;
+    let mut authors: BTreeSet<String> =
+        co_authors(inner.string("message").map_err(within)?).into_iter().collect();
     for (_, set) in revisions.iter() {
         authors.extend(set.as_object()?.optional_object("uploader")?.map(identity).transpose()?);
     }

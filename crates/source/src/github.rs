@@ -42,7 +42,10 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
         (Some(file), _) => file.value.as_object().and_then(Pull::of_view).map_err(file.shape(VIEW))?,
         (None, Some(file)) => file.value.as_object().and_then(Pull::of_rest).map_err(file.shape(PULL))?,
         (None, None) => {
-            return Err(ExportError::Missing { what: "the pull request".to_owned(), command: VIEW.to_owned() });
+            return Err(ExportError::Missing {
+                what: "the pull request".to_owned(),
+                command: VIEW.to_owned(),
+            });
         }
     };
     let forge = host(pull.url).unwrap_or("github.com").to_owned();
@@ -51,7 +54,8 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
         return Err(ExportError::GivenUp("closed and was never merged".to_owned()));
     }
     let votes = votes(&files, viewed, &pull, &forge, named)?;
-    let mut authors: BTreeSet<String> = pull.author.and_then(|a| login(a)).map(|l| account(&forge, l)).into_iter().collect();
+    let mut authors: BTreeSet<String> =
+        pull.author.and_then(|a| login(a)).map(|l| account(&forge, l)).into_iter().collect();
     let (commits, base) = written(&files, viewed, &pull, &forge, &mut authors)?;
     let counted = votes.count()?;
     Ok(Reviewed {
@@ -146,7 +150,12 @@ enum Said {
     Void(String, &'static str),
 }
 
-fn one_review(review: &Object, pull: &Pull<'_>, forge: &str, named: &[String]) -> Result<Option<Said>, ShapeError> {
+fn one_review(
+    review: &Object,
+    pull: &Pull<'_>,
+    forge: &str,
+    named: &[String],
+) -> Result<Option<Said>, ShapeError> {
     let state = review.string("state")?;
     if matches!(state, "COMMENTED" | "PENDING") {
         return Ok(None);
@@ -156,7 +165,9 @@ fn one_review(review: &Object, pull: &Pull<'_>, forge: &str, named: &[String]) -
         None => review.optional_object("user")?,
     };
     let Some(name) = user.and_then(login) else {
-        return Ok((state == "APPROVED").then(|| Said::Void("somebody".to_owned(), "has no account any more")));
+        return Ok(
+            (state == "APPROVED").then(|| Said::Void("somebody".to_owned(), "has no account any more"))
+        );
     };
     let who = account(forge, name);
     let is_machine = is_bot(name)
@@ -170,7 +181,9 @@ fn one_review(review: &Object, pull: &Pull<'_>, forge: &str, named: &[String]) -
     }
     let (revision, key) = match review.optional_object("commit")? {
         Some(commit) => (optional_commit(commit, "oid").map_err(|e| e.within("commit"))?, "submittedAt"),
-        None if review.get("submitted_at").is_some() => (optional_commit(review, "commit_id")?, "submitted_at"),
+        None if review.get("submitted_at").is_some() => {
+            (optional_commit(review, "commit_id")?, "submitted_at")
+        }
         // an old `gh` does not say which revision was approved
         None => return Err(ShapeError::new("commit", "the commit that was reviewed", "nothing")),
     };
@@ -200,7 +213,8 @@ fn written(
     let lists: Vec<_> = files.iter().filter_map(|f| Some((f, f.list(is_commit)?))).collect();
     let mut listed = Listed::default();
     for (file, list) in &lists {
-        let each_one = each("", list, |item| one_commit(item.as_object()?, forge)).map_err(file.shape(COMMITS))?;
+        let each_one =
+            each("", list, |item| one_commit(item.as_object()?, forge)).map_err(file.shape(COMMITS))?;
         for (id, parents, people) in each_one {
             listed.add(&id, parents);
             authors.extend(people);

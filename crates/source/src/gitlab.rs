@@ -66,7 +66,8 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
         }
     }
     objections(&files, &request, &forge, &mut votes)?;
-    let mut authors: BTreeSet<String> = request.author.map(|name| account(&forge, name)).into_iter().collect();
+    let mut authors: BTreeSet<String> =
+        request.author.map(|name| account(&forge, name)).into_iter().collect();
     let (commits, base) = written(&files, &request, &mut authors)?;
     let counted = votes.count()?;
     Ok(Reviewed {
@@ -95,7 +96,8 @@ impl<'a> Request<'a> {
         let refs = object.object("diff_refs")?;
         let head = commit(object, "sha")?;
         let state = object.string("state")?;
-        let (merge, squash) = (optional_commit(object, "merge_commit_sha")?, optional_commit(object, "squash_commit_sha")?);
+        let (merge, squash) =
+            (optional_commit(object, "merge_commit_sha")?, optional_commit(object, "squash_commit_sha")?);
         // merged without a commit of its own: the branch was moved to the last revision
         let merged = (state == "merged").then(|| merge.or(squash).unwrap_or_else(|| head.clone()));
         let author = object.optional_object("author")?;

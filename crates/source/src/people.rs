@@ -67,7 +67,8 @@ impl Listed {
     /// The one commit on which all listed ones were made, where there is one. A list that was cut off, or a change into
     /// which its branch was merged, has several, or one that nobody can tell from the true one: see the callers.
     pub(crate) fn base(&self) -> Option<Digest> {
-        let outside: BTreeSet<Digest> = self.parents.values().flatten().filter(|p| !self.has(p)).cloned().collect();
+        let outside: BTreeSet<Digest> =
+            self.parents.values().flatten().filter(|p| !self.has(p)).cloned().collect();
         let mut outside = outside.into_iter();
         outside.next().filter(|_| outside.next().is_none())
     }

@@ -44,19 +44,33 @@ fn commits() -> String {
     let web = r#"{"login":"web-flow"}"#;
     format!(
         "[{},{}]",
-        commit(FIRST, BASE, "alice", "1+alice@users.noreply.github.com", web, "x\\nCo-authored-by: D <dave@acme.example>\\ny"),
+        commit(
+            FIRST,
+            BASE,
+            "alice",
+            "1+alice@users.noreply.github.com",
+            web,
+            "x\\nCo-authored-by: D <dave@acme.example>\\ny"
+        ),
         commit(HEAD, FIRST, "erin", "erin@acme.example", "null", "y"),
     )
 }
 
 fn review(who: &str, state: &str, at: &str, commit: &str) -> String {
     let (login, kind) = who.split_once(':').unwrap_or((who, "User"));
-    let user = if who == "nobody" { "null".to_owned() } else { format!(r#"{{"login":"{login}","type":"{kind}"}}"#) };
-    format!(r#"{{"user":{user},"state":"{state}","submitted_at":"2026-11-22T{at}:00Z","commit_id":"{commit}"}}"#)
+    let user =
+        if who == "nobody" { "null".to_owned() } else { format!(r#"{{"login":"{login}","type":"{kind}"}}"#) };
+    format!(
+        r#"{{"user":{user},"state":"{state}","submitted_at":"2026-11-22T{at}:00Z","commit_id":"{commit}"}}"#
+    )
 }
 
 fn github_reviews(reviews: &[String]) -> Result<Reviewed, ExportError> {
-    read(github::read, &[&pull("open"), &format!("[[{}]]", reviews.join(",")), &commits()], &["github.com/robot"])
+    read(
+        github::read,
+        &[&pull("open"), &format!("[[{}]]", reviews.join(",")), &commits()],
+        &["github.com/robot"],
+    )
 }
 
 #[test]
@@ -79,7 +93,13 @@ fn github_counts_the_last_word_about_the_last_revision() {
     // a browser's committer is the author; the other commit's is not known to GitHub, and stays as it is
     assert_eq!(
         authors(&good),
-        ["dave@acme.example", "erin@acme.example", "github.com/alice", "github.com/erin", "noreply@github.com"]
+        [
+            "dave@acme.example",
+            "erin@acme.example",
+            "github.com/alice",
+            "github.com/erin",
+            "noreply@github.com"
+        ]
     );
     let voided: Vec<String> = good.voided.iter().map(ToString::to_string).collect();
     assert_eq!(voided.len(), 4, "{voided:?}");
@@ -94,15 +114,28 @@ fn github_voids_what_was_dismissed_withdrawn_or_pushed_over() {
     for (reviews, reason) in [
         (vec![], "nobody approved the last revision"),
         (vec![review("bob", "APPROVED", "09:00", FIRST)], "approved"),
-        (vec![review("bob", "APPROVED", "09:00", HEAD), review("bob", "CHANGES_REQUESTED", "10:00", HEAD)], "asked for changes"),
-        (vec![review("bob", "CHANGES_REQUESTED", "10:00", HEAD), review("bob", "APPROVED", "09:00", HEAD)], "asked for changes"),
+        (
+            vec![review("bob", "APPROVED", "09:00", HEAD), review("bob", "CHANGES_REQUESTED", "10:00", HEAD)],
+            "asked for changes",
+        ),
+        (
+            vec![review("bob", "CHANGES_REQUESTED", "10:00", HEAD), review("bob", "APPROVED", "09:00", HEAD)],
+            "asked for changes",
+        ),
         (vec![review("bob", "DISMISSED", "09:00", HEAD)], "was dismissed"),
-        (vec![review("bob", "APPROVED", "08:00", HEAD), review("bob", "DISMISSED", "09:00", HEAD)], "was dismissed"),
+        (
+            vec![review("bob", "APPROVED", "08:00", HEAD), review("bob", "DISMISSED", "09:00", HEAD)],
+            "was dismissed",
+        ),
         (vec![review("nobody", "APPROVED", "09:00", HEAD)], "no account any more"),
     ] {
-        let reviews = if reviews.is_empty() { vec![review("bob", "COMMENTED", "09:00", HEAD)] } else { reviews };
+        let reviews =
+            if reviews.is_empty() { vec![review("bob", "COMMENTED", "09:00", HEAD)] } else { reviews };
         let error = github_reviews(&reviews).unwrap_err();
-        assert!(matches!(error, ExportError::NotApproved(_)) && error.to_string().contains(reason), "{reason}: {error}");
+        assert!(
+            matches!(error, ExportError::NotApproved(_)) && error.to_string().contains(reason),
+            "{reason}: {error}"
+        );
     }
 }
 
@@ -111,7 +144,11 @@ fn github_says_which_part_is_missing() {
     let reviews = format!("[{}]", review("bob", "APPROVED", "10:00", HEAD));
     let fails = |files: &[&str], what: &str, fix: &str| {
         let error = read(github::read, files, &[]).unwrap_err();
-        assert!(error.to_string().contains(what) && error.fix().contains(fix), "{what}: {error}, {}", error.fix());
+        assert!(
+            error.to_string().contains(what) && error.fix().contains(fix),
+            "{what}: {error}, {}",
+            error.fix()
+        );
     };
     fails(&[&reviews, &commits()], "the pull request", "gh pr view");
     fails(&[&pull("open"), &commits()], "the reviews", "/reviews");
@@ -125,7 +162,10 @@ fn github_says_which_part_is_missing() {
     let more = pull("open").replace(r#""commits":2"#, r#""commits":3"#);
     assert!(!read(github::read, &[&more, &reviews, &commits()], &[]).unwrap().shows_everybody);
     let merged = pull("closed").replace(r#""merged":false"#, r#""merged":true"#);
-    assert_eq!(read(github::read, &[&merged, &reviews, &commits()], &[]).unwrap().merged.unwrap().hex(), MERGE);
+    assert_eq!(
+        read(github::read, &[&merged, &reviews, &commits()], &[]).unwrap().merged.unwrap().hex(),
+        MERGE
+    );
 }
 
 #[test]
@@ -160,7 +200,11 @@ fn request(more: &str) -> String {
 
 fn approvals(entries: &[(&str, &str)]) -> String {
     let entry = |(name, at): &(&str, &str)| {
-        let at = if at.is_empty() { String::new() } else { format!(r#","approved_at":"2026-11-22T{at}:00.000+01:00""#) };
+        let at = if at.is_empty() {
+            String::new()
+        } else {
+            format!(r#","approved_at":"2026-11-22T{at}:00.000+01:00""#)
+        };
         format!(r#"{{"user":{{"id":1,"username":"{name}"}}{at}}}"#)
     };
     let list: Vec<String> = entries.iter().map(entry).collect();
@@ -187,18 +231,27 @@ fn gitlab_counts_approvals_after_the_last_push() {
     let all = |entries: &[(&str, &str)], request: &str| {
         read(gitlab::read, &[request, &approvals(entries), &versions(HEAD), &gitlab_commits(BASE)], &[])
     };
-    let good = all(&[("bob", "11:30"), ("carol", "10:30"), ("project_1_bot_2a", "12:00"), ("ghost", "12:00")], &request(""));
+    let good = all(
+        &[("bob", "11:30"), ("carol", "10:30"), ("project_1_bot_2a", "12:00"), ("ghost", "12:00")],
+        &request(""),
+    );
     assert_eq!(reviewers(&good), ["gitlab.example/bob"]);
     let good = good.unwrap();
     assert_eq!(good.repository.as_deref(), Some("https://gitlab.example/acme/shop"));
-    assert_eq!(authors(&good), ["dave@acme.example", "erin@acme.example", "frank@acme.example", "gitlab.example/alice"]);
+    assert_eq!(
+        authors(&good),
+        ["dave@acme.example", "erin@acme.example", "frank@acme.example", "gitlab.example/alice"]
+    );
     assert!(good.shows_everybody && good.merged.is_none());
     assert_eq!(good.voided.len(), 3);
     let error = all(&[("bob", "")], &request("")).unwrap_err();
     assert!(error.to_string().contains("approved_at, the time of each approval"), "{error}");
     let wants_changes = request(r#","detailed_merge_status":"requested_changes""#);
     let error = all(&[("bob", "12:00")], &wants_changes).unwrap_err();
-    assert!(error.to_string().contains("who asked for changes") && error.fix().contains("/reviewers"), "{error}");
+    assert!(
+        error.to_string().contains("who asked for changes") && error.fix().contains("/reviewers"),
+        "{error}"
+    );
     let who = r#"[{"user":{"username":"bob"},"state":"requested_changes"},{"user":{"username":"carol"},"state":"approved"}]"#;
     let approvals = approvals(&[("bob", "12:00"), ("carol", "12:00")]);
     let files = [&wants_changes, &approvals, &versions(HEAD), &gitlab_commits(BASE), who];
@@ -211,15 +264,24 @@ fn gitlab_parts_must_be_there_and_fit() {
     let approvals = approvals(&[("bob", "12:00")]);
     let fails = |files: &[&str], what: &str, fix: &str| {
         let error = read(gitlab::read, files, &[]).unwrap_err();
-        assert!(error.to_string().contains(what) && error.fix().contains(fix), "{what}: {error}, {}", error.fix());
+        assert!(
+            error.to_string().contains(what) && error.fix().contains(fix),
+            "{what}: {error}, {}",
+            error.fix()
+        );
     };
     fails(&[&approvals], "the merge request", "merge_requests/N");
     fails(&[&request("")], "the approvals", "/approvals");
     fails(&[&request(""), &approvals, &gitlab_commits(BASE)], "the times at which", "/versions");
     fails(&[&request(""), &approvals, &versions(HEAD)], "the commits", "/commits");
-    fails(&[&request(""), &approvals, &versions(MERGE), &gitlab_commits(BASE)], "as the newest version", "at one time");
+    fails(
+        &[&request(""), &approvals, &versions(MERGE), &gitlab_commits(BASE)],
+        "as the newest version",
+        "at one time",
+    );
     // one page of twenty ends at another commit than the change began at
-    let cut = read(gitlab::read, &[&request(""), &approvals, &versions(HEAD), &gitlab_commits(FIRST)], &[]).unwrap();
+    let cut = read(gitlab::read, &[&request(""), &approvals, &versions(HEAD), &gitlab_commits(FIRST)], &[])
+        .unwrap();
     assert!(!cut.shows_everybody);
 }
 
@@ -235,12 +297,16 @@ fn query(votes: &str) -> String {
 }
 
 fn vote(who: &str, kind: &str, value: &str) -> String {
-    format!(r#"{{"type":"{kind}","value":"{value}","grantedOn":1795338000,"by":{{"email":"{who}@acme.example"}}}}"#)
+    format!(
+        r#"{{"type":"{kind}","value":"{value}","grantedOn":1795338000,"by":{{"email":"{who}@acme.example"}}}}"#
+    )
 }
 
 #[test]
 fn gerrit_counts_the_highest_vote_on_the_current_patch_set() {
-    let votes = [vote("bob", "Code-Review", "2"), vote("carol", "Code-Review", "1"), vote("grace", "Verified", "2")].join(",");
+    let votes =
+        [vote("bob", "Code-Review", "2"), vote("carol", "Code-Review", "1"), vote("grace", "Verified", "2")]
+            .join(",");
     let good = read(gerrit::read, &[&query(&votes)], &[]);
     assert_eq!(reviewers(&good), ["bob@acme.example"]);
     let good = good.unwrap();
@@ -278,5 +344,8 @@ fn gerrit_over_rest_shows_the_committer() {
     let machine = human.replace(r#""email":"bob"#, r#""tags":["SERVICE_USER"],"email":"bob"#);
     let error = read(gerrit::read, &[&info(&machine)], &[]).unwrap_err();
     assert!(error.to_string().contains("is a machine"), "{error}");
-    assert_eq!(reviewers(&read(gerrit::read, &[&info(&machine)], &["bob@acme.example"])), ["bob@acme.example"]);
+    assert_eq!(
+        reviewers(&read(gerrit::read, &[&info(&machine)], &["bob@acme.example"])),
+        ["bob@acme.example"]
+    );
 }

@@ -24,6 +24,7 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Instance {
     name: String,
+    text: Arc<str>,
     digest: Digest,
     verifier: Arc<Verifier>,
     has_log: bool,
@@ -146,6 +147,7 @@ impl Instance {
         }
         Ok(Self {
             name: name.to_owned(),
+            text: text.into(),
             digest: Digest::sha256(text.as_bytes()),
             verifier: Arc::new(verifier),
             has_log: !root.tlogs.is_empty(),
@@ -172,6 +174,12 @@ impl Instance {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its trusted root, as it was read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// SHA-256 of its trusted root's text.
@@ -245,6 +253,12 @@ fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
 fn reason(error: Error) -> SigstoreError {
     use sigstore_verify::{TimestampError, TransparencyLogError};
     match error {
+        // the chain leads to a known authority, and not at that time
+        Error::Certificate(CertificateError::ChainInvalid(why))
+            if why.contains("CertExpired") || why.contains("CertNotValidYet") =>
+        {
+            SigstoreError::Certificate(why)
+        }
         Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(why),
         Error::Certificate(CertificateError::NoValidAuthority { time }) => {
             SigstoreError::Authority(format!("none counted at {time}"))

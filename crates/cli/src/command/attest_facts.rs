@@ -1,18 +1,18 @@
 //! `portcullis attest …`: state a fact about an artifact or a commit, signed.
 
-use std::path::PathBuf;
+mod scan;
+mod test;
+mod vetted;
+
+pub(crate) use vetted::statement as import_statement;
+
+use std::path::{Path, PathBuf};
 
 use attest::bundle::Bundle;
-use attest::claims::{
-    RELEASE, Release, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
-    Vulnerability,
-};
+use attest::claims::{RELEASE, Release};
 use attest::dsse::{Dsse, IN_TOTO};
-use attest::time::parse_time;
 use attest::{DigestSet, Json, Object, Statement};
-use clap::ValueEnum;
 
-use crate::clock;
 use crate::command::{attest_build, attest_review};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Unlock};
@@ -23,39 +23,9 @@ use crate::output::Output;
 pub(crate) enum Command {
     Build(attest_build::Args),
     Review(attest_review::Args),
-    /// Tests ran
-    #[command(after_help = "Example:
-  portcullis attest test ./shop --name unit --result passed --key ci.key")]
-    Test {
-        /// The tests' name, as policies ask for it
-        #[arg(long = "name", value_name = "NAME", required = true)]
-        names: Vec<String>,
-        /// How they ended
-        #[arg(long, value_enum)]
-        result: TestWord,
-        /// A test that failed; may be given more than once
-        #[arg(long = "failed", value_name = "TEST")]
-        failed: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// A scanner looked for known vulnerabilities
-    #[command(after_help = "Example:
-  portcullis attest scan ./shop --scanner https://osv.dev --database 2026-11-22T06:00:00Z \\
-      --vulnerability CVE-2026-1234=medium --key scanner.key")]
-    Scan {
-        /// Which scanner
-        #[arg(long, value_name = "URI")]
-        scanner: String,
-        /// When its database was updated
-        #[arg(long, value_name = "TIME")]
-        database: Option<String>,
-        /// What it found: ID=SEVERITY; may be given more than once
-        #[arg(long = "vulnerability", value_name = "ID=SEVERITY")]
-        vulnerabilities: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
+    Test(test::Args),
+    Scan(scan::Args),
+    Import(vetted::Args),
     /// An artifact is released for environments
     #[command(after_help = "Example:
   portcullis attest release ./shop --purl pkg:generic/shop@1.4.2 --for prod --key releaser.key")]
@@ -103,45 +73,13 @@ impl Signing {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum TestWord {
-    Passed,
-    Warned,
-    Failed,
-}
-
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (kind, predicate_type, predicate, common) = match command {
         Command::Build(args) => return attest_build::run(args, output),
         Command::Review(args) => return attest_review::run(args, output),
-        Command::Test { names, result, failed, common } => {
-            if names.iter().any(String::is_empty)
-                || (matches!(result, TestWord::Passed) && !failed.is_empty())
-            {
-                return Err(Failure::new("the fact contradicts itself")
-                    .line("wanted", "a name, and failed tests only where the result is not passed")
-                    .line("fix", "correct --name, --result or --failed"));
-            }
-            let result = match result {
-                TestWord::Passed => TestOutcome::Pass,
-                TestWord::Warned => TestOutcome::Warn,
-                TestWord::Failed => TestOutcome::Fail,
-            };
-            let test = TestResult { names: names.clone(), result, failed: failed.clone(), of: None };
-            ("test", TEST_RESULT, test.to_json(), common)
-        }
-        Command::Scan { scanner, database, vulnerabilities, common } => {
-            let scan = Scan {
-                scanner: scanner.clone(),
-                finished: clock::now(common.signing.at())?,
-                database_updated: database.as_deref().map(read_time).transpose()?,
-                vulnerabilities: vulnerabilities
-                    .iter()
-                    .map(|v| read_vulnerability(v))
-                    .collect::<Result<_, _>>()?,
-            };
-            ("scan", VULNS, scan.to_json(), common)
-        }
+        Command::Test(args) => return test::run(args, output),
+        Command::Scan(args) => return scan::run(args, output),
+        Command::Import(args) => return vetted::run(args, output),
         Command::Release { purl, environments, common } => {
             let release = Release { purl: purl.clone(), environments: environments.clone() };
             ("release", RELEASE, release.to_json(), common)
@@ -152,24 +90,6 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
         Json::from(Object::new().with("bundle", out.display().to_string()))
     });
     Ok(Exit::Clean)
-}
-
-fn read_time(text: &str) -> Result<jiff::Timestamp, Failure> {
-    parse_time(text).ok_or_else(|| {
-        Failure::new("the time cannot be read")
-            .line("wanted", "a time in UTC, as in 2026-11-22T09:00:00Z")
-            .line("found", text)
-    })
-}
-
-fn read_vulnerability(text: &str) -> Result<Vulnerability, Failure> {
-    let parsed = text.split_once('=').and_then(|(id, word)| Some((id, Severity::parse(word)?)));
-    match parsed {
-        Some((id, severity)) if !id.is_empty() => Ok(Vulnerability { id: id.to_owned(), severity }),
-        _ => Err(Failure::new("the vulnerability cannot be read")
-            .line("wanted", "ID=SEVERITY, with none, low, medium, high or critical")
-            .line("found", text)),
-    }
 }
 
 /// Signs what is said of a subject, and writes it to a file that was not there before.
@@ -188,9 +108,15 @@ pub(crate) fn write(
             return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE"));
         }
     };
-    let key = input::secret_key(&signing.key, &signing.unlock)?;
     let name = subject.rsplit('/').next().unwrap_or(subject);
     let statement = Statement::write(name, &digests, predicate_type, predicate);
+    sign(&statement, &signing.key, &signing.unlock, &out)?;
+    Ok(out)
+}
+
+/// Signs a statement into a file that is not there yet.
+pub(crate) fn sign(statement: &str, key: &Path, unlock: &Unlock, out: &Path) -> Result<(), Failure> {
+    let key = input::secret_key(key, unlock)?;
     Statement::parse(statement.as_bytes())
         .map_err(|e| Failure::new("the fact cannot be stated").line("found", &e.to_string()))?;
     let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key.as_ref()])
@@ -200,6 +126,5 @@ pub(crate) fn write(
         return Err(Failure::new(&format!("{} is there already", out.display()))
             .line("fix", "name another file: --out FILE; nothing is overwritten"));
     }
-    keys::write(&out, &format!("{bundle}\n"))?;
-    Ok(out)
+    keys::write(out, &format!("{bundle}\n"))
 }

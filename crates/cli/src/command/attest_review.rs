@@ -160,7 +160,11 @@ fn land(args: &Args, reviewed: &Reviewed) -> Result<Landed, Failure> {
     let subject = match &args.subject {
         Some(text) => match Digest::parse(text) {
             Ok(digest) if digest.algorithm() == Algorithm::GitCommit => digest,
-            _ => return Err(Failure::new("a review is of a commit").line("wanted", "gitCommit:HEX").line("found", text)),
+            _ => {
+                return Err(Failure::new("a review is of a commit")
+                    .line("wanted", "gitCommit:HEX")
+                    .line("found", text));
+            }
         },
         None => reviewed.merged.clone().unwrap_or_else(|| reviewed.head.clone()),
     };
@@ -172,7 +176,8 @@ fn land(args: &Args, reviewed: &Reviewed) -> Result<Landed, Failure> {
 }
 
 fn told(out: &std::path::Path, reviewed: &Reviewed, landed: &Landed) -> String {
-    let names = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+    let names =
+        |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
     let mut lines = vec![
         ("commit", landed.subject.to_string()),
         ("since", landed.base.to_string()),

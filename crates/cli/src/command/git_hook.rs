@@ -61,14 +61,18 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let Command::PreReceive(args) = command;
     let refusals = pre_receive(&args.config)?;
     if refusals.is_empty() {
-        output.result("", || Object::new().with("admitted", true).with("refusals", Json::Array(Vec::new())).into());
+        output.result("", || {
+            Object::new().with("admitted", true).with("refusals", Json::Array(Vec::new())).into()
+        });
         return Ok(Exit::Clean);
     }
     let more = refusals.len().saturating_sub(MOST_TOLD);
     if output.is_json() {
         let told: Vec<Json> = refusals.iter().take(MOST_TOLD).map(Refusal::to_json).collect();
         let more = i64::try_from(more).unwrap_or(i64::MAX);
-        output.result("", || Object::new().with("admitted", false).with("refusals", told).with("more", more).into());
+        output.result("", || {
+            Object::new().with("admitted", false).with("refusals", told).with("more", more).into()
+        });
         return Ok(Exit::Found);
     }
     for refusal in refusals.iter().take(MOST_TOLD) {
@@ -104,7 +108,11 @@ fn pre_receive(config: &Path) -> Result<Vec<Refusal>, Failure> {
 }
 
 /// What is wrong with one ref.
-fn refused(update: &Update, config: &Config, reviews: &reviews::Reviews<'_>) -> Result<Vec<Refusal>, Failure> {
+fn refused(
+    update: &Update,
+    config: &Config,
+    reviews: &reviews::Reviews<'_>,
+) -> Result<Vec<Refusal>, Failure> {
     let repository = reviews.repository;
     if let Some(refusal) = repository.is_indirect(update)? {
         return Ok(vec![refusal]);

@@ -21,7 +21,8 @@ impl Pushed {
     /// Refused by this rule and no other, for these reasons.
     pub fn refused(&self, rule: &str, reasons: &[&str]) {
         assert!(!self.taken, "taken:\n{}", self.said);
-        let rules: Vec<&str> = self.said.lines().filter_map(|l| l.split_once("error[")?.1.split(']').next()).collect();
+        let rules: Vec<&str> =
+            self.said.lines().filter_map(|l| l.split_once("error[")?.1.split(']').next()).collect();
         assert_eq!(rules, [rule], "{}", self.said);
         for reason in reasons {
             assert!(self.said.contains(reason), "wanted `{reason}` in\n{}", self.said);
@@ -56,7 +57,11 @@ impl Forge {
         forge.commit("alice", "README", "shop\n");
         forge.git("work", &["push", "--quiet", "origin", "main"]);
         let hook = forge.at("server.git/hooks/pre-receive");
-        let run = format!("exec {} git-hook pre-receive --config {}", env!("CARGO_BIN_EXE_portcullis"), path(&forge.at("hook.yaml")));
+        let run = format!(
+            "exec {} git-hook pre-receive --config {}",
+            env!("CARGO_BIN_EXE_portcullis"),
+            path(&forge.at("hook.yaml"))
+        );
         fs::write(&hook, format!("#!/bin/sh\n{run}\n")).unwrap();
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
         forge
@@ -111,7 +116,10 @@ impl Forge {
 
     pub fn commit_staged(&self, who: &str, message: &str) -> String {
         let (name, email) = (format!("user.name={who}"), format!("user.email={who}@acme.example"));
-        self.git("work", &["-c", &name, "-c", &email, "commit", "--quiet", "--allow-empty", "--message", message]);
+        self.git(
+            "work",
+            &["-c", &name, "-c", &email, "commit", "--quiet", "--allow-empty", "--message", message],
+        );
         self.tip()
     }
 

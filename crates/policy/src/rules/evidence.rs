@@ -197,7 +197,9 @@ pub(crate) fn claims(attestation: &Attestation) -> Vec<String> {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
         Predicate::Summary(summary) => vec![format!("verification summary for {}", summary.resource)],
-        Predicate::Breakglass(_)
+        // each adds to what was reviewed, and none takes away
+        Predicate::Import(_)
+        | Predicate::Breakglass(_)
         | Predicate::BreakglassReview(_)
         | Predicate::Signature
         | Predicate::Other(_) => Vec::new(),

@@ -84,18 +84,31 @@ impl SourceLevel {
 
     fn absent(&self, source: &Source) -> Finding {
         let commit = source.digests.first().map_or("a commit".to_owned(), |commit| commit.short());
-        let wanted = format!("a verification summary of SLSA_SOURCE_LEVEL_{} or higher, signed by a verifier", self.level);
+        let wanted = format!(
+            "a verification summary of SLSA_SOURCE_LEVEL_{} or higher, signed by a verifier",
+            self.level
+        );
         let message = "no verifier says which SLSA Source level the source has";
         self.finding(message, &wanted, &format!("no summary of {commit}"))
             .or("build a commit of a repository that a verifier of sources watches")
     }
 
     /// The first thing that is wrong with a summary of a verifier.
-    fn wrong(&self, evidence: &Evidence, summary: &Summary, source: &Source, facts: &Facts<'_>) -> Option<Finding> {
+    fn wrong(
+        &self,
+        evidence: &Evidence,
+        summary: &Summary,
+        source: &Source,
+        facts: &Facts<'_>,
+    ) -> Option<Finding> {
         let signers = evidence.signers_with(Role::Verifier).filter_map(|s| facts.root().principal(&s.name));
         let ids: Vec<&str> = signers.flat_map(|p| &p.verifier_ids).map(String::as_str).collect();
         if !ids.contains(&summary.verifier.as_str()) {
-            let wanted = if ids.is_empty() { "ids under `verifiers` in the trust root".to_owned() } else { or_list(&ids) };
+            let wanted = if ids.is_empty() {
+                "ids under `verifiers` in the trust root".to_owned()
+            } else {
+                or_list(&ids)
+            };
             let message = "the summary claims a verifier that its signer may not speak for";
             return Some(self.finding(message, &format!("verifier.id {wanted}"), &summary.verifier));
         }
@@ -114,13 +127,21 @@ impl SourceLevel {
         if !summary.source_refs.contains(reference) {
             let found = or_list(&summary.source_refs);
             let found = if found.is_empty() { "no sourceRefs" } else { &found };
-            return Some(self.finding("the summary is for another branch than the one that was built", reference, found));
+            return Some(self.finding(
+                "the summary is for another branch than the one that was built",
+                reference,
+                found,
+            ));
         }
         if !summary.levels.iter().any(|level| self.is_reached_by(level)) {
             let wanted = format!("SLSA_SOURCE_LEVEL_{} or higher", self.level);
             let found = summary.levels.join(", ");
             let found = if found.is_empty() { "no level" } else { &found };
-            return Some(self.finding("the source has a lower SLSA Source level than is asked for", &wanted, found));
+            return Some(self.finding(
+                "the source has a lower SLSA Source level than is asked for",
+                &wanted,
+                found,
+            ));
         }
         let at = facts.case().at();
         let expires = summary.expires.filter(|expires| *expires < at)?;

@@ -1,6 +1,6 @@
 //! One claim of a policy test: who says what about what.
 
-use attest::claims::{RELEASE, REVIEW, TEST_RESULT, VSA, VULNS};
+use attest::claims::{IMPORT, RELEASE, REVIEW, TEST_RESULT, VSA, VULNS};
 use attest::provenance::{BUILD_TYPE, SLSA_V1, SLSA_V02};
 use attest::time::parse_time;
 use attest::yaml::{Fields, LoadError, Node, Problems};
@@ -33,6 +33,8 @@ pub enum Subject {
     Other,
     /// A commit.
     Commit(Digest),
+    /// The package of an import.
+    Package(DigestSet),
 }
 
 /// What a claim says.
@@ -85,6 +87,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
         "release",
         "review",
         "summary",
+        "import",
         "signature",
         "predicate",
     ];
@@ -95,7 +98,9 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let [kind] = given.as_slice() else {
         problems.push(
             LoadError::new(&node.place, "a claim says exactly one thing")
-                .wanted("one of provenance, test, scan, release, review, summary, signature, predicate")
+                .wanted(
+                    "one of provenance, test, scan, release, review, summary, import, signature, predicate",
+                )
                 .found(&if given.is_empty() { "none".to_owned() } else { given.join(", ") }),
         );
         return None;
@@ -103,6 +108,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let value = fields.optional(kind)?;
     let said = read_said(kind, value, problems)?;
     let about = match fields.optional("about") {
+        None if *kind == "import" => package(&said),
         None => Subject::Artifact,
         Some(node) => problems.keep(read_subject(node))?,
     };
@@ -115,6 +121,13 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
         Some(node) => Some(read_logged(node, problems)?),
     };
     Some(Claim { signed_by, about, refs, said, logged })
+}
+
+/// The package that an import is about.
+fn package(said: &Said) -> Subject {
+    let first = said.predicate.array("packages").ok().and_then(|all| all.first()?.as_object().ok());
+    let digest = first.and_then(|one| DigestSet::read(one.object("digest").ok()?).ok());
+    digest.map_or(Subject::Other, Subject::Package)
 }
 
 fn read_subject(node: &Node) -> Result<Subject, LoadError> {
@@ -152,6 +165,7 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
         "release" => (RELEASE, &["purl", "environments"]),
         "review" => (REVIEW, &["repository", "base", "authors", "reviewers"]),
         "summary" => (VSA, &SUMMARY),
+        "import" => (IMPORT, &["purl", "sha256", "criteria"]),
         "signature" => ("https://portcullis.dev/signature/v1", &[]),
         _ => ("", &["type", "body"]),
     };
@@ -189,6 +203,7 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
             said(predicate_type, object.with("reviewedOn", time))
         }
         "summary" => said(predicate_type, summary(get, list("levels"))),
+        "import" => said(predicate_type, import(get, list("criteria")).with("reviewedOn", time)),
         "signature" => said(predicate_type, Object::new()),
         _ => match (get("type"), get("body")) {
             (Some(Json::String(kind)), Some(Json::Object(body))) => said(&kind, body),
@@ -198,6 +213,15 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
             }
         },
     })
+}
+
+/// A review of one package.
+fn import(get: impl Fn(&str) -> Option<Json>, criteria: Json) -> Object {
+    let (mut digest, mut one) = (Object::new(), Object::new());
+    digest.set_some("sha256", get("sha256"));
+    one.set_some("purl", get("purl"));
+    let one = one.with("digest", digest).with("criteria", criteria);
+    Object::new().with("packages", Json::Array(vec![one.into()]))
 }
 
 fn scan(get: impl Fn(&str) -> Option<Json>, found: Json) -> Object {
@@ -328,6 +352,7 @@ impl Subject {
             Self::Artifact => artifact.clone().into(),
             Self::Other => Digest::sha256(b"another artifact").into(),
             Self::Commit(commit) => commit.clone().into(),
+            Self::Package(digests) => digests.clone(),
         }
     }
 }

@@ -117,11 +117,13 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let by = by(r, &["scanner", "scanner-2"]);
             let within = DAY * r.pick(&[1, 2, 7, 8, 30]);
             let worst = r.pick(&[0, 1, 2, 3, 4]);
-            q.scanned = match (q.scanned.take().filter(|_| r.chance(75)), r.below(3)) {
-                (Some((_, worst, by)), 0) => Some((within, worst, by)),
-                (Some((within, _, by)), 1) => Some((within, worst, by)),
-                (Some((within, worst, _)), _) => Some((within, worst, by)),
-                (None, _) => some(r, (within, worst, by)),
+            let database = r.pick(&[None, Some(DAY), Some(2 * DAY), Some(8 * DAY)]);
+            q.scanned = match (q.scanned.take().filter(|_| r.chance(75)), r.below(4)) {
+                (Some((_, worst, by, database)), 0) => Some((within, worst, by, database)),
+                (Some((within, _, by, database)), 1) => Some((within, worst, by, database)),
+                (Some((within, worst, by, _)), 2) => Some((within, worst, by, database)),
+                (Some((within, worst, _, database)), _) => Some((within, worst, by, database)),
+                (None, _) => some(r, (within, worst, by, database)),
             };
         }
         4 => q.requested_by = one(r, &[&[], &["managers"], &["oncall"], &["managers", "oncall"]]),

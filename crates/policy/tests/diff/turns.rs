@@ -227,6 +227,26 @@ fn what_is_only_narrower_admits_nothing() {
             "signed-by: [a], scanned: { within: 7d, worst: high }",
             "signed-by: [a], scanned: { within: 7d, worst: low }",
         ),
+        (
+            "signed-by: [a], scanned: { within: 7d, by: [s] }",
+            "signed-by: [a], scanned: { within: 7d, database-within: 7d, by: [s] }",
+        ),
+        (
+            "signed-by: [a], scanned: { within: 7d, database-within: 7d, by: [s] }",
+            "signed-by: [a], scanned: { within: 7d, database-within: 2d, by: [s] }",
+        ),
+        (
+            "built-by: [a], dependencies: { licences: { allowed: [MIT, Zlib] } }",
+            "built-by: [a], dependencies: { licences: { allowed: [MIT] } }",
+        ),
+        (
+            "built-by: [a], dependencies: { licences: { denied: [AGPL-3.0-only] } }",
+            "built-by: [a], dependencies: { licences: { allowed: [MIT] } }",
+        ),
+        (
+            "built-by: [a], dependencies: { reviewed: { by: [bob, desk] } }",
+            "built-by: [a], dependencies: { reviewed: { by: [bob] } }",
+        ),
         ("built-by: [a], rebuilt: { at-least: 1 }", "built-by: [a], rebuilt: { at-least: 2 }"),
         ("built-by: [a], rebuilt: { at-least: 1 }", "built-by: [a], rebuilt: { at-least: 1, by: [u, v] }"),
         (

@@ -172,7 +172,8 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
         q.version = Some((1, 4, 2));
     }
     if r.chance(percent) {
-        q.scanned = Some((7 * DAY, r.pick(&[0, 2, 2, 4]), by(r, &["scanner", "scanner-2"])));
+        let database = r.pick(&[None, None, Some(2 * DAY), Some(30 * DAY)]);
+        q.scanned = Some((7 * DAY, r.pick(&[0, 2, 2, 4]), by(r, &["scanner", "scanner-2"]), database));
     }
     if p(r) {
         q.rebuilt = Some((r.pick(&[1, 2]), Vec::new()));
@@ -467,13 +468,19 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
             all.push(envelope(r, signer, Says::Release(version, environments)));
         }
     }
-    if let Some((within, worst, _)) = &q.scanned {
+    if let Some((within, worst, _, bound)) = &q.scanned {
         for signer in ["scanner", "scanner-2"] {
             if r.chance(if signer == "scanner" { 95 } else { 15 }) {
                 let found =
                     if r.chance(75) { vec![*worst] } else { vec![r.below(5) as u8, r.below(5) as u8] };
                 let finished = NOW - r.pick(&[DAY, DAY, DAY, *within, *within + 1, -60, -61]);
-                let database = r.pick(&[None, None, Some(NOW - DAY), Some(NOW - *within - 1)]);
+                let database = match bound {
+                    None => r.pick(&[None, None, Some(NOW - DAY), Some(NOW - *within - 1)]),
+                    Some(bound) => {
+                        let edge = [Some(NOW - *bound), Some(NOW - *bound - 1), Some(NOW + DAY)];
+                        r.pick(&[&[None, Some(NOW - DAY), Some(NOW - DAY)], &edge[..]].concat())
+                    }
+                };
                 all.push(envelope(r, signer, Says::Scan(finished, database, found)));
             }
         }

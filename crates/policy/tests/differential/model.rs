@@ -72,7 +72,7 @@ pub struct Require {
     pub built_within: Option<i64>,        // seconds
     pub version: Option<(u64, u64, u64)>, // ">=a.b.c"
     /// within (seconds), worst (0 none .. 4 critical), by
-    pub scanned: Option<(i64, u8, Vec<String>)>,
+    pub scanned: Option<(i64, u8, Vec<String>, Option<i64>)>,
     /// at-least and by
     pub rebuilt: Option<(u64, Vec<String>)>,
     pub requested_by: Vec<String>,

@@ -518,11 +518,15 @@ fn numbers(text: &str) -> Option<Version> {
 }
 
 fn scanned(facts: &Facts<'_>, require: &Require) -> bool {
-    let Some((within, worst, by)) = &require.scanned else { return true };
+    let Some((within, worst, by, bound)) = &require.scanned else { return true };
     let recent = |opened: &Opened<'_>| {
         let Says::Scan(finished, database, severities) = &opened.envelope.says else { return None };
-        let oldest = database.iter().chain(&opened.trusted).fold(*finished, |oldest, time| oldest.min(*time));
-        let counts = *finished <= facts.case.at + TOLERANCE && facts.case.at - oldest <= *within;
+        let of_database = database.iter().filter(|_| bound.is_none());
+        let oldest = of_database.chain(&opened.trusted).fold(*finished, |oldest, time| oldest.min(*time));
+        let is_fresh = bound.is_none_or(|bound| {
+            database.is_some_and(|updated| facts.case.at - updated.min(*finished) <= bound)
+        });
+        let counts = *finished <= facts.case.at + TOLERANCE && facts.case.at - oldest <= *within && is_fresh;
         counts.then(|| severities.iter().all(|severity| severity <= worst))
     };
     let by_scanners = about_artifact_or_source(facts).filter(|opened| signed(opened, Role::Scanner, by));

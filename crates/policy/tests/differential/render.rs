@@ -221,9 +221,10 @@ fn require(q: &Require, indent: usize) -> String {
     );
     lines.extend(q.built_within.map(|s| format!("built-within: {}d", s / 86_400)));
     lines.extend(q.version.map(|(a, b, c)| format!("version: \">={a}.{b}.{c}\"")));
-    lines.extend(q.scanned.as_ref().map(|(within, worst, by)| {
+    lines.extend(q.scanned.as_ref().map(|(within, worst, by, database)| {
         let worst = Severity::ALL[usize::from(*worst)].name();
-        format!("scanned: {{ within: {}d, worst: {worst}{} }}", within / 86_400, names(by))
+        let database = database.map(|d| format!(", database-within: {}d", d / 86_400)).unwrap_or_default();
+        format!("scanned: {{ within: {}d, worst: {worst}{database}{} }}", within / 86_400, names(by))
     }));
     lines.extend(q.rebuilt.as_ref().map(|(n, by)| format!("rebuilt: {{ at-least: {n}{} }}", names(by))));
     lines.extend(q.format.map(|(a, b)| format!("format: \">={a}.{b}.0\"")));
@@ -279,6 +280,7 @@ fn claim(envelope: &Envelope) -> Claim {
                 |s: &u8| Vulnerability { id: "CVE".to_owned(), severity: Severity::ALL[usize::from(*s)] };
             let scan = Scan {
                 scanner: "s".to_owned(),
+                version: None,
                 finished: time(*finished),
                 database_updated: database.map(time),
                 vulnerabilities: found.iter().map(vulnerability).collect(),

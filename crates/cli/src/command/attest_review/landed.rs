@@ -81,7 +81,9 @@ fn written(git: &Git, base: &Digest, tip: &Digest) -> Result<Vec<String>, Failur
 /// change has.
 fn merged_on(reviewed: &Reviewed, landed: &Commit, git: &Git) -> Result<Digest, Failure> {
     let scratch = tempfile::tempdir().map_err(|e| {
-        Failure::new("no temporary folder can be made").line("found", &e.to_string()).line("fix", "make room in TMPDIR")
+        Failure::new("no temporary folder can be made")
+            .line("found", &e.to_string())
+            .line("fix", "make room in TMPDIR")
     })?;
     let mut found = Vec::new();
     let mut parent = landed.clone();
@@ -91,7 +93,9 @@ fn merged_on(reviewed: &Reviewed, landed: &Commit, git: &Git) -> Result<Digest, 
             match git.merge(&base, &reviewed.head, scratch.path())? {
                 Some(tree) if tree == *landed.tree() => return Ok(base),
                 Some(tree) => found.push(format!("{} from a merge into {}", tree, base.short())),
-                None => found.push(format!("a conflict with {}, which somebody resolved by hand", base.short())),
+                None => {
+                    found.push(format!("a conflict with {}, which somebody resolved by hand", base.short()))
+                }
             }
         }
         // only a rebase leaves a line of commits
@@ -104,6 +108,9 @@ fn merged_on(reviewed: &Reviewed, landed: &Commit, git: &Git) -> Result<Digest, 
         .code("merge-differs")
         .line("wanted", &format!("{}, the tree of {}", landed.tree(), landed.id()))
         .line("found", &found.join("; "))
-        .line("fix", &format!("have {} reviewed as it is: by a change that reverts it, or by hand", landed.id()))
+        .line(
+            "fix",
+            &format!("have {} reviewed as it is: by a change that reverts it, or by hand", landed.id()),
+        )
         .found())
 }

@@ -103,7 +103,8 @@ fn unreviewed(
     let found = reviews.about(new, &Artifact::new(&config.repository, digests), &bases, config)?;
     let asked = SourceReviewed::new(entry.approvals.0, &entry.approvals.1);
     for finding in asked.findings(&source, &found.counted, &bases, reviews.root) {
-        let refusal = found.left_out.iter().fold(Refusal::of_finding(&finding, update), |r, why| r.found(why));
+        let refusal =
+            found.left_out.iter().fold(Refusal::of_finding(&finding, update), |r, why| r.found(why));
         refusals.push(refusal.fix(&how(new, &bases, &config.repository)));
     }
     Ok(refusals)

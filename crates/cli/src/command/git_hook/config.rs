@@ -96,8 +96,10 @@ impl Config {
 
 impl Protected {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::read(node, "a protected branch", &["branches", "approvals", "signed"], problems)?;
-        let (branches, approvals) = (fields.required("branches", problems)?, fields.required("approvals", problems)?);
+        let fields =
+            Fields::read(node, "a protected branch", &["branches", "approvals", "signed"], problems)?;
+        let (branches, approvals) =
+            (fields.required("branches", problems)?, fields.required("approvals", problems)?);
         let names = problems.keep(branches.strings())?;
         for (name, place) in &names {
             if name.starts_with("refs/") {
@@ -117,8 +119,11 @@ impl Scanner {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let fields = Fields::read(node, "`secrets`", &["command", "found", "within"], problems)?;
         let (command, found) = (fields.required("command", problems)?, fields.required("found", problems)?);
-        let words: Option<Vec<String>> =
-            problems.keep(command.list())?.iter().map(|w| Some(problems.keep(w.string())?.to_owned())).collect();
+        let words: Option<Vec<String>> = problems
+            .keep(command.list())?
+            .iter()
+            .map(|w| Some(problems.keep(w.string())?.to_owned()))
+            .collect();
         let words = words?;
         if !words.iter().skip(1).any(|word| word.contains("{commits}")) {
             problems.push(
@@ -155,7 +160,10 @@ mod tests {
 
     fn refused(text: &str) -> String {
         let errors = Config::parse("hook.yaml", text).unwrap_err();
-        errors.iter().map(|e| format!("{}: {} {}\n", e.place, e.message, e.fix.clone().unwrap_or_default())).collect()
+        errors
+            .iter()
+            .map(|e| format!("{}: {} {}\n", e.place, e.message, e.fix.clone().unwrap_or_default()))
+            .collect()
     }
 
     #[test]
@@ -169,7 +177,10 @@ mod tests {
     #[test]
     fn nothing_is_guessed() {
         for (text, wanted) in [
-            (GOOD.replace("approvals: 2", "approvals: 0"), "hook.yaml:5:14: wanted a whole number from 1 to 10"),
+            (
+                GOOD.replace("approvals: 2", "approvals: 0"),
+                "hook.yaml:5:14: wanted a whole number from 1 to 10",
+            ),
             (GOOD.replace("approvals", "approval"), "unknown key `approval`"),
             (GOOD.replace("main", "refs/heads/main"), "without `refs/heads/`"),
             (format!("{GOOD}within: 1d\n"), "a span of time from 1s to 1h"),

@@ -141,9 +141,13 @@ mod tests {
             let update = Update { old: None, new: None, name: name.to_owned() };
             format!("{:?}", update.kind())
         };
-        for other in
-            ["refs/replace/1", "refs/x", "HEAD", "refs/namespaces/x/refs/heads/main", "refs/portcullis/reviews/12/x"]
-        {
+        for other in [
+            "refs/replace/1",
+            "refs/x",
+            "HEAD",
+            "refs/namespaces/x/refs/heads/main",
+            "refs/portcullis/reviews/12/x",
+        ] {
             assert_eq!(kind(other), "Other", "{other}");
         }
         assert_eq!(kind(&format!("{REVIEWS}{ONE}/a/b")), "Other");

@@ -23,8 +23,10 @@ impl Repository {
     /// Looks at it once; everything after asks about single objects.
     pub(super) fn open(git: Git, config: &Config) -> Result<Self, Failure> {
         if git.text("look at the repository", &["rev-parse", "--is-shallow-repository"])?.trim() != "false" {
-            return Err(Failure::new("the repository has only a part of its history, so nothing shows what a push adds")
-                .line("fix", "make it whole: git fetch --unshallow"));
+            return Err(Failure::new(
+                "the repository has only a part of its history, so nothing shows what a push adds",
+            )
+            .line("fix", "make it whole: git fetch --unshallow"));
         }
         let format = "--format=%(refname)%00%(symref)%00%(objectname)";
         let listed = git.text("list the branches", &["for-each-ref", format, "refs/heads/"])?;
@@ -60,7 +62,10 @@ impl Repository {
                 match ended.code {
                     Some(0) => Some(String::from_utf8_lossy(&ended.stdout).trim_end().to_owned()),
                     Some(1) => None,
-                    _ => return Err(Failure::new("git could not look at a ref").line("found", &policy::one_line(&update.name))),
+                    _ => {
+                        return Err(Failure::new("git could not look at a ref")
+                            .line("found", &policy::one_line(&update.name)));
+                    }
                 }
             }
         };

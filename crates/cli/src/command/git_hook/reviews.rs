@@ -50,7 +50,9 @@ impl Reviews<'_> {
         let refuse = |found: &str| {
             vec![
                 Refusal::new("review-readable", update, "what is pushed is no review of this commit")
-                    .wanted("a blob with one bundle: a review of the commit, by a reviewer or a review authority")
+                    .wanted(
+                        "a blob with one bundle: a review of the commit, by a reviewer or a review authority",
+                    )
                     .found(found)
                     .fix("push what `portcullis attest review` wrote: git hash-object -w review.json"),
             ]
@@ -157,7 +159,11 @@ fn why_not(
         Some(base) if bases.contains(base) => None,
         Some(base) => {
             let now = bases.iter().cloned().collect::<Vec<_>>().join(" or ");
-            let now = if now.is_empty() { "nothing was reviewed before".to_owned() } else { format!("the branch is at {now}") };
+            let now = if now.is_empty() {
+                "nothing was reviewed before".to_owned()
+            } else {
+                format!("the branch is at {now}")
+            };
             Some(format!("it is since {base}, and {now}"))
         }
         None if names_commit => None,

@@ -21,7 +21,11 @@ const MAX_REPORT: usize = 16 << 20;
 const MOST: usize = 10;
 
 /// What the scanner finds in the commits that are new to the repository.
-pub(super) fn found(scanner: &Scanner, repository: &Repository, updates: &[Update]) -> Result<Vec<Refusal>, Failure> {
+pub(super) fn found(
+    scanner: &Scanner,
+    repository: &Repository,
+    updates: &[Update],
+) -> Result<Vec<Refusal>, Failure> {
     let mut tips = Vec::new();
     for update in updates.iter().filter(|u| !matches!(u.kind(), Kind::Review(_))) {
         if let Some(new) = &update.new {
@@ -64,7 +68,10 @@ fn run(scanner: &Scanner, commits: &str) -> Result<Option<Vec<String>>, Failure>
 fn undecided(scanner: &Scanner, found: &str) -> Failure {
     Failure::new("it cannot be decided whether secrets are in what is pushed, so nothing of it is taken")
         .code("secrets-undecided")
-        .line("wanted", &format!("exit code 0 or {}, and a report in JSON ({})", scanner.found, scanner.place))
+        .line(
+            "wanted",
+            &format!("exit code 0 or {}, and a report in JSON ({})", scanner.found, scanner.place),
+        )
         .line("found", &policy::one_line(found))
         .line("fix", "tell who runs the repository: the scanner does not work")
 }

@@ -27,7 +27,11 @@ pub(super) fn refused(
     let refusal = wrong.iter().take(MOST).fold(refusal, |refusal, found| refusal.found(found));
     let more = wrong.len().saturating_sub(MOST);
     let refusal = if more > 0 { refusal.found(&format!("and {more} more")) } else { refusal };
-    Some(refusal.fix("sign them: git rebase --exec 'git commit --amend --no-edit -S' BASE, and have that reviewed"))
+    Some(
+        refusal.fix(
+            "sign them: git rebase --exec 'git commit --amend --no-edit -S' BASE, and have that reviewed",
+        ),
+    )
 }
 
 fn wrong(commit: &Commit, root: &TrustRoot, at: Timestamp) -> Option<String> {
@@ -35,7 +39,9 @@ fn wrong(commit: &Commit, root: &TrustRoot, at: Timestamp) -> Option<String> {
     let committer = &commit.committer().address;
     match root.who_signed(commit, at) {
         Err(e) => Some(format!("{id}: {e}")),
-        Ok(signer) if !root.is_person(&signer.name) => Some(format!("{id}: signed by {}, who is no person", signer.name)),
+        Ok(signer) if !root.is_person(&signer.name) => {
+            Some(format!("{id}: signed by {}, who is no person", signer.name))
+        }
         Ok(signer) if root.person(committer) != Some(&signer.name) => {
             Some(format!("{id}: signed by {}, and committed by {committer}", signer.name))
         }
