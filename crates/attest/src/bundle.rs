@@ -1,7 +1,7 @@
 //! The Sigstore bundle, versions 0.1 to 0.3, with content signed by a key.
 //!
-//! Certificate material is recognised and named as not supported here; the proof that a signature is in a log
-//! travels as the bundle's transparency log entry.
+//! What a certificate proves is for [`crate::sigstore`]; the proof that a signature is in a log travels as the bundle's
+//! transparency log entry.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::dsse::{Dsse, base64};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::merkle::Hash;
+use crate::sigstore::Foreign;
 
 /// The media type that is written.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -47,6 +48,9 @@ pub struct Bundle {
     pub has_certificate: bool,
     /// Proofs that the signature is in a log.
     pub log_entries: Vec<LogEntry>,
+    /// The same as Sigstore reads it, where there is something in it for Sigstore to verify: a certificate, or log entries of
+    /// its logs.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 /// One transparency log entry: a leaf, its place, and a checkpoint that covers it.
@@ -71,11 +75,11 @@ impl Bundle {
         object.get("mediaType").is_some()
     }
 
-    /// Reads the JSON form.
+    /// Reads the JSON form; `bytes` are those that were submitted.
     ///
     /// # Errors
     /// [`ShapeError`] for an unknown media type, content of both kinds or none, and malformed fields.
-    pub fn read(object: &Object) -> Result<Self, ShapeError> {
+    pub fn read(object: &Object, bytes: &[u8]) -> Result<Self, ShapeError> {
         let media_type = object.string("mediaType")?;
         if !MEDIA_TYPES.contains(&media_type) {
             return Err(ShapeError::new("mediaType", "a Sigstore bundle, version 0.1 to 0.3", media_type));
@@ -99,6 +103,11 @@ impl Bundle {
         }
         let has_certificate =
             material.get("certificate").is_some() || material.get("x509CertificateChain").is_some();
+        let foreign = match Foreign::parse(bytes) {
+            Ok(foreign) => Some(foreign).filter(|_| has_certificate || !entries.is_empty()),
+            Err(why) if has_certificate => return Err(ShapeError::new("", "a Sigstore bundle", &why)),
+            Err(_) => None,
+        };
         let log_entries = if has_certificate {
             Vec::new()
         } else {
@@ -108,7 +117,7 @@ impl Bundle {
             Some(key) => key.optional_string("hint")?.map(str::to_owned),
             None => None,
         };
-        Ok(Self { content, hint, has_certificate, log_entries })
+        Ok(Self { content, hint, has_certificate, log_entries, foreign })
     }
 
     /// The JSON form of a bundle around an envelope: what `cosign verify-blob-attestation --key` reads.

@@ -9,21 +9,28 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::artifact::Artifact;
+use crate::buildinfo::Buildinfo;
 use crate::bundle::{Content, LogEntry};
 use crate::digest::{Agreement, Digest};
 use crate::dsse::{self, Dsse, Signature};
 use crate::envelope::{Envelope, Form};
 use crate::key::{PublicKey, Scheme};
+use crate::openpgp::ClearSigned;
 use crate::provenance::Source;
+use crate::sigstore::{Certificate, SigstoreError};
 use crate::statement::{Predicate, Statement, StatementError};
 use crate::trust::{Principal, Revocation, Role, TrustRoot, TrustedKey};
 
+mod certified;
 mod disowned;
 mod logged;
+mod simple_signing;
 mod verified;
 
+pub use certified::UnknownIdentity;
 pub use disowned::Disowned;
 pub use logged::{LogFact, LogProofError, leaf_body};
+use verified::Credential;
 pub use verified::{Directly, Opener, Unopened, Verified};
 
 /// A statement proven authentic under a trust root, and by whom.
@@ -39,6 +46,7 @@ struct Proven {
     signers: Vec<SignedBy>,
     time: Option<Timestamp>,
     logged: Vec<LogFact>,
+    certificate: Option<Arc<Certificate>>,
     envelope: Digest,
 }
 
@@ -62,8 +70,14 @@ pub struct Evidence {
 /// Why an envelope does not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// Only a certificate could verify it.
-    CertificateNotSupported,
+    /// It is signed under a certificate, and the trust root knows no Sigstore instance.
+    NoInstance,
+    /// It does not hold under any Sigstore instance of the trust root.
+    Sigstore(SigstoreError),
+    /// It is signed under a good certificate of somebody whom the trust root does not know.
+    UnknownIdentity(Box<UnknownIdentity>),
+    /// One certificate is two names' in the trust root: none of them is believed.
+    TwoNames(String, String),
     /// No signature verifies under any key of the trust root.
     UnknownSigner,
     /// The key signed outside its validity window.
@@ -103,9 +117,12 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CertificateNotSupported => {
-                f.write_str("signed with a certificate, which is not supported yet")
+            Self::NoInstance => {
+                f.write_str("signed under a certificate, and the trust root lists no Sigstore instance")
             }
+            Self::Sigstore(e) => e.fmt(f),
+            Self::UnknownIdentity(unknown) => unknown.fmt(f),
+            Self::TwoNames(a, b) => write!(f, "its certificate is both {a}'s and {b}'s in the trust root"),
             Self::UnknownSigner => f.write_str("no signature on it verifies under a key of the trust root"),
             Self::OutsideWindow { name, time, from, until } => {
                 let from = from.map_or("always".to_owned(), |t| t.to_string());
@@ -133,6 +150,7 @@ impl std::error::Error for OpenError {}
 enum Signed<'a> {
     Message { message: Vec<u8>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
     Token(&'a crate::jwt::Jws),
+    Text(&'a ClearSigned),
     Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
 }
 
@@ -161,6 +179,7 @@ impl TrustRoot {
                 }
             }
             Signed::Token(jws) => found.extend(self.first_key(None, |key| jws.verify(key).is_some())),
+            Signed::Text(text) => found.extend(self.first_key(None, |key| text.verify(key).is_ok())),
             Signed::Digest { digest, signature, hint } => {
                 found.extend(self.first_key(*hint, |key| key.verify_digest(digest, signature).is_ok()));
             }
@@ -168,7 +187,7 @@ impl TrustRoot {
         found
     }
 
-    fn first_key(
+    pub(crate) fn first_key(
         &self,
         hint: Option<&str>,
         verifies: impl Fn(&PublicKey) -> bool,
@@ -205,7 +224,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
             (Signed::Message { message: message(dsse)?, signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
-        Form::Bundle(bundle) if bundle.has_certificate => return Err(OpenError::CertificateNotSupported),
+        Form::Buildinfo(text) => (Signed::Text(text), &[]),
         Form::Bundle(bundle) => {
             let hint = bundle.hint.as_deref();
             let signed = match &bundle.content {
@@ -229,18 +248,30 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
         },
         Form::Jwt(jws) if jws.kind() != Some(crate::jwt::TYPE) => return Err(OpenError::TokenType),
         Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+        Form::Buildinfo(text) => Buildinfo::statement_of(text.text()),
     };
     parsed.map_err(OpenError::Statement)
 }
 
-fn key_counts(name: &str, key: &TrustedKey, logged: &[LogFact], at: Timestamp) -> Result<(), OpenError> {
+/// Whether a key counts for something that it signed and that no log lists.
+pub(crate) fn key_counts(name: &str, key: &TrustedKey, at: Timestamp) -> Result<(), OpenError> {
+    credential_counts(name, &Credential::Key(key.clone()), &[], at)
+}
+
+fn credential_counts(
+    name: &str,
+    key: &Credential,
+    logged: &[LogFact],
+    at: Timestamp,
+) -> Result<(), OpenError> {
+    let (from, until, revoked) = key.window();
     let time = logged.iter().filter_map(|fact| fact.time).min();
     let counted = time.unwrap_or(at);
-    if key.from.is_some_and(|from| counted < from) || key.until.is_some_and(|until| counted > until) {
+    if from.is_some_and(|from| counted < from) || until.is_some_and(|until| counted > until) {
         let name = name.to_owned();
-        return Err(OpenError::OutsideWindow { name, time: counted, from: key.from, until: key.until });
+        return Err(OpenError::OutsideWindow { name, time: counted, from, until });
     }
-    match &key.revoked {
+    match revoked {
         Some(revocation) if !was_before(revocation, time, logged) => Err(OpenError::Revoked {
             name: name.to_owned(),
             from: revocation.from,
@@ -311,6 +342,12 @@ impl Attestation {
     #[must_use]
     pub fn logged(&self) -> &[LogFact] {
         &self.proven.logged
+    }
+
+    /// The certificate under which it was signed; nothing where a key signed.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.proven.certificate.as_deref()
     }
 
     /// SHA-256 of the envelope as submitted.

@@ -129,7 +129,12 @@ impl Statement {
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
         let subjects = each("subject", subjects, Subject::read)?;
-        let predicate = read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
+        let mut predicate =
+            read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
+        if let Predicate::Summary(summary) = &mut predicate {
+            summary.source_refs =
+                Summary::read_source_refs(object.array("subject")?).map_err(|e| e.within("subject"))?;
+        }
         if let Predicate::Breakglass(grant) = &predicate {
             grant.check_subjects(&subjects)?;
         }

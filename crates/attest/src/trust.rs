@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::key::PublicKey;
 use crate::note::NoteKey;
+use crate::sigstore::{Instance, TrustedIdentity};
 
 pub mod edit;
+mod identities;
 mod read;
 mod recall;
 
@@ -26,6 +28,7 @@ pub struct TrustRoot {
     identities: BTreeMap<String, String>,
     logs: BTreeMap<String, NoteKey>,
     witnesses: BTreeMap<String, NoteKey>,
+    instances: Vec<Instance>,
 }
 
 /// What a principal may say.
@@ -78,10 +81,14 @@ pub struct Principal {
     pub roles: BTreeSet<Role>,
     /// Its keys.
     pub keys: Vec<TrustedKey>,
+    /// The certificates that are its.
+    pub identities: Vec<TrustedIdentity>,
     /// For builders: what it may claim.
     pub builder: Option<Builder>,
     /// For rebuilders: who runs it. A quorum counts operators.
     pub operator: Option<String>,
+    /// For verifiers: the `verifier.id`s its keys may claim.
+    pub verifier_ids: Vec<String>,
 }
 
 /// A key and when it counts.
@@ -119,6 +126,8 @@ pub struct Builder {
     pub environments: Vec<String>,
     /// What was recalled of it.
     pub recalls: Vec<Recall>,
+    /// The SLSA Build level that is believed of it; nothing where nobody says so.
+    pub slsa_level: Option<u8>,
 }
 
 /// Builds that are refused although their signatures are good.
@@ -209,6 +218,11 @@ impl TrustRoot {
         self.witnesses.iter().map(|(name, key)| (name.as_str(), key))
     }
 
+    /// The Sigstore instances, by name.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter()
+    }
+
     /// The same trust root with other keys, one a name: for policy tests, which sign what they assert. Its digest is
     /// another one, so that no case judged under it can pass for one judged under the reviewed file.
     #[must_use]
@@ -218,6 +232,12 @@ impl TrustRoot {
         root.digest = Digest::sha256(root.text.as_bytes());
         for principal in root.principals.values_mut() {
             principal.keys.truncate(1);
+            // a test signs with a key what a certificate will sign
+            if principal.keys.is_empty() && !principal.identities.is_empty() {
+                let key = key(&principal.name);
+                principal.keys.push(TrustedKey { key, from: None, until: None, revoked: None });
+            }
+            principal.identities.clear();
             for trusted in &mut principal.keys {
                 trusted.key = key(&principal.name);
             }

@@ -48,12 +48,12 @@ pub fn compact(bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     Ok(compact.into_bytes())
 }
 
-/// A bundle as a JSON value: a JWT is a string.
+/// A bundle as a JSON value: a JWT or a .buildinfo is a string.
 ///
 /// # Errors
 /// [`EnvelopeError`] where it is neither.
 pub fn to_json(bytes: &[u8]) -> Result<Json, EnvelopeError> {
-    if bytes.starts_with(b"ey") {
+    if bytes.starts_with(b"ey") || bytes.starts_with(attest::openpgp::SIGNED_MESSAGE.as_bytes()) {
         let text = std::str::from_utf8(bytes).or(Err(EnvelopeError::Jws))?;
         return Ok(Json::from(text.trim_end_matches('\n')));
     }

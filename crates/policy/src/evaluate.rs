@@ -49,7 +49,6 @@ pub fn evaluate_with(case: &Case, book: &Book, root: &TrustRoot, opener: &dyn Op
             Ok(Judgement { warnings, .. }) => Verdict::out_of_reach(name, case.request().outage, warnings),
             // with a wrong clock nobody knows whether a grant holds
             Err(Undecided::Clock(why)) => return Verdict::cannot_decide(name, why),
-            Err(Undecided::Unsupported(why)) => Verdict::cannot_decide(name, why),
         },
         // a grant may hold against what cannot be read, and with a wrong clock nobody knows whether it does
         Some(_) if !case.request().unreadable.is_empty() => match check_clock(case, &[]) {

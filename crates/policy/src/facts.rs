@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use attest::parts;
 use attest::{
-    Artifact, Attestation, Digest, DigestSet, Evidence, OpenError, Opener, Predicate, Provenance, Role,
-    TrustRoot, Unopened,
+    Artifact, Attestation, Digest, DigestSet, Evidence, Opener, Predicate, Provenance, Role, TrustRoot,
+    Unopened,
 };
 use jiff::Timestamp;
 
@@ -70,14 +70,12 @@ pub(crate) struct Gathered<'a> {
 pub(crate) enum Undecided {
     /// The clock is behind something that has happened.
     Clock(String),
-    /// A kind of evidence that is not supported.
-    Unsupported(String),
 }
 
 /// Opens every envelope and sorts the evidence.
 ///
 /// # Errors
-/// [`Undecided`] for a kind of evidence that is not supported, or a clock that is behind a witness.
+/// [`Undecided`] for a clock that is behind a witness.
 pub(crate) fn gather<'a>(
     case: &'a Case,
     root: &'a TrustRoot,
@@ -94,10 +92,6 @@ pub(crate) fn gather<'a>(
         match opener.open(root, &submitted.bytes, case.at()) {
             Ok(attestation) => attestations.push((submitted.name.as_str(), attestation)),
             Err(Unopened::Unreadable(e)) => findings.push(evidence::unreadable(&submitted.name, &e)),
-            Err(Unopened::Refused(OpenError::CertificateNotSupported)) => {
-                let why = "is signed with a certificate; certificate-based bundles are not supported yet";
-                return Err(Undecided::Unsupported(format!("{} {why}", submitted.name)));
-            }
             Err(Unopened::Refused(e)) => findings.push(evidence::not_authentic(&submitted.name, &e)),
         }
     }

@@ -20,6 +20,7 @@ mod request;
 pub mod rule;
 pub mod rules;
 pub mod scenario;
+mod selection;
 mod verdict;
 
 pub use attest::redact::{REDACTED, redact};
@@ -34,4 +35,5 @@ pub use grant::HeldGrant;
 pub use guardrail::Guardrails;
 pub use policy::{Breakglass, Located, Mode, OnOutage, Policy, Upcoming};
 pub use request::{Consulted, DeploymentRequest, Outage, Standing, Submitted, Unreadable};
+pub use selection::{LeftOut, Selection, select};
 pub use verdict::{Outcome, PolicyName, Verdict};

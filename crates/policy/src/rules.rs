@@ -25,17 +25,20 @@ mod requested_by;
 mod scanned;
 mod signed_by;
 mod source_branch;
+mod source_level;
 mod source_repository;
 mod source_reviewed;
 mod target;
 mod tests;
 mod tools;
+mod verified_by;
 mod version;
 
+pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 28] = [
+pub static ALL: [Rule; 30] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -46,8 +49,10 @@ pub static ALL: [Rule; 28] = [
     evidence::UNAMBIGUOUS,
     signed_by::RULE,
     built_by::RULE,
+    verified_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
+    source_level::RULE,
     source_reviewed::RULE,
     target::RULE,
     parameters::RULE,

@@ -47,6 +47,8 @@ pub enum LogProofError {
     Leaf,
     /// The leaf is about another payload, signature or key.
     OtherSignature,
+    /// A Sigstore instance that knows the log says no.
+    Sigstore(crate::sigstore::SigstoreError),
 }
 
 impl fmt::Display for LogProofError {
@@ -57,6 +59,7 @@ impl fmt::Display for LogProofError {
             Self::Inclusion => f.write_str("the inclusion proof does not lead to the checkpoint's root"),
             Self::Leaf => f.write_str("the log entry cannot be read"),
             Self::OtherSignature => f.write_str("the log entry is about another signature"),
+            Self::Sigstore(e) => e.fmt(f),
         }
     }
 }

@@ -5,22 +5,59 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Attestation, LogFact, OpenError, Proven, SignedBy, key_counts, read_statement, signed};
+use super::{Attestation, LogFact, OpenError, Proven, SignedBy, credential_counts, read_statement, signed};
 use crate::digest::Digest;
 use crate::envelope::{Envelope, EnvelopeError};
+use crate::sigstore::{Certificate, TrustedIdentity};
 use crate::statement::Statement;
-use crate::trust::{TrustRoot, TrustedKey};
+use crate::trust::{Principal, Revocation, TrustRoot, TrustedKey};
 
 /// What holds of an envelope under one trust root at any time: which keys signed it, which logs list it, what it says.
 /// It is no [`Attestation`]: whether those keys count is for [`Verified::at`] to say.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    envelope: Digest,
-    root: Digest,
-    keys: Vec<(SignedBy, TrustedKey)>,
-    logged: Vec<LogFact>,
+    pub(super) envelope: Digest,
+    pub(super) root: Digest,
+    pub(super) signed_with: Vec<(SignedBy, Credential)>,
+    pub(super) logged: Vec<LogFact>,
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// A revoked key is named before a malformed statement, so the error waits until the keys were asked.
-    statement: Result<Arc<Statement>, OpenError>,
+    pub(super) statement: Result<Arc<Statement>, OpenError>,
+}
+
+/// What somebody signed with.
+#[derive(Clone, Debug)]
+pub(super) enum Credential {
+    Key(TrustedKey),
+    /// A certificate of this identity, by its fingerprint.
+    Certificate(TrustedIdentity, String),
+}
+
+impl Credential {
+    /// What a proof of being logged calls it.
+    fn id(&self) -> String {
+        match self {
+            Self::Key(trusted) => trusted.key.id(),
+            Self::Certificate(_, fingerprint) => fingerprint.clone(),
+        }
+    }
+
+    /// From when until when it counts, and from when on it does not.
+    pub(super) fn window(&self) -> (Option<Timestamp>, Option<Timestamp>, Option<&Revocation>) {
+        match self {
+            Self::Key(key) => (key.from, key.until, key.revoked.as_ref()),
+            Self::Certificate(identity, _) => (identity.from, identity.until, identity.revoked.as_ref()),
+        }
+    }
+}
+
+/// A principal as one that signed.
+pub(super) fn signer(principal: &Principal) -> SignedBy {
+    SignedBy {
+        name: principal.name.clone(),
+        roles: principal.roles.clone(),
+        operator: principal.operator.clone(),
+    }
 }
 
 impl TrustRoot {
@@ -29,22 +66,25 @@ impl TrustRoot {
     /// # Errors
     /// [`OpenError`] with the first reason that holds at any time.
     pub fn verify(&self, envelope: &Envelope) -> Result<Verified, OpenError> {
+        if let Some(verified) = self.verify_certified(envelope)? {
+            return Ok(verified);
+        }
         let (signed, logs) = signed(envelope)?;
         let candidates = self.verified_keys(&signed);
         if candidates.is_empty() {
             return Err(self.unknown_or_unusable(&signed));
         }
-        let logged = self.check_logs(envelope, logs).map_err(OpenError::LogProof)?;
-        let signer = |name: &str, principal: &crate::trust::Principal| SignedBy {
-            name: name.to_owned(),
-            roles: principal.roles.clone(),
-            operator: principal.operator.clone(),
-        };
+        let mut logged = self.check_logs(envelope, logs).map_err(OpenError::LogProof)?;
+        logged.extend(self.check_sigstore_logs(envelope, &candidates)?);
         Ok(Verified {
             envelope: envelope.digest().clone(),
             root: self.digest().clone(),
-            keys: candidates.into_iter().map(|(p, key)| (signer(&p.name, p), key.clone())).collect(),
+            signed_with: candidates
+                .into_iter()
+                .map(|(p, key)| (signer(p), Credential::Key(key.clone())))
+                .collect(),
             logged,
+            certificate: None,
             statement: read_statement(envelope).map(Arc::new),
         })
     }
@@ -59,11 +99,11 @@ impl Verified {
     pub fn at(&self, at: Timestamp) -> Result<Attestation, OpenError> {
         let mut signers: Vec<SignedBy> = Vec::new();
         let (mut refused, mut counted) = (None, Vec::new());
-        for (signer, key) in &self.keys {
+        for (signer, credential) in &self.signed_with {
             // a proof about one signature says nothing of another: a stolen key must not borrow a time
-            let id = key.key.id();
+            let id = credential.id();
             let own: Vec<LogFact> = self.logged.iter().filter(|fact| fact.key == id).cloned().collect();
-            match key_counts(&signer.name, key, &own, at) {
+            match credential_counts(&signer.name, credential, &own, at) {
                 Ok(()) => {
                     counted.extend(own);
                     if signers.iter().all(|s| s.name != signer.name) {
@@ -78,13 +118,17 @@ impl Verified {
         }
         let statement = self.statement.clone()?;
         let time = counted.iter().filter_map(|fact| fact.time).min();
-        let envelope = self.envelope.clone();
-        Ok(Attestation { proven: Arc::new(Proven { statement, signers, time, logged: counted, envelope }) })
+        let (envelope, certificate) = (self.envelope.clone(), self.certificate.clone());
+        let proven = Proven { statement, signers, time, logged: counted, certificate, envelope };
+        Ok(Attestation { proven: Arc::new(proven) })
     }
 
     /// The keys that signed, each with the name in the trust root whose it is, whether or not it counts at some time.
     pub fn keys(&self) -> impl Iterator<Item = (&str, &crate::key::PublicKey)> {
-        self.keys.iter().map(|(signer, trusted)| (signer.name.as_str(), &trusted.key))
+        self.signed_with.iter().filter_map(|(signer, credential)| match credential {
+            Credential::Key(trusted) => Some((signer.name.as_str(), &trusted.key)),
+            Credential::Certificate(..) => None,
+        })
     }
 
     /// SHA-256 of the envelope as submitted.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::identities::{self, read_identities};
 use super::{Builder, Principal, Recall, Revocation, Role, TrustRoot, TrustedKey};
 use crate::digest::Digest;
 use crate::key::{PublicKey, Scheme};
 use crate::note::NoteKey;
+use crate::sigstore::Instance;
 use crate::time::parse_time;
 use crate::yaml::{Fields, LoadError, Node, Problems};
 
@@ -21,8 +23,9 @@ const SECTIONS: [(&str, Role); 8] = [
     ("verifiers", Role::Verifier),
     ("signers", Role::Signer),
 ];
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "version",
+    "sigstore",
     "builders",
     "review-authorities",
     "testers",
@@ -36,6 +39,9 @@ const KEYS: [&str; 13] = [
     "logs",
     "witnesses",
 ];
+
+/// The certificates that are a name's; a person's `identities` are what a forge calls him.
+const CERTIFICATES: &str = "certificate-identities";
 
 impl TrustRoot {
     /// Parses a trust root.
@@ -63,10 +69,11 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
         identities: BTreeMap::new(),
         logs: BTreeMap::new(),
         witnesses: BTreeMap::new(),
+        instances: identities::read_instances(&fields, problems),
     };
     for (section, role) in SECTIONS {
         for (name, key, value) in entries(&fields, section, problems) {
-            let principal = read_principal(name, value, role, problems);
+            let principal = read_principal(name, value, role, &root.instances, problems);
             add(&mut root, principal, key, problems);
         }
     }
@@ -91,7 +98,7 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
     Some(root)
 }
 
-fn entries<'a>(
+pub(super) fn entries<'a>(
     fields: &Fields<'a>,
     key: &str,
     problems: &mut Problems,
@@ -113,21 +120,45 @@ fn add(root: &mut TrustRoot, principal: Option<Principal>, key: &Node, problems:
     old.roles.append(&mut new.roles);
     old.builder = old.builder.take().or(new.builder);
     old.operator = old.operator.take().or(new.operator);
+    old.verifier_ids.append(&mut new.verifier_ids);
     for key in new.keys {
         if !old.keys.iter().any(|k| k.key == key.key) {
             old.keys.push(key);
         }
     }
+    for identity in new.identities {
+        if !old.identities.contains(&identity) {
+            old.identities.push(identity);
+        }
+    }
 }
 
-fn read_principal(name: &str, node: &Node, role: Role, problems: &mut Problems) -> Option<Principal> {
+fn read_principal(
+    name: &str,
+    node: &Node,
+    role: Role,
+    instances: &[Instance],
+    problems: &mut Problems,
+) -> Option<Principal> {
     let (what, known): (&'static str, &[&str]) = match role {
-        Role::Builder => ("a builder", &["keys", "ids", "hermetic", "environments", "recalled"]),
-        Role::Rebuilder => ("a rebuilder", &["keys", "operator"]),
-        _ => ("a signer", &["keys"]),
+        Role::Builder => (
+            "a builder",
+            &["keys", CERTIFICATES, "ids", "hermetic", "environments", "recalled", "slsa-build-level"],
+        ),
+        Role::Rebuilder => ("a rebuilder", &["keys", CERTIFICATES, "operator"]),
+        Role::Verifier => ("a verifier", &["keys", CERTIFICATES, "ids"]),
+        _ => ("a signer", &["keys", CERTIFICATES]),
     };
     let fields = Fields::read(node, what, known, problems)?;
-    let keys = read_keys(fields.required("keys", problems)?, problems)?;
+    let identities = match fields.optional(CERTIFICATES) {
+        Some(node) => read_identities(node, instances, problems)?,
+        None => Vec::new(),
+    };
+    let keys = match fields.optional("keys") {
+        None if !identities.is_empty() => Vec::new(),
+        Some(node) => read_keys(node, problems)?,
+        None => read_keys(fields.required("keys", problems)?, problems)?,
+    };
     let builder = match role {
         Role::Builder => Some(read_builder(&fields, problems)?),
         _ => None,
@@ -139,7 +170,12 @@ fn read_principal(name: &str, node: &Node, role: Role, problems: &mut Problems) 
         }
         _ => None,
     };
-    Some(Principal { name: name.to_owned(), roles: BTreeSet::from([role]), keys, builder, operator })
+    // one without ids is read, because files from before there were any are: it may claim none
+    let ids = fields.optional("ids").filter(|_| role == Role::Verifier);
+    let ids = ids.and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let verifier_ids = ids.into_iter().map(|(id, _)| id).collect();
+    let (name, roles) = (name.to_owned(), BTreeSet::from([role]));
+    Some(Principal { name, roles, keys, identities, builder, operator, verifier_ids })
 }
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
@@ -147,8 +183,10 @@ fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder>
     let ids = problems.keep(ids.strings())?.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let level = fields.optional("slsa-build-level").and_then(|n| problems.keep(n.number(1, 3)));
     let mut builder = Builder {
         ids,
+        slsa_level: level.and_then(|level| u8::try_from(level).ok()),
         environments: environments.unwrap_or_default().into_iter().map(|(e, _)| e).collect(),
         ..Builder::default()
     };
@@ -201,16 +239,18 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
         problems.push(node.mismatch("at least one key").found("an empty list"));
         return None;
     }
-    items.iter().map(|item| read_key(item, problems)).collect()
+    let keys: Option<Vec<Vec<TrustedKey>>> = items.iter().map(|item| read_key(item, problems)).collect();
+    keys.map(|keys| keys.into_iter().flatten().collect())
 }
 
-fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
+/// One key, or all usable keys of one OpenPGP block.
+fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
     let fields = Fields::read(node, "a key", &["key", "scheme", "from", "until", "revoked"], problems)?;
-    let pem = fields.required("key", problems)?;
-    let key = PublicKey::from_pem(problems.keep(pem.string())?);
-    let key = problems.keep(key.map_err(|e| LoadError::new(&pem.place, &e.to_string())))?;
-    let key = match fields.optional("scheme") {
-        None => key,
+    let text = fields.required("key", problems)?;
+    let keys = PublicKey::from_listed(problems.keep(text.string())?);
+    let keys = problems.keep(keys.map_err(|e| LoadError::new(&text.place, &e.to_string())))?;
+    let keys = match fields.optional("scheme") {
+        None => keys,
         Some(node) => {
             let schemes = [
                 Scheme::P256,
@@ -223,7 +263,8 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
             let name = problems.keep(node.string())?;
             let wanted = node.mismatch("p256, p384, ed25519, rsa-pss, rsa-pkcs1 or ml-dsa-65");
             let scheme = problems.keep(schemes.into_iter().find(|s| s.name() == name).ok_or(wanted))?;
-            problems.keep(key.with_scheme(scheme).map_err(|e| LoadError::new(&node.place, &e.to_string())))?
+            let keys: Result<Vec<_>, _> = keys.into_iter().map(|key| key.with_scheme(scheme)).collect();
+            problems.keep(keys.map_err(|e| LoadError::new(&node.place, &e.to_string())))?
         }
     };
     let from = fields.optional("from").and_then(|n| problems.keep(read_time(n)));
@@ -239,10 +280,11 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
         Some(node) => Some(read_revocation(node, problems)?),
         None => None,
     };
-    Some(TrustedKey { key, from, until, revoked })
+    let trusted = |key| TrustedKey { key, from, until, revoked: revoked.clone() };
+    Some(keys.into_iter().map(trusted).collect())
 }
 
-fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {
+pub(super) fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {
     let fields = Fields::read(node, "a revocation", &["from", "reason", "log", "size"], problems)?;
     let from = fields.required("from", problems)?;
     let from = problems.keep(read_time(from))?;
@@ -262,7 +304,7 @@ fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {
     Some(Revocation { from, position, reason })
 }
 
-fn read_time(node: &Node) -> Result<Timestamp, LoadError> {
+pub(super) fn read_time(node: &Node) -> Result<Timestamp, LoadError> {
     let wanted = || {
         node.mismatch("a time in UTC, as in 2026-11-22T09:00:00Z, or a date")
             .fix("write the time with `T` and `Z`: 2026-11-22T09:00:00Z")
@@ -273,9 +315,8 @@ fn read_time(node: &Node) -> Result<Timestamp, LoadError> {
 }
 
 fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, problems: &mut Problems) {
-    let Some(fields) = Fields::read(node, "a person", &["identities", "roles", "keys"], problems) else {
-        return;
-    };
+    let known = ["identities", "roles", "keys", CERTIFICATES];
+    let Some(fields) = Fields::read(node, "a person", &known, problems) else { return };
     let identities = fields.required("identities", problems).and_then(|n| problems.keep(n.strings()));
     for (identity, place) in identities.unwrap_or_default() {
         let other = root.identities.insert(identity.to_ascii_lowercase(), name.to_owned());
@@ -300,8 +341,11 @@ fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, proble
         };
     }
     let keys = fields.optional("keys").and_then(|n| read_keys(n, problems)).unwrap_or_default();
-    let name = name.to_owned();
-    add(root, Some(Principal { name, roles, keys, builder: None, operator: None }), key, problems);
+    let certificates = fields.optional(CERTIFICATES);
+    let certificates = certificates.and_then(|n| read_identities(n, &root.instances, problems));
+    let (name, identities, verifier_ids) = (name.to_owned(), certificates.unwrap_or_default(), Vec::new());
+    let person = Principal { name, roles, keys, identities, builder: None, operator: None, verifier_ids };
+    add(root, Some(person), key, problems);
 }
 
 fn read_groups(root: &mut TrustRoot, fields: &Fields<'_>, problems: &mut Problems) {

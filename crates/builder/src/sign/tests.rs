@@ -151,7 +151,7 @@ fn why(result: &Result<Json, SignError>) -> String {
 
 /// The envelope of a bundle verifies, and its one log entry is there.
 fn check(bundle: &Json, key: &Witness) -> Dsse {
-    let bundle = Bundle::read(bundle.as_object().unwrap()).unwrap();
+    let bundle = Bundle::read(bundle.as_object().unwrap(), bundle.to_string().as_bytes()).unwrap();
     let Content::Dsse(dsse) = bundle.content else { panic!("an envelope") };
     key.public().verify(&dsse.pae(), &dsse.signatures[0].bytes).unwrap();
     assert_eq!(bundle.log_entries.len(), 1);

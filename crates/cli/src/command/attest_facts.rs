@@ -9,12 +9,11 @@ pub(crate) use vetted::statement as import_statement;
 use std::path::{Path, PathBuf};
 
 use attest::bundle::Bundle;
-use attest::claims::{RELEASE, REVIEW, Release, Review};
+use attest::claims::{RELEASE, Release};
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::{DigestSet, Json, Object, Statement};
 
-use crate::clock;
-use crate::command::attest_build;
+use crate::command::{attest_build, attest_review};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Unlock};
 use crate::keys;
@@ -23,27 +22,7 @@ use crate::output::Output;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Build(attest_build::Args),
-    /// Somebody approved a commit
-    #[command(after_help = "Example:
-  portcullis attest review gitCommit:4f2a… --repository https://github.com/acme/shop \\
-      --author alice@acme.example --reviewer bob@acme.example --key forge.key \\
-      --out shop.review.json")]
-    Review {
-        /// The repository for which it was approved
-        #[arg(long, value_name = "URL")]
-        repository: String,
-        /// The last commit that had been reviewed before, in hex; the whole tree was reviewed without
-        #[arg(long, value_name = "COMMIT")]
-        base: Option<String>,
-        /// Who wrote it; may be given more than once
-        #[arg(long = "author", value_name = "IDENTITY")]
-        authors: Vec<String>,
-        /// Who approved it; may be given more than once
-        #[arg(long = "reviewer", value_name = "IDENTITY")]
-        reviewers: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
+    Review(attest_review::Args),
     Test(test::Args),
     Scan(scan::Args),
     Import(vetted::Args),
@@ -67,6 +46,13 @@ pub(crate) enum Command {
 pub(crate) struct Common {
     /// What it is about: a file, sha256:HEX, or gitCommit:HEX
     subject: String,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Who signs, when, and into which file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Signing {
     /// The key that signs: a file, or a pkcs11: URI
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
@@ -80,47 +66,51 @@ pub(crate) struct Common {
     unlock: Unlock,
 }
 
+impl Signing {
+    /// When it happened, as it was given.
+    pub(crate) fn at(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+}
+
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
     let (kind, predicate_type, predicate, common) = match command {
         Command::Build(args) => return attest_build::run(args, output),
+        Command::Review(args) => return attest_review::run(args, output),
         Command::Test(args) => return test::run(args, output),
         Command::Scan(args) => return scan::run(args, output),
         Command::Import(args) => return vetted::run(args, output),
-        Command::Review { repository, base, authors, reviewers, common } => {
-            let review = Review {
-                repository: repository.clone(),
-                base: base.clone(),
-                authors: authors.clone(),
-                reviewers: reviewers.clone(),
-                reviewed: clock::now(common.at.as_deref())?,
-            };
-            ("review", REVIEW, review.to_json(), common)
-        }
         Command::Release { purl, environments, common } => {
             let release = Release { purl: purl.clone(), environments: environments.clone() };
             ("release", RELEASE, release.to_json(), common)
         }
     };
-    let out = write(kind, predicate_type, predicate, common)?;
+    let out = write(kind, predicate_type, predicate, &common.subject, &common.signing)?;
     output.result(&format!("{}\n", out.display()), || {
         Json::from(Object::new().with("bundle", out.display().to_string()))
     });
     Ok(Exit::Clean)
 }
 
-/// Signs a fact about the subject that was named on the command line.
-fn write(kind: &str, predicate_type: &str, predicate: Object, common: &Common) -> Result<PathBuf, Failure> {
-    let digests: DigestSet = input::digests(&common.subject, &[])?;
-    let out = match (&common.out, common.subject.contains(':')) {
+/// Signs what is said of a subject, and writes it to a file that was not there before.
+pub(crate) fn write(
+    kind: &str,
+    predicate_type: &str,
+    predicate: Object,
+    subject: &str,
+    signing: &Signing,
+) -> Result<PathBuf, Failure> {
+    let digests: DigestSet = input::digests(subject, &[])?;
+    let out = match (&signing.out, subject.contains(':')) {
         (Some(out), _) => out.clone(),
-        (None, false) => PathBuf::from(format!("{}.{kind}.json", common.subject)),
+        (None, false) => PathBuf::from(format!("{subject}.{kind}.json")),
         (None, true) => {
             return Err(Failure::new("nothing says where the bundle goes").line("fix", "give --out FILE"));
         }
     };
-    let name = common.subject.rsplit('/').next().unwrap_or(&common.subject);
+    let name = subject.rsplit('/').next().unwrap_or(subject);
     let statement = Statement::write(name, &digests, predicate_type, predicate);
-    sign(&statement, &common.key, &common.unlock, &out)?;
+    sign(&statement, &signing.key, &signing.unlock, &out)?;
     Ok(out)
 }
 

@@ -13,7 +13,7 @@ use attest::{Artifact, Envelope, Json, Object, OpenError};
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
-use crate::trust::{Trust, not_supported};
+use crate::trust::Trust;
 
 /// Is this bundle authentic, and is it about this artifact?
 ///
@@ -69,11 +69,7 @@ fn open(bundle: &Path, input: &str, trust: &Trust, output: &Output) -> Result<Ex
     let refused = |what: &str, why: &str| Failure::new(what).line("found", why).found();
     let envelope = Envelope::parse(&submitted.bytes)
         .map_err(|e| refused(&format!("{} cannot be read", submitted.name), &e.to_string()))?;
-    if envelope.needs_certificate() {
-        return Err(not_supported());
-    }
     let attestation = trusted.root.open(&envelope, trusted.at).map_err(|e| match e {
-        OpenError::CertificateNotSupported => not_supported(),
         OpenError::UnknownSigner if trusted.is_key => refused(
             &format!("{} is not authentic", submitted.name),
             "no signature on it verifies under the key that was given",

@@ -69,7 +69,8 @@ pub(crate) const UNAMBIGUOUS: Rule = Rule {
     summary: "there is one provenance, and one claim of each kind by each signer",
     docs: "Chapter 14, \"Ensure Unambiguous Provenance\". Exactly one provenance is judged: two that are not rebuilders' \
            are refused, and none of them is picked. Likewise two test results for tests of the same name, two scans, \
-           two releases, two reviews since the same base, or two rebuilds, by the same signer. To replace a claim, submit the \
+           two releases, two reviews since the same base, two verification summaries for one resource, or two rebuilds, by \
+           the same signer. To replace a claim, submit the \
            new one alone. The same bytes twice count once.",
     example: "",
     threats: &["T5"],
@@ -128,7 +129,22 @@ pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
             "evidence signs the file in a way that cannot be checked from its digest",
             "sign an attestation instead: portcullis attest, or cosign attest-blob",
         ),
-        OpenError::CertificateNotSupported => ("evidence is signed with a certificate", "sign it with a key"),
+        OpenError::NoInstance => (
+            "evidence is signed under a certificate, and no Sigstore instance is trusted",
+            "add the instance to the trust root: sigstore: { public-good: { trusted-root: embedded } }",
+        ),
+        OpenError::Sigstore(_) => (
+            "evidence is signed under a certificate that does not hold",
+            "submit the bundle exactly as the signer wrote it, or sign again",
+        ),
+        OpenError::UnknownIdentity(_) => (
+            "evidence is signed by an identity that the trust root does not know",
+            "have it made by a signer of the trust root: for provenance, by an official builder's workflow",
+        ),
+        OpenError::TwoNames(..) => (
+            "evidence is signed by an identity that is two names' in the trust root",
+            "make the identities in the trust root narrower, so that each is one name's",
+        ),
     };
     let finding = Finding::new(AUTHENTIC.name, message, fix)
         .wanted_always("a signature by a key of the trust root, at a time when the key counts")
@@ -169,10 +185,10 @@ pub(crate) fn not_about(
     .or(&format!("if the file was changed after it was built, build it again; if {name} was picked by mistake, submit the right one"))
 }
 
-/// One claim of one signer.
-fn claims(evidence: &Evidence) -> Vec<String> {
-    let signers = evidence.attestation().signers().iter();
-    let about = match evidence.predicate() {
+/// The claims of each signer of which there may be one.
+pub(crate) fn claims(attestation: &Attestation) -> Vec<String> {
+    let signers = attestation.signers().iter();
+    let about = match &attestation.statement().predicate {
         Predicate::Provenance(_) => vec!["rebuild".to_owned()],
         Predicate::Test(test) => test.names.iter().map(|n| format!("result of the tests {n}")).collect(),
         Predicate::Scan(_) => vec!["scan".to_owned()],
@@ -180,11 +196,11 @@ fn claims(evidence: &Evidence) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
+        Predicate::Summary(summary) => vec![format!("verification summary for {}", summary.resource)],
         // each adds to what was reviewed, and none takes away
         Predicate::Import(_)
         | Predicate::Breakglass(_)
         | Predicate::BreakglassReview(_)
-        | Predicate::Summary(_)
         | Predicate::Signature
         | Predicate::Other(_) => Vec::new(),
     };
@@ -212,7 +228,7 @@ pub(crate) fn ambiguous(facts: &Facts<'_>) -> Vec<Finding> {
         !matches!(e.predicate(), Predicate::Provenance(_))
             || e.signers_with(attest::Role::Rebuilder).next().is_some()
     };
-    for claim in facts.all().filter(judged_alone).flat_map(claims) {
+    for claim in facts.all().filter(judged_alone).flat_map(|e| claims(e.attestation())) {
         *counts.entry(claim).or_default() += 1;
     }
     for (claim, count) in counts.into_iter().filter(|(_, count)| *count > 1) {

@@ -1,6 +1,6 @@
 //! One claim of a policy test: who says what about what.
 
-use attest::claims::{IMPORT, RELEASE, REVIEW, TEST_RESULT, VULNS};
+use attest::claims::{IMPORT, RELEASE, REVIEW, TEST_RESULT, VSA, VULNS};
 use attest::provenance::{BUILD_TYPE, SLSA_V1, SLSA_V02};
 use attest::time::parse_time;
 use attest::yaml::{Fields, LoadError, Node, Problems};
@@ -16,6 +16,8 @@ pub struct Claim {
     pub signed_by: Vec<String>,
     /// What it is about.
     pub about: Subject,
+    /// The refs at which the commit that it is about was, as a verifier of sources says.
+    pub refs: Vec<String>,
     /// What it says.
     pub said: Said,
     /// The log that proves it, inline.
@@ -70,28 +72,35 @@ const PROVENANCE: [&str; 14] = [
     "dependencies",
 ];
 
+const SUMMARY: [&str; 9] =
+    ["verifier", "resource", "environment", "policy", "digest", "result", "levels", "verified", "expires"];
+
 pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let known = [
         "signed-by",
         "about",
         "logged",
+        "refs",
         "provenance",
         "test",
         "scan",
         "release",
         "review",
         "import",
+        "summary",
         "signature",
         "predicate",
     ];
     let fields = Fields::read(node, "a claim", &known, problems)?;
     let signed_by = fields.required("signed-by", problems)?;
     let signed_by = problems.keep(signed_by.strings())?.into_iter().map(|(name, _)| name).collect();
-    let given: Vec<&str> = known.iter().skip(3).filter(|k| fields.optional(k).is_some()).copied().collect();
+    let given: Vec<&str> = known.iter().skip(4).filter(|k| fields.optional(k).is_some()).copied().collect();
     let [kind] = given.as_slice() else {
         problems.push(
             LoadError::new(&node.place, "a claim says exactly one thing")
-                .wanted("one of provenance, test, scan, release, review, import, signature, predicate")
+                .wanted(
+                    "one of provenance, test, scan, release, review, import, summary, signature, predicate",
+                )
                 .found(&if given.is_empty() { "none".to_owned() } else { given.join(", ") }),
         );
         return None;
@@ -103,11 +112,15 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
         None => Subject::Artifact,
         Some(node) => problems.keep(read_subject(node))?,
     };
+    let refs = match fields.optional("refs") {
+        None => Vec::new(),
+        Some(node) => problems.keep(node.strings())?.into_iter().map(|(name, _)| name).collect(),
+    };
     let logged = match fields.optional("logged") {
         None => None,
         Some(node) => Some(read_logged(node, problems)?),
     };
-    Some(Claim { signed_by, about, said, logged })
+    Some(Claim { signed_by, about, refs, said, logged })
 }
 
 /// The package that an import is about.
@@ -152,6 +165,7 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
         "release" => (RELEASE, &["purl", "environments"]),
         "review" => (REVIEW, &["repository", "base", "authors", "reviewers"]),
         "import" => (IMPORT, &["purl", "sha256", "criteria"]),
+        "summary" => (VSA, &SUMMARY),
         "signature" => ("https://portcullis.dev/signature/v1", &[]),
         _ => ("", &["type", "body"]),
     };
@@ -189,6 +203,7 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
             said(predicate_type, object.with("reviewedOn", time))
         }
         "import" => said(predicate_type, import(get, list("criteria")).with("reviewedOn", time)),
+        "summary" => said(predicate_type, summary(get, list("levels"))),
         "signature" => said(predicate_type, Object::new()),
         _ => match (get("type"), get("body")) {
             (Some(Json::String(kind)), Some(Json::Object(body))) => said(&kind, body),
@@ -228,6 +243,29 @@ fn scan(get: impl Fn(&str) -> Option<Json>, found: Json) -> Object {
     let mut metadata = Object::new();
     metadata.set_some("scanFinishedOn", get("finished"));
     Object::new().with("scanner", scanner).with("metadata", metadata)
+}
+
+fn summary(get: impl Fn(&str) -> Option<Json>, levels: Json) -> Object {
+    let text = |value: &str| Json::from(value);
+    let mut policy =
+        Object::new().with("uri", get("policy").unwrap_or_else(|| text("https://policy.example")));
+    policy.set_some("digest", get("digest").map(|sha256| Object::new().with("sha256", sha256)));
+    let mut verifier = Object::new();
+    verifier.set_some("id", get("verifier"));
+    let mut object = Object::new()
+        .with("verifier", verifier)
+        .with("policy", policy)
+        .with("verificationResult", get("result").unwrap_or_else(|| text("PASSED")))
+        .with("verifiedLevels", levels);
+    for (key, field) in [
+        ("resource", "resourceUri"),
+        ("verified", "timeVerified"),
+        ("environment", "portcullis_environment"),
+        ("expires", "portcullis_expires"),
+    ] {
+        object.set_some(field, get(key));
+    }
+    object
 }
 
 fn provenance(get: impl Fn(&str) -> Option<Json>) -> Said {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::generate::{DAY, NOW, REPOSITORY, Random, strings};
-use super::model::{Policy, Require};
+use super::model::{Asked, Policy, Require, VerifiedBy};
 
 /// Some text lists of which one is picked.
 fn one(r: &mut Random, lists: &[&[&str]]) -> Vec<String> {
@@ -69,6 +69,7 @@ fn builders(r: &mut Random, policy: &mut Policy) {
                 version: q.version,
                 scanned: q.scanned.clone(),
                 requested_by: q.requested_by.clone(),
+                verified_by: q.verified_by.clone(),
                 ..Require::default()
             };
             *q = kept;
@@ -88,9 +89,9 @@ fn by(r: &mut Random, names: &[&str]) -> Vec<String> {
 /// Changes one rule: takes it away, adds it, or gives it another value.
 fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
     let rules: &[usize] = if has_builder {
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
     } else {
-        &[0, 1, 2, 3, 4, 5]
+        &[0, 1, 2, 3, 4, 5, 19]
     };
     match r.pick(rules) {
         0 => {
@@ -197,10 +198,61 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let at_least = r.pick(&[1, 2]);
             q.rebuilt = some(r, (at_least, by));
         }
+        19 => {
+            // somebody must vouch
+            let may_go = has_builder || !q.signed_by.is_empty();
+            q.verified_by = match q.verified_by.take() {
+                Some(_) if may_go && r.chance(25) => None,
+                Some(asked) => Some(verified_by(r, asked)),
+                None => {
+                    let asked = VerifiedBy {
+                        verifiers: strings(&["gate"]),
+                        within: 2 * DAY,
+                        about: Asked::Environment("prod/shop".to_owned()),
+                        policy: None,
+                        digest: None,
+                        levels: Vec::new(),
+                    };
+                    Some(verified_by(r, asked))
+                }
+            };
+        }
         17 => q.format = r.pick(&[None, Some((1, 0)), Some((2, 0)), Some((0, 2))]),
         _ => {
             let witnesses = r.pick(&[0, 1, 2]);
             q.logged = some(r, ("builds".to_owned(), witnesses));
         }
     }
+}
+
+/// Changes one part of what is asked of a summary.
+fn verified_by(r: &mut Random, mut asked: VerifiedBy) -> VerifiedBy {
+    match r.below(6) {
+        0 => asked.verifiers = one(r, &[&["gate"], &["gate", "gate-2"], &["gate-2"]]),
+        1 => asked.within = DAY * r.pick(&[1, 2, 3]),
+        2 => {
+            asked.about = r.pick(&[
+                Asked::TheArtifact,
+                Asked::Environment("prod/shop".to_owned()),
+                Asked::Environment("staging/shop".to_owned()),
+                Asked::Resource("https://dl.example/shop".to_owned()),
+                Asked::Resource("r.example/shop".to_owned()),
+            ]);
+        }
+        3 => asked.policy = r.pick(&[None, Some("policy:shop".to_owned()), Some("policy:pay".to_owned())]),
+        4 => asked.digest = r.pick(&[None, Some("policy".to_owned()), Some("other".to_owned())]),
+        _ => {
+            asked.levels = one(
+                r,
+                &[
+                    &[],
+                    &["SLSA_BUILD_LEVEL_1"],
+                    &["SLSA_BUILD_LEVEL_2"],
+                    &["SLSA_BUILD_LEVEL_2", "OURS"],
+                    &["SLSA_BUILD_LEVEL_3"],
+                ],
+            );
+        }
+    }
+    asked
 }

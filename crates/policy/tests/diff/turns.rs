@@ -184,6 +184,10 @@ fn what_is_written_otherwise_and_means_the_same_changes_nothing() {
         ),
         ("signed-by: [a], tests: [u, v]", "signed-by: [a], tests: { names: [v, u] }"),
         ("signed-by: [a], released-for: prod", "signed-by: [a], released-for: { environment: prod }"),
+        (
+            "verified-by: { verifiers: [u, v], within: 24h, levels: [SLSA_BUILD_LEVEL_2] }",
+            "verified-by: { verifiers: [v, u], within: 1d, levels: [SLSA_BUILD_LEVEL_1, SLSA_BUILD_LEVEL_2] }",
+        ),
         ("signed-by: [a], scanned: { within: 7d }", "signed-by: [a], scanned: { within: 7d, worst: none }"),
     ] {
         let (one, other) = (book(one), book(other));
@@ -255,6 +259,14 @@ fn what_is_only_narrower_admits_nothing() {
             "built-by: [a], rebuilt: { at-least: 2, by: [u, v, w] }",
         ),
         ("signed-by: [a], requested-by: [g, h]", "signed-by: [a], requested-by: [g]"),
+        (
+            "verified-by: { verifiers: [u, v], within: 2d }",
+            "verified-by: { verifiers: [u], within: 1d, policy: { uri: p }, levels: [SLSA_BUILD_LEVEL_1] }",
+        ),
+        (
+            "verified-by: { verifiers: [u], within: 1d, levels: [SLSA_BUILD_LEVEL_1] }",
+            "verified-by: { verifiers: [u], within: 1d, levels: [SLSA_BUILD_LEVEL_3, OURS] }",
+        ),
         (
             "signed-by: [a], released-for: prod",
             "signed-by: [a], released-for: { environment: prod, by: [desk] }",

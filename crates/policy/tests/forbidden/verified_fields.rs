@@ -1,5 +1,5 @@
 //! What was verified cannot be made by hand.
 fn forge(verified: attest::Verified) {
-    let _ = attest::Verified { keys: Vec::new(), ..verified };
+    let _ = attest::Verified { signed_with: Vec::new(), ..verified };
 }
 fn main() {}

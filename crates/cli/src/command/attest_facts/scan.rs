@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Some((scanner, path)) => of_output(args, scanner, path)?,
         None => Weighed { scan: as_told(args)?, excused: Vec::new() },
     };
-    let out = write("scan", VULNS, weighed.scan.to_json(), &args.common)?;
+    let out = write("scan", VULNS, weighed.scan.to_json(), &args.common.subject, &args.common.signing)?;
     let excused = |(found, reason): &(Found, &str)| {
         format!("not affected: {} {}, {reason}\n", found.component.label(), found.id)
     };
@@ -114,7 +114,7 @@ fn as_told(args: &Args) -> Result<Scan, Failure> {
     Ok(Scan {
         scanner: args.scanner.clone().unwrap_or_default(),
         version: None,
-        finished: clock::now(args.common.at.as_deref())?,
+        finished: clock::now(args.common.signing.at())?,
         database_updated: args.database.as_deref().map(read_time).transpose()?,
         vulnerabilities: args
             .vulnerabilities
@@ -133,7 +133,7 @@ fn of_output(args: &Args, scanner: Scanner, path: &Path) -> Result<Weighed, Fail
     })?;
     let digests = input::digests(&args.common.subject, &[])?;
     check_scanned(&report, digests.get(Algorithm::Sha256).as_ref(), path)?;
-    if args.common.at.is_some() {
+    if args.common.signing.at().is_some() {
         return Err(Failure::new("a scan was finished when it was, not at a time of choice")
             .line("fix", "give --finished TIME instead of --at, where the output does not say"));
     }

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .line("fix", "correct --name, --result or --failed"));
     }
     let test = TestResult { names: args.names.clone(), result, failed, of: None };
-    let out = write("test", TEST_RESULT, test.to_json(), &args.common)?;
+    let out = write("test", TEST_RESULT, test.to_json(), &args.common.subject, &args.common.signing)?;
     output.result(&format!("{}\n", out.display()), || {
         Json::from(Object::new().with("bundle", out.display().to_string()))
     });

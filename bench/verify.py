@@ -1,6 +1,7 @@
 """Whole-process time and memory of one verification: portcullis, cosign, and /bin/true as the floor, in turns.
 
-SLSA v1 provenance in a bundle, P-256 key, 1 MiB file. Prints medians; asserts nothing but that all of them verify.
+SLSA v1 provenance in a bundle, P-256 key, 1 MiB file; and, where its folder is given, a real GitHub attestation under a
+certificate. Prints medians; asserts nothing but that all of them verify.
 """
 import base64, hashlib, json, os, statistics, subprocess, sys, tempfile, time
 
@@ -52,6 +53,15 @@ if os.path.exists(cosign):
         "--insecure-ignore-tlog", "--type", "https://slsa.dev/provenance/v1", at("shop")]
 else:
     print("no cosign: run cargo xtask setup")
+if len(sys.argv) > 2:
+    bundle, archive = (os.path.join(sys.argv[2], n) for n in ("sigstore-js-2.1.0-bundle.json", "sigstore-js-2.1.0.tgz"))
+    who = ["--certificate-identity", "https://github.com/sigstore/sigstore-js/.github/workflows/release.yml@refs/heads/main",
+           "--certificate-oidc-issuer", "https://token.actions.githubusercontent.com"]
+    root = os.path.join(sys.argv[2], "..", "trusted-roots", "public-good.json")
+    commands["portcullis open, a certificate"] = [portcullis, "open", bundle, archive, *who, "--trusted-root", root]
+    if os.path.exists(cosign):
+        commands["cosign, a certificate"] = [cosign, "verify-blob-attestation", "--bundle", bundle, *who, "--trusted-root", root,
+            "--type", "https://slsa.dev/provenance/v1", archive]
 
 # A child's peak counts what its parent had before exec, so memory is taken by a small parent: perl, some 6 MiB.
 PERL = """my $pid = fork(); if (!$pid) { open STDOUT, '>', '/dev/null'; open STDERR, '>', '/dev/null'; exec @ARGV; }

@@ -1,0 +1,19 @@
+//! Signatures under certificates: Sigstore instances, what their certificates say, and whose identities count.
+//!
+//! The cryptography of Fulcio, certificate transparency, Rekor and timestamps is the crate `sigstore-verify`'s, and all of it
+//! stays behind [`Instance`]. What comes before it (strict JSON) and after it (who that identity is, and what may be
+//! said under it) is ours.
+
+mod certificate;
+mod identity;
+mod instance;
+mod pattern;
+mod pep740;
+
+pub use certificate::Certificate;
+pub use identity::{CertificateIdentity, Mismatch, Subject, TrustedIdentity};
+pub use instance::{EMBEDDED, Instance, InstanceError, SigstoreError};
+pub use pattern::{Pattern, PatternError};
+
+pub(crate) use instance::{Certified, Foreign};
+pub(crate) use pep740::{is_pep740, read_pep740};

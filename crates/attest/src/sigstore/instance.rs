@@ -1,0 +1,264 @@
+//! One Sigstore instance: its authorities, logs and timestamp services, and verification under them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sigstore_verify::trust_root::{
+    SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT,
+    TrustedRoot,
+};
+use sigstore_verify::types::{self, Artifact, ArtifactDigest, DerPublicKey, HashAlgorithm};
+use sigstore_verify::{CertificateError, Error, PublicKeyVerificationPolicy, VerificationPolicy, Verifier};
+
+use super::certificate::Certificate;
+use crate::digest::{Algorithm, Digest, to_hex};
+use crate::json;
+
+/// The instances whose trusted roots come with Portcullis, by name.
+pub const EMBEDDED: [&str; 3] = ["public-good", "staging", "github"];
+/// A trusted root has some kilobytes.
+const MAX_BYTES: usize = 1 << 20;
+
+/// A Sigstore instance: whoever it certifies is who it says, at the times that its logs or timestamp services saw.
+#[derive(Clone)]
+pub struct Instance {
+    name: String,
+    digest: Digest,
+    verifier: Arc<Verifier>,
+    has_log: bool,
+    has_certificate_log: bool,
+    logs: Vec<Vec<u8>>,
+}
+
+/// Two instances are the same where their texts are: the verifier is made from the text.
+impl PartialEq for Instance {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.digest) == (&other.name, &other.digest)
+    }
+}
+impl Eq for Instance {}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a text is no trusted root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceError(String);
+
+impl fmt::Display for InstanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no Sigstore trusted root: {}", self.0)
+    }
+}
+impl std::error::Error for InstanceError {}
+
+/// Why a signature under a certificate, or a log entry, does not hold under an instance. Ordered by how far it came: of
+/// several instances' reasons the last one says most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SigstoreError {
+    /// The certificate is another instance's.
+    Authority(String),
+    /// The log is another instance's.
+    UnknownLog(String),
+    /// It uses something that is not read.
+    Unsupported(String),
+    /// It is malformed, or its parts contradict one another.
+    Malformed(String),
+    /// The certificate does not count: expired when it signed, or not in a certificate log.
+    Certificate(String),
+    /// No trusted time, or one outside of what it must be in.
+    Time(String),
+    /// The log entry or its proof does not hold, or is about something else.
+    Log(String),
+    /// The signature itself does not verify.
+    Signature(String),
+}
+
+impl fmt::Display for SigstoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, why) = match self {
+            Self::Authority(why) => {
+                ("its certificate was issued by no authority that the trust root knows", why)
+            }
+            Self::UnknownLog(why) => ("its log entry is of no log that the trust root knows", why),
+            Self::Unsupported(why) => ("it uses something that is not supported", why),
+            Self::Malformed(why) => ("it is malformed", why),
+            Self::Certificate(why) => ("its certificate does not count", why),
+            Self::Time(why) => ("nothing trusted says when it was signed", why),
+            Self::Log(why) => ("its log entry does not hold", why),
+            Self::Signature(why) => ("its signature does not verify", why),
+        };
+        write!(f, "{what}: {why}")
+    }
+}
+impl std::error::Error for SigstoreError {}
+
+/// A bundle as `sigstore-verify` reads it, from the very bytes that were submitted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Foreign(Box<types::Bundle>);
+impl Eq for Foreign {}
+
+/// What verifying under an instance proved.
+pub(crate) struct Certified {
+    /// Who signed; nothing for a key's signature.
+    pub(crate) certificate: Option<Certificate>,
+    /// The earliest time at which somebody else saw the signature, if anybody did.
+    pub(crate) time: Option<Timestamp>,
+    /// The log entry's place, where there is one.
+    pub(crate) index: Option<u64>,
+}
+
+impl Foreign {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+        types::Bundle::from_json(text).map(|bundle| Self(Box::new(bundle))).map_err(|e| e.to_string())
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.verification_material.tlog_entries.iter().map(|entry| entry.log_id.key_id.as_bytes())
+    }
+
+    fn index(&self) -> Option<u64> {
+        let entry = self.0.verification_material.tlog_entries.first()?;
+        entry.log_index.to_string().parse().ok()
+    }
+}
+
+impl Instance {
+    /// Reads a trusted root (`application/vnd.dev.sigstore.trustedroot+json`).
+    ///
+    /// # Errors
+    /// [`InstanceError`] for text that is no strict JSON, or no trusted root with usable keys and windows.
+    pub fn parse(name: &str, text: &str) -> Result<Self, InstanceError> {
+        let limits = json::Limits { bytes: MAX_BYTES, ..json::Limits::default() };
+        json::parse_with(text.as_bytes(), limits).map_err(|e| InstanceError(e.to_string()))?;
+        let root = TrustedRoot::from_json(text).map_err(|e| InstanceError(e.to_string()))?;
+        let verifier = Verifier::new(&root).map_err(|e| InstanceError(e.to_string()))?;
+        if root.certificate_authorities.is_empty() && root.tlogs.is_empty() {
+            return Err(InstanceError("it names no certificate authority and no log".to_owned()));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            digest: Digest::sha256(text.as_bytes()),
+            verifier: Arc::new(verifier),
+            has_log: !root.tlogs.is_empty(),
+            has_certificate_log: !root.ctlogs.is_empty(),
+            logs: root.tlogs.iter().map(|log| log.log_id.key_id.as_bytes().to_vec()).collect(),
+        })
+    }
+
+    /// One of [`EMBEDDED`].
+    ///
+    /// # Errors
+    /// [`InstanceError`] for another name.
+    pub fn embedded(name: &str) -> Result<Self, InstanceError> {
+        let text = match name {
+            "public-good" => SIGSTORE_PRODUCTION_TRUSTED_ROOT,
+            "staging" => SIGSTORE_STAGING_TRUSTED_ROOT,
+            "github" => SIGSTORE_GITHUB_TRUSTED_ROOT,
+            _ => return Err(InstanceError(format!("none called `{name}` comes with Portcullis"))),
+        };
+        Self::parse(name, text)
+    }
+
+    /// Its name in the trust root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of its trusted root's text.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Verifies a certificate's signature over something with this digest. An instance that has a log demands an entry in it; one that
+    /// has none (GitHub's for private repositories) demands a timestamp.
+    pub(crate) fn verify(&self, bundle: &Foreign, subject: &Digest) -> Result<Certified, SigstoreError> {
+        let mut policy = VerificationPolicy::any_identity();
+        if !self.has_log {
+            policy = policy.skip_tlog_unsafe();
+        }
+        if !self.has_certificate_log {
+            policy = policy.skip_sct();
+        }
+        let result = self.verifier.verify(artifact(subject)?, &bundle.0, &policy).map_err(reason)?;
+        if !result.certificate_verified() || (self.has_log && !result.tlog_verified()) {
+            return Err(SigstoreError::Certificate("it was not verified".to_owned()));
+        }
+        let time = result.verified_timestamps().iter().min().copied();
+        let time =
+            time.ok_or_else(|| SigstoreError::Time("no log and no timestamp service saw it".to_owned()))?;
+        let fingerprint = bundle.0.signing_certificate().map(|der| Digest::sha256(der.as_bytes()));
+        let fingerprint = fingerprint.map(|digest| to_hex(digest.bytes())).unwrap_or_default();
+        let certificate =
+            result.certificate().and_then(|info| Certificate::read(&self.name, fingerprint, info));
+        let nobody = || SigstoreError::Certificate("it names no identity, or no issuer".to_owned());
+        let index = bundle.index().filter(|_| self.has_log);
+        Ok(Certified { certificate: Some(certificate.ok_or_else(nobody)?), time: Some(time), index })
+    }
+
+    /// Whether one of the bundle's log entries is of this instance's logs.
+    pub(crate) fn logs_any_of(&self, bundle: &Foreign) -> bool {
+        bundle.logs().any(|id| self.logs.iter().any(|log| log == id))
+    }
+
+    /// Verifies the log entries and timestamps beside a key's signature.
+    pub(crate) fn verify_logged(
+        &self,
+        bundle: &Foreign,
+        subject: &Digest,
+        key: &[u8],
+    ) -> Result<Certified, SigstoreError> {
+        let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from(key.to_vec()));
+        let result = self.verifier.verify(artifact(subject)?, &bundle.0, &policy).map_err(reason)?;
+        if !result.tlog_verified() {
+            return Err(SigstoreError::Log("it was not verified".to_owned()));
+        }
+        let time = result.verified_timestamps().iter().min().copied();
+        Ok(Certified { certificate: None, time, index: bundle.index() })
+    }
+}
+
+fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
+    let other =
+        || SigstoreError::Unsupported(format!("a subject named by {} alone", subject.algorithm().name()));
+    let algorithm = match subject.algorithm() {
+        Algorithm::Sha256 => HashAlgorithm::Sha2256,
+        Algorithm::Sha384 => HashAlgorithm::Sha2384,
+        Algorithm::Sha512 => HashAlgorithm::Sha2512,
+        _ => return Err(other()),
+    };
+    let digest = ArtifactDigest::new(algorithm, subject.bytes().to_vec()).or(Err(other()))?;
+    Ok(Artifact::from_digest(digest))
+}
+
+/// The library's reason in our words; its own text follows them.
+fn reason(error: Error) -> SigstoreError {
+    use sigstore_verify::{TimestampError, TransparencyLogError};
+    match error {
+        Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(why),
+        Error::Certificate(CertificateError::NoValidAuthority { time }) => {
+            SigstoreError::Authority(format!("none counted at {time}"))
+        }
+        Error::Certificate(e) => SigstoreError::Certificate(e.to_string()),
+        Error::TransparencyLog(TransparencyLogError::UnknownLog { log_id }) => {
+            SigstoreError::UnknownLog(log_id)
+        }
+        Error::TransparencyLog(TransparencyLogError::IntegratedTime(why)) => SigstoreError::Time(why),
+        Error::TransparencyLog(e) => SigstoreError::Log(e.to_string()),
+        Error::Timestamp(TimestampError::NoVerifiedTimestamp(why)) => SigstoreError::Time(why),
+        Error::Timestamp(e) => SigstoreError::Time(e.to_string()),
+        Error::SignatureInvalid(why) | Error::ArtifactMismatch(why) => SigstoreError::Signature(why),
+        Error::UnsupportedBundle(why) | Error::UnsupportedArtifact(why) => SigstoreError::Unsupported(why),
+        other => SigstoreError::Malformed(other.to_string()),
+    }
+}

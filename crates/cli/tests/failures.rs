@@ -1,0 +1,28 @@
+//! line and of the webhook alike, and each must refuse for the row's own reason. The rows about other parts have tests
+//! beside those parts; the last test here looks whether they are there.
+
+mod tools;
+
+#[path = "failures/loading.rs"]
+mod loading;
+#[path = "failures/rows.rs"]
+mod rows;
+#[path = "failures/world.rs"]
+mod world;
+
+#[test]
+fn every_row_about_evidence_is_refused_by_the_library() {
+    world::ask_the_library(&rows::all());
+}
+
+#[test]
+fn every_row_about_evidence_is_refused_on_the_command_line() {
+    let asks = rows::all();
+    world::Place::new(&asks).ask_the_command_line(&asks);
+}
+
+#[test]
+fn every_row_about_evidence_is_refused_by_the_webhook() {
+    let asks = rows::all();
+    world::Place::new(&asks).ask_the_webhook(&asks);
+}
