@@ -8,9 +8,12 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
+    ("gpg", "gnupg"),
+    ("gpgv", "gpgv"),
+    ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),
     ("make", "make"),
@@ -34,6 +37,7 @@ const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96
 pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
+    script("slsa-verifier", "scripts/slsa-verifier/build.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;

@@ -1,24 +1,18 @@
 //! What an artifact is made of, as its provenance or a list of its parts says.
 
-mod cyclonedx;
 mod file;
-mod spdx;
 
 use std::fmt;
 
 use attest::json::{self, JsonError, Limits, ShapeError};
+use attest::parts::{CYCLONEDX, Part, SPDX};
 use attest::provenance::{Dependency, Provenance};
 use attest::{DigestSet, Object, Predicate, Statement, StatementError};
 
+pub use attest::parts::is_list as is_bom;
+
 use crate::component::Component;
 use crate::purl::Purl;
-
-/// The predicate type of CycloneDX; versions may stand behind it.
-pub const CYCLONEDX: &str = "https://cyclonedx.org/bom";
-/// The predicate type of SPDX; versions may stand behind it.
-pub const SPDX: &str = "https://spdx.dev/Document";
-/// A larger list is none of one artifact.
-const MAX_COMPONENTS: usize = 100_000;
 
 /// Why a list of parts cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +88,6 @@ pub fn of_statement(statement: &Statement) -> Result<Bom, ShapeError> {
     Ok(Bom { subjects, components: read(body).map_err(|e| e.within("predicate"))? })
 }
 
-/// Whether a predicate of this type lists parts.
-#[must_use]
-pub fn is_bom(predicate_type: &str) -> bool {
-    let rest = predicate_type.strip_prefix(CYCLONEDX).or_else(|| predicate_type.strip_prefix(SPDX));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// A list of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bom {
@@ -111,28 +98,15 @@ pub struct Bom {
 }
 
 fn read(object: &Object) -> Result<Vec<Component>, ShapeError> {
-    if object.get("bomFormat").is_some() {
-        cyclonedx::read(object)
-    } else if object.get("spdxVersion").is_some() {
-        spdx::read(object)
-    } else {
-        Err(ShapeError::new("", "bomFormat (CycloneDX) or spdxVersion (SPDX)", "neither"))
-    }
+    Ok(attest::parts::read(object)?.into_iter().map(of_part).collect())
 }
 
-/// A component of a document: by its package URL where it has one that can be read, and else by its name.
-fn of_parts(name: &str, version: Option<&str>, purl: Option<&str>, digests: &DigestSet) -> Component {
-    let component = match purl.and_then(|text| Purl::parse(text).ok().map(|purl| (text, purl))) {
+/// A part of a document: by its package URL where it has one that can be read, and else by its name.
+fn of_part(part: Part) -> Component {
+    let component = match part.purl.as_deref().and_then(|text| Some((text, Purl::parse(text).ok()?))) {
         Some((text, purl)) => Component::of_purl(text, &purl),
-        None => Component { purl: purl.map(str::to_owned), ..Component::named(name) },
+        None => Component { purl: part.purl, ..Component::named(&part.name) },
     };
-    let version = component.version.clone().or_else(|| version.map(str::to_owned));
-    Component { version, ..component }.with_digests(digests)
-}
-
-fn check_count(count: usize) -> Result<(), ShapeError> {
-    if count > MAX_COMPONENTS {
-        return Err(ShapeError::new("", &format!("at most {MAX_COMPONENTS} components"), &count.to_string()));
-    }
-    Ok(())
+    let version = component.version.clone().or(part.version);
+    Component { version, ..component }.with_digests(&part.digests)
 }

@@ -13,6 +13,8 @@ pub mod order;
 pub mod osv;
 pub mod purl;
 mod range;
+pub mod scanners;
+pub mod vet;
 pub mod vex;
 
 pub use component::Component;

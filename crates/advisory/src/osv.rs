@@ -2,6 +2,8 @@
 
 mod read;
 
+pub(crate) use read::severity;
+
 use std::fmt;
 
 use attest::claims::Severity;

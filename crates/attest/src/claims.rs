@@ -2,6 +2,10 @@
 
 use jiff::Timestamp;
 
+mod import;
+
+pub use import::{IMPORT, Import, Reviewed};
+
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::json::{Json, Object, ShapeError, each};
 use crate::time::parse_time;
@@ -58,6 +62,8 @@ pub enum TestOutcome {
 pub struct Scan {
     /// Which scanner.
     pub scanner: String,
+    /// The scanner's version. No rule reads it.
+    pub version: Option<String>,
     /// When the scan ended.
     pub finished: Timestamp,
     /// How old the scanner's knowledge was.
@@ -189,19 +195,39 @@ pub struct Summary {
     pub levels: Vec<String>,
     /// When.
     pub verified: Option<Timestamp>,
+    /// The environment that it is for, where the verifier says so. An extension field of ours.
+    pub environment: Option<String>,
+    /// From when on it says nothing any more. An extension field of ours.
+    pub expires: Option<Timestamp>,
+    /// The refs at which the commit was, where it is of one commit: they stand at the subject.
+    pub source_refs: Vec<String>,
 }
 
-fn strings(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
+pub(crate) fn strings(object: &Object, key: &str) -> Result<Vec<String>, ShapeError> {
     each(key, object.optional_array(key)?, |s| s.as_str().map(str::to_owned))
 }
 
-fn time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
+pub(crate) fn time(object: &Object, key: &str) -> Result<Timestamp, ShapeError> {
     let text = object.string(key)?;
     parse_time(text).ok_or_else(|| ShapeError::new(key, "an RFC 3339 time in UTC, ending in Z", text))
 }
 
 fn optional_time(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeError> {
     if object.get(key).is_some() { time(object, key).map(Some) } else { Ok(None) }
+}
+
+/// `URI#KEY=VALUE`. Everything in the value that could begin another part of a URI is written as %XX: no two pairs have one
+/// text.
+fn with_fragment(uri: &str, key: &str, value: &str) -> String {
+    let mut whole = format!("{uri}#{key}=");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            whole.push(char::from(byte));
+        } else {
+            whole.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    whole
 }
 
 impl TestedBuild {
@@ -264,6 +290,7 @@ impl Scan {
         let results = scanner.array("result").map_err(|e| e.within("scanner"))?;
         Ok(Self {
             scanner: scanner.string("uri").map_err(|e| e.within("scanner"))?.to_owned(),
+            version: scanner.optional_string("version").map_err(|e| e.within("scanner"))?.map(str::to_owned),
             finished: time(metadata, "scanFinishedOn").map_err(|e| e.within("metadata"))?,
             database_updated: updated,
             vulnerabilities: each("result", results, Vulnerability::read).map_err(|e| e.within("scanner"))?,
@@ -280,8 +307,9 @@ impl Scan {
         };
         let mut database = Object::new();
         database.set_some("lastUpdate", self.database_updated.map(|t| t.to_string()));
-        let scanner = Object::new()
-            .with("uri", self.scanner.as_str())
+        let mut scanner = Object::new().with("uri", self.scanner.as_str());
+        scanner.set_some("version", self.version.as_deref());
+        let scanner = scanner
             .with("db", database)
             .with("result", Json::Array(self.vulnerabilities.iter().map(finding).collect()));
         let times = Object::new()
@@ -349,13 +377,21 @@ impl Review {
 }
 
 impl Summary {
+    /// The `resourceUri` of a summary of ours: the artifact's URI and the environment, so that nobody who compares it as a
+    /// text takes the summary for one environment for that of another.
+    #[must_use]
+    pub fn resource_in(uri: &str, environment: &str) -> String {
+        with_fragment(uri, "environment", environment)
+    }
+
+    /// The policy's URI in a summary of ours: a policy has a name, and its verifier's URI says whose it is.
+    #[must_use]
+    pub fn policy_in(verifier: &str, policy: &str) -> String {
+        with_fragment(verifier, "policy", policy)
+    }
+
     pub(crate) fn read(predicate: &Object) -> Result<Self, ShapeError> {
         let policy = predicate.object("policy")?;
-        let passed = match predicate.string("verificationResult")? {
-            "PASSED" => true,
-            "FAILED" => false,
-            other => return Err(ShapeError::new("verificationResult", "PASSED or FAILED", other)),
-        };
         let digest = policy.optional_object("digest").map_err(|e| e.within("policy"))?;
         Ok(Self {
             verifier: predicate
@@ -366,16 +402,88 @@ impl Summary {
             resource: predicate.string("resourceUri")?.to_owned(),
             policy_uri: policy.string("uri").map_err(|e| e.within("policy"))?.to_owned(),
             policy: digest.map(DigestSet::read).transpose()?.unwrap_or_default(),
-            passed,
+            passed: Self::read_result(predicate)?,
             levels: strings(predicate, "verifiedLevels")?,
             verified: optional_time(predicate, "timeVerified")?,
+            environment: predicate.optional_string("portcullis_environment")?.map(str::to_owned),
+            expires: optional_time(predicate, "portcullis_expires")?,
+            source_refs: Vec::new(),
         })
+    }
+
+    /// The refs at a summary's subject. The specification writes `sourceRefs`, and its tool `source_refs`. Of several
+    /// subjects nobody can tell which one was where.
+    pub(crate) fn read_source_refs(subjects: &[Json]) -> Result<Vec<String>, ShapeError> {
+        let [subject] = subjects else { return Ok(Vec::new()) };
+        let Some(annotations) = subject.as_object()?.optional_object("annotations")? else {
+            return Ok(Vec::new());
+        };
+        let mut refs = strings(annotations, "sourceRefs").map_err(|e| e.within("annotations"))?;
+        if refs.is_empty() {
+            refs = strings(annotations, "source_refs").map_err(|e| e.within("annotations"))?;
+        }
+        Ok(refs)
+    }
+
+    /// The specification calls the field `verificationResult`, and `slsaResult` in some of its examples. What says both must
+    /// mean one.
+    fn read_result(predicate: &Object) -> Result<bool, ShapeError> {
+        let read = |key: &str, text: &str| match text {
+            "PASSED" => Ok(true),
+            "FAILED" => Ok(false),
+            other => Err(ShapeError::new(key, "PASSED or FAILED", other)),
+        };
+        let Some(other) = predicate.optional_string("slsaResult")? else {
+            return read("verificationResult", predicate.string("verificationResult")?);
+        };
+        let passed = read("slsaResult", other)?;
+        match predicate.optional_string("verificationResult")? {
+            Some(text) if read("verificationResult", text)? != passed => {
+                Err(ShapeError::new("slsaResult", &format!("{text}, as in verificationResult"), other))
+            }
+            _ => Ok(passed),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Severity;
+    use super::{Severity, Summary};
+    use crate::json;
+
+    #[test]
+    fn two_pairs_of_artifact_and_environment_never_have_one_resource() {
+        assert_eq!(
+            Summary::resource_in("r.example/shop", "prod/shop"),
+            "r.example/shop#environment=prod/shop"
+        );
+        let one = Summary::resource_in("a#environment=b", "c");
+        assert_ne!(one, Summary::resource_in("a", "b#environment=c"));
+        assert_eq!(Summary::resource_in("a", "ü %"), "a#environment=%C3%BC%20%25");
+    }
+
+    #[test]
+    fn both_names_of_the_result_are_read_and_a_contradiction_is_none() {
+        let read = |fields: &str| {
+            let text = format!(
+                r#"{{"verifier":{{"id":"https://v.example"}},"resourceUri":"r","policy":{{"uri":"p"}}{fields}}}"#
+            );
+            let value = json::parse(text.as_bytes()).unwrap();
+            Summary::read(value.as_object().unwrap()).map(|s| s.passed).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(r#","verificationResult":"PASSED""#), Ok(true));
+        assert_eq!(read(r#","slsaResult":"FAILED""#), Ok(false));
+        assert_eq!(read(r#","slsaResult":"PASSED","verificationResult":"PASSED""#), Ok(true));
+        for wrong in [
+            "",
+            r#","verificationResult":"passed""#,
+            r#","slsaResult":"PASSED","verificationResult":"FAILED""#,
+            r#","slsaResult":"PASSED","verificationResult":"MAYBE""#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read(r#","slsaResult":"PASSED","portcullis_expires":"tomorrow""#).is_err());
+    }
 
     #[test]
     fn an_unknown_score_is_critical() {

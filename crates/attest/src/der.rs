@@ -78,3 +78,12 @@ pub(crate) fn encode(tag: u8, value: &[u8]) -> Vec<u8> {
 pub(crate) fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
     encode(SEQUENCE, &parts.concat())
 }
+
+/// An INTEGER that is not negative, from its bytes.
+pub(crate) fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|b| **b == 0).count();
+    let number = bytes.get(zeros..).unwrap_or_default();
+    // a first bit that is set would make it negative
+    let sign: &[u8] = if number.first().is_none_or(|first| first & 0x80 != 0) { &[0] } else { &[] };
+    encode(INTEGER, &[sign, number].concat())
+}

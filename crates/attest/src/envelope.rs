@@ -1,12 +1,15 @@
-//! Any form in which evidence arrives: a DSSE envelope, a Sigstore bundle, a PEP 740 attestation, or a JWT.
+//! Any form in which evidence arrives: a DSSE envelope, a Sigstore bundle, a PEP 740 attestation, a JWT, or a
+//! clear-signed .buildinfo of Debian.
 
 use std::fmt;
 
+use crate::buildinfo::{Buildinfo, is_unsigned};
 use crate::bundle::{Bundle, Content};
 use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
+use crate::openpgp::{self, ClearSigned, OpenPgpError};
 use crate::sigstore;
 use crate::statement::Statement;
 
@@ -22,6 +25,7 @@ pub(crate) enum Form {
     Dsse(Dsse),
     Bundle(Box<Bundle>),
     Jwt(Jws),
+    Buildinfo(Box<ClearSigned>),
 }
 
 /// Why bytes are no envelope.
@@ -35,6 +39,10 @@ pub enum EnvelopeError {
     Jws,
     /// JSON of another shape.
     Shape(ShapeError),
+    /// A clear-signed text that is not accepted.
+    ClearSigned(OpenPgpError),
+    /// A .buildinfo that nobody signed.
+    NotSigned,
 }
 
 impl fmt::Display for EnvelopeError {
@@ -44,6 +52,10 @@ impl fmt::Display for EnvelopeError {
             Self::Json(e) => write!(f, "no DSSE envelope, Sigstore bundle or JWT: {e}"),
             Self::Jws => f.write_str("a malformed JWT: wanted three base64url parts, and no `crit` or `b64`"),
             Self::Shape(e) => write!(f, "no DSSE envelope, Sigstore bundle or JWT: {e}"),
+            Self::ClearSigned(e) => e.fmt(f),
+            Self::NotSigned => {
+                f.write_str("a .buildinfo that is not signed; sign it: debsign FILE.buildinfo")
+            }
         }
     }
 }
@@ -67,10 +79,24 @@ impl Envelope {
             let form = Form::Jwt(Jws::parse(text.trim_end_matches('\n')).ok_or(EnvelopeError::Jws)?);
             return Ok(Self { digest, form });
         }
+        if bytes.starts_with(openpgp::SIGNED_MESSAGE.as_bytes()) {
+            let text = ClearSigned::parse_lasting(bytes).map_err(EnvelopeError::ClearSigned)?;
+            return Ok(Self { digest, form: Form::Buildinfo(Box::new(text)) });
+        }
+        if is_unsigned(bytes) {
+            return Err(EnvelopeError::NotSigned);
+        }
         let limits = json::Limits { bytes: Self::MAX_BYTES, ..json::Limits::default() };
         let value = json::parse_with(bytes, limits).map_err(EnvelopeError::Json)?;
         let form = read_json(&value, bytes).map_err(EnvelopeError::Shape)?;
         Ok(Self { digest, form })
+    }
+
+    /// Whether bytes begin like an envelope that is text and no JSON: a JWT, or a clear-signed .buildinfo. In lists of
+    /// envelopes such a one is a string.
+    #[must_use]
+    pub fn is_text(bytes: &[u8]) -> bool {
+        bytes.starts_with(b"ey") || bytes.starts_with(openpgp::SIGNED_MESSAGE.as_bytes())
     }
 
     /// SHA-256 of the bytes as they were submitted.
@@ -111,6 +137,7 @@ impl Envelope {
         let statement = match &self.form {
             Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
             Form::Dsse(_) | Form::Bundle(_) => Statement::parse(self.unproven_payload()),
+            Form::Buildinfo(text) => Buildinfo::statement_of(text.text()),
         };
         statement.map_or_else(|_| Vec::new(), |s| s.subjects.into_iter().map(|s| s.digests).collect())
     }
@@ -129,6 +156,7 @@ impl Envelope {
                 Content::Message { digest, .. } => digest.bytes(),
             },
             Form::Jwt(jws) => jws.unproven_payload(),
+            Form::Buildinfo(text) => text.text().as_bytes(),
         }
     }
 }

@@ -10,7 +10,13 @@ use aws_lc_rs::signature::{self as sig, ParsedPublicKey, VerificationAlgorithm};
 use crate::der::{self, Reader};
 use crate::digest::{Algorithm, Digest, to_hex};
 use crate::dsse::base64;
+use crate::openpgp::OpenPgpError;
 use crate::pem;
+use crate::sshsig::SshError;
+
+mod listed;
+
+pub use listed::KeyForm;
 
 const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -78,6 +84,7 @@ pub struct PublicKey {
     id: String,
     spki: Vec<u8>,
     parsed: ParsedPublicKey,
+    form: KeyForm,
 }
 
 /// Why a text is not a key we accept.
@@ -85,6 +92,8 @@ pub struct PublicKey {
 pub enum KeyError {
     /// Not one PEM block.
     NotPem,
+    /// In none of the forms in which a trust root lists keys.
+    NotListed,
     /// A PEM block of another kind; the field is its label.
     NotPublic(String),
     /// Not a SubjectPublicKeyInfo.
@@ -97,12 +106,20 @@ pub enum KeyError {
     Rejected,
     /// The scheme named does not fit the key.
     SchemeMismatch(Scheme),
+    /// An OpenPGP block that is not accepted.
+    OpenPgp(OpenPgpError),
+    /// A line of OpenSSH that is not accepted.
+    Ssh(SshError),
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPem => f.write_str("not a PEM block (-----BEGIN PUBLIC KEY-----)"),
+            Self::NotListed => f.write_str(
+                "no key (wanted -----BEGIN PUBLIC KEY-----, an OpenPGP public key block, or a line of OpenSSH as in \
+                 ssh-ed25519 AAAA…)",
+            ),
             Self::NotPublic(label) => write!(f, "a PEM block of another kind: {label}, wanted PUBLIC KEY"),
             Self::NotSpki => f.write_str("not a public key in SubjectPublicKeyInfo form"),
             Self::UnknownAlgorithm => f.write_str(
@@ -111,11 +128,23 @@ impl fmt::Display for KeyError {
             Self::SmallOrder => f.write_str("an Ed25519 key of small order, under which anything verifies"),
             Self::Rejected => f.write_str("the key is malformed or too small"),
             Self::SchemeMismatch(scheme) => write!(f, "the key cannot sign with {}", scheme.name()),
+            Self::OpenPgp(e) => e.fmt(f),
+            Self::Ssh(e) => e.fmt(f),
         }
     }
 }
 
 impl std::error::Error for KeyError {}
+impl From<OpenPgpError> for KeyError {
+    fn from(e: OpenPgpError) -> Self {
+        Self::OpenPgp(e)
+    }
+}
+impl From<SshError> for KeyError {
+    fn from(e: SshError) -> Self {
+        Self::Ssh(e)
+    }
+}
 
 /// A signature does not verify under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +174,12 @@ impl PublicKey {
         }
         let parsed = ParsedPublicKey::new(scheme.verifier(), spki).or(Err(KeyError::Rejected))?;
         let id = to_hex(Digest::sha256(spki).bytes());
-        Ok(Self { scheme, id, spki: spki.to_vec(), parsed })
+        let key = Self { scheme, id, spki: spki.to_vec(), parsed, form: KeyForm::Spki };
+        // it would never verify anything: that is said when it is listed
+        if scheme == Scheme::RsaPss && !(256..=1024).contains(&key.signature_length()) {
+            return Err(KeyError::Rejected);
+        }
+        Ok(key)
     }
 
     /// An uncompressed P-256 or P-384 point, or a raw Ed25519 key, as JOSE and signed notes carry them.
@@ -176,7 +210,7 @@ impl PublicKey {
         if scheme == self.scheme {
             return Ok(self);
         }
-        if !(is_rsa(scheme) && is_rsa(self.scheme)) {
+        if !(is_rsa(scheme) && is_rsa(self.scheme)) || self.form != KeyForm::Spki {
             return Err(KeyError::SchemeMismatch(scheme));
         }
         let parsed = ParsedPublicKey::new(scheme.verifier(), &self.spki).or(Err(KeyError::Rejected))?;
@@ -224,6 +258,7 @@ impl PublicKey {
     /// # Errors
     /// [`BadSignature`], with no further reason: the reason would only help a forger.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.only_spki()?;
         match self.scheme.fixed_width() {
             Some((_, width)) if signature.len() == width => self.verify_fixed(message, signature),
             _ => self.parsed.verify_sig(message, signature).or(Err(BadSignature)),
@@ -235,6 +270,7 @@ impl PublicKey {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify_jose(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.only_spki()?;
         match self.scheme.fixed_width() {
             Some((_, width)) if signature.len() != width => Err(BadSignature),
             Some(_) => self.verify_fixed(message, signature),
@@ -247,6 +283,7 @@ impl PublicKey {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify_der(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.only_spki()?;
         self.parsed.verify_sig(message, signature).or(Err(BadSignature))
     }
 
@@ -262,6 +299,7 @@ impl PublicKey {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify_digest(&self, digest: &Digest, signature: &[u8]) -> Result<(), BadSignature> {
+        self.only_spki()?;
         let algorithm = match (self.scheme, digest.algorithm()) {
             (Scheme::P256 | Scheme::RsaPss | Scheme::RsaPkcs1, Algorithm::Sha256) => &hash::SHA256,
             (Scheme::P384, Algorithm::Sha384) => &hash::SHA384,
@@ -274,7 +312,7 @@ impl PublicKey {
 
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
-        self.spki == other.spki && self.scheme == other.scheme
+        self.spki == other.spki && self.scheme == other.scheme && self.form == other.form
     }
 }
 impl Eq for PublicKey {}

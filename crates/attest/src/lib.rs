@@ -5,8 +5,10 @@
 
 pub mod artifact;
 pub mod breakglass;
+pub mod buildinfo;
 pub mod bundle;
 pub mod claims;
+pub mod commit;
 mod der;
 pub mod digest;
 pub mod dsse;
@@ -18,12 +20,16 @@ pub mod merkle;
 pub mod ni;
 pub mod note;
 pub mod open;
+pub mod openpgp;
+pub mod parts;
 pub mod pem;
 mod pkcs8;
 pub mod provenance;
 pub mod redact;
 pub mod secret;
 pub mod sigstore;
+pub mod simple_signing;
+pub mod sshsig;
 pub mod statement;
 pub mod time;
 pub mod trust;

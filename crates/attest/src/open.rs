@@ -9,11 +9,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::artifact::Artifact;
+use crate::buildinfo::Buildinfo;
 use crate::bundle::{Content, LogEntry};
 use crate::digest::{Agreement, Digest};
 use crate::dsse::{self, Dsse, Signature};
 use crate::envelope::{Envelope, Form};
 use crate::key::Scheme;
+use crate::openpgp::ClearSigned;
 use crate::provenance::Source;
 use crate::sigstore::{Certificate, SigstoreError};
 use crate::statement::{Predicate, Statement, StatementError};
@@ -22,6 +24,7 @@ use crate::trust::{Principal, Revocation, Role, Signs, TrustRoot, TrustedKey};
 mod certified;
 mod disowned;
 mod logged;
+mod simple_signing;
 mod verified;
 
 pub use certified::UnknownIdentity;
@@ -145,8 +148,9 @@ impl std::error::Error for OpenError {}
 
 /// What was signed, independent of the form it came in.
 enum Signed<'a> {
-    Message { message: Vec<u8>, payload: &'a [u8], signatures: Vec<(&'a Signature, Option<&'a str>)> },
+    Message { message: Vec<u8>, payload: Option<&'a [u8]>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
     Token(&'a crate::jwt::Jws),
+    Text(&'a ClearSigned),
     Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
 }
 
@@ -174,26 +178,30 @@ impl TrustRoot {
                     found.extend(self.first_key(hint, |trusted| {
                         let is_named = |wanted: &String| signature.hint.as_ref() == Some(wanted);
                         let signed = match trusted.signs {
-                            Signs::Envelope => message.as_slice(),
-                            Signs::Payload => payload,
+                            Signs::Envelope => Some(message.as_slice()),
+                            Signs::Payload => *payload,
                         };
-                        trusted.key_id.as_ref().is_none_or(is_named)
-                            && trusted.key.verify(signed, &signature.bytes).is_ok()
+                        let verifies = |signed| trusted.key.verify(signed, &signature.bytes).is_ok();
+                        trusted.key_id.as_ref().is_none_or(is_named) && signed.is_some_and(verifies)
                     }));
                 }
             }
             Signed::Token(jws) => {
-                found.extend(self.first_key(None, |k| is_plain(k) && jws.verify(&k.key).is_some()))
+                found.extend(self.first_key(None, |k| k.is_plain() && jws.verify(&k.key).is_some()))
+            }
+            Signed::Text(text) => {
+                found.extend(self.first_key(None, |k| k.is_plain() && text.verify(&k.key).is_ok()));
             }
             Signed::Digest { digest, signature, hint } => {
-                let verifies = |k: &TrustedKey| is_plain(k) && k.key.verify_digest(digest, signature).is_ok();
+                let verifies =
+                    |k: &TrustedKey| k.is_plain() && k.key.verify_digest(digest, signature).is_ok();
                 found.extend(self.first_key(*hint, verifies));
             }
         }
         found
     }
 
-    fn first_key(
+    pub(crate) fn first_key(
         &self,
         hint: Option<&str>,
         verifies: impl Fn(&TrustedKey) -> bool,
@@ -216,11 +224,6 @@ impl TrustRoot {
     }
 }
 
-/// Whether a key may sign what is no envelope.
-fn is_plain(trusted: &TrustedKey) -> bool {
-    trusted.signs == Signs::Envelope && trusted.key_id.is_none()
-}
-
 fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     let message = |dsse: &'_ Dsse| {
         if dsse.payload_type == dsse::IN_TOTO {
@@ -232,15 +235,16 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     Ok(match envelope.form() {
         Form::Dsse(dsse) => {
             let signatures = dsse.signatures.iter().map(|s| (s, None)).collect();
-            (Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }, &[])
+            (Signed::Message { message: message(dsse)?, payload: Some(&dsse.payload), signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
+        Form::Buildinfo(text) => (Signed::Text(text), &[]),
         Form::Bundle(bundle) => {
             let hint = bundle.hint.as_deref();
             let signed = match &bundle.content {
                 Content::Dsse(dsse) => {
                     let signatures = dsse.signatures.iter().map(|s| (s, hint)).collect();
-                    Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }
+                    Signed::Message { message: message(dsse)?, payload: Some(&dsse.payload), signatures }
                 }
                 Content::Message { digest, signature } => Signed::Digest { digest, signature, hint },
             };
@@ -258,8 +262,14 @@ fn read_statement(envelope: &Envelope) -> Result<Statement, OpenError> {
         },
         Form::Jwt(jws) if jws.kind() != Some(crate::jwt::TYPE) => return Err(OpenError::TokenType),
         Form::Jwt(jws) => crate::jwt::read_statement(jws.unproven_payload()),
+        Form::Buildinfo(text) => Buildinfo::statement_of(text.text()),
     };
     parsed.map_err(OpenError::Statement)
+}
+
+/// Whether a key counts for something that it signed and that no log lists.
+pub(crate) fn key_counts(name: &str, key: &TrustedKey, at: Timestamp) -> Result<(), OpenError> {
+    credential_counts(name, &Credential::Key(key.clone()), &[], at)
 }
 
 fn credential_counts(

@@ -1,7 +1,7 @@
 //! in-toto statements: subjects, and what is said of every one of them.
 
 use crate::breakglass::{BREAKGLASS, BREAKGLASS_REVIEW, Grant, GrantReview};
-use crate::claims::{self, Release, Review, Scan, Summary, TestResult};
+use crate::claims::{self, Import, Release, Review, Scan, Summary, TestResult};
 use crate::digest::{Digest, DigestSet};
 use crate::json::{self, Json, JsonError, Limits, Object, ShapeError, each};
 use crate::provenance::{NPM_PUBLISH, PYPI_PUBLISH, Provenance, SLSA_V01, SLSA_V1, SLSA_V02, read_publish};
@@ -45,6 +45,8 @@ pub enum Predicate {
     Release(Release),
     /// A review.
     Review(Review),
+    /// Packages of others that were reviewed before they were taken in.
+    Import(Import),
     /// A verifier's summary.
     Summary(Summary),
     /// A person's word that a policy may be bypassed. It vouches for nothing: no rule reads it.
@@ -67,6 +69,7 @@ impl Predicate {
             Self::Scan(_) => "scan",
             Self::Release(_) => "release",
             Self::Review(_) => "review",
+            Self::Import(_) => "review of imports",
             Self::Summary(_) => "verification summary",
             Self::Breakglass(_) => "breakglass grant",
             Self::BreakglassReview(_) => "breakglass review",
@@ -126,7 +129,12 @@ impl Statement {
         let empty = Object::new();
         let body = object.optional_object("predicate")?.unwrap_or(&empty);
         let subjects = each("subject", subjects, Subject::read)?;
-        let predicate = read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
+        let mut predicate =
+            read_predicate(predicate_type, body, &subjects).map_err(|e| e.within("predicate"))?;
+        if let Predicate::Summary(summary) = &mut predicate {
+            summary.source_refs =
+                Summary::read_source_refs(object.array("subject")?).map_err(|e| e.within("subject"))?;
+        }
         if let Predicate::Breakglass(grant) = &predicate {
             grant.check_subjects(&subjects)?;
         }
@@ -136,10 +144,18 @@ impl Statement {
     /// The statement that says `predicate` of one artifact.
     #[must_use]
     pub fn write(name: &str, digests: &DigestSet, predicate_type: &str, predicate: Object) -> String {
-        let subject = Object::new().with("name", name).with("digest", digests.to_json());
+        Self::write_all(&[(name, digests)], predicate_type, predicate)
+    }
+
+    /// The statement that says `predicate` of several artifacts, each with its name.
+    #[must_use]
+    pub fn write_all(subjects: &[(&str, &DigestSet)], predicate_type: &str, predicate: Object) -> String {
+        let subject = |(name, digests): &(&str, &DigestSet)| {
+            Json::from(Object::new().with("name", *name).with("digest", digests.to_json()))
+        };
         Object::new()
             .with("_type", STATEMENT_V1)
-            .with("subject", Json::Array(vec![subject.into()]))
+            .with("subject", Json::Array(subjects.iter().map(subject).collect()))
             .with("predicateType", predicate_type)
             .with("predicate", predicate)
             .to_string()
@@ -180,6 +196,7 @@ fn read_predicate(
         claims::VULNS | claims::VULNS_V01 => Predicate::Scan(Scan::read(body)?),
         claims::RELEASE | claims::RELEASE_V02 => Predicate::Release(Release::read(body)?),
         claims::REVIEW => Predicate::Review(Review::read(body)?),
+        claims::IMPORT => Predicate::Import(Import::read(body, subjects)?),
         BREAKGLASS => Predicate::Breakglass(Box::new(Grant::read(body)?)),
         BREAKGLASS_REVIEW => Predicate::BreakglassReview(Box::new(GrantReview::read(body, subjects)?)),
         claims::VSA => Predicate::Summary(Summary::read(body)?),

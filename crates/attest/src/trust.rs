@@ -87,6 +87,8 @@ pub struct Principal {
     pub builder: Option<Builder>,
     /// For rebuilders: who runs it. A quorum counts operators.
     pub operator: Option<String>,
+    /// For verifiers: the `verifier.id`s its keys may claim.
+    pub verifier_ids: Vec<String>,
 }
 
 /// A key and when it counts.
@@ -139,6 +141,8 @@ pub struct Builder {
     pub environments: Vec<String>,
     /// What was recalled of it.
     pub recalls: Vec<Recall>,
+    /// The SLSA Build level that is believed of it; nothing where nobody says so.
+    pub slsa_level: Option<u8>,
 }
 
 /// Builds that are refused although their signatures are good.
@@ -290,6 +294,11 @@ impl std::fmt::Display for RolledBack {
 impl std::error::Error for RolledBack {}
 
 impl TrustedKey {
+    /// Whether it may sign what is no envelope.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.signs == Signs::Envelope && self.key_id.is_none()
+    }
+
     /// A key that counts always.
     #[must_use]
     pub fn new(key: PublicKey) -> Self {

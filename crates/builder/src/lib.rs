@@ -50,3 +50,4 @@ pub use sign::{
     request_test, request_token, serve,
 };
 pub use store::{Store, StoreError};
+pub use trial::junit::{Report as TestReport, parse as read_test_report};

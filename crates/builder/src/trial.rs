@@ -21,7 +21,7 @@ use crate::sandbox::{BuildUser, Sandbox, SandboxError, Tier, Variation, clear};
 use crate::stage::{Stage, check_out};
 use crate::store::Store;
 
-mod junit;
+pub(crate) mod junit;
 
 /// A report that is larger is no report.
 const MAX_REPORT: u64 = 32 << 20;

@@ -46,7 +46,10 @@ pub struct Chokepoint<S> {
 /// requester.
 #[derive(Debug)]
 pub struct Admission {
+    pub(crate) case: Case,
     pub(crate) decision: Decision,
+    /// The book and the trust root under which it was decided.
+    pub(crate) files: Files,
     pub(crate) receipt: Option<Promise>,
     pub(crate) record: Option<Box<Record>>,
 }
@@ -239,10 +242,11 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
         }
         let unrecorded = judged.iter().filter(|(_, _, is_recorded, _)| !is_recorded).count();
         self.unrecorded.fetch_add(u64::try_from(unrecorded).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let files = (Arc::clone(&in_force.book), Arc::clone(&in_force.root));
         let is_admission = judged.iter().any(|(_, decision, ..)| decision.answer() == Answer::Admit);
         let reply = move |result: Result<Vec<Promise>, DecideError>| {
             reply(match result {
-                Ok(promises) => Ok(admissions(judged, promises)),
+                Ok(promises) => Ok(admissions(judged, promises, &files)),
                 Err(e) => Err((e, judged.into_iter().map(|(case, ..)| case.request().clone()).collect())),
             });
         };
@@ -270,12 +274,14 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
     ) -> Result<Admission, DecideError> {
         let in_force = self.in_force();
         let own = in_force.under(policies);
+        let files = (Arc::clone(&own.book), Arc::clone(&own.root));
         let (case, decision, prepared) = own.prepare(request, &self.moment(at, self.fill().is_full()))?;
         let prepared = prepared.ok_or(DecideError::Full)?.with(own.blobs());
         let record = prepared.record(&decision);
         let is_admission = decision.answer() == Answer::Admit;
         let promise = self.record_prepared(prepared, is_admission, || drop(in_force))?;
-        admissions(vec![(case, decision, true, record)], vec![promise]).pop().ok_or(DecideError::Stopped)
+        let judged = vec![(case, decision, true, record)];
+        admissions(judged, vec![promise], &files).pop().ok_or(DecideError::Stopped)
     }
 
     /// What [`Chokepoint::decide_under`] would say. Nothing is recorded, so nobody may act on it.
@@ -433,15 +439,18 @@ impl<S: Storage + Clone + Send + Sync + 'static> Chokepoint<S> {
 /// A case, the decision on it, whether there is room for its record, and the record where it must be alarmed.
 type Judged = (Case, Decision, bool, Option<Box<Record>>);
 
+/// A book and a trust root.
+type Files = (Arc<Book>, Arc<TrustRoot>);
+
 /// Each decision with its promise, where it is on record.
-fn admissions(judged: Vec<Judged>, promises: Vec<Promise>) -> Vec<Admission> {
+fn admissions(judged: Vec<Judged>, promises: Vec<Promise>, files: &Files) -> Vec<Admission> {
     let mut promises = promises.into_iter();
-    let mut admission = |(_, decision, is_recorded, mut record): Judged| {
+    let mut admission = |(case, decision, is_recorded, mut record): Judged| {
         let receipt = if is_recorded { promises.next() } else { None };
         if let Some((record, promise)) = record.as_mut().zip(receipt.as_ref()) {
             record.position.sequence = promise.index();
         }
-        Admission { decision, receipt, record }
+        Admission { case, decision, files: files.clone(), receipt, record }
     };
     judged.into_iter().map(&mut admission).collect()
 }

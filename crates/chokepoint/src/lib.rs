@@ -24,6 +24,7 @@ mod prepared;
 mod record;
 mod recorder;
 mod replay;
+mod summary;
 
 pub use append::{NotAppended, append};
 pub use cache::{CacheCounts, CacheLimits, EvidenceCache};
@@ -38,3 +39,4 @@ pub use last_good::LastGood;
 pub use limits::Limits;
 pub use record::{Record, RecordError, Recorded};
 pub use replay::{Replay, Replayer, replay, what_if};
+pub use summary::{Passed, Verifier};

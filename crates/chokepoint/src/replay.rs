@@ -9,7 +9,8 @@ use tlog::{Blobs, Storage};
 
 use crate::chokepoint::decide_in_mode;
 use crate::decision::Decision;
-use crate::record::{Record, RecordError};
+use crate::record::{Record, RecordError, leaf_digest};
+use crate::summary::Passed;
 
 /// What came of replaying a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,41 @@ pub struct Replayer {
     roots: Loaded<TrustRoot>,
 }
 
+/// A recorded case, decided again.
+struct Again {
+    case: Case,
+    book: Arc<Book>,
+    root: Arc<TrustRoot>,
+    decision: Decision,
+}
+
 impl Replayer {
     /// Decides a recorded case again.
     ///
     /// # Errors
     /// [`RecordError`] where a part of the case is missing or changed.
     pub fn replay<S: Storage>(&self, record: &Record, blobs: &Blobs<S>) -> Result<Replay, RecordError> {
+        self.again(record, blobs).map(|(replay, _)| replay)
+    }
+
+    /// Decides the case of a leaf again, and says what may be signed of it: nothing, unless the policy was met then, and is
+    /// met again. Whether the leaf is in the log is for the caller to prove.
+    ///
+    /// # Errors
+    /// [`RecordError`] where the leaf is no record, or a part of the case is missing or changed.
+    pub fn passed<S: Storage>(
+        &self,
+        leaf: &[u8],
+        blobs: &Blobs<S>,
+    ) -> Result<(Replay, Option<Passed>), RecordError> {
+        let (replay, again) = self.again(&Record::parse(leaf)?, blobs)?;
+        let Again { case, book, root, decision } = again;
+        let hash = leaf_digest(leaf).filter(|_| replay == Replay::Same);
+        let passed = hash.and_then(|hash| Passed::of(&decision, &case, &book, &root, hash));
+        Ok((replay, passed))
+    }
+
+    fn again<S: Storage>(&self, record: &Record, blobs: &Blobs<S>) -> Result<(Replay, Again), RecordError> {
         let case = record.case(blobs)?;
         let root = self.root(&case.frame().trust_root, blobs)?;
         let book = self.book(record, blobs)?;
@@ -67,15 +97,16 @@ impl Replayer {
         let summary_agrees = record.decision == decision.word()
             && record.basis == decision.basis().name()
             && record.outcome == decision.verdict().outcome().name();
-        if decision.to_json().to_string().as_bytes() == recorded && summary_agrees {
-            return Ok(Replay::Same);
-        }
-        let engine = case.frame().engine.clone();
-        Ok(Replay::Differs {
-            engine,
-            recorded: String::from_utf8_lossy(&recorded).into_owned(),
-            now: Box::new(decision),
-        })
+        let replay = if decision.to_json().to_string().as_bytes() == recorded && summary_agrees {
+            Replay::Same
+        } else {
+            Replay::Differs {
+                engine: case.frame().engine.clone(),
+                recorded: String::from_utf8_lossy(&recorded).into_owned(),
+                now: Box::new(decision.clone()),
+            }
+        };
+        Ok((replay, Again { case, book, root, decision }))
     }
 
     fn root<S: Storage>(&self, digest: &Digest, blobs: &Blobs<S>) -> Result<Arc<TrustRoot>, RecordError> {

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, alarms, attach, attest_facts, audit, breakglass, build, builder, demo, deployed, explain,
-    init, keygen, kubernetes, log, open, policy, rebuild, replay, running, serve, threats, trust_root,
-    verify, why,
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
+    explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running,
+    serve, summary, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -62,8 +62,14 @@ pub(crate) enum Command {
     /// State a fact about an artifact or a commit, signed
     #[command(subcommand)]
     Attest(attest_facts::Command),
+    /// Take releases of others in: fetched by digest, compared with the last one that was reviewed, reviewed
+    #[command(subcommand)]
+    Import(import::Command),
     /// Bring evidence beside an artifact, where choke points look for it
     Attach(attach::Args),
+    /// Make review mandatory at the repository itself
+    #[command(subcommand)]
+    GitHook(git_hook::Command),
     /// Which advisories affect what artifacts are made of
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -77,6 +83,12 @@ pub(crate) enum Command {
     Open(open::Args),
     /// Would this artifact be admitted? Offline, with the full explanation
     Verify(verify::Args),
+    /// in-toto layouts: verify one in its own terms, or translate it into a policy
+    #[command(subcommand)]
+    Layout(layout::Command),
+    /// Google's Binary Authorization: translate its policy, open its attestations
+    #[command(subcommand)]
+    Binauthz(binauthz::Command),
     /// Work on policies like code
     #[command(subcommand)]
     Policy(policy::Command),
@@ -104,6 +116,9 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Signed summaries of what was admitted, for other choke points
+    #[command(subcommand)]
+    Summary(summary::Command),
     /// Print a shell's completion script
     Completions {
         /// The shell

@@ -2,9 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this crate is for")]
 
 mod args;
+mod bounded;
 mod clock;
 mod command;
 mod failure;
+mod git;
 mod input;
 mod keys;
 mod output;

@@ -301,7 +301,7 @@ fn json_is_one_object_with_the_promised_fields_also_for_errors() {
 fn every_command_helps_completes_and_has_a_page() {
     for command in [
         "demo", "init", "keygen", "build", "builder", "attest", "open", "verify", "policy", "explain",
-        "threats", "log", "replay",
+        "threats", "log", "replay", "layout", "binauthz",
     ] {
         let help = expect(0, &[command, "--help"]);
         assert!(help.contains("Usage: portcullis"), "{command}");

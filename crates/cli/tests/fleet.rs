@@ -58,6 +58,7 @@ fn scan(finished: &str, found: &[Severity]) -> Vec<u8> {
         found.iter().map(|severity| Vulnerability { id: "CVE-2026-1".to_owned(), severity: *severity });
     let scan = Scan {
         scanner: "https://scan.acme.example".to_owned(),
+        version: None,
         finished: parse_time(finished).unwrap(),
         database_updated: parse_time(finished),
         vulnerabilities: found.collect(),
@@ -246,6 +247,7 @@ fn a_new_scan_judges_what_runs_again() {
     let found = Vulnerability { id: "CVE-2026-1".to_owned(), severity: Severity::Critical };
     let stranger = Scan {
         scanner: "https://scan.acme.example".to_owned(),
+        version: None,
         finished: parse_time("2026-11-23T08:00:00Z").unwrap(),
         database_updated: None,
         vulnerabilities: vec![found],

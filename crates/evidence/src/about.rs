@@ -34,7 +34,7 @@ pub fn about(envelope: &Envelope, artifact: &DigestSet) -> About {
     digests.into_iter().next().map_or(About::Nothing, About::Other)
 }
 
-/// The one spelling under which a bundle is stored and named: JSON without blanks, a JWT without an end of line. So a
+/// The one spelling under which a bundle is stored and named: JSON without blanks, a text without an end of line. So a
 /// bundle has one digest, whether it came as a file, in a request or in an annotation. What is signed stays as it is.
 ///
 /// # Errors
@@ -48,12 +48,12 @@ pub fn compact(bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     Ok(compact.into_bytes())
 }
 
-/// A bundle as a JSON value: a JWT is a string.
+/// A bundle as a JSON value: a JWT or a .buildinfo is a string.
 ///
 /// # Errors
 /// [`EnvelopeError`] where it is neither.
 pub fn to_json(bytes: &[u8]) -> Result<Json, EnvelopeError> {
-    if bytes.starts_with(b"ey") {
+    if Envelope::is_text(bytes) {
         let text = std::str::from_utf8(bytes).or(Err(EnvelopeError::Jws))?;
         return Ok(Json::from(text.trim_end_matches('\n')));
     }

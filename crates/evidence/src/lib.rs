@@ -9,6 +9,7 @@
 //! artifact/sha256/aa/HEX     the digests of the set that was attached to an artifact last, at most 64
 //! tag/aa/HEX                 the digest of a tag; the name is hashed, so that no name leaves the folder
 //! grants/HEX                 a signed breakglass grant
+//! summary/aa/HEX             the newest verification summary of an artifact in an environment; the pair is hashed
 //! README                     for somebody who finds the folder
 //! lock                       writers take turns; readers never wait
 //! ```
@@ -22,6 +23,7 @@ mod attachment;
 mod bundles;
 mod folder;
 mod grants;
+mod summaries;
 mod tags;
 mod unpack;
 

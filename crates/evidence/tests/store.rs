@@ -408,3 +408,11 @@ fn what_is_no_attachment_is_refused_with_its_reason() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+#[test]
+fn a_clear_signed_text_has_one_spelling_and_stays_as_it_is_signed() {
+    let text = include_bytes!("../../../fuzz/corpus/envelope/buildinfo.asc");
+    let compact = evidence::compact(text).unwrap();
+    assert_eq!([compact.as_slice(), b"\n"].concat(), text);
+    assert_eq!(evidence::compact(&compact).unwrap(), compact);
+}

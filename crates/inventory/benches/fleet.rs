@@ -105,8 +105,13 @@ fn evidence_of(world: &World, number: usize, into: &mut Evidence) -> (Artifact, 
     };
     let test =
         TestResult { names: vec!["unit".into()], result: TestOutcome::Pass, failed: Vec::new(), of: None };
-    let scan =
-        Scan { scanner: "s".into(), finished: world.at, database_updated: None, vulnerabilities: Vec::new() };
+    let scan = Scan {
+        scanner: "s".into(),
+        version: None,
+        finished: world.at,
+        database_updated: None,
+        vulnerabilities: Vec::new(),
+    };
     let facts: [(&str, DigestSet, Object); 4] = [
         (SLSA_V1, image.clone(), provenance.to_slsa_v1()),
         (REVIEW, commit.into(), review.to_json()),

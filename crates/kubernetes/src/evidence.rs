@@ -191,7 +191,7 @@ pub fn encode(envelopes: &[Vec<u8>]) -> Result<String, EvidenceErrorKind> {
     for bytes in envelopes {
         let limits = Limits { bytes: MAX_UNPACKED, ..Limits::default() };
         items.push(match std::str::from_utf8(bytes) {
-            Ok(text) if text.starts_with("ey") => Json::from(text.trim_end()),
+            Ok(text) if Envelope::is_text(bytes) => Json::from(text.trim_end()),
             _ => parse_with(bytes, limits).map_err(EvidenceErrorKind::NotJson)?,
         });
     }
@@ -229,7 +229,7 @@ fn decode(text: &str) -> Result<Vec<Vec<u8>>, EvidenceErrorKind> {
     for (index, item) in items.iter().enumerate() {
         let bytes = match item {
             Json::Object(_) => item.to_string().into_bytes(),
-            Json::String(jwt) if jwt.starts_with("ey") => jwt.clone().into_bytes(),
+            Json::String(text) if Envelope::is_text(text.as_bytes()) => text.clone().into_bytes(),
             other => return Err(EvidenceErrorKind::NoEnvelope(index, other.kind())),
         };
         if envelopes.contains(&bytes) {

@@ -32,7 +32,11 @@ fn read(key: &str, value: impl Into<Json>) -> Result<Attached, EvidenceErrorKind
 
 #[test]
 fn what_is_attached_is_read_back() {
-    let envelopes = [br#"{"payload":"e30=","n":1}"#.to_vec(), b"eyJhbGciOiJub25lIn0.e30.x".to_vec()];
+    let envelopes = [
+        br#"{"payload":"e30=","n":1}"#.to_vec(),
+        b"eyJhbGciOiJub25lIn0.e30.x".to_vec(),
+        b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nFormat: 1.0".to_vec(),
+    ];
     let text = encode(&envelopes).unwrap();
     assert_eq!(text, encode(&envelopes).unwrap());
     let found = read(EVIDENCE, text).unwrap().envelopes;

@@ -61,8 +61,13 @@ fn setting(scheme: Scheme, count: usize) -> Setting {
     };
     let test =
         TestResult { names: vec!["unit".into()], result: TestOutcome::Pass, failed: Vec::new(), of: None };
-    let scan =
-        Scan { scanner: "s".into(), finished: at, database_updated: None, vulnerabilities: Vec::new() };
+    let scan = Scan {
+        scanner: "s".into(),
+        version: None,
+        finished: at,
+        database_updated: None,
+        vulnerabilities: Vec::new(),
+    };
     let facts: [(&str, DigestSet, Object); 4] = [
         (SLSA_V1, shop.clone(), provenance(at, &commit).to_slsa_v1()),
         (REVIEW, commit.clone().into(), review.to_json()),

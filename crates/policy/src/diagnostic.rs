@@ -37,6 +37,22 @@ pub enum Style {
 }
 
 impl Diagnostic {
+    /// An error that no rule of a policy found. `code` is its word for programs.
+    #[must_use]
+    pub fn new(code: &str, message: &str) -> Self {
+        let message = crate::finding::one_line(message);
+        Self { severity: Severity::Error, code: code.to_owned(), message, lines: Vec::new() }
+    }
+
+    /// The same with another line at its end, where there is something to say.
+    #[must_use]
+    pub fn line(mut self, label: &'static str, text: &str) -> Self {
+        if !text.is_empty() {
+            self.lines.push((label, crate::finding::one_line(text), None));
+        }
+        self
+    }
+
     /// A finding about an artifact.
     #[must_use]
     pub fn of_finding(finding: &Finding, artifact: &str, severity: Severity) -> Self {

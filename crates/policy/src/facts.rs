@@ -1,6 +1,12 @@
 //! Steps one and two for every envelope of a case, and which provenance is judged.
 
-use attest::{Artifact, Attestation, Evidence, Opener, Predicate, Provenance, Role, TrustRoot, Unopened};
+use std::collections::BTreeMap;
+
+use attest::parts;
+use attest::{
+    Artifact, Attestation, Digest, DigestSet, Evidence, Opener, Predicate, Provenance, Role, TrustRoot,
+    Unopened,
+};
 use jiff::Timestamp;
 
 use crate::case::Case;
@@ -17,6 +23,8 @@ pub struct Facts<'a> {
     about_artifact: Vec<Evidence>,
     /// Proven to be about the commit or tree that the judged provenance names.
     about_source: Vec<Evidence>,
+    /// Reviews of packages, proven to be about one that the artifact is made of.
+    about_imports: Vec<Evidence>,
     choice: Choice,
     /// Whether there is evidence about some commit, and no provenance that says whether it is this artifact's.
     has_unplaced: bool,
@@ -90,8 +98,9 @@ pub(crate) fn gather<'a>(
     check_clock(case, &attestations).map_err(Undecided::Clock)?;
     let (about_artifact, elsewhere) = split(attestations, case.artifact());
     let choice = choose(&about_artifact, policy, case, root);
+    let (about_source, about_imports) = (Vec::new(), Vec::new());
     let mut facts =
-        Facts { case, root, about_artifact, about_source: Vec::new(), choice, has_unplaced: false };
+        Facts { case, root, about_artifact, about_source, about_imports, choice, has_unplaced: false };
     let source = facts.provenance().and_then(|judged| judged.evidence.source_artifact());
     let consequences = facts.place_elsewhere(elsewhere, source.as_ref(), &mut findings);
     Ok(Gathered { facts, findings, consequences })
@@ -160,7 +169,13 @@ impl<'a> Facts<'a> {
         findings: &mut Vec<Finding>,
     ) -> Vec<Finding> {
         let mut consequences = Vec::new();
+        let parts = if elsewhere.is_empty() { Parts::default() } else { Parts::of(self) };
         for (name, attestation) in elsewhere {
+            let is_import = matches!(attestation.statement().predicate, Predicate::Import(_));
+            if let Some(evidence) = parts.find(&attestation).filter(|_| is_import) {
+                self.about_imports.push(evidence);
+                continue;
+            }
             match source.map(|source| attestation.about(source)) {
                 Some(Ok(evidence)) => self.about_source.push(evidence),
                 _ => {
@@ -173,6 +188,9 @@ impl<'a> Facts<'a> {
                     // without a judged provenance nothing says which commit the artifact came from
                     if source.is_none() && is_of_commit {
                         self.has_unplaced = true;
+                        consequences.push(finding);
+                    } else if is_import && self.provenance().is_none() {
+                        // nor what it was made of
                         consequences.push(finding);
                     } else {
                         findings.push(finding);
@@ -217,6 +235,11 @@ impl<'a> Facts<'a> {
         &self.about_source
     }
 
+    /// The reviews of packages that the artifact is made of.
+    pub fn about_imports(&self) -> &[Evidence] {
+        &self.about_imports
+    }
+
     /// The one provenance that was submitted, whether or not its signer may speak.
     #[must_use]
     pub fn submitted_provenance(&self) -> Option<&Evidence> {
@@ -240,6 +263,35 @@ impl<'a> Facts<'a> {
         let evidence = self.about_artifact.get(*index)?;
         let Predicate::Provenance(provenance) = evidence.predicate() else { return None };
         Some(Judged { evidence, provenance, builders })
+    }
+}
+
+/// What the artifact is made of, as its evidence says, by digests.
+#[derive(Default)]
+struct Parts(BTreeMap<Digest, DigestSet>);
+
+impl Parts {
+    fn of(facts: &Facts<'_>) -> Self {
+        let mut sets: Vec<DigestSet> = Vec::new();
+        if let Some(judged) = facts.provenance() {
+            sets.extend(judged.provenance.dependencies.iter().map(|d| d.digests.clone()));
+        }
+        for evidence in &facts.about_artifact {
+            let kind = evidence.attestation().statement().predicate_type.as_str();
+            if let (Predicate::Other(body), true) = (evidence.predicate(), parts::is_list(kind)) {
+                // one that cannot be read is told by the rule that asks for it
+                sets.extend(parts::read(body).unwrap_or_default().into_iter().map(|part| part.digests));
+            }
+        }
+        let by_digest = |set: DigestSet| set.iter().map(|digest| (digest, set.clone())).collect::<Vec<_>>();
+        Self(sets.into_iter().flat_map(by_digest).collect())
+    }
+
+    /// The attestation as evidence about the first part that it is about.
+    fn find(&self, attestation: &Attestation) -> Option<Evidence> {
+        let digests = attestation.statement().subjects.iter().flat_map(|s| s.digests.iter());
+        let mut parts = digests.filter_map(|digest| self.0.get(&digest));
+        parts.find_map(|part| attestation.about(&Artifact::new("", part.clone())).ok())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One policy: what may be in one environment.
 
 use attest::time::Span;
-use attest::{Digest, Place, TrustRoot};
+use attest::{Digest, Place, Role, TrustRoot};
 use jiff::Timestamp;
 
 use crate::rule::{NameKind, NameUse, Requirement};
@@ -141,6 +141,34 @@ impl Policy {
     #[must_use]
     pub fn asks_for(&self, rule: &str) -> bool {
         self.require.iter().any(|r| r.rule.name == rule)
+    }
+
+    /// What is required at a time.
+    pub fn required_at(&self, at: Timestamp) -> impl Iterator<Item = &Requirement> {
+        let due = self.upcoming.iter().filter(move |upcoming| at >= upcoming.from);
+        self.require.iter().chain(due.flat_map(|upcoming| &upcoming.require))
+    }
+
+    /// Whether a summary may be what meets it: it asks for one, or for a signature of somebody who signs summaries.
+    #[must_use]
+    pub fn counts_summaries(&self, root: &TrustRoot, at: Timestamp) -> bool {
+        let is_verifier =
+            |name: &str| root.principal(name).is_some_and(|p| p.roles.contains(&Role::Verifier));
+        self.required_at(at).flat_map(|r| r.check.names()).any(|used| match used.kind {
+            NameKind::Role(role) => role == Role::Verifier,
+            NameKind::Signer => is_verifier(&used.name),
+            NameKind::Group | NameKind::Log => false,
+        })
+    }
+
+    /// The SLSA Build level that everything has that meets the policy, as far as the trust root says: the lowest of those
+    /// that it gives to the builders of `built-by`, 1 for a builder to which it gives none. Nothing where no builder is
+    /// asked for.
+    #[must_use]
+    pub fn build_level(&self, root: &TrustRoot) -> Option<u8> {
+        let builders =
+            self.names_of("built-by").iter().filter_map(|n| root.principal(&n.name)?.builder.as_ref());
+        builders.map(|builder| builder.slsa_level.unwrap_or(1)).min()
     }
 
     /// The names that a rule of `require` uses.

@@ -26,19 +26,22 @@ mod requested_by;
 mod scanned;
 mod signed_by;
 mod source_branch;
+mod source_level;
 mod source_repository;
 mod source_reviewed;
 mod source_tag;
 mod target;
 mod tests;
 mod tools;
+mod verified_by;
 mod version;
 mod workflow;
 
+pub use source_reviewed::SourceReviewed;
 pub use version::{is_newer, released_versions};
 
 /// Every rule, built-in ones included.
-pub static ALL: [Rule; 31] = [
+pub static ALL: [Rule; 33] = [
     digest_required::RULE,
     request_readable::RULE,
     policy_missing::RULE,
@@ -49,9 +52,11 @@ pub static ALL: [Rule; 31] = [
     evidence::UNAMBIGUOUS,
     signed_by::RULE,
     built_by::RULE,
+    verified_by::RULE,
     source_repository::RULE,
     source_branch::RULE,
     source_tag::RULE,
+    source_level::RULE,
     source_reviewed::RULE,
     target::RULE,
     workflow::RULE,

@@ -371,6 +371,32 @@ fn how_long_things_stand_is_the_policys_to_say() {
 }
 
 #[test]
+fn a_summary_is_no_way_around_what_a_guardrail_asks_for() {
+    let summary = "verified-by: { verifiers: [gate], within: 1d }";
+    for (guardrail, require, loads) in [
+        ("require: [built-by]", format!("{{ {summary} }}"), false),
+        ("require: [signed-by]", format!("{{ {summary} }}"), false),
+        ("require: [source-reviewed]", format!("{{ {summary} }}"), false),
+        ("approvals: 1", format!("{{ {summary} }}"), false),
+        ("require: [built-by]", format!("{{ built-by: [ci], {summary} }}"), true),
+        ("require: [verified-by]", format!("{{ {summary} }}"), true),
+        ("require: [verified-by]", "{ built-by: [ci] }".to_owned(), false),
+    ] {
+        let text = format!("guardrails:\n  - {{ name: all, environment: \"prod/*\", {guardrail} }}\n");
+        let guardrails = policy::Guardrails::parse("guardrails.yaml", &text).unwrap();
+        let text = format!("environment: prod/shop\nartifact: a/b\nrequire: {require}\n");
+        let file = policy::SourceFile { name: "book/shop.yaml".to_owned(), text };
+        let found = policy::Book::load(vec![file], &guardrails);
+        assert_eq!(found.is_ok(), loads, "{guardrail} {require}: {found:?}");
+    }
+    // and no rule that reads provenance believes anybody because of it
+    let text = format!("environment: prod/shop\nartifact: a/b\nrequire: {{ {summary}, hermetic: true }}\n");
+    let file = policy::SourceFile { name: "book/shop.yaml".to_owned(), text };
+    let errors = policy::Book::load(vec![file], &policy::Guardrails::none()).unwrap_err();
+    assert!(errors[0].message.contains("nothing says whose to believe"), "{}", errors[0]);
+}
+
+#[test]
 fn a_guardrail_bounds_how_long_things_stand() {
     for (guardrail, standing, loads) in [
         ("3d", "", false),

@@ -55,6 +55,11 @@ pub(crate) fn names(der: &[u8]) -> Vec<String> {
     names
 }
 
+/// The public key that a certificate is for: its SubjectPublicKeyInfo in DER.
+pub(crate) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    Certificate::from_der(der).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
+}
+
 /// From when until when a certificate counts, in seconds since 1970.
 pub(crate) fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let certificate = Certificate::from_der(der).ok()?;

@@ -27,6 +27,7 @@ mod ready;
 mod review;
 mod service;
 mod standing;
+mod summaries;
 mod tell;
 mod trace;
 
@@ -45,3 +46,4 @@ pub use openapi::openapi;
 pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
 pub use service::{Choke, ServeError, serve};
+pub use summaries::SummaryMetrics;

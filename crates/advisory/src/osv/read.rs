@@ -138,6 +138,15 @@ fn read_event(object: &Object) -> Result<Event, ShapeError> {
     }
 }
 
+/// The worst that a record says of itself or of a package in it.
+pub(crate) fn severity(record: &Object) -> Result<Option<Severity>, ShapeError> {
+    let mut worst = Said::read(record)?.worst();
+    for item in record.optional_array("affected")? {
+        worst = worst.max(item.as_object().and_then(Said::read).map_err(|e| e.within("affected"))?.worst());
+    }
+    Ok(worst)
+}
+
 /// What a record, or one package in it, says of how bad it is.
 struct Said {
     plain: Option<Severity>,

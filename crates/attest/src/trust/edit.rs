@@ -19,7 +19,7 @@ mod places;
 mod tests;
 
 use lines::Text;
-use places::{Occurrence, field, occurrences, principals, quoted};
+use places::{Occurrence, field, occurrences, places_of, principals, quoted};
 
 /// A line, as it is quoted to whoever is refused because of it.
 const MAX_REASON: usize = 500;
@@ -194,9 +194,16 @@ fn apply(before: &TrustRoot, change: &Change) -> Result<TrustRoot, EditError> {
                 return Err(EditError::NoLog(log.clone()));
             }
             for id in keys {
-                let mut all = root.principals.values_mut().flat_map(|p| p.keys.iter_mut());
-                let key = all.find(|k| k.key.id() == *id).ok_or_else(|| EditError::NoKey(id.clone()))?;
-                key.revoked = Some(revocation.clone());
+                // listed in two forms it is one key still
+                let mut is_known = false;
+                let all = root.principals.values_mut().flat_map(|p| p.keys.iter_mut());
+                for key in all.filter(|k| k.key.id() == *id) {
+                    key.revoked = Some(revocation.clone());
+                    is_known = true;
+                }
+                if !is_known {
+                    return Err(EditError::NoKey(id.clone()));
+                }
             }
         }
         Change::Recall { builder, recall } => {
@@ -244,7 +251,7 @@ fn rotate(
         }
         _ => BTreeSet::new(),
     };
-    for found in occurrences(node).iter().filter(|o| o.name == name && ending.contains(&o.key.id())) {
+    for found in places_of(node, |o| o.name == name && ending.contains(&o.key.id())) {
         let until = until_old.map(|t| t.to_string()).unwrap_or_default();
         match field(found.map, "until") {
             Some(old) => text.set_scalar(old, &until)?,
@@ -278,7 +285,7 @@ fn revoke(
     }
     value.push_str(" }");
     // every place where the key stands: the first one counts today, and another after the next edit
-    for found in occurrences(node).iter().filter(|o| keys.contains(&o.key.id())) {
+    for found in places_of(node, |o| keys.contains(&o.key.id())) {
         if let Some(old) = field(found.map, "revoked") {
             let from = field(old, "from").and_then(|n| n.string().ok()).and_then(places::time);
             let from = from.unwrap_or(Timestamp::MIN);

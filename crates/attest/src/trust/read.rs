@@ -120,6 +120,7 @@ fn add(root: &mut TrustRoot, principal: Option<Principal>, key: &Node, problems:
     old.roles.append(&mut new.roles);
     old.builder = old.builder.take().or(new.builder);
     old.operator = old.operator.take().or(new.operator);
+    old.verifier_ids.append(&mut new.verifier_ids);
     for key in new.keys {
         if !old.keys.iter().any(|k| k.key == key.key) {
             old.keys.push(key);
@@ -140,10 +141,12 @@ fn read_principal(
     problems: &mut Problems,
 ) -> Option<Principal> {
     let (what, known): (&'static str, &[&str]) = match role {
-        Role::Builder => {
-            ("a builder", &["keys", CERTIFICATES, "ids", "hermetic", "environments", "recalled"])
-        }
+        Role::Builder => (
+            "a builder",
+            &["keys", CERTIFICATES, "ids", "hermetic", "environments", "recalled", "slsa-build-level"],
+        ),
         Role::Rebuilder => ("a rebuilder", &["keys", CERTIFICATES, "operator"]),
+        Role::Verifier => ("a verifier", &["keys", CERTIFICATES, "ids"]),
         _ => ("a signer", &["keys", CERTIFICATES]),
     };
     let fields = Fields::read(node, what, known, problems)?;
@@ -167,8 +170,12 @@ fn read_principal(
         }
         _ => None,
     };
+    // one without ids is read, because files from before there were any are: it may claim none
+    let ids = fields.optional("ids").filter(|_| role == Role::Verifier);
+    let ids = ids.and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let verifier_ids = ids.into_iter().map(|(id, _)| id).collect();
     let (name, roles) = (name.to_owned(), BTreeSet::from([role]));
-    Some(Principal { name, roles, keys, identities, builder, operator })
+    Some(Principal { name, roles, keys, identities, builder, operator, verifier_ids })
 }
 
 fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder> {
@@ -180,8 +187,10 @@ fn read_builder(fields: &Fields<'_>, problems: &mut Problems) -> Option<Builder>
     let ids = ids.into_iter().map(|(id, _)| id).collect();
     let environments = fields.optional("environments").and_then(|n| problems.keep(n.strings()));
     let hermetic = fields.optional("hermetic").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let level = fields.optional("slsa-build-level").and_then(|n| problems.keep(n.number(1, 3)));
     let mut builder = Builder {
         ids,
+        slsa_level: level.and_then(|level| u8::try_from(level).ok()),
         environments: environments.unwrap_or_default().into_iter().map(|(e, _)| e).collect(),
         ..Builder::default()
     };
@@ -234,21 +243,19 @@ fn read_keys(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
         problems.push(node.mismatch("at least one key").found("an empty list"));
         return None;
     }
-    items.iter().map(|item| read_key(item, problems)).collect()
+    let keys: Option<Vec<Vec<TrustedKey>>> = items.iter().map(|item| read_key(item, problems)).collect();
+    keys.map(|keys| keys.into_iter().flatten().collect())
 }
 
-fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
-    let fields = Fields::read(
-        node,
-        "a key",
-        &["key", "scheme", "from", "until", "revoked", "signs", "key-id"],
-        problems,
-    )?;
-    let pem = fields.required("key", problems)?;
-    let key = PublicKey::from_pem(problems.keep(pem.string())?);
-    let key = problems.keep(key.map_err(|e| LoadError::new(&pem.place, &e.to_string())))?;
-    let key = match fields.optional("scheme") {
-        None => key,
+/// One key, or all usable keys of one OpenPGP block.
+fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
+    let known = ["key", "scheme", "from", "until", "revoked", "signs", "key-id"];
+    let fields = Fields::read(node, "a key", &known, problems)?;
+    let text = fields.required("key", problems)?;
+    let keys = PublicKey::from_listed(problems.keep(text.string())?);
+    let keys = problems.keep(keys.map_err(|e| LoadError::new(&text.place, &e.to_string())))?;
+    let keys = match fields.optional("scheme") {
+        None => keys,
         Some(node) => {
             let schemes = [
                 Scheme::P256,
@@ -261,7 +268,8 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
             let name = problems.keep(node.string())?;
             let wanted = node.mismatch("p256, p384, ed25519, rsa-pss, rsa-pkcs1 or ml-dsa-65");
             let scheme = problems.keep(schemes.into_iter().find(|s| s.name() == name).ok_or(wanted))?;
-            problems.keep(key.with_scheme(scheme).map_err(|e| LoadError::new(&node.place, &e.to_string())))?
+            let keys: Result<Vec<_>, _> = keys.into_iter().map(|key| key.with_scheme(scheme)).collect();
+            problems.keep(keys.map_err(|e| LoadError::new(&node.place, &e.to_string())))?
         }
     };
     let from = fields.optional("from").and_then(|n| problems.keep(read_time(n)));
@@ -287,7 +295,9 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<TrustedKey> {
         })?,
     };
     let key_id = fields.optional("key-id").and_then(|n| problems.keep(n.string().map(str::to_owned)));
-    Some(TrustedKey { key, from, until, revoked, signs, key_id })
+    let trusted =
+        |key| TrustedKey { key, from, until, revoked: revoked.clone(), signs, key_id: key_id.clone() };
+    Some(keys.into_iter().map(trusted).collect())
 }
 
 pub(super) fn read_revocation(node: &Node, problems: &mut Problems) -> Option<Revocation> {
@@ -349,8 +359,8 @@ fn read_person(root: &mut TrustRoot, name: &str, key: &Node, node: &Node, proble
     let keys = fields.optional("keys").and_then(|n| read_keys(n, problems)).unwrap_or_default();
     let certificates = fields.optional(CERTIFICATES);
     let certificates = certificates.and_then(|n| read_identities(n, &root.instances, problems));
-    let (name, identities) = (name.to_owned(), certificates.unwrap_or_default());
-    let person = Principal { name, roles, keys, identities, builder: None, operator: None };
+    let (name, identities, verifier_ids) = (name.to_owned(), certificates.unwrap_or_default(), Vec::new());
+    let person = Principal { name, roles, keys, identities, builder: None, operator: None, verifier_ids };
     add(root, Some(person), key, problems);
 }
 

@@ -5,18 +5,21 @@ use quick_xml::events::{BytesStart, Event};
 
 /// What a report says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
+pub struct Report {
     /// How many passed.
-    pub(super) passed: u64,
+    pub passed: u64,
     /// The names of those that failed or could not run.
-    pub(super) failed: Vec<String>,
+    pub failed: Vec<String>,
 }
 
 const MAX_DEPTH: usize = 32;
 const MAX_TESTS: u64 = 1_000_000;
 
 /// Reads a report. Counts are taken from the cases themselves, never from a suite's attributes, which can say anything.
-pub(super) fn parse(text: &str) -> Result<Report, String> {
+///
+/// # Errors
+/// What is wrong, in words: no XML, a document type, no test suite, or not all of one.
+pub fn parse(text: &str) -> Result<Report, String> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_end_names = true;
     let mut report = Report::default();

@@ -35,6 +35,8 @@ pub enum AlarmKind {
     FilesRefused,
     /// What runs was not verified again in time.
     VerifierStale,
+    /// What was admitted is not summarised.
+    SummaryFailed,
     /// So many of one kind are open that no more are raised.
     TooMany,
 }
@@ -70,7 +72,7 @@ impl Severity {
 
 impl AlarmKind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BreakglassUsed,
         Self::BreakglassUnreviewed,
         Self::BreakglassBudget,
@@ -87,6 +89,7 @@ impl AlarmKind {
         Self::ReplayDiffers,
         Self::FilesRefused,
         Self::VerifierStale,
+        Self::SummaryFailed,
         Self::TooMany,
     ];
 
@@ -110,6 +113,7 @@ impl AlarmKind {
             Self::ReplayDiffers => "replay-differs",
             Self::FilesRefused => "files-refused",
             Self::VerifierStale => "verifier-stale",
+            Self::SummaryFailed => "summary-failed",
             Self::TooMany => "too-many",
         }
     }
@@ -130,7 +134,8 @@ impl AlarmKind {
             | Self::Advisory
             | Self::DryRunAdmitted
             | Self::FilesRefused
-            | Self::VerifierStale => Severity::Warning,
+            | Self::VerifierStale
+            | Self::SummaryFailed => Severity::Warning,
             _ => Severity::Critical,
         }
     }

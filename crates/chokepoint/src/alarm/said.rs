@@ -37,6 +37,9 @@ impl Live<'_> {
 }
 
 impl Alarm {
+    /// The subject of [`Alarm::summary_failed`].
+    pub const SUMMARIES: &str = "summaries";
+
     /// Nobody else looked at what a grant let in, and its time has passed.
     #[must_use]
     pub fn breakglass_unreviewed(used: &Used, due: Timestamp, at: Timestamp) -> Self {
@@ -246,6 +249,17 @@ impl Alarm {
             &format!("every live workload verified again within {within}"),
             &format!("the oldest was verified at {oldest}"),
             "see why `portcullis audit` does not run or does not finish",
+        )
+    }
+
+    /// What was admitted is not summarised; the subject is always the same.
+    #[must_use]
+    pub fn summary_failed(why: &str, at: Timestamp) -> Self {
+        Self::new(AlarmKind::SummaryFailed, Self::SUMMARIES, at).say(
+            "what is admitted here is not summarised: choke points that ask for a summary will refuse it",
+            "a signed summary in the evidence store of everything that the policy admits",
+            why,
+            "mend what fails; then, for what was admitted meanwhile: portcullis summary issue",
         )
     }
 

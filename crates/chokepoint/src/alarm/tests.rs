@@ -121,6 +121,7 @@ fn all() -> Vec<Alarm> {
         Alarm::replay_differs(17, "admit, and the record says reject", now),
         Alarm::files_refused("book", "prod/shop.yaml:3:1: unknown key `requires` in a policy", now),
         Alarm::verifier_stale(at(0), day, now),
+        Alarm::summary_failed("cannot write summary/aa in the evidence store: no space left on device", now),
         Alarm::too_many(AlarmKind::Undecided, 10_000, now),
     ]);
     all

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use policy::{Book, DeploymentRequest, Frame, Guardrails, Outage, SourceFile, Submitted, evaluate};
 
 use super::*;
+use crate::summary::Passed;
 
 const DAY: i64 = 86_400;
 
@@ -198,6 +199,8 @@ fn every_combination_is_decided_in_the_order_and_again_from_its_json() {
         let found = (decision.answer(), decision.basis());
         assert_eq!(found, expected(setting), "{setting:?}\n{}", decision.to_json().pretty());
         *counts.entry(decision.basis().name()).or_default() += 1;
+        let passed = Passed::of(&decision, &case, &book, &root, Digest::sha256(b"leaf"));
+        assert_eq!(passed.is_some(), expected(setting) == (Answer::Admit, Basis::Policy), "{setting:?}");
         let json = attest::json::parse(case.to_json().to_string().as_bytes()).unwrap();
         let fetch = |digest: &Digest| {
             case.parts().find(|p| Digest::sha256(&p.bytes) == *digest).map(|p| p.bytes.clone())

@@ -183,8 +183,13 @@ fn facts(at: jiff::Timestamp, commit: &Digest, shop: &Digest) -> [(&'static str,
     };
     let test =
         TestResult { names: vec!["unit".into()], result: TestOutcome::Pass, failed: Vec::new(), of: None };
-    let scan =
-        Scan { scanner: "s".into(), finished: at, database_updated: None, vulnerabilities: Vec::new() };
+    let scan = Scan {
+        scanner: "s".into(),
+        version: None,
+        finished: at,
+        database_updated: None,
+        vulnerabilities: Vec::new(),
+    };
     let shop: DigestSet = shop.clone().into();
     [
         (SLSA_V1, shop.clone(), provenance(at, commit).to_slsa_v1()),

@@ -108,7 +108,7 @@ fn read_artifacts(args: &Match) -> Result<Vec<Artifact>, Failure> {
     Ok(artifacts)
 }
 
-fn read_vex(files: &[PathBuf], key: Option<&Path>) -> Result<Statements, Failure> {
+pub(crate) fn read_vex(files: &[PathBuf], key: Option<&Path>) -> Result<Statements, Failure> {
     let mut statements = Statements::default();
     let Some(key) = key else { return Ok(statements) };
     let trusted: Trusted = Trust::of_key(key, clock::now(None)?)?;

@@ -234,16 +234,23 @@ fn failure(error: EditError) -> Failure {
 }
 
 fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&input::text("public key", path)?).map_err(|e| {
-        Failure::new(&format!("the public key {} cannot be used", path.display()))
-            .line("found", &e.to_string())
-    })
+    PublicKey::from_pem(&input::text("public key", path)?).map_err(|e| unusable(path, &e))
+}
+
+/// The keys of a file in any form in which a trust root lists them.
+fn public_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
+    PublicKey::from_listed(&input::text("public key", path)?).map_err(|e| unusable(path, &e))
+}
+
+fn unusable(path: &Path, error: &attest::key::KeyError) -> Failure {
+    Failure::new(&format!("the public key {} cannot be used", path.display()))
+        .line("found", &error.to_string())
 }
 
 /// The keys that somebody means: a file's, one by its id, or all of a name.
 fn key_ids(root: &TrustRoot, text: &str) -> Result<Vec<String>, Failure> {
     if Path::new(text).is_file() {
-        return Ok(vec![public_key(Path::new(text))?.id()]);
+        return Ok(public_keys(Path::new(text))?.iter().map(PublicKey::id).collect());
     }
     if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(vec![text.to_ascii_lowercase()]);

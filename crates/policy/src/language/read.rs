@@ -166,10 +166,10 @@ fn read_whole_require(node: &Node, problems: &mut Problems) -> Option<Vec<Requir
     let asks = |name: &str| require.iter().any(|r| r.rule.name == name);
     // a malformed `built-by` has its own problem already
     let stands = |name: &str| node.entries().is_ok_and(|mut entries| entries.any(|(key, ..)| key == name));
-    if !stands("built-by") && !stands("signed-by") {
+    if !stands("built-by") && !stands("signed-by") && !stands("verified-by") {
         problems.push(
             LoadError::new(&node.place, "the policy asks nobody to vouch for the artifact")
-                .wanted("`built-by` or `signed-by` under `require`")
+                .wanted("`built-by`, `signed-by` or `verified-by` under `require`")
                 .fix("add a line `built-by: [NAME]` with a builder of the trust root"),
         );
         return None;

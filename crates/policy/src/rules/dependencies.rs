@@ -1,29 +1,58 @@
-//! Nothing went into the build that is denied, and everything is pinned.
+//! Nothing went into the build that is denied, everything is pinned, and what others made is under accepted licences and
+//! was reviewed.
 
+mod licences;
+mod package;
+mod reviewed;
+
+use attest::json::ShapeError;
+use attest::parts::{self, Part};
 use attest::yaml::{Fields, Node, Problems};
-use attest::{Object, Place};
+use attest::{Evidence, Object, Place, Predicate};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Beyond, Check, Order, Rule, list_schema, object_schema, or_list};
+use crate::rule::{Beyond, Check, NameUse, Order, Rule, list_schema, object_schema, or_list};
+use licences::Licences;
+use package::{PackageUrl, denies, parse};
+use reviewed::Reviewed;
 
 pub(crate) const RULE: Rule = Rule {
     name: "dependencies",
     key: "dependencies",
-    summary: "no denied package took part, and every dependency is pinned by digest",
+    summary: "no denied package took part, every dependency is pinned, and its licence and review are as asked",
     docs: "Reads every dependency of the judged provenance, tools included, but not the source. `denied` lists package \
            URLs: one with a version denies that version, one without denies all; namespace and name are compared \
            without regard to case, qualifiers and subpath are left out; a dependency that is named by another kind of URI \
            is none of them. `pinned: true` asks that every dependency has a \
            digest that decides (sha256, sha384, sha512 or a git object id). A dependency without a version is taken for \
-           the denied one.",
-    example: "dependencies: { denied: [\"pkg:npm/event-stream@3.3.6\"], pinned: true }",
+           the denied one. \
+           `licences` reads every list of parts (CycloneDX, SPDX) about the artifact that a builder signed whom `built-by` \
+           accepted, or, with `by`, one of those names instead; there must be one. Each part but the artifact itself must \
+           say a licence as an SPDX expression, of at most 2000 bytes; several licences of one part all hold. With \
+           `allowed`, the expression must be met by the listed licences alone, each exactly as it is written, exception \
+           included; with `denied`, it must be met by others than those: an exception makes no other licence of a denied \
+           one, nor does `-only`, `-or-later` or `+` behind it. A part whose licence is not said or cannot be read is \
+           refused. \
+           `reviewed` asks for every dependency of the judged provenance, but tools and the proven artifacts of other \
+           builds, that a review of imports lists its digest which one of `by` signed with the role reviewer or review \
+           authority; one that names criteria counts only where safe-to-deploy is among them. Where the provenance lists \
+           none of those and the trust root does not grant its builder hermetic builds, the parts of lists that the \
+           accepted builders signed are asked for instead, and there must be such a list. What has no digest was not \
+           reviewed.",
+    example: "dependencies: { denied: [\"pkg:npm/event-stream@3.3.6\"], pinned: true, licences: { allowed: [MIT, Apache-2.0] }, reviewed: { by: [vetting] } }",
     threats: &["T8", "T11"],
     reads_provenance: true,
     read: Some(read),
     schema: || {
         let yes = Object::new().with("const", true).into();
-        object_schema(&[("denied", list_schema()), ("pinned", yes)], &[])
+        let fields = [
+            ("denied", list_schema()),
+            ("pinned", yes),
+            ("licences", licences::schema()),
+            ("reviewed", object_schema(&[("by", list_schema())], &["by"])),
+        ];
+        object_schema(&fields, &[])
     },
 };
 
@@ -31,56 +60,54 @@ pub(crate) const RULE: Rule = Rule {
 struct Dependencies {
     denied: Vec<(PackageUrl, String, Place)>,
     pinned: bool,
+    licences: Option<Licences>,
+    reviewed: Option<Reviewed>,
+    /// The names of both.
+    names: Vec<NameUse>,
     place: Place,
 }
 
-/// What of a package URL is compared.
-#[derive(Debug, PartialEq, Eq)]
-struct PackageUrl {
-    name: String,
-    version: Option<String>,
-}
-
-/// Splits `pkg:type/namespace/name@version?qualifiers#subpath`. Percent escapes of `@` and `/` are undone, so that
-/// `%40scope` and `@scope` are one name.
-fn parse(text: &str) -> Option<PackageUrl> {
-    let rest = text.strip_prefix("pkg:")?;
-    let rest = rest.split(['?', '#']).next()?;
-    let last = rest.rfind('/')?;
-    let (name, version) = match rest.get(last..)?.split_once('@') {
-        Some((_, version)) => (rest.get(..rest.len() - version.len() - 1)?, Some(version)),
-        None => (rest, None),
-    };
-    let plain = |t: &str| {
-        t.replace("%40", "@").replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+")
-    };
-    let name = plain(name.trim_matches('/')).to_lowercase();
-    name.contains('/').then(|| PackageUrl { name, version: version.map(plain) })
-}
-
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
-    let fields = Fields::read(node, "`dependencies`", &["denied", "pinned"], problems)?;
+    let known = ["denied", "pinned", "licences", "reviewed"];
+    let fields = Fields::read(node, "`dependencies`", &known, problems)?;
+    let denied = match fields.optional("denied") {
+        Some(node) => read_denied(node, problems)?,
+        None => Vec::new(),
+    };
+    let pinned = match fields.optional("pinned") {
+        Some(node) => problems.keep(node.boolean())?,
+        None => false,
+    };
+    let licences = match fields.optional("licences") {
+        Some(node) => Some(Licences::read(node, problems)?),
+        None => None,
+    };
+    let reviewed = match fields.optional("reviewed") {
+        Some(node) => Some(Reviewed::read(node, problems)?),
+        None => None,
+    };
+    if denied.is_empty() && !pinned && licences.is_none() && reviewed.is_none() {
+        problems.push(
+            node.mismatch("`denied`, `licences`, `reviewed`, or `pinned: true`")
+                .fix("leave the rule out, if nothing is asked"),
+        );
+        return None;
+    }
+    let by = licences.iter().flat_map(|l| &l.by).chain(reviewed.iter().flat_map(|r| &r.by));
+    let names = by.cloned().collect();
+    Some(Box::new(Dependencies { denied, pinned, licences, reviewed, names, place: node.place.clone() }))
+}
+
+fn read_denied(node: &Node, problems: &mut Problems) -> Option<Vec<(PackageUrl, String, Place)>> {
     let mut denied = Vec::new();
-    for (text, place) in
-        fields.optional("denied").and_then(|n| problems.keep(n.strings())).unwrap_or_default()
-    {
+    for (text, place) in problems.keep(node.strings()).unwrap_or_default() {
         let wanted = attest::LoadError::new(&place, &format!("`{text}` is no package URL"))
             .wanted("pkg:TYPE/NAME, or pkg:TYPE/NAME@VERSION")
             .found(&text)
             .fix("write it as in pkg:npm/event-stream@3.3.6");
         denied.push((problems.keep(parse(&text).ok_or(wanted))?, text, place));
     }
-    let pinned = match fields.optional("pinned") {
-        Some(node) => problems.keep(node.boolean())?,
-        None => false,
-    };
-    if denied.is_empty() && !pinned {
-        problems.push(
-            node.mismatch("`denied`, or `pinned: true`").fix("leave the rule out, if nothing is asked"),
-        );
-        return None;
-    }
-    Some(Box::new(Dependencies { denied, pinned, place: node.place.clone() }))
+    Some(denied)
 }
 
 impl Order for Dependencies {
@@ -95,24 +122,35 @@ impl Order for Dependencies {
         if other.pinned && !self.pinned {
             ways.push(Beyond::by("", "what has a dependency without a digest".to_owned()));
         }
+        if let Some(there) = &other.licences {
+            ways.extend(Licences::beyond(self.licences.as_ref(), there));
+        }
+        if let Some(there) = &other.reviewed {
+            ways.extend(Reviewed::beyond(self.reviewed.as_ref(), there));
+        }
         ways
     }
 
     fn outside(&self) -> String {
         let denied: Vec<&str> = self.denied.iter().map(|(_, text, _)| text.as_str()).collect();
-        match (denied.as_slice(), self.pinned) {
-            ([], _) => "what has a dependency without a digest".to_owned(),
-            (denied, false) => format!("what has {} among its dependencies", or_list(denied)),
-            (denied, true) => {
-                format!("what has {} among its dependencies, or one without a digest", or_list(denied))
-            }
+        let mut ways = Vec::new();
+        if !denied.is_empty() {
+            ways.push(format!("has {} among its dependencies", or_list(&denied)));
         }
+        if self.pinned {
+            ways.push("has a dependency without a digest".to_owned());
+        }
+        ways.extend(self.licences.iter().map(Licences::outside));
+        ways.extend(self.reviewed.iter().map(Reviewed::outside));
+        format!("what {}", or_list(&ways))
     }
 }
 
 impl Check for Dependencies {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
-        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
+        let Some(judged @ Judged { evidence, provenance, .. }) = facts.provenance() else {
+            return Vec::new();
+        };
         let mut findings = Vec::new();
         for dependency in &provenance.dependencies {
             if let Some((_, text, place)) = self.denied.iter().find(|(url, ..)| denies(url, &dependency.uri))
@@ -139,34 +177,36 @@ impl Check for Dependencies {
                 );
             }
         }
-        findings.into_iter().map(|f| f.within(&describe(evidence))).collect()
+        let mut findings: Vec<Finding> =
+            findings.into_iter().map(|f| f.within(&describe(evidence))).collect();
+        findings.extend(self.licences.iter().flat_map(|licences| licences.check(facts, &judged)));
+        findings.extend(self.reviewed.iter().flat_map(|reviewed| reviewed.check(facts, &judged)));
+        findings
+    }
+
+    fn names(&self) -> &[NameUse] {
+        &self.names
     }
 }
 
-fn denies(denied: &PackageUrl, uri: &str) -> bool {
-    parse(uri).is_some_and(|used| {
-        used.name == denied.name
-            && (denied.version.is_none() || used.version == denied.version || used.version.is_none())
-    })
+/// The lists of parts about the artifact that count: those that one of these names signed.
+fn lists<'f>(facts: &'f Facts<'_>, by: &[&str]) -> Vec<(&'f Evidence, Result<Vec<Part>, ShapeError>)> {
+    let read = |evidence: &'f Evidence| match evidence.predicate() {
+        Predicate::Other(body) if parts::is_list(&evidence.attestation().statement().predicate_type) => {
+            let found = parts::read(body).map(|all| all.into_iter().filter(|part| !part.is_whole).collect());
+            Some((evidence, found))
+        }
+        _ => None,
+    };
+    let counts = |evidence: &&Evidence| by.iter().any(|name| evidence.is_signed_by(name));
+    facts.about_artifact().iter().filter(counts).filter_map(read).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{denies, parse};
-
-    #[test]
-    fn a_package_url_denies_what_it_names() {
-        let denied = |denied: &str, used: &str| denies(&parse(denied).unwrap(), used);
-        assert!(denied("pkg:npm/left-pad", "pkg:npm/left-pad@1.3.0"));
-        assert!(denied("pkg:npm/%40acme/shop@1.0.0", "pkg:npm/@acme/shop@1.0.0?arch=x"));
-        assert!(denied("pkg:npm/Left-Pad@1.3.0", "pkg:npm/left-pad@1.3.0#sub"));
-        assert!(
-            denied("pkg:npm/left-pad@1.3.0", "pkg:npm/left-pad"),
-            "an unknown version may be the denied one"
-        );
-        assert!(!denied("pkg:npm/left-pad@1.3.0", "pkg:npm/left-pad@1.3.1"));
-        assert!(!denied("pkg:npm/left-pad", "pkg:npm/left-padding@1"));
-        assert!(!denied("pkg:npm/left-pad", "pkg:cargo/left-pad@1"));
-        assert!(parse("pkg:npm").is_none() && parse("left-pad").is_none());
+/// `a, b and 3 more`: enough to begin with.
+fn some_of(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -69,7 +69,8 @@ pub(crate) const UNAMBIGUOUS: Rule = Rule {
     summary: "there is one provenance, and one claim of each kind by each signer",
     docs: "Chapter 14, \"Ensure Unambiguous Provenance\". Exactly one provenance is judged: two that are not rebuilders' \
            are refused, and none of them is picked. Likewise two test results for tests of the same name, two scans, \
-           two releases, two reviews since the same base, or two rebuilds, by the same signer. To replace a claim, submit the \
+           two releases, two reviews since the same base, two verification summaries for one resource, or two rebuilds, by \
+           the same signer. To replace a claim, submit the \
            new one alone. The same bytes twice count once.",
     example: "",
     threats: &["T5"],
@@ -195,9 +196,11 @@ pub(crate) fn claims(attestation: &Attestation) -> Vec<String> {
         Predicate::Review(review) => {
             vec![format!("review since {}", review.base.as_deref().unwrap_or("the beginning"))]
         }
-        Predicate::Breakglass(_)
+        Predicate::Summary(summary) => vec![format!("verification summary for {}", summary.resource)],
+        // each adds to what was reviewed, and none takes away
+        Predicate::Import(_)
+        | Predicate::Breakglass(_)
         | Predicate::BreakglassReview(_)
-        | Predicate::Summary(_)
         | Predicate::Signature
         | Predicate::Other(_) => Vec::new(),
     };

@@ -4,6 +4,7 @@ use attest::claims::{Scan, Severity};
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 use attest::{Evidence, Object, Place, Predicate, Role};
+use jiff::Timestamp;
 
 use super::built_within::{read_span, span_schema};
 use crate::facts::{Facts, describe};
@@ -21,16 +22,24 @@ pub(crate) const RULE: Rule = Rule {
            stands in `by`, where that is given). Met where at least one of them is at most `within` old and none of \
            those that are lists a vulnerability worse than `worst` (none, low, medium, high, critical; omitted means \
            none is accepted, so `worst: none`). The age runs from the oldest of: when the scan finished, when the \
-           scanner's database was updated, and when a witness saw the signature. A scan that finished more than 60 s \
+           scanner's database was updated, and when a witness saw the signature. With `database-within`, the database has \
+           its own bound instead: a scan counts only where it says when its database was updated, and where that (or the \
+           end of the scan, if earlier) is at most `database-within` ago. A scan that finished more than 60 s \
            after the time of the case does not count. A vulnerability without a severity that can be read is critical.",
-    example: "scanned: { within: 7d, worst: medium }",
+    example: "scanned: { within: 7d, worst: medium, database-within: 2d }",
     threats: &["T8"],
     reads_provenance: false,
     read: Some(read),
     schema: || {
         let words: Vec<&str> = Severity::ALL.iter().map(|s| s.name()).collect();
         let worst = Object::new().with("enum", words).into();
-        object_schema(&[("within", span_schema()), ("worst", worst), ("by", list_schema())], &["within"])
+        let fields = [
+            ("within", span_schema()),
+            ("worst", worst),
+            ("database-within", span_schema()),
+            ("by", list_schema()),
+        ];
+        object_schema(&fields, &["within"])
     },
 };
 
@@ -38,12 +47,14 @@ pub(crate) const RULE: Rule = Rule {
 struct Scanned {
     within: Span,
     worst: Severity,
+    /// How old the scanner's database may be, where it has a bound of its own.
+    database: Option<Span>,
     by: Vec<NameUse>,
     place: Place,
 }
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
-    let fields = Fields::read(node, "`scanned`", &["within", "worst", "by"], problems)?;
+    let fields = Fields::read(node, "`scanned`", &["within", "worst", "database-within", "by"], problems)?;
     let within = fields.required("within", problems)?;
     let worst = match fields.optional("worst") {
         None => Severity::Negligible,
@@ -54,6 +65,10 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
             problems.keep(severity.ok_or(wanted))?
         }
     };
+    let database = match fields.optional("database-within") {
+        Some(node) => Some(problems.keep(read_span(node))?),
+        None => None,
+    };
     let by = match fields.optional("by") {
         Some(node) => read_names(node, NameKind::Role(Role::Scanner), problems)?,
         None => Vec::new(),
@@ -61,6 +76,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
     Some(Box::new(Scanned {
         within: problems.keep(read_span(within))?,
         worst,
+        database,
         by,
         place: node.place.clone(),
     }))
@@ -76,6 +92,7 @@ impl Order for Scanned {
                 format!("what was scanned more than {} ago, and at most {}", other.within, self.within);
             ways.push(Beyond::by("absent", words));
         }
+        ways.extend(self.database_beyond(other).map(|words| Beyond::by("absent", words)));
         if let Some(names) = here.beyond(&there) {
             ways.push(Beyond::by("absent", format!("what was scanned by {names} alone")));
         }
@@ -92,6 +109,10 @@ impl Order for Scanned {
                 format!("what was {worse} more than {} ago, and not since by somebody else", self.within);
             ways.push(Beyond::by("bad", words));
         }
+        if let Some(words) = other.database_beyond(self).filter(|_| there.has_two(&here)) {
+            let words = format!("{words}, if that scan found something worse than {}", other.worst.name());
+            ways.push(Beyond::by("bad", words));
+        }
         if let Some(names) = there.beyond(&here) {
             ways.push(Beyond::by("bad", format!("what was {worse} by {names}, and not by others")));
         }
@@ -100,7 +121,11 @@ impl Order for Scanned {
 
     fn outside(&self) -> String {
         let worst = self.worst.name();
-        format!("what was not scanned within {}, or has vulnerabilities worse than {worst}", self.within)
+        let database = self.database.map_or(String::new(), |span| format!(", with a database within {span}"));
+        format!(
+            "what was not scanned within {}{database}, or has vulnerabilities worse than {worst}",
+            self.within
+        )
     }
 }
 
@@ -115,20 +140,9 @@ impl Check for Scanned {
             .filter(|(e, _)| e.signers_with(Role::Scanner).any(|s| is_listed(&self.by, &s.name)))
             .collect();
         let at = facts.case().at();
-        let age = |(evidence, scan): &(&Evidence, &Scan)| {
-            let times = [Some(scan.finished), scan.database_updated, evidence.attestation().time()];
-            let oldest = times.into_iter().flatten().min().unwrap_or(scan.finished);
-            Span::between(oldest, at)
-        };
-        let is_from_future = |scan: &Scan| Span::between(at, scan.finished).as_seconds() > 60;
-        let recent: Vec<_> = scans.iter().filter(|s| age(s) <= self.within && !is_from_future(s.1)).collect();
+        let recent: Vec<_> = scans.iter().filter(|s| self.stale(s, at).is_none()).collect();
         let finding = |message: &str, found: &str, fix: &str| {
-            Finding::new(RULE.name, message, fix)
-                .wanted(
-                    &format!("a scan within {}, nothing worse than {}", self.within, self.worst.name()),
-                    &self.place,
-                )
-                .found(found)
+            Finding::new(RULE.name, message, fix).wanted(&self.wanted(), &self.place).found(found)
         };
         let again = "scan it again and submit the result: portcullis attest scan ARTIFACT --scanner URI --key SCANNER.key";
         if let Some((evidence, scan)) = recent.iter().find(|(_, s)| self.is_too_bad(s)) {
@@ -150,11 +164,10 @@ impl Check for Scanned {
         if !recent.is_empty() {
             return Vec::new();
         }
-        vec![match scans.iter().min_by_key(|s| age(s)) {
-            Some(newest @ (evidence, _)) => {
-                let found = format!("a scan whose knowledge is {} old", age(newest));
-                finding("the scan is too old, or claims a time to come", &found, again)
-                    .within(&describe(evidence))
+        let newest = scans.iter().min_by_key(|s| self.age(s, at));
+        vec![match newest.and_then(|newest| Some((newest, self.stale(newest, at)?))) {
+            Some(((evidence, _), (message, found))) => {
+                finding(message, &found, again).within(&describe(evidence))
             }
             None => {
                 finding("nothing says that it was scanned", "no scan by a scanner of the trust root", again)
@@ -172,6 +185,49 @@ impl Scanned {
     fn words_beyond(&self, other: &Self) -> String {
         let between = Severity::ALL.into_iter().filter(|s| *s > other.worst && *s <= self.worst);
         or_list(&between.map(Severity::name).collect::<Vec<_>>())
+    }
+
+    fn wanted(&self) -> String {
+        let database = self.database.map_or(String::new(), |span| format!(", a database within {span}"));
+        format!("a scan within {}{database}, nothing worse than {}", self.within, self.worst.name())
+    }
+
+    /// How old what a scan says is: the database has no part in it where it has a bound of its own.
+    fn age(&self, (evidence, scan): &(&Evidence, &Scan), at: Timestamp) -> Span {
+        let database = scan.database_updated.filter(|_| self.database.is_none());
+        let times = [Some(scan.finished), database, evidence.attestation().time()];
+        Span::between(times.into_iter().flatten().min().unwrap_or(scan.finished), at)
+    }
+
+    /// Why a scan does not count at a time, and what was found instead; nothing where it counts.
+    fn stale(&self, one: &(&Evidence, &Scan), at: Timestamp) -> Option<(&'static str, String)> {
+        let (age, (_, scan)) = (self.age(one, at), one);
+        if age > self.within || Span::between(at, scan.finished).as_seconds() > 60 {
+            let found = format!("a scan whose knowledge is {age} old");
+            return Some(("the scan is too old, or claims a time to come", found));
+        }
+        let bound = self.database?;
+        let Some(updated) = scan.database_updated else {
+            let found = "a scan that does not say when its database was updated".to_owned();
+            return Some(("nothing says how old the scanner's database was", found));
+        };
+        // a database from after the scan is none that it used
+        let age = Span::between(updated.min(scan.finished), at);
+        (age > bound).then(|| ("the scanner's database is too old", format!("a database that is {age} old")))
+    }
+
+    /// Which databases count here and not there, in words.
+    fn database_beyond(&self, other: &Self) -> Option<String> {
+        match (self.database, other.database) {
+            (None, Some(most)) => {
+                Some(format!("what was scanned with a database of unknown age, or one more than {most} old"))
+            }
+            (Some(here), there) if here > there.unwrap_or(other.within) => {
+                let there = there.unwrap_or(other.within);
+                Some(format!("what was scanned with a database more than {there} old, and at most {here}"))
+            }
+            _ => None,
+        }
     }
 
     fn is_too_bad(&self, scan: &Scan) -> bool {

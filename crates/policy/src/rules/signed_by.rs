@@ -20,7 +20,7 @@ pub(crate) const RULE: Rule = Rule {
            names, whatever it says (a failed test, too; but not a breakglass grant) and whatever role the name holds. This is the chapter's simplest policy: one check \
            that is all three steps. With `at-least` it is a quorum: so many different names of `of` must have signed, in one \
            piece of evidence or in several. A name is one, however many of its keys signed. \
-           A policy must have `signed-by` or `built-by`.",
+           A policy must have `signed-by`, `built-by` or `verified-by`.",
     example: "signed-by: { at-least: 2, of: [alice, bob, carol] }",
     threats: &["T5", "T15"],
     reads_provenance: false,

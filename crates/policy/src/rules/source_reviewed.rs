@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use attest::claims::Review;
 use attest::provenance::{Commit, Source};
 use attest::yaml::{Fields, Node, Problems};
-use attest::{Evidence, Object, Place, Predicate, Role};
+use attest::{Evidence, Object, Place, Predicate, Role, TrustRoot};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
@@ -42,8 +42,10 @@ pub(crate) const RULE: Rule = Rule {
     },
 };
 
+/// What a source's reviews must say. The rule asks it of the source that was built, and the hook at the repository of
+/// what is pushed: "reviewed" has one meaning.
 #[derive(Debug)]
-struct SourceReviewed {
+pub struct SourceReviewed {
     approvals: u64,
     by: Vec<NameUse>,
     place: Place,
@@ -105,8 +107,10 @@ struct Approved {
     authors: BTreeSet<String>,
     /// The base of each counted review; nothing where the whole tree was reviewed.
     bases: BTreeSet<Option<String>>,
-    /// Bases that a review authority vouches for.
+    /// Bases that are known to have been reviewed.
     vouched: BTreeSet<String>,
+    /// Commits that are known to have been reviewed without any of these reviews.
+    known: BTreeSet<String>,
     /// Whether a review authority says who wrote it.
     authority_lists_authors: bool,
 }
@@ -120,8 +124,7 @@ impl Check for SourceReviewed {
             let source = provenance.source.as_ref().unwrap_or(&unknown);
             return vec![self.finding(message, "no commit", source).within(&describe(evidence))];
         };
-        let approved = self.counted(facts, source);
-        self.judge(&approved, source, facts)
+        self.findings(source, facts.about_source(), &BTreeSet::new(), facts.root())
     }
 
     fn names(&self) -> &[NameUse] {
@@ -134,6 +137,28 @@ impl Check for SourceReviewed {
 }
 
 impl SourceReviewed {
+    /// Asks for this many approvals by whoever may give one; `place` is where that is written.
+    #[must_use]
+    pub fn new(approvals: u64, place: &Place) -> Self {
+        Self { approvals, by: Vec::new(), place: place.clone() }
+    }
+
+    /// What is wrong with the reviews of `source`: only those that are evidence about it may be given. A base counts as
+    /// reviewed where a review authority says so, or where it is in `reviewed`: commits that the asker knows it of.
+    #[must_use]
+    pub fn findings(
+        &self,
+        source: &Source,
+        reviews: &[Evidence],
+        reviewed: &BTreeSet<String>,
+        root: &TrustRoot,
+    ) -> Vec<Finding> {
+        let mut approved = self.counted(source, reviews, root);
+        approved.vouched.extend(reviewed.iter().cloned());
+        approved.known.extend(reviewed.iter().cloned());
+        self.judge(&approved, source, root)
+    }
+
     fn finding(&self, message: &str, found: &str, source: &Source) -> Finding {
         let commit = source.digests.first().map_or_else(|| "gitCommit:COMMIT".to_owned(), |d| d.to_string());
         let fix = format!(
@@ -149,18 +174,18 @@ impl SourceReviewed {
         format!("approval by {} {people} other than the authors", self.approvals)
     }
 
-    fn counted(&self, facts: &Facts<'_>, source: &Source) -> Approved {
+    fn counted(&self, source: &Source, reviews: &[Evidence], root: &TrustRoot) -> Approved {
         let mut approved = Approved::default();
-        for evidence in facts.about_source() {
+        for evidence in reviews {
             let Predicate::Review(review) = evidence.predicate() else { continue };
             if review.repository == source.repository {
-                self.count(&mut approved, evidence, review, facts);
+                self.count(&mut approved, evidence, review, root);
             }
         }
         approved
     }
 
-    fn count(&self, approved: &mut Approved, evidence: &Evidence, review: &Review, facts: &Facts<'_>) {
+    fn count(&self, approved: &mut Approved, evidence: &Evidence, review: &Review, root: &TrustRoot) {
         let listed = |role| evidence.signers_with(role).filter(|s| is_listed(&self.by, &s.name));
         let authority = listed(Role::ReviewAuthority).next().is_some();
         let people: Vec<&str> = listed(Role::Reviewer).map(|s| s.name.as_str()).collect();
@@ -171,7 +196,7 @@ impl SourceReviewed {
             approved.authority_lists_authors |= !review.authors.is_empty();
             approved.vouched.extend(review.base.clone());
             for reviewer in &review.reviewers {
-                match facts.root().person(reviewer) {
+                match root.person(reviewer) {
                     Some(person) => {
                         approved.people.insert(person.to_owned(), None);
                     }
@@ -188,7 +213,7 @@ impl SourceReviewed {
         approved.authors.extend(review.authors.iter().cloned());
     }
 
-    fn judge(&self, approved: &Approved, source: &Source, facts: &Facts<'_>) -> Vec<Finding> {
+    fn judge(&self, approved: &Approved, source: &Source, root: &TrustRoot) -> Vec<Finding> {
         let commit = source.digests.first().map_or_else(String::new, |d| d.short());
         if approved.people.is_empty() && approved.strangers.is_empty() {
             return vec![self.finding(
@@ -198,7 +223,7 @@ impl SourceReviewed {
             )];
         }
         let open = open_commits(&source.history, &approved.bases);
-        if !approved.authority_lists_authors && !is_complete(&open, source, &approved.bases) {
+        if !approved.authority_lists_authors && !is_complete(&open, source, approved) {
             let found =
                 format!("no review of {commit} that lists authors, and no whole history since the base");
             return vec![self.finding("nothing says who wrote the source", &found, source)];
@@ -210,7 +235,7 @@ impl SourceReviewed {
         let mut authors = approved.authors.clone();
         authors.extend(open.iter().flat_map(|c| c.people.iter().cloned()));
         let mapped: BTreeMap<&str, Option<&str>> =
-            authors.iter().map(|a| (a.as_str(), facts.root().person(a))).collect();
+            authors.iter().map(|a| (a.as_str(), root.person(a))).collect();
         let unmapped: Vec<&str> = mapped.iter().filter(|(_, p)| p.is_none()).map(|(a, _)| *a).collect();
         let mut findings = Vec::new();
         if !unmapped.is_empty() {
@@ -295,9 +320,9 @@ fn open_commits<'h>(history: &'h [Commit], bases: &BTreeSet<Option<String>>) -> 
     history.iter().filter(|c| !behind.iter().all(|seen| seen.contains(c.id.as_str()))).collect()
 }
 
-/// Whether the history shows every open commit: each parent of one is in the history, or is a base.
-fn is_complete(open: &[&Commit], source: &Source, bases: &BTreeSet<Option<String>>) -> bool {
-    let is_known =
-        |id: &String| source.history.iter().any(|c| c.id == *id) || bases.contains(&Some(id.clone()));
+/// Whether the history shows every open commit: each parent of one is in the history, is a base, or is known.
+fn is_complete(open: &[&Commit], source: &Source, approved: &Approved) -> bool {
+    let is_base = |id: &String| approved.known.contains(id) || approved.bases.contains(&Some(id.clone()));
+    let is_known = |id: &String| source.history.iter().any(|c| c.id == *id) || is_base(id);
     !open.is_empty() && open.iter().all(|c| c.parents.iter().all(is_known))
 }

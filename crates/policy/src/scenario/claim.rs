@@ -1,6 +1,6 @@
 //! One claim of a policy test: who says what about what.
 
-use attest::claims::{RELEASE, REVIEW, TEST_RESULT, VULNS};
+use attest::claims::{IMPORT, RELEASE, REVIEW, TEST_RESULT, VSA, VULNS};
 use attest::provenance::{BUILD_TYPE, SLSA_V1, SLSA_V02};
 use attest::time::parse_time;
 use attest::yaml::{Fields, LoadError, Node, Problems};
@@ -16,6 +16,8 @@ pub struct Claim {
     pub signed_by: Vec<String>,
     /// What it is about.
     pub about: Subject,
+    /// The refs at which the commit that it is about was, as a verifier of sources says.
+    pub refs: Vec<String>,
     /// What it says.
     pub said: Said,
     /// The log that proves it, inline.
@@ -31,6 +33,8 @@ pub enum Subject {
     Other,
     /// A commit.
     Commit(Digest),
+    /// The package of an import.
+    Package(DigestSet),
 }
 
 /// What a claim says.
@@ -68,27 +72,35 @@ const PROVENANCE: [&str; 14] = [
     "dependencies",
 ];
 
+const SUMMARY: [&str; 9] =
+    ["verifier", "resource", "environment", "policy", "digest", "result", "levels", "verified", "expires"];
+
 pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let known = [
         "signed-by",
         "about",
         "logged",
+        "refs",
         "provenance",
         "test",
         "scan",
         "release",
         "review",
+        "summary",
+        "import",
         "signature",
         "predicate",
     ];
     let fields = Fields::read(node, "a claim", &known, problems)?;
     let signed_by = fields.required("signed-by", problems)?;
     let signed_by = problems.keep(signed_by.strings())?.into_iter().map(|(name, _)| name).collect();
-    let given: Vec<&str> = known.iter().skip(3).filter(|k| fields.optional(k).is_some()).copied().collect();
+    let given: Vec<&str> = known.iter().skip(4).filter(|k| fields.optional(k).is_some()).copied().collect();
     let [kind] = given.as_slice() else {
         problems.push(
             LoadError::new(&node.place, "a claim says exactly one thing")
-                .wanted("one of provenance, test, scan, release, review, signature, predicate")
+                .wanted(
+                    "one of provenance, test, scan, release, review, summary, import, signature, predicate",
+                )
                 .found(&if given.is_empty() { "none".to_owned() } else { given.join(", ") }),
         );
         return None;
@@ -96,14 +108,26 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Claim> {
     let value = fields.optional(kind)?;
     let said = read_said(kind, value, problems)?;
     let about = match fields.optional("about") {
+        None if *kind == "import" => package(&said),
         None => Subject::Artifact,
         Some(node) => problems.keep(read_subject(node))?,
+    };
+    let refs = match fields.optional("refs") {
+        None => Vec::new(),
+        Some(node) => problems.keep(node.strings())?.into_iter().map(|(name, _)| name).collect(),
     };
     let logged = match fields.optional("logged") {
         None => None,
         Some(node) => Some(read_logged(node, problems)?),
     };
-    Some(Claim { signed_by, about, said, logged })
+    Some(Claim { signed_by, about, refs, said, logged })
+}
+
+/// The package that an import is about.
+fn package(said: &Said) -> Subject {
+    let first = said.predicate.array("packages").ok().and_then(|all| all.first()?.as_object().ok());
+    let digest = first.and_then(|one| DigestSet::read(one.object("digest").ok()?).ok());
+    digest.map_or(Subject::Other, Subject::Package)
 }
 
 fn read_subject(node: &Node) -> Result<Subject, LoadError> {
@@ -140,6 +164,8 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
         "scan" => (VULNS, &["finished", "database", "found"]),
         "release" => (RELEASE, &["purl", "environments"]),
         "review" => (REVIEW, &["repository", "base", "authors", "reviewers"]),
+        "summary" => (VSA, &SUMMARY),
+        "import" => (IMPORT, &["purl", "sha256", "criteria"]),
         "signature" => ("https://portcullis.dev/signature/v1", &[]),
         _ => ("", &["type", "body"]),
     };
@@ -176,6 +202,8 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
             let object = object.with("authors", list("authors")).with("reviewers", list("reviewers"));
             said(predicate_type, object.with("reviewedOn", time))
         }
+        "summary" => said(predicate_type, summary(get, list("levels"))),
+        "import" => said(predicate_type, import(get, list("criteria")).with("reviewedOn", time)),
         "signature" => said(predicate_type, Object::new()),
         _ => match (get("type"), get("body")) {
             (Some(Json::String(kind)), Some(Json::Object(body))) => said(&kind, body),
@@ -185,6 +213,15 @@ fn read_said(kind: &str, node: &Node, problems: &mut Problems) -> Option<Said> {
             }
         },
     })
+}
+
+/// A review of one package.
+fn import(get: impl Fn(&str) -> Option<Json>, criteria: Json) -> Object {
+    let (mut digest, mut one) = (Object::new(), Object::new());
+    digest.set_some("sha256", get("sha256"));
+    one.set_some("purl", get("purl"));
+    let one = one.with("digest", digest).with("criteria", criteria);
+    Object::new().with("packages", Json::Array(vec![one.into()]))
 }
 
 fn scan(get: impl Fn(&str) -> Option<Json>, found: Json) -> Object {
@@ -206,6 +243,29 @@ fn scan(get: impl Fn(&str) -> Option<Json>, found: Json) -> Object {
     let mut metadata = Object::new();
     metadata.set_some("scanFinishedOn", get("finished"));
     Object::new().with("scanner", scanner).with("metadata", metadata)
+}
+
+fn summary(get: impl Fn(&str) -> Option<Json>, levels: Json) -> Object {
+    let text = |value: &str| Json::from(value);
+    let mut policy =
+        Object::new().with("uri", get("policy").unwrap_or_else(|| text("https://policy.example")));
+    policy.set_some("digest", get("digest").map(|sha256| Object::new().with("sha256", sha256)));
+    let mut verifier = Object::new();
+    verifier.set_some("id", get("verifier"));
+    let mut object = Object::new()
+        .with("verifier", verifier)
+        .with("policy", policy)
+        .with("verificationResult", get("result").unwrap_or_else(|| text("PASSED")))
+        .with("verifiedLevels", levels);
+    for (key, field) in [
+        ("resource", "resourceUri"),
+        ("verified", "timeVerified"),
+        ("environment", "portcullis_environment"),
+        ("expires", "portcullis_expires"),
+    ] {
+        object.set_some(field, get(key));
+    }
+    object
 }
 
 fn provenance(get: impl Fn(&str) -> Option<Json>) -> Said {
@@ -292,6 +352,7 @@ impl Subject {
             Self::Artifact => artifact.clone().into(),
             Self::Other => Digest::sha256(b"another artifact").into(),
             Self::Commit(commit) => commit.clone().into(),
+            Self::Package(digests) => digests.clone(),
         }
     }
 }

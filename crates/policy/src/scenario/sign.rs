@@ -4,7 +4,8 @@ use attest::bundle::{Bundle, LogEntry};
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::merkle::leaf_hash;
 use attest::note::{self, Checkpoint};
-use attest::{Digest, SecretKey, Signer, Statement, TrustRoot};
+use attest::statement::STATEMENT_V1;
+use attest::{Digest, DigestSet, Object, SecretKey, Signer, Statement, TrustRoot};
 
 use super::{Claim, Logged, Scenario};
 
@@ -23,8 +24,10 @@ pub fn test_key(name: &str) -> SecretKey {
 #[must_use]
 pub fn sign_claim(claim: &Claim, scenario: &Scenario, root: &TrustRoot) -> Vec<u8> {
     let digests = claim.about.digests(&scenario.digest());
-    let statement =
-        Statement::write("subject", &digests, &claim.said.predicate_type, claim.said.predicate.clone());
+    let statement = match claim.refs.as_slice() {
+        [] => Statement::write("subject", &digests, &claim.said.predicate_type, claim.said.predicate.clone()),
+        refs => at_refs(claim, &digests, refs),
+    };
     let keys: Vec<SecretKey> = claim.signed_by.iter().map(|name| test_key(name)).collect();
     let signers: Vec<&dyn Signer> = keys.iter().map(|k| -> &dyn Signer { k }).collect();
     let Ok(dsse) = Dsse::sign(IN_TOTO, statement.as_bytes(), &signers) else { return Vec::new() };
@@ -34,6 +37,19 @@ pub fn sign_claim(claim: &Claim, scenario: &Scenario, root: &TrustRoot) -> Vec<u
         _ => Vec::new(),
     };
     Bundle::write(&dsse, &hint, &entries).to_string().into_bytes()
+}
+
+/// The statement of a verifier of sources: it says at its subject at which refs the commit was.
+fn at_refs(claim: &Claim, digests: &DigestSet, refs: &[String]) -> String {
+    let subject = Object::new()
+        .with("digest", digests.to_json())
+        .with("annotations", Object::new().with("sourceRefs", refs.to_vec()));
+    Object::new()
+        .with("_type", STATEMENT_V1)
+        .with("subject", vec![subject])
+        .with("predicateType", claim.said.predicate_type.as_str())
+        .with("predicate", claim.said.predicate.clone())
+        .to_string()
 }
 
 /// A log of one leaf, signed and cosigned.

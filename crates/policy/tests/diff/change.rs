@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::generate::{DAY, NOW, REPOSITORY, Random, strings};
-use super::model::{Policy, Require};
+use super::model::{Asked, Policy, Require, VerifiedBy};
 
 /// Some text lists of which one is picked.
 fn one(r: &mut Random, lists: &[&[&str]]) -> Vec<String> {
@@ -70,6 +70,7 @@ fn builders(r: &mut Random, policy: &mut Policy) {
                 package: q.package.clone(),
                 scanned: q.scanned.clone(),
                 requested_by: q.requested_by.clone(),
+                verified_by: q.verified_by.clone(),
                 ..Require::default()
             };
             *q = kept;
@@ -89,9 +90,9 @@ fn by(r: &mut Random, names: &[&str]) -> Vec<String> {
 /// Changes one rule: takes it away, adds it, or gives it another value.
 fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
     let rules: &[usize] = if has_builder {
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32]
     } else {
-        &[0, 1, 2, 3, 4, 5, 21]
+        &[0, 1, 2, 3, 4, 5, 19, 32]
     };
     match r.pick(rules) {
         0 => {
@@ -117,11 +118,13 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let by = by(r, &["scanner", "scanner-2"]);
             let within = DAY * r.pick(&[1, 2, 7, 8, 30]);
             let worst = r.pick(&[0, 1, 2, 3, 4]);
-            q.scanned = match (q.scanned.take().filter(|_| r.chance(75)), r.below(3)) {
-                (Some((_, worst, by)), 0) => Some((within, worst, by)),
-                (Some((within, _, by)), 1) => Some((within, worst, by)),
-                (Some((within, worst, _)), _) => Some((within, worst, by)),
-                (None, _) => some(r, (within, worst, by)),
+            let database = r.pick(&[None, Some(DAY), Some(2 * DAY), Some(8 * DAY)]);
+            q.scanned = match (q.scanned.take().filter(|_| r.chance(75)), r.below(4)) {
+                (Some((_, worst, by, database)), 0) => Some((within, worst, by, database)),
+                (Some((within, _, by, database)), 1) => Some((within, worst, by, database)),
+                (Some((within, worst, by, _)), 2) => Some((within, worst, by, database)),
+                (Some((within, worst, _, database)), _) => Some((within, worst, by, database)),
+                (None, _) => some(r, (within, worst, by, database)),
             };
         }
         4 => q.requested_by = one(r, &[&[], &["managers"], &["oncall"], &["managers", "oncall"]]),
@@ -139,8 +142,8 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let branch = r.pick(&["main", "main", "wip"]).to_owned();
             q.branch = some(r, branch);
         }
-        19 => q.tag = r.pick(&[None, None, Some("v1.4.2".to_owned()), Some("v1.4.1".to_owned())]),
-        20 => {
+        30 => q.tag = r.pick(&[None, None, Some("v1.4.2".to_owned()), Some("v1.4.1".to_owned())]),
+        31 => {
             let file = |name: &str| Some(name.to_owned());
             q.workflow = r.pick(&[
                 None,
@@ -150,7 +153,7 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
                 Some((None, true)),
             ]);
         }
-        21 => {
+        32 => {
             let shop = || "pkg:generic/shop".to_owned();
             q.package = r.pick(&[
                 None,
@@ -217,10 +220,61 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let at_least = r.pick(&[1, 2]);
             q.rebuilt = some(r, (at_least, by));
         }
+        19 => {
+            // somebody must vouch
+            let may_go = has_builder || !q.signed_by.is_empty();
+            q.verified_by = match q.verified_by.take() {
+                Some(_) if may_go && r.chance(25) => None,
+                Some(asked) => Some(verified_by(r, asked)),
+                None => {
+                    let asked = VerifiedBy {
+                        verifiers: strings(&["gate"]),
+                        within: 2 * DAY,
+                        about: Asked::Environment("prod/shop".to_owned()),
+                        policy: None,
+                        digest: None,
+                        levels: Vec::new(),
+                    };
+                    Some(verified_by(r, asked))
+                }
+            };
+        }
         17 => q.format = r.pick(&[None, Some((1, 0)), Some((2, 0)), Some((0, 2))]),
         _ => {
             let witnesses = r.pick(&[0, 1, 2]);
             q.logged = some(r, ("builds".to_owned(), witnesses));
         }
     }
+}
+
+/// Changes one part of what is asked of a summary.
+fn verified_by(r: &mut Random, mut asked: VerifiedBy) -> VerifiedBy {
+    match r.below(6) {
+        0 => asked.verifiers = one(r, &[&["gate"], &["gate", "gate-2"], &["gate-2"]]),
+        1 => asked.within = DAY * r.pick(&[1, 2, 3]),
+        2 => {
+            asked.about = r.pick(&[
+                Asked::TheArtifact,
+                Asked::Environment("prod/shop".to_owned()),
+                Asked::Environment("staging/shop".to_owned()),
+                Asked::Resource("https://dl.example/shop".to_owned()),
+                Asked::Resource("r.example/shop".to_owned()),
+            ]);
+        }
+        3 => asked.policy = r.pick(&[None, Some("policy:shop".to_owned()), Some("policy:pay".to_owned())]),
+        4 => asked.digest = r.pick(&[None, Some("policy".to_owned()), Some("other".to_owned())]),
+        _ => {
+            asked.levels = one(
+                r,
+                &[
+                    &[],
+                    &["SLSA_BUILD_LEVEL_1"],
+                    &["SLSA_BUILD_LEVEL_2"],
+                    &["SLSA_BUILD_LEVEL_2", "OURS"],
+                    &["SLSA_BUILD_LEVEL_3"],
+                ],
+            );
+        }
+    }
+    asked
 }

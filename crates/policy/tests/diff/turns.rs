@@ -184,6 +184,10 @@ fn what_is_written_otherwise_and_means_the_same_changes_nothing() {
         ),
         ("signed-by: [a], tests: [u, v]", "signed-by: [a], tests: { names: [v, u] }"),
         ("signed-by: [a], released-for: prod", "signed-by: [a], released-for: { environment: prod }"),
+        (
+            "verified-by: { verifiers: [u, v], within: 24h, levels: [SLSA_BUILD_LEVEL_2] }",
+            "verified-by: { verifiers: [v, u], within: 1d, levels: [SLSA_BUILD_LEVEL_1, SLSA_BUILD_LEVEL_2] }",
+        ),
         ("signed-by: [a], scanned: { within: 7d }", "signed-by: [a], scanned: { within: 7d, worst: none }"),
     ] {
         let (one, other) = (book(one), book(other));
@@ -223,6 +227,26 @@ fn what_is_only_narrower_admits_nothing() {
             "signed-by: [a], scanned: { within: 7d, worst: high }",
             "signed-by: [a], scanned: { within: 7d, worst: low }",
         ),
+        (
+            "signed-by: [a], scanned: { within: 7d, by: [s] }",
+            "signed-by: [a], scanned: { within: 7d, database-within: 7d, by: [s] }",
+        ),
+        (
+            "signed-by: [a], scanned: { within: 7d, database-within: 7d, by: [s] }",
+            "signed-by: [a], scanned: { within: 7d, database-within: 2d, by: [s] }",
+        ),
+        (
+            "built-by: [a], dependencies: { licences: { allowed: [MIT, Zlib] } }",
+            "built-by: [a], dependencies: { licences: { allowed: [MIT] } }",
+        ),
+        (
+            "built-by: [a], dependencies: { licences: { denied: [AGPL-3.0-only] } }",
+            "built-by: [a], dependencies: { licences: { allowed: [MIT] } }",
+        ),
+        (
+            "built-by: [a], dependencies: { reviewed: { by: [bob, desk] } }",
+            "built-by: [a], dependencies: { reviewed: { by: [bob] } }",
+        ),
         ("built-by: [a], rebuilt: { at-least: 1 }", "built-by: [a], rebuilt: { at-least: 2 }"),
         ("built-by: [a], rebuilt: { at-least: 1 }", "built-by: [a], rebuilt: { at-least: 1, by: [u, v] }"),
         (
@@ -235,6 +259,14 @@ fn what_is_only_narrower_admits_nothing() {
             "built-by: [a], rebuilt: { at-least: 2, by: [u, v, w] }",
         ),
         ("signed-by: [a], requested-by: [g, h]", "signed-by: [a], requested-by: [g]"),
+        (
+            "verified-by: { verifiers: [u, v], within: 2d }",
+            "verified-by: { verifiers: [u], within: 1d, policy: { uri: p }, levels: [SLSA_BUILD_LEVEL_1] }",
+        ),
+        (
+            "verified-by: { verifiers: [u], within: 1d, levels: [SLSA_BUILD_LEVEL_1] }",
+            "verified-by: { verifiers: [u], within: 1d, levels: [SLSA_BUILD_LEVEL_3, OURS] }",
+        ),
         (
             "signed-by: [a], released-for: prod",
             "signed-by: [a], released-for: { environment: prod, by: [desk] }",

@@ -71,6 +71,10 @@ fn root(r: &mut Random) -> Root {
     eu2.operator = Some("eu".to_owned());
     let mut us = principal("rebuild-us", &[Role::Rebuilder]);
     us.operator = Some("us".to_owned());
+    let mut gate = principal("gate", &[Role::Verifier]);
+    gate.ids = strings(&["id:gate"]);
+    let mut gate2 = principal("gate-2", &[Role::Verifier]);
+    gate2.ids = strings(&["id:gate-2", "id:gate-3"]);
     let mut principals = vec![
         ci,
         other,
@@ -83,6 +87,8 @@ fn root(r: &mut Random) -> Root {
         eu,
         eu2,
         us,
+        gate,
+        gate2,
         principal("vendor", &[Role::Signer]),
         principal("alice", &[]),
         principal("bob", &[Role::Reviewer]),
@@ -179,7 +185,8 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
         q.package = Some((name, r.pick(&[None, None, Some((1, 4, 2))])));
     }
     if r.chance(percent) {
-        q.scanned = Some((7 * DAY, r.pick(&[0, 2, 2, 4]), by(r, &["scanner", "scanner-2"])));
+        let database = r.pick(&[None, None, Some(2 * DAY), Some(30 * DAY)]);
+        q.scanned = Some((7 * DAY, r.pick(&[0, 2, 2, 4]), by(r, &["scanner", "scanner-2"]), database));
     }
     if p(r) {
         q.rebuilt = Some((r.pick(&[1, 2]), Vec::new()));
@@ -190,10 +197,78 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
     if p(r) {
         q.format = Some(r.pick(&[(1, 0), (1, 0), (2, 0)]));
     }
+    if r.chance(percent) {
+        q.verified_by = Some(verified_by(r));
+    }
     if p(r) {
         q.logged = Some(("builds".to_owned(), r.pick(&[0, 1, 2])));
     }
     q
+}
+
+pub const SHOP: &str = "r.example/shop";
+
+fn verified_by(r: &mut Random) -> VerifiedBy {
+    VerifiedBy {
+        verifiers: strings(r.pick(&[&["gate"][..], &["gate", "gate-2"], &["gate-2"]])),
+        within: 2 * DAY,
+        about: r.pick(&[
+            Asked::Environment("prod/shop".to_owned()),
+            Asked::Environment("prod/shop".to_owned()),
+            Asked::TheArtifact,
+            Asked::Resource("https://dl.example/shop".to_owned()),
+        ]),
+        policy: r.pick(&[None, None, Some("policy:shop".to_owned())]),
+        digest: r.pick(&[None, None, Some("policy".to_owned())]),
+        levels: strings(r.pick(&[&[][..], &[], &["SLSA_BUILD_LEVEL_2"], &["SLSA_BUILD_LEVEL_2", "OURS"]])),
+    }
+}
+
+/// A summary that is what is asked for, but for a mistake now and then.
+fn summary(r: &mut Random, asked: &VerifiedBy, signer: &str) -> Summary {
+    let (resource, environment) = match &asked.about {
+        Asked::TheArtifact => (SHOP.to_owned(), None),
+        Asked::Environment(e) => (format!("{SHOP}#environment={e}"), Some(e.clone())),
+        Asked::Resource(resource) => (resource.clone(), None),
+    };
+    let mut s = Summary {
+        verifier: format!("id:{signer}"),
+        resource,
+        environment,
+        policy: asked.policy.clone().unwrap_or_else(|| "policy:shop".to_owned()),
+        digest: asked.digest.clone().or(Some("policy".to_owned())),
+        passed: true,
+        levels: strings(&["SLSA_BUILD_LEVEL_3", "OURS"]),
+        verified: Some(NOW - DAY),
+        expires: r.pick(&[None, Some(NOW), Some(NOW + DAY)]),
+    };
+    if r.chance(60) {
+        return s;
+    }
+    match r.below(9) {
+        0 => s.verifier = r.pick(&["id:gate", "id:gate-2", "id:gate-3", "id:ci"]).to_owned(),
+        1 => s.resource = r.pick(&[SHOP, "r.example/shop#environment=prod/shop", "r.example/pay"]).to_owned(),
+        2 => s.environment = r.pick(&[None, Some("staging/shop".to_owned()), Some("prod/shop".to_owned())]),
+        3 => s.policy = "policy:pay".to_owned(),
+        4 => s.digest = r.pick(&[None, Some("other".to_owned())]),
+        5 => s.passed = false,
+        6 => {
+            s.levels = strings(r.pick(&[
+                &[][..],
+                &["SLSA_BUILD_LEVEL_1", "OURS"],
+                &["SLSA_BUILD_LEVEL_2"],
+                &["SLSA_SOURCE_LEVEL_3", "OURS"],
+                &["SLSA_BUILD_LEVEL_1", "SLSA_BUILD_LEVEL_3", "OURS"],
+                &["SLSA_BUILD_LEVEL_3", "OURS", "FAILED"],
+            ]))
+        }
+        7 => {
+            s.verified =
+                r.pick(&[None, Some(NOW + 60), Some(NOW + 61), Some(NOW - 2 * DAY), Some(NOW - 2 * DAY - 1)])
+        }
+        _ => s.expires = r.pick(&[Some(NOW - 1), Some(NOW - DAY)]),
+    }
+    s
 }
 
 fn history(r: &mut Random) -> Vec<Commit> {
@@ -406,15 +481,33 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
             all.push(envelope(r, signer, Says::Release(version, environments)));
         }
     }
-    if let Some((within, worst, _)) = &q.scanned {
+    if let Some((within, worst, _, bound)) = &q.scanned {
         for signer in ["scanner", "scanner-2"] {
             if r.chance(if signer == "scanner" { 95 } else { 15 }) {
                 let found =
                     if r.chance(75) { vec![*worst] } else { vec![r.below(5) as u8, r.below(5) as u8] };
                 let finished = NOW - r.pick(&[DAY, DAY, DAY, *within, *within + 1, -60, -61]);
-                let database = r.pick(&[None, None, Some(NOW - DAY), Some(NOW - *within - 1)]);
+                let database = match bound {
+                    None => r.pick(&[None, None, Some(NOW - DAY), Some(NOW - *within - 1)]),
+                    Some(bound) => {
+                        let edge = [Some(NOW - *bound), Some(NOW - *bound - 1), Some(NOW + DAY)];
+                        r.pick(&[&[None, Some(NOW - DAY), Some(NOW - DAY)], &edge[..]].concat())
+                    }
+                };
                 all.push(envelope(r, signer, Says::Scan(finished, database, found)));
             }
+        }
+    }
+    if let Some(asked) = &q.verified_by {
+        for signer in ["gate", "gate-2"] {
+            if r.chance(if asked.verifiers.contains(&signer.to_owned()) { 90 } else { 10 }) {
+                let said = summary(r, asked, signer);
+                all.push(envelope(r, signer, Says::Summary(said)));
+            }
+        }
+        if r.chance(5) {
+            let again = summary(r, asked, "gate");
+            all.push(envelope(r, "gate", Says::Summary(again)));
         }
     }
     if r.chance(25) {
@@ -469,7 +562,8 @@ pub fn model(r: &mut Random) -> Model {
     if has_builder {
         main.built_by = strings(r.pick(&[&["ci"][..], &["ci"], &["ci", "other-ci"], &["other-ci"]]));
     }
-    if !has_builder || r.chance(5) {
+    let has_verifier = main.verified_by.is_some() && r.chance(50);
+    if (!has_builder && !has_verifier) || r.chance(5) {
         main.signed_by = strings(r.pick(&[&["vendor"][..], &["vendor", "ci"], &["tester"]]));
         if r.chance(30) {
             main.quorum = Some(1 + r.below(main.signed_by.len()) as u64);

@@ -16,6 +16,7 @@ pub enum Role {
     Scanner,
     Releaser,
     Rebuilder,
+    Verifier,
     Signer,
 }
 
@@ -29,7 +30,7 @@ pub struct Principal {
     pub until: Option<Time>,
     /// Revoked from this time on.
     pub revoked: Option<Time>,
-    /// For builders.
+    /// For builders and verifiers.
     pub ids: Vec<String>,
     pub hermetic: Vec<String>, // ranges of versions, always of the form ">=MAJOR.MINOR.PATCH"
     pub environments: Vec<String>, // patterns; empty means all
@@ -76,7 +77,7 @@ pub struct Require {
     /// name (with type), version
     pub package: Option<(String, Option<(u64, u64, u64)>)>,
     /// within (seconds), worst (0 none .. 4 critical), by
-    pub scanned: Option<(i64, u8, Vec<String>)>,
+    pub scanned: Option<(i64, u8, Vec<String>, Option<i64>)>,
     /// at-least and by
     pub rebuilt: Option<(u64, Vec<String>)>,
     pub requested_by: Vec<String>,
@@ -84,6 +85,38 @@ pub struct Require {
     pub format: Option<(u64, u64)>,
     /// log and number of witnesses
     pub logged: Option<(String, u64)>,
+    pub verified_by: Option<VerifiedBy>,
+}
+
+#[derive(Clone, Debug)]
+pub struct VerifiedBy {
+    pub verifiers: Vec<String>,
+    pub within: i64, // seconds
+    pub about: Asked,
+    pub policy: Option<String>,
+    pub digest: Option<String>, // any text; equal texts are equal digests
+    pub levels: Vec<String>,
+}
+
+/// For which resource a summary must be.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    TheArtifact,
+    Environment(String), // without characters that a URI would escape
+    Resource(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub verifier: String,
+    pub resource: String,
+    pub environment: Option<String>,
+    pub policy: String,
+    pub digest: Option<String>,
+    pub passed: bool,
+    pub levels: Vec<String>,
+    pub verified: Option<Time>,
+    pub expires: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +169,7 @@ pub enum Says {
         authors: Vec<String>,
         reviewers: Vec<String>,
     },
+    Summary(Summary),
     /// a signature and nothing more
     Nothing,
 }

@@ -7,7 +7,7 @@
 //! Linear scans everywhere; one small function for each rule, named after it.
 
 use super::model::{About, Answer, Case, Commit, Envelope, Model, Policy, Principal};
-use super::model::{Provenance, Require, Role, Root, Says, Time};
+use super::model::{Asked, Provenance, Require, Role, Root, Says, Summary, Time, VerifiedBy};
 use std::collections::BTreeSet;
 
 /// How far a clock may be off, in seconds.
@@ -88,6 +88,7 @@ fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
     let rules: [(&str, Rule); 8] = [
         ("signed-by", signed_by),
         ("built-by", built_by),
+        ("verified-by", verified_by),
         ("tests", tests),
         ("released-for", released_for),
         ("version", version),
@@ -216,6 +217,7 @@ fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
             Says::Release(..) => one("release"),
             Says::Review { base, .. } => BTreeSet::from([("review", base.as_deref())]),
             Says::Provenance(_) if signed(opened, Role::Rebuilder, &[]) => one("rebuild"),
+            Says::Summary(summary) => BTreeSet::from([("summary", Some(summary.resource.as_str()))]),
             Says::Provenance(_) | Says::Nothing => BTreeSet::new(),
         };
         for (kind, name) in claimed_here {
@@ -272,6 +274,47 @@ fn built_by(facts: &Facts<'_>, require: &Require) -> bool {
     require.built_by.is_empty()
         || facts.candidates.len() > 1
         || judged(facts.case, &facts.candidates, &require.built_by).is_some()
+}
+
+fn verified_by(facts: &Facts<'_>, require: &Require) -> bool {
+    let Some(asked) = &require.verified_by else { return true };
+    about_the_artifact(facts.opened).any(|opened| match &opened.envelope.says {
+        Says::Summary(summary) => is_accepted(facts.case, asked, opened, summary),
+        _ => false,
+    })
+}
+
+fn is_accepted(case: &Case, asked: &VerifiedBy, opened: &Opened<'_>, said: &Summary) -> bool {
+    let listed = opened.signers.iter().filter(|signer| holds(signer, Role::Verifier, &asked.verifiers));
+    let claimed = listed.into_iter().any(|signer| signer.ids.contains(&said.verifier));
+    let passed = said.passed && !said.levels.iter().any(|level| level == "FAILED");
+    let place = match &asked.about {
+        Asked::TheArtifact => said.resource == case.artifact,
+        Asked::Resource(resource) => said.resource == *resource,
+        Asked::Environment(environment) => {
+            said.resource == format!("{}#environment={environment}", case.artifact)
+                && said.environment.as_ref() == Some(environment)
+        }
+    };
+    let in_time = said.verified.is_some_and(|verified| {
+        let oldest = opened.trusted.map_or(verified, |seen| seen.min(verified));
+        verified <= case.at + TOLERANCE && case.at - oldest <= asked.within
+    });
+    let lasting = said.expires.is_none_or(|expires| expires >= case.at);
+    let policy = asked.policy.as_ref().is_none_or(|uri| said.policy == *uri)
+        && asked.digest.as_ref().is_none_or(|digest| said.digest.as_ref() == Some(digest));
+    let levels = asked.levels.iter().all(|level| is_reached(&said.levels, level));
+    claimed && passed && place && in_time && lasting && policy && levels
+}
+
+fn is_reached(levels: &[String], wanted: &str) -> bool {
+    let Some((track, least)) = wanted.rsplit_once('_').filter(|(track, _)| track.ends_with("_LEVEL")) else {
+        return levels.iter().any(|level| level == wanted);
+    };
+    let number = |text: &str| text.parse::<u8>().ok();
+    let of_track = levels.iter().filter_map(|level| level.strip_prefix(track)?.strip_prefix('_'));
+    let of_track: Vec<u8> = of_track.filter_map(number).collect();
+    !of_track.is_empty() && of_track.iter().all(|level| number(least).is_some_and(|least| *level >= least))
 }
 
 fn source_repository(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
@@ -497,11 +540,15 @@ fn numbers(text: &str) -> Option<Version> {
 }
 
 fn scanned(facts: &Facts<'_>, require: &Require) -> bool {
-    let Some((within, worst, by)) = &require.scanned else { return true };
+    let Some((within, worst, by, bound)) = &require.scanned else { return true };
     let recent = |opened: &Opened<'_>| {
         let Says::Scan(finished, database, severities) = &opened.envelope.says else { return None };
-        let oldest = database.iter().chain(&opened.trusted).fold(*finished, |oldest, time| oldest.min(*time));
-        let counts = *finished <= facts.case.at + TOLERANCE && facts.case.at - oldest <= *within;
+        let of_database = database.iter().filter(|_| bound.is_none());
+        let oldest = of_database.chain(&opened.trusted).fold(*finished, |oldest, time| oldest.min(*time));
+        let is_fresh = bound.is_none_or(|bound| {
+            database.is_some_and(|updated| facts.case.at - updated.min(*finished) <= bound)
+        });
+        let counts = *finished <= facts.case.at + TOLERANCE && facts.case.at - oldest <= *within && is_fresh;
         counts.then(|| severities.iter().all(|severity| severity <= worst))
     };
     let by_scanners = about_artifact_or_source(facts).filter(|opened| signed(opened, Role::Scanner, by));

@@ -1,7 +1,7 @@
 //! A model as a real trust root, a real book, and signed claims.
 
 use attest::claims::{
-    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VULNS,
+    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VSA, VULNS,
     Vulnerability,
 };
 use attest::note::NoteKey;
@@ -62,6 +62,7 @@ fn trust_root(root: &Root) -> String {
         (Role::Tester, "testers"),
         (Role::Scanner, "scanners"),
         (Role::Rebuilder, "rebuilders"),
+        (Role::Verifier, "verifiers"),
         (Role::Signer, "signers"),
     ];
     let is_person = |p: &Principal| root.people.values().any(|name| *name == p.name);
@@ -84,6 +85,9 @@ fn trust_root(root: &Root) -> String {
                 if !recalls.is_empty() {
                     inner.push_str(&format!("    recalled: [{}]\n", recalls.join(", ")));
                 }
+            }
+            if role == Role::Verifier {
+                inner.push_str(&format!("    ids: {}\n", list(&p.ids)));
             }
             if role == Role::Rebuilder {
                 inner.push_str(&format!("    operator: {}\n", p.operator.as_deref().unwrap()));
@@ -228,14 +232,51 @@ fn require(q: &Require, indent: usize) -> String {
         let version = version.map(|(a, b, c)| format!("@{a}.{b}.{c}")).unwrap_or_default();
         format!("package: \"{name}{version}\"")
     }));
-    lines.extend(q.scanned.as_ref().map(|(within, worst, by)| {
+    lines.extend(q.scanned.as_ref().map(|(within, worst, by, database)| {
         let worst = Severity::ALL[usize::from(*worst)].name();
-        format!("scanned: {{ within: {}d, worst: {worst}{} }}", within / 86_400, names(by))
+        let database = database.map(|d| format!(", database-within: {}d", d / 86_400)).unwrap_or_default();
+        format!("scanned: {{ within: {}d, worst: {worst}{database}{} }}", within / 86_400, names(by))
     }));
     lines.extend(q.rebuilt.as_ref().map(|(n, by)| format!("rebuilt: {{ at-least: {n}{} }}", names(by))));
     lines.extend(q.format.map(|(a, b)| format!("format: \">={a}.{b}.0\"")));
+    lines.extend(q.verified_by.as_ref().map(verified_by));
     lines.extend(q.logged.as_ref().map(|(log, n)| format!("logged: {{ log: {log}, witnesses: {n} }}")));
     lines.iter().map(|l| format!("{}{l}\n", " ".repeat(indent))).collect()
+}
+
+fn verified_by(asked: &VerifiedBy) -> String {
+    let mut parts =
+        vec![format!("verifiers: {}", list(&asked.verifiers)), format!("within: {}d", asked.within / 86_400)];
+    match &asked.about {
+        Asked::TheArtifact => {}
+        Asked::Environment(environment) => parts.push(format!("environment: {environment}")),
+        Asked::Resource(resource) => parts.push(format!("resource: \"{resource}\"")),
+    }
+    let uri = asked.policy.as_ref().map(|uri| format!("uri: \"{uri}\""));
+    let of = asked.digest.as_ref().map(|text| format!("digest: \"{}\"", digest(text)));
+    let policy: Vec<String> = uri.into_iter().chain(of).collect();
+    if !policy.is_empty() {
+        parts.push(format!("policy: {{ {} }}", policy.join(", ")));
+    }
+    if !asked.levels.is_empty() {
+        parts.push(format!("levels: {}", list(&asked.levels)));
+    }
+    format!("verified-by: {{ {} }}", parts.join(", "))
+}
+
+fn summary(summary: &Summary) -> Object {
+    let mut policy = Object::new().with("uri", summary.policy.as_str());
+    policy.set_some("digest", summary.digest.as_ref().map(|text| DigestSet::from(digest(text)).to_json()));
+    let mut object = Object::new()
+        .with("verifier", Object::new().with("id", summary.verifier.as_str()))
+        .with("resourceUri", summary.resource.as_str())
+        .with("policy", policy)
+        .with("verificationResult", if summary.passed { "PASSED" } else { "FAILED" })
+        .with("verifiedLevels", summary.levels.clone());
+    object.set_some("timeVerified", summary.verified.map(|t| time(t).to_string()));
+    object.set_some("portcullis_environment", summary.environment.as_deref());
+    object.set_some("portcullis_expires", summary.expires.map(|t| time(t).to_string()));
+    object
 }
 
 fn claim(envelope: &Envelope) -> Claim {
@@ -250,6 +291,7 @@ fn claim(envelope: &Envelope) -> Claim {
                 |s: &u8| Vulnerability { id: "CVE".to_owned(), severity: Severity::ALL[usize::from(*s)] };
             let scan = Scan {
                 scanner: "s".to_owned(),
+                version: None,
                 finished: time(*finished),
                 database_updated: database.map(time),
                 vulnerabilities: found.iter().map(vulnerability).collect(),
@@ -274,9 +316,11 @@ fn claim(envelope: &Envelope) -> Claim {
             };
             (REVIEW, review.to_json())
         }
+        Says::Summary(said) => (VSA, summary(said)),
         Says::Nothing => ("https://portcullis.dev/signature/v1", Object::new()),
     };
     Claim {
+        refs: Vec::new(),
         signed_by: envelope.signers.clone(),
         about: match &envelope.about {
             About::TheArtifact => Subject::Artifact,

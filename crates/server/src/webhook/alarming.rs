@@ -13,6 +13,7 @@ use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::engine::Ruled;
 use crate::webhook::judge::{AfterLook, NotKept, Reloaded};
+use crate::webhook::summaries::{Summaries, With};
 
 impl Kubernetes {
     /// Opens the desk: it learns the log, and raises what a process that died did not come to.
@@ -35,6 +36,17 @@ impl Kubernetes {
         let desk = self.open_desk(config, clock)?;
         let after = After::start(config, self.engine(), &desk, clock, tell)?;
         drop(self.after.set(after));
+        if let Some(settings) = &config.summaries {
+            let with = With {
+                engine: Arc::clone(self.engine()),
+                desk,
+                store: self.store.clone(),
+                clock: Arc::clone(clock),
+                tell: Arc::clone(tell),
+                metrics: self.summary_metrics.clone(),
+            };
+            drop(self.summaries.set(Summaries::start(settings, config, with)?));
+        }
         Ok(())
     }
 

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use policy::Book;
 
 use crate::webhook::certificates::Certificates;
-use crate::webhook::config::{Api, Config};
+use crate::webhook::config::{Api, Config, SummaryKey};
 use crate::webhook::decide::MIN_SECRET;
 use crate::webhook::files::Files;
-use crate::webhook::owners;
+use crate::webhook::{owners, summaries};
 
 /// A kind of error, in a word for programs, and the error.
 pub type Problem = (&'static str, LoadError);
@@ -53,6 +53,7 @@ pub fn check(config: &Config, now: Timestamp) -> Checked {
     let book = reviewed(config, &mut checked);
     log_key(&config.log.key, &mut checked);
     certificates(config, now, &mut checked);
+    summary_key(config, &mut checked);
     secret_key(config, &mut checked);
     kubeconfig(config, &mut checked);
     notes(config, book.as_ref(), &mut checked.notes);
@@ -137,6 +138,28 @@ fn log_key(file: &Path, checked: &mut Checked) {
             }
             Ok(_) => {}
         },
+    }
+}
+
+/// It signs by itself, and nothing but summaries.
+fn summary_key(config: &Config, checked: &mut Checked) {
+    const CODE: &str = "summary-key-invalid";
+    let Some(settings) = &config.summaries else { return };
+    let file = match &settings.key {
+        SummaryKey::File(file) if !checked.has(file) => return,
+        SummaryKey::File(file) => file,
+        SummaryKey::Token(_) => &config.file,
+    };
+    let fix = "portcullis keygen summaries --no-passphrase";
+    match summaries::key::open(&settings.key) {
+        Err(why) => checked.refuse(CODE, file, "the key of summaries cannot be used", &why, fix),
+        Ok(key) => {
+            let Ok(Ok(root)) = Files::read_trust_root(config) else { return };
+            if let Some(whose) = summaries::key::shared(key.public(), config, &root) {
+                let message = "the key of summaries is used for something else too";
+                checked.refuse(CODE, file, message, &format!("it is {whose}"), fix);
+            }
+        }
     }
 }
 

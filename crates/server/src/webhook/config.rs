@@ -4,6 +4,7 @@ mod after;
 mod alarms;
 mod governance;
 mod read;
+mod summaries;
 
 pub use after::{After, Verify, Witnesses};
 pub use alarms::{Alarms, Mail, MailTls, Sink, Webhook as AlarmWebhook};
@@ -19,6 +20,7 @@ use tlog::Level;
 use crate::config::KeyPair;
 
 pub use governance::Governance;
+pub use summaries::{Summaries, SummaryKey};
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");
@@ -50,6 +52,8 @@ pub struct Config {
     pub traces: Option<String>,
     /// Who may put evidence and grants into the store, by a name in the client's certificate.
     pub attach: Vec<String>,
+    /// What is signed of what was admitted; nothing where nothing is.
+    pub summaries: Option<Summaries>,
     /// Where alarms are told.
     pub alarms: Alarms,
     /// What happens after the answer.
@@ -160,6 +164,7 @@ impl Config {
         paths.extend(self.after.paths());
         paths.extend(self.governance.as_mut().map(|governance| &mut governance.policies));
         paths.extend(&mut self.webhook.secret_key);
+        paths.extend(self.summaries.as_mut().and_then(Summaries::path));
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
             paths.push(file);
@@ -187,6 +192,9 @@ impl Config {
         named.extend(witnesses.map(|(_, _, key)| ("a witness's key", key.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
+        if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {
+            named.push(("the key of summaries", file));
+        }
         if let Some(Api::Kubeconfig(file)) = &webhook.api {
             named.push(("the kubeconfig", file));
         }

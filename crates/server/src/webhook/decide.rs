@@ -28,6 +28,7 @@ use crate::webhook::judge::{
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::standing::{Inherited, Standings};
+use crate::webhook::summaries::{Summaries, SummaryMetrics};
 use crate::webhook::tell::{heard, missing, told};
 
 /// Decides about what an API server asks.
@@ -37,9 +38,11 @@ pub struct Kubernetes {
     engine: Arc<Engine>,
     pub(super) desk: OnceLock<Arc<Desk>>,
     pub(super) after: OnceLock<After>,
+    pub(super) summaries: OnceLock<Summaries>,
+    pub(super) summary_metrics: SummaryMetrics,
     /// Who puts files in force; nothing where they are taken without provenance.
     steward: Option<Steward>,
-    store: Store,
+    pub(super) store: Store,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
     memory: Memory,
@@ -99,6 +102,8 @@ impl Kubernetes {
             engine: Arc::new(engine),
             desk: OnceLock::new(),
             after: OnceLock::new(),
+            summaries: OnceLock::new(),
+            summary_metrics: SummaryMetrics::default(),
             steward,
             standings,
             memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
@@ -244,6 +249,9 @@ impl Judge for Kubernetes {
             Err(e) => return Err(NoAnswer::Failed(review.uid, e.to_string())),
         };
         self.alarm(&ruled, ask.now);
+        if let Some(summaries) = self.summaries.get() {
+            summaries.offer(&ruled);
+        }
         self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
         let both = || prepared.deployments.iter().zip(&ruled);
@@ -317,7 +325,14 @@ impl Judge for Kubernetes {
         self.desk.get().map(|desk| desk.metrics().clone())
     }
 
+    fn summary_metrics(&self) -> Option<SummaryMetrics> {
+        self.config.summaries.as_ref().map(|_| self.summary_metrics.clone())
+    }
+
     fn close(&self) {
+        if let Some(summaries) = self.summaries.get() {
+            summaries.end();
+        }
         if let Some(after) = self.after.get() {
             after.end();
         }

@@ -8,7 +8,7 @@ use attest::note::{Checkpoint, Note, NoteKey};
 use attest::time::Span;
 use attest::{Digest, TrustRoot};
 use chokepoint::{
-    Admission, Chokepoint, DecideError, Decision, Governing, LastGood, Limits, NewEvent, Record,
+    Admission, Chokepoint, DecideError, Decision, Governing, LastGood, Limits, NewEvent, Passed, Record,
 };
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
@@ -57,6 +57,8 @@ pub(crate) struct Engine {
     files: LogFiles,
     key: NoteKey,
     shared: Option<SharedWith>,
+    /// Whether summaries are asked for.
+    summarises: bool,
 }
 
 /// What there is only where several replicas share the log.
@@ -82,6 +84,8 @@ pub(crate) struct Ruled {
     pub(crate) receipt: Option<String>,
     /// The record, where it must be alarmed at once.
     pub(crate) alarmed: Option<Record>,
+    /// What may be signed of it, where that is asked for.
+    pub(crate) passed: Option<Passed>,
 }
 
 impl Engine {
@@ -112,7 +116,7 @@ impl Engine {
         };
         let last = LastGood::find(&log, &storage, &limits.writer).map_err(|e| failed(&e))?;
         let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| failed(&e))?;
-        Ok(Self { point, files: storage, key, shared })
+        Ok(Self { point, files: storage, key, shared, summarises: config.summaries.is_some() })
     }
 
     /// Decides about all, and answers once all records are durable.
@@ -132,13 +136,15 @@ impl Engine {
             record: id(one),
             receipt: id(one).map(|(number, leaf)| self.receipt(number, &leaf)),
             alarmed: one.record().cloned(),
+            passed: if self.summarises { one.passed() } else { None },
         };
         Ok(admissions.iter().map(ruled).collect())
     }
 
     /// What would be decided; records nothing.
     pub(crate) fn judge(&self, request: DeploymentRequest, at: Timestamp) -> Ruled {
-        Ruled { decision: self.point.judge(request, at), record: None, receipt: None, alarmed: None }
+        let decision = self.point.judge(request, at);
+        Ruled { decision, record: None, receipt: None, alarmed: None, passed: None }
     }
 
     fn receipt(&self, number: u64, leaf: &str) -> String {

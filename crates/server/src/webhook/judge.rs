@@ -11,6 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::alarm::AlarmMetrics;
+use crate::webhook::summaries::SummaryMetrics;
 
 /// Decides about reviews. Called on threads of its own, many at once; it may wait for disks, and may panic: then what
 /// was asked is refused.
@@ -35,6 +36,11 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Numbers about alarms, where there are any.
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        None
+    }
+
+    /// Numbers about summaries, where any are made.
+    fn summary_metrics(&self) -> Option<SummaryMetrics> {
         None
     }
 

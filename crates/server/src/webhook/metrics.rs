@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::alarm::AlarmMetrics;
 use crate::webhook::judge::{AfterLook, Look, Stages, Told};
+use crate::webhook::summaries::SummaryMetrics;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Count<const N: usize> = Family<Labels<N>, Counter>;
@@ -129,7 +130,7 @@ fn int(value: impl TryInto<i64>) -> i64 {
 }
 
 impl Metrics {
-    pub(crate) fn new(alarms: Option<&AlarmMetrics>) -> Self {
+    pub(crate) fn new(alarms: Option<&AlarmMetrics>, summaries: Option<&SummaryMetrics>) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
@@ -150,6 +151,9 @@ impl Metrics {
         metrics.register_gauges();
         if let Some(alarms) = alarms {
             alarms.register(&mut metrics.registry);
+        }
+        if let Some(summaries) = summaries {
+            summaries.register(&mut metrics.registry);
         }
         // a series that is there from the start can be alarmed on when it moves
         for end in ENDS {
@@ -286,7 +290,7 @@ mod tests {
 
     #[test]
     fn nobody_who_deploys_can_make_series() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, None);
         metrics.look(&Look {
             environments: ["prod/shop".to_owned()].into(),
             rules: ["built-by".to_owned()].into(),
@@ -318,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_digest_that_is_no_more_in_force_is_gone() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(None, None);
         let look = |digest: &str| Look { digests: vec![("book", digest.to_owned())], ..Look::default() };
         metrics.look(&look("sha256:aa"));
         metrics.look(&look("sha256:bb"));

@@ -42,12 +42,18 @@ pub(super) fn occurrences(root: &Node) -> Vec<Occurrence<'_>> {
     for (_, name, map) in principals(root) {
         let Some(Value::List(items)) = field(map, "keys").map(|n| &n.value) else { continue };
         for map in items {
-            let pem = field(map, "key").and_then(|n| n.string().ok());
-            if let Some(key) = pem.and_then(|pem| PublicKey::from_pem(pem).ok()) {
-                found.push(Occurrence { name, key, map });
-            }
+            let text = field(map, "key").and_then(|n| n.string().ok());
+            let keys = text.and_then(|text| PublicKey::from_listed(text).ok()).unwrap_or_default();
+            found.extend(keys.into_iter().map(|key| Occurrence { name, key, map }));
         }
     }
+    found
+}
+
+/// The places of some keys, each once: an OpenPGP block is one place of all its keys.
+pub(super) fn places_of(root: &Node, wanted: impl Fn(&Occurrence<'_>) -> bool) -> Vec<Occurrence<'_>> {
+    let mut found: Vec<Occurrence<'_>> = occurrences(root).into_iter().filter(wanted).collect();
+    found.dedup_by(|a, b| std::ptr::eq(a.map, b.map));
     found
 }
 

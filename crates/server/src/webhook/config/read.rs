@@ -11,10 +11,10 @@ use tlog::Level;
 
 use super::after;
 use super::governance::governance;
-use super::{After, Alarms, Api, Clients, Config, Log, Webhook};
+use super::{After, Alarms, Api, Clients, Config, Log, Summaries, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "book",
     "trust-root",
     "guardrails",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 14] = [
     "metrics",
     "traces",
     "attach",
+    "summaries",
     "alarms",
     "webhook",
 ];
@@ -60,6 +61,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
         words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
     });
+    let summaries = fields.optional("summaries").map(|n| Summaries::read(n, problems));
     let alarms =
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
@@ -90,6 +92,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         metrics: metrics?,
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
         attach,
+        summaries: summaries.map_or(Some(None), |summaries| summaries.map(Some))?,
         alarms: alarms?,
         after: after?,
         webhook,

@@ -1,0 +1,156 @@
+//! A verifier of sources says which SLSA Source level the commit has, on the branch that was built.
+
+use attest::claims::Summary;
+use attest::provenance::Source;
+use attest::yaml::{Node, Problems};
+use attest::{Evidence, Object, Place, Predicate, Role};
+
+use crate::facts::{Facts, Judged, describe};
+use crate::finding::Finding;
+use crate::rule::{Beyond, Check, Order, Rule, or_list};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "source-level",
+    key: "source.level",
+    summary: "a verifier says that the commit has this SLSA Source level",
+    docs: "Met where at least one verification summary (SLSA VSA v1) about the commit or tree that the judged provenance names \
+           is signed by a name that holds the role verifier in the trust root, and all of this is true of it: (1) its \
+           `verifier.id` is one of the `ids` that the trust root lists for one of these names that signed it; (2) its result \
+           is PASSED, and FAILED is none of its levels; (3) its `resourceUri` is the repository that the provenance names, \
+           or that with `git+` in front; (4) it has one subject, whose annotation `sourceRefs` (or `source_refs`) lists the \
+           ref that the provenance names; (5) one of its levels is SLSA_SOURCE_LEVEL_N with an N from this level to 4; (6) \
+           its `portcullis_expires`, where it has one, is not before the time of the case. What a commit was when it came \
+           onto its branch does not age.",
+    example: "source: { level: 3 }",
+    threats: &["T1", "T2", "T3"],
+    reads_provenance: true,
+    read: Some(read),
+    schema: || Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 4_i64).into(),
+};
+
+const HIGHEST: u64 = 4;
+
+#[derive(Debug)]
+struct SourceLevel {
+    level: u64,
+    place: Place,
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
+    let level = problems.keep(node.number(1, HIGHEST))?;
+    Some(Box::new(SourceLevel { level, place: node.place.clone() }))
+}
+
+impl Order for SourceLevel {
+    fn beyond(&self, other: &Self) -> Vec<Beyond> {
+        let words = match other.level - self.level.min(other.level) {
+            0 => return Vec::new(),
+            1 => format!("source of the SLSA Source level {}", self.level),
+            _ => format!("source of the SLSA Source levels {} to {}", self.level, other.level - 1),
+        };
+        vec![Beyond::only(format!("what was built from {words}"))]
+    }
+
+    fn outside(&self) -> String {
+        format!("what no verifier says was built from source of SLSA Source level {}", self.level)
+    }
+}
+
+impl Check for SourceLevel {
+    fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let Some(Judged { provenance, .. }) = facts.provenance() else { return Vec::new() };
+        let unknown = Source::default();
+        let source = provenance.source.as_ref().unwrap_or(&unknown);
+        let mut nearest: Option<Finding> = None;
+        for evidence in facts.about_source() {
+            let Predicate::Summary(summary) = evidence.predicate() else { continue };
+            if evidence.signers_with(Role::Verifier).next().is_none() {
+                continue;
+            }
+            match self.wrong(evidence, summary, source, facts) {
+                None => return Vec::new(),
+                Some(wrong) => nearest = nearest.or(Some(wrong.within(&describe(evidence)))),
+            }
+        }
+        vec![nearest.unwrap_or_else(|| self.absent(source))]
+    }
+}
+
+impl SourceLevel {
+    fn finding(&self, message: &str, wanted: &str, found: &str) -> Finding {
+        let fix = "submit the summary that the verifier of the repository made of the commit on its branch";
+        Finding::new(RULE.name, message, fix).wanted(wanted, &self.place).found(found)
+    }
+
+    fn absent(&self, source: &Source) -> Finding {
+        let commit = source.digests.first().map_or("a commit".to_owned(), |commit| commit.short());
+        let wanted = format!(
+            "a verification summary of SLSA_SOURCE_LEVEL_{} or higher, signed by a verifier",
+            self.level
+        );
+        let message = "no verifier says which SLSA Source level the source has";
+        self.finding(message, &wanted, &format!("no summary of {commit}"))
+            .or("build a commit of a repository that a verifier of sources watches")
+    }
+
+    /// The first thing that is wrong with a summary of a verifier.
+    fn wrong(
+        &self,
+        evidence: &Evidence,
+        summary: &Summary,
+        source: &Source,
+        facts: &Facts<'_>,
+    ) -> Option<Finding> {
+        let signers = evidence.signers_with(Role::Verifier).filter_map(|s| facts.root().principal(&s.name));
+        let ids: Vec<&str> = signers.flat_map(|p| &p.verifier_ids).map(String::as_str).collect();
+        if !ids.contains(&summary.verifier.as_str()) {
+            let wanted = if ids.is_empty() {
+                "ids under `verifiers` in the trust root".to_owned()
+            } else {
+                or_list(&ids)
+            };
+            let message = "the summary claims a verifier that its signer may not speak for";
+            return Some(self.finding(message, &format!("verifier.id {wanted}"), &summary.verifier));
+        }
+        if !summary.passed || summary.levels.iter().any(|level| level == "FAILED") {
+            return Some(self.finding("the verifier says that the source failed", "PASSED", "FAILED"));
+        }
+        let resource = summary.resource.strip_prefix("git+").unwrap_or(&summary.resource);
+        if resource != source.repository {
+            let message = "the summary is for another repository than the one that was built";
+            return Some(self.finding(message, &source.repository, &summary.resource));
+        }
+        let Some(reference) = &source.reference else {
+            let message = "the provenance does not say which branch was built";
+            return Some(self.finding(message, "a ref for which the summary is", "no ref"));
+        };
+        if !summary.source_refs.contains(reference) {
+            let found = or_list(&summary.source_refs);
+            let found = if found.is_empty() { "no sourceRefs" } else { &found };
+            return Some(self.finding(
+                "the summary is for another branch than the one that was built",
+                reference,
+                found,
+            ));
+        }
+        if !summary.levels.iter().any(|level| self.is_reached_by(level)) {
+            let wanted = format!("SLSA_SOURCE_LEVEL_{} or higher", self.level);
+            let found = summary.levels.join(", ");
+            let found = if found.is_empty() { "no level" } else { &found };
+            return Some(self.finding(
+                "the source has a lower SLSA Source level than is asked for",
+                &wanted,
+                found,
+            ));
+        }
+        let at = facts.case().at();
+        let expires = summary.expires.filter(|expires| *expires < at)?;
+        let found = format!("it ended at {expires}, and it is {at}");
+        Some(self.finding("the summary has expired", "a summary that has not ended", &found))
+    }
+
+    fn is_reached_by(&self, level: &str) -> bool {
+        let number = level.strip_prefix("SLSA_SOURCE_LEVEL_");
+        (self.level..=HIGHEST).any(|n| number == Some(n.to_string().as_str()))
+    }
+}
