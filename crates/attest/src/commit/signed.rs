@@ -58,9 +58,8 @@ impl TrustRoot {
         at: Timestamp,
         verifies: impl Fn(&PublicKey) -> bool,
     ) -> Result<CommitSigner, CommitError> {
-        let (principal, key) = self
-            .first_key(None, |k| is_plain(k) && verifies(&k.key))
-            .ok_or(CommitError::Signer(OpenError::UnknownSigner))?;
+        let by = self.first_key(None, |trusted| trusted.is_plain() && verifies(&trusted.key));
+        let (principal, key) = by.ok_or(CommitError::Signer(OpenError::UnknownSigner))?;
         key_counts(&principal.name, key, at).map_err(CommitError::Signer)?;
         Ok(CommitSigner { name: principal.name.clone(), scheme })
     }
