@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Commit, CommitError, CommitScheme, CommitSignature, CommitSigner, Tag};
 use crate::key::PublicKey;
-use crate::open::{OpenError, is_plain, key_counts};
+use crate::open::{OpenError, key_counts};
 use crate::openpgp;
 use crate::sshsig::SshSignature;
 use crate::trust::TrustRoot;
