@@ -47,10 +47,10 @@ impl Registry {
         fs::write(data.path().join("config.yml"), config).unwrap();
         let mut command = Command::new(program);
         command.arg("serve").arg(data.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().unwrap();
+        let registry = Self { process: command.spawn().unwrap(), address, _data: data };
         for _ in 0..200 {
-            if TcpStream::connect(&address).is_ok() {
-                return Some(Self { process, address, _data: data });
+            if TcpStream::connect(&registry.address).is_ok() {
+                return Some(registry);
             }
             std::thread::sleep(Duration::from_millis(25));
         }
@@ -365,7 +365,7 @@ fn always(answer: &'static str) -> String {
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            stream.read(&mut [0; 4096]).ok();
+            let Ok(1..) = stream.read(&mut [0; 4096]) else { continue };
             stream.write_all(answer.as_bytes()).ok();
         }
     });
