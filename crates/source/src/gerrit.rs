@@ -116,7 +116,6 @@ fn of_query(change: &Object, named: &[String]) -> Result<Reviewed, Problem> {
         merged: is_merged(change)?.then(|| head.clone()),
         head,
         base,
-        commits: 1,
         // a query does not say who committed
         shows_everybody: false,
         authors,
@@ -161,7 +160,6 @@ fn of_rest(change: &Object, named: &[String]) -> Result<Reviewed, Problem> {
         merged: is_merged(change)?.then(|| head.clone()),
         head,
         base,
-        commits: 1,
         shows_everybody: parents.len() == 1,
         authors,
         reviewers: counted.reviewers,

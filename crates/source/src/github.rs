@@ -56,7 +56,7 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
     let votes = votes(&files, viewed, &pull, &forge, named)?;
     let mut authors: BTreeSet<String> =
         pull.author.and_then(|a| login(a)).map(|l| account(&forge, l)).into_iter().collect();
-    let (commits, base) = written(&files, viewed, &pull, &forge, &mut authors)?;
+    let base = written(&files, viewed, &pull, &forge, &mut authors)?;
     let counted = votes.count()?;
     Ok(Reviewed {
         repository,
@@ -65,7 +65,6 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
         shows_everybody: base.is_some(),
         base: base.unwrap_or(pull.base),
         head: pull.head,
-        commits,
         authors,
         reviewers: counted.reviewers,
         voided: counted.voided,
@@ -200,15 +199,15 @@ fn one_review(
     Ok(Some(Said::Word(who, time(review, key)?, word)))
 }
 
-/// Adds everybody who wrote a commit. Gives how many there are, and on which commit they were made, where the export
-/// shows all of them with their committers.
+/// Adds everybody who wrote a commit. Gives the commit on which they were made, where the export shows all of them with
+/// their committers.
 fn written(
     files: &[Read<'_>],
     viewed: Option<&Read<'_>>,
     pull: &Pull<'_>,
     forge: &str,
     authors: &mut BTreeSet<String>,
-) -> Result<(usize, Option<Digest>), ExportError> {
+) -> Result<Option<Digest>, ExportError> {
     let is_commit = |o: &Object| o.get("sha").is_some() && o.get("commit").is_some();
     let lists: Vec<_> = files.iter().filter_map(|f| Some((f, f.list(is_commit)?))).collect();
     let mut listed = Listed::default();
@@ -231,7 +230,7 @@ fn written(
         if lists.is_empty() {
             // `gh` shows the first hundred, and no committers
             check_head(is_head_there || count >= 100, pull, "commits")?;
-            return Ok((count, None));
+            return Ok(None);
         }
     }
     if lists.is_empty() {
@@ -241,7 +240,7 @@ fn written(
     let is_whole = pull.commits.is_none_or(|count| count == listed.len());
     // the API ends after 250 commits
     let is_whole = is_whole && listed.len() < 250;
-    Ok((pull.commits.unwrap_or(listed.len()), listed.base().filter(|_| is_whole)))
+    Ok(listed.base().filter(|_| is_whole))
 }
 
 fn check_head(is_there: bool, pull: &Pull<'_>, what: &str) -> Result<(), ExportError> {

@@ -68,7 +68,7 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
     objections(&files, &request, &forge, &mut votes)?;
     let mut authors: BTreeSet<String> =
         request.author.map(|name| account(&forge, name)).into_iter().collect();
-    let (commits, base) = written(&files, &request, &mut authors)?;
+    let base = written(&files, &request, &mut authors)?;
     let counted = votes.count()?;
     Ok(Reviewed {
         repository: request.url.split_once("/-/merge_requests/").map(|(repository, _)| repository.to_owned()),
@@ -77,7 +77,6 @@ pub fn read(documents: &[Document<'_>], named: &[String]) -> Result<Reviewed, Ex
         shows_everybody: base.is_some(),
         base: request.base,
         head: request.head,
-        commits,
         authors,
         reviewers: counted.reviewers,
         voided: counted.voided,
@@ -181,7 +180,7 @@ fn written(
     files: &[Read<'_>],
     request: &Request<'_>,
     authors: &mut BTreeSet<String>,
-) -> Result<(usize, Option<Digest>), ExportError> {
+) -> Result<Option<Digest>, ExportError> {
     let is_commit = |o: &Object| o.get("committer_email").is_some();
     let mut listed = Listed::default();
     for (file, list) in files.iter().filter_map(|f| Some((f, f.list(is_commit)?))) {
@@ -206,7 +205,7 @@ fn written(
         });
     }
     // a page that was cut off ends at another commit than the change began at
-    Ok((listed.len(), listed.base().filter(|base| *base == request.base)))
+    Ok(listed.base().filter(|base| *base == request.base))
 }
 
 fn for_each<'a>(

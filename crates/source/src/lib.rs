@@ -34,8 +34,6 @@ pub struct Reviewed {
     pub merged: Option<Digest>,
     /// A commit of the branch on which the change was made: where it began, or where the branch was then.
     pub base: Digest,
-    /// How many commits the change has.
-    pub commits: usize,
     /// Whether the export shows author and committer of every commit since `base`. Where it does not, a clone must.
     pub shows_everybody: bool,
     /// Everybody who pushed or wrote a part of it.
