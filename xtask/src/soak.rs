@@ -15,7 +15,7 @@ struct Soak {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 5] = [
+const SOAKS: [Soak; 6] = [
     Soak {
         name: "differential",
         package: "policy",
@@ -54,6 +54,13 @@ const SOAKS: [Soak; 5] = [
         test: "kubernetes",
         only: "failures::many",
         settings: &[("PORTCULLIS_PODS", "10000"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "sigstore",
+        package: "portcullis",
+        test: "sigstore_conformance",
+        only: "",
+        settings: &[("PORTCULLIS_SOAK", "1")],
     },
 ];
 

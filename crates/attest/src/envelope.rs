@@ -9,6 +9,7 @@ use crate::digest::{Algorithm, Digest, DigestSet};
 use crate::dsse::Dsse;
 use crate::json::{self, Json, JsonError, ShapeError};
 use crate::jwt::Jws;
+use crate::open::Attestation;
 use crate::openpgp::{self, ClearSigned, OpenPgpError};
 use crate::sigstore;
 use crate::statement::Statement;
@@ -146,6 +147,18 @@ impl Envelope {
     #[must_use]
     pub fn payload_digest(&self) -> Digest {
         Digest::sha256(self.unproven_payload())
+    }
+
+    /// The payload of what opened: the very bytes that were signed. Nothing where another envelope opened, or where a file
+    /// was signed and not a payload.
+    #[must_use]
+    pub fn payload(&self, opened: &Attestation) -> Option<&[u8]> {
+        if let Form::Bundle(bundle) = &self.form
+            && let Content::Message { .. } = &bundle.content
+        {
+            return None;
+        }
+        (opened.envelope() == &self.digest).then(|| self.unproven_payload())
     }
 
     fn unproven_payload(&self) -> &[u8] {

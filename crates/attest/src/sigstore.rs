@@ -5,13 +5,16 @@
 //! said under it) is ours.
 
 mod certificate;
+mod contents;
 mod identity;
 mod instance;
+pub mod legacy;
 mod pattern;
 mod pep740;
 mod promise;
 
 pub use certificate::Certificate;
+pub use contents::{Difference, Part, contents, differences};
 pub use identity::{CertificateIdentity, Mismatch, Subject, TrustedIdentity};
 pub use instance::{EMBEDDED, Instance, InstanceError, SigstoreError};
 pub use pattern::{Pattern, PatternError};

@@ -1,10 +1,13 @@
 //! Whom to trust, as commands that open bundles ask for it, and what is proven under that.
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 
 use attest::open::Disowned;
+use attest::sigstore::Mismatch;
 use attest::statement::Subject;
-use attest::{Attestation, Envelope, Predicate, Provenance, Role, TrustRoot};
+use attest::{Attestation, Envelope, OpenError, Predicate, Provenance, Role, TrustRoot};
 use jiff::Timestamp;
 use policy::Submitted;
 
@@ -21,15 +24,8 @@ pub(crate) struct Trust {
     /// A trust root, one of whose signers must have signed
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
-    /// The identity in the certificate (certificates are not supported yet)
-    #[arg(long, value_name = "IDENTITY")]
-    certificate_identity: Option<String>,
-    /// The issuer in the certificate (certificates are not supported yet)
-    #[arg(long, value_name = "URL")]
-    certificate_oidc_issuer: Option<String>,
-    /// Sigstore's trusted root (certificates are not supported yet)
-    #[arg(long, value_name = "FILE")]
-    trusted_root: Option<PathBuf>,
+    #[command(flatten)]
+    certificate: Box<certificate::Certificates>,
     /// The time that counts for keys
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -40,8 +36,42 @@ pub(crate) struct Trust {
 pub(crate) struct Trusted {
     pub(crate) root: TrustRoot,
     pub(crate) at: Timestamp,
-    /// Whether a key alone was named: then nobody said for which builders it speaks.
+    /// Whether a key or a certificate alone was named: then nobody said for which builders it speaks.
     pub(crate) is_key: bool,
+    /// What somebody chose not to ask for.
+    pub(crate) ignored: Vec<&'static str>,
+    demands_a_log: bool,
+    wanted: Option<certificate::Wanted>,
+}
+
+/// Why an envelope does not open.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// It does not hold, or is a stranger's.
+    Open(OpenError),
+    /// It holds, under another certificate than the wanted one.
+    Other(Mismatch),
+    /// A key signed it.
+    NoCertificate,
+    /// A key signed it, and no log that counts has it.
+    NotLogged,
+}
+
+impl From<Mismatch> for NotOpened {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Other(mismatch)
+    }
+}
+
+impl std::fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open(e) => e.fmt(f),
+            Self::Other(mismatch) => mismatch.fmt(f),
+            Self::NoCertificate => f.write_str("it is not signed under a certificate"),
+            Self::NotLogged => f.write_str("no log of the Sigstore instance has this signature"),
+        }
+    }
 }
 
 /// A provenance that somebody signed who may speak for its builder.
@@ -77,59 +107,70 @@ pub(crate) enum Opened {
 impl Trust {
     /// A trust root that was read already.
     pub(crate) fn of_root(root: TrustRoot, at: Timestamp) -> Trusted {
-        Trusted { root, at, is_key: false }
+        Trusted { root, at, is_key: false, ignored: Vec::new(), demands_a_log: false, wanted: None }
     }
 
     /// One key alone.
     pub(crate) fn of_key(key: &Path, at: Timestamp) -> Result<Trusted, Failure> {
-        Ok(Trusted { root: root_of_key(key)?, at, is_key: true })
+        Ok(Trusted { is_key: true, ..Self::of_root(root_of_key(key, "")?, at) })
     }
 
     pub(crate) fn read(&self) -> Result<Trusted, Failure> {
-        if self.certificate_identity.is_some()
-            || self.certificate_oidc_issuer.is_some()
-            || self.trusted_root.is_some()
-        {
-            return Err(not_supported());
+        let at = clock::now(self.at.as_deref())?;
+        if let Some(path) = &self.trust_root {
+            return Ok(Self::of_root(input::trust_root(path)?, at));
         }
-        let is_key = self.trust_root.is_none();
-        let root = match (&self.trust_root, &self.key) {
-            (Some(path), _) => input::trust_root(path)?,
-            (None, Some(path)) => root_of_key(path)?,
-            (None, None) => {
-                return Err(Failure::new("nothing says whom to trust")
-                    .line("fix", "give --key FILE or --trust-root FILE"));
-            }
-        };
-        Ok(Trusted { root, at: clock::now(self.at.as_deref())?, is_key })
+        let (flags, ignored) = (&self.certificate, self.certificate.ignored());
+        if let Some(path) = &self.key {
+            // an entry of a log that is known must hold, whoever signed
+            let text = attest::Json::from(flags.instance()?.text()).to_string();
+            let root = root_of_key(path, &format!("sigstore: {{ given: {{ trusted-root: {text} }} }}\n"))?;
+            let demands_a_log = flags.demands_a_log();
+            return Ok(Trusted { is_key: true, ignored, demands_a_log, ..Self::of_root(root, at) });
+        }
+        if !flags.ask_for_a_certificate() {
+            return Err(Failure::new("nothing says whom to trust").line(
+                "fix",
+                "give --key FILE, --trust-root FILE, or --certificate-identity and --certificate-oidc-issuer",
+            ));
+        }
+        let wanted = flags.wanted()?;
+        let root = wanted.nobody()?;
+        Ok(Trusted { is_key: true, ignored, wanted: Some(wanted), ..Self::of_root(root, at) })
     }
 }
 
-fn root_of_key(path: &Path) -> Result<TrustRoot, Failure> {
+fn root_of_key(path: &Path, more: &str) -> Result<TrustRoot, Failure> {
     let pem = input::text("public key", path)?;
     let key = attest::PublicKey::from_pem(&pem).map_err(|e| {
         Failure::new(&format!("the public key {} cannot be used", path.display()))
             .line("found", &e.to_string())
     })?;
     let indented: String = key.to_pem().lines().map(|l| format!("          {l}\n")).collect();
-    let text = format!("version: 1\nsigners:\n  the key:\n    keys:\n      - key: |\n{indented}");
+    let text = format!("version: 1\n{more}signers:\n  the key:\n    keys:\n      - key: |\n{indented}");
     TrustRoot::parse("--key", &text).map_err(|e| Failure::load("trust-root-invalid", e))
 }
 
-pub(crate) fn not_supported() -> Failure {
-    Failure::new("certificate-based bundles are not supported yet")
-        .line("wanted", "a bundle signed with a key")
-        .line("fix", "sign with a key: cosign attest-blob --key, or portcullis attest")
-}
-
 impl Trusted {
+    /// Opens an envelope for whoever was named.
+    pub(crate) fn unseal(&self, envelope: &Envelope) -> Result<Attestation, NotOpened> {
+        if let Some(wanted) = &self.wanted {
+            return wanted.open(&self.root, envelope, self.at);
+        }
+        let attestation = self.root.open(envelope, self.at).map_err(NotOpened::Open)?;
+        if self.demands_a_log && attestation.logged().is_empty() {
+            return Err(NotOpened::NotLogged);
+        }
+        Ok(attestation)
+    }
+
     /// Opens a bundle for its provenance.
     pub(crate) fn open(&self, submitted: &Submitted) -> Opened {
         let envelope = match Envelope::parse(&submitted.bytes) {
             Ok(envelope) => envelope,
             Err(e) => return Opened::Not(format!("cannot be read: {e}")),
         };
-        match self.root.open(&envelope, self.at) {
+        match self.unseal(&envelope) {
             Ok(attestation) => self.read(&submitted.name, &attestation),
             Err(e) => match self.root.disowned(&envelope, self.at) {
                 Some(disowned) => Opened::Disowned(Box::new(disowned)),

@@ -26,12 +26,12 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Instance {
     name: String,
+    text: Arc<str>,
     digest: Digest,
     verifier: Arc<Verifier>,
     has_log: bool,
     has_certificate_log: bool,
     logs: Vec<Vec<u8>>,
-    text: Arc<str>,
 }
 
 /// Two instances are the same where their texts are: the verifier is made from the text.
@@ -173,11 +173,11 @@ impl Instance {
         }
         Ok(Self {
             name: name.to_owned(),
+            text: text.into(),
             digest: Digest::sha256(text.as_bytes()),
             verifier: Arc::new(verifier),
             has_log: !root.tlogs.is_empty(),
             has_certificate_log: !root.ctlogs.is_empty(),
-            text: text.into(),
             logs: root.tlogs.iter().map(|log| log.log_id.key_id.as_bytes().to_vec()).collect(),
         })
     }
@@ -200,6 +200,12 @@ impl Instance {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its trusted root, as it was read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// SHA-256 of its trusted root's text.
@@ -292,6 +298,12 @@ fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
 fn reason(error: Error) -> SigstoreError {
     use sigstore_verify::{TimestampError, TransparencyLogError};
     match error {
+        // the chain leads to a known authority, and not at that time
+        Error::Certificate(CertificateError::ChainInvalid(why))
+            if why.contains("CertExpired") || why.contains("CertNotValidYet") =>
+        {
+            SigstoreError::Certificate(why)
+        }
         Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(why),
         Error::Certificate(CertificateError::NoValidAuthority { time }) => {
             SigstoreError::Authority(format!("none counted at {time}"))

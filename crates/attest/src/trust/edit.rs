@@ -1,4 +1,4 @@
-//! Changes of a trust root's text: a key is rotated or revoked, a builder's work recalled.
+//! Changes of a trust root's text: a key is rotated or revoked, a builder's work recalled, a Sigstore instance renewed.
 //!
 //! The text is what people review, so it is edited line by line: comments, layout and every other line stay as they
 //! are. The result is parsed again, and is given out only where it differs from the old trust root in exactly the
@@ -11,10 +11,12 @@ use jiff::Timestamp;
 
 use super::{Recall, Revocation, TrustRoot, TrustedKey};
 use crate::key::PublicKey;
+use crate::sigstore::Instance;
 use crate::yaml::{LoadError, Node, Place, suggest};
 
 mod lines;
 mod places;
+mod sigstore;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +54,8 @@ pub enum Change {
         /// Which part, and why.
         recall: Recall,
     },
+    /// A Sigstore instance comes, or gets another trusted root.
+    Sigstore(Instance),
 }
 
 /// A changed trust root.
@@ -154,6 +158,7 @@ pub fn change(file: &str, text: &str, change: &Change) -> Result<Changed, EditEr
         }
         Change::Revoke { keys, revocation } => revoke(&mut text, &node, keys, revocation)?,
         Change::Recall { builder, recall } => recall_in(&mut text, &node, builder, recall)?,
+        Change::Sigstore(instance) => sigstore::set(&mut text, &node, instance)?,
     }
     let (changed, diff) = text.finish(file);
     let after = TrustRoot::parse(file, &changed)
@@ -170,7 +175,7 @@ fn apply(before: &TrustRoot, change: &Change) -> Result<TrustRoot, EditError> {
     root.version += 1;
     match change {
         Change::Rotate { name, new, from, until_old } => {
-            if let Some(owner) = before.principals().find(|p| p.keys.iter().any(|k| k.key == *new)) {
+            if let Some(owner) = before.principals().find(|p| p.keys.iter().any(|k| k.key.id() == new.id())) {
                 return Err(EditError::KeyIsKnown(owner.name.clone()));
             }
             if until_old.zip(*from).is_some_and(|(until, from)| until < from) {
@@ -219,6 +224,10 @@ fn apply(before: &TrustRoot, change: &Change) -> Result<TrustRoot, EditError> {
             let known = principal.builder.as_mut().ok_or_else(|| EditError::NoBuilder(builder.clone()))?;
             known.recalls.push(recall.clone());
         }
+        Change::Sigstore(instance) => match root.instances.iter_mut().find(|i| i.name() == instance.name()) {
+            Some(old) => *old = instance.clone(),
+            None => root.instances.push(instance.clone()),
+        },
     }
     Ok(root)
 }
@@ -314,7 +323,7 @@ fn recall_in(text: &mut Text<'_>, node: &Node, builder: &str, recall: &Recall) -
     }
 }
 
-/// Whether two trust roots say the same. The order of a name's keys and recalls says nothing.
+/// Whether two trust roots say the same. The order of a name's keys and recalls, and of instances, says nothing.
 fn is_same(a: &TrustRoot, b: &TrustRoot) -> bool {
     let sorted = |root: &TrustRoot| {
         let mut root = root.clone();
@@ -324,11 +333,13 @@ fn is_same(a: &TrustRoot, b: &TrustRoot) -> bool {
                 builder.recalls.sort_by_key(|r| format!("{r:?}"));
             }
         }
+        root.instances.sort_by(|a, b| a.name().cmp(b.name()));
         root
     };
     let (a, b) = (sorted(a), sorted(b));
     (a.version, a.principals, a.groups) == (b.version, b.principals, b.groups)
-        && (a.identities, a.logs, a.witnesses) == (b.identities, b.logs, b.witnesses)
+        && (a.identities, a.logs, a.witnesses, a.instances)
+            == (b.identities, b.logs, b.witnesses, b.instances)
 }
 
 /// What is allowed in a trust root and probably not meant, for whoever reviews it: a name without a key that counts at

@@ -1,5 +1,7 @@
 //! `portcullis trust-root …`: changes of who may say what, as text for review.
 
+mod sigstore;
+
 use std::path::{Path, PathBuf};
 
 use attest::note::NoteKey;
@@ -100,6 +102,9 @@ Example:
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Sigstore instances: whose certificates and logs count
+    #[command(subcommand)]
+    Sigstore(sigstore::Command),
 }
 
 /// What is changed, and where the result goes.
@@ -150,6 +155,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             };
             apply(place, &Change::Recall { builder: builder.clone(), recall }, output)
         }
+        Command::Sigstore(command) => sigstore::run(command, output),
     }
 }
 

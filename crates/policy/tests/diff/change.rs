@@ -90,9 +90,9 @@ fn by(r: &mut Random, names: &[&str]) -> Vec<String> {
 /// Changes one rule: takes it away, adds it, or gives it another value.
 fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
     let rules: &[usize] = if has_builder {
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32]
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]
     } else {
-        &[0, 1, 2, 3, 4, 5, 19, 32]
+        &[0, 1, 2, 3, 4, 5, 21, 22]
     };
     match r.pick(rules) {
         0 => {
@@ -142,8 +142,8 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let branch = r.pick(&["main", "main", "wip"]).to_owned();
             q.branch = some(r, branch);
         }
-        30 => q.tag = r.pick(&[None, None, Some("v1.4.2".to_owned()), Some("v1.4.1".to_owned())]),
-        31 => {
+        19 => q.tag = r.pick(&[None, None, Some("v1.4.2".to_owned()), Some("v1.4.1".to_owned())]),
+        20 => {
             let file = |name: &str| Some(name.to_owned());
             q.workflow = r.pick(&[
                 None,
@@ -153,7 +153,7 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
                 Some((None, true)),
             ]);
         }
-        32 => {
+        21 => {
             let shop = || "pkg:generic/shop".to_owned();
             q.package = r.pick(&[
                 None,
@@ -220,7 +220,7 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             let at_least = r.pick(&[1, 2]);
             q.rebuilt = some(r, (at_least, by));
         }
-        19 => {
+        22 => {
             // somebody must vouch
             let may_go = has_builder || !q.signed_by.is_empty();
             q.verified_by = match q.verified_by.take() {

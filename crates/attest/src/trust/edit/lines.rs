@@ -1,6 +1,7 @@
 //! Surgery on lines of YAML: something is inserted or one scalar replaced, and everything else stays, byte for byte.
 
 use super::EditError;
+use super::places::quoted;
 use crate::yaml::{Node, Place, Value};
 
 /// Lines of context in a diff.
@@ -15,6 +16,8 @@ pub(super) struct Text<'a> {
 enum Edit {
     /// Whole lines after a line.
     Lines { after: usize, lines: Vec<String> },
+    /// Whole lines go: from the first to the last.
+    Remove { first: usize, last: usize },
     /// Characters within a line.
     Replace { line: usize, column: usize, length: usize, with: String },
 }
@@ -25,6 +28,7 @@ enum Row<'a> {
     Kept(&'a str),
     Changed(&'a str, String),
     New(String),
+    Gone(&'a str),
 }
 
 impl<'a> Text<'a> {
@@ -49,7 +53,8 @@ impl<'a> Text<'a> {
         let Value::Scalar { text, .. } = &node.value else { return Err(failed()) };
         let (line, column) = (node.place.line, node.place.column);
         let rest: String = self.line(line).ok_or_else(failed)?.chars().skip(column - 1).collect();
-        let forms = [text.clone(), format!("\"{text}\""), format!("'{text}'")];
+        let escaped = quoted(text).replace('\n', "\\n");
+        let forms = [text.clone(), escaped, format!("'{text}'")];
         let form = forms.iter().find(|form| rest.starts_with(form.as_str())).ok_or_else(failed)?;
         let length = form.chars().count();
         self.edits.push(Edit::Replace { line, column, length, with: with.to_owned() });
@@ -67,6 +72,49 @@ impl<'a> Text<'a> {
             return self.add_field(map, &format!("{name}: [{item}]"));
         }
         self.add_fields(map, &format!("{name}:"), &[format!("  - {item}")])
+    }
+
+    /// Whether a map is written between braces.
+    pub(super) fn is_flow(&self, map: &Node) -> bool {
+        self.begins_with(map, '{')
+    }
+
+    /// Adds a field whose value is lines below it, to a map in block style.
+    pub(super) fn add_block(&mut self, map: &Node, first: &str, more: &[String]) -> Result<(), EditError> {
+        if self.is_flow(map) {
+            return Err(EditError::Layout(map.place.clone()));
+        }
+        self.add_fields(map, first, more)
+    }
+
+    /// Puts other lines in the place of a field's value: a scalar on the key's line, or a block of lines below it. The
+    /// lines are indented by two more than the map's keys.
+    pub(super) fn set_block(&mut self, map: &Node, old: &Node, lines: &[String]) -> Result<(), EditError> {
+        let failed = || EditError::Layout(old.place.clone());
+        let Value::Map(pairs) = &map.value else { return Err(failed()) };
+        let (key, _) = pairs.iter().find(|(_, value)| value.place == old.place).ok_or_else(failed)?;
+        let (line, indent) = (key.place.line, key.place.column - 1);
+        let pad = " ".repeat(indent);
+        let mut new: Vec<String> = lines.iter().map(|line| format!("{pad}{line}")).collect();
+        let (mut first, mut last) = (line + 1, line);
+        // the place of a block is its first line
+        if old.place.line > line {
+            last = self.end_of(line, indent + 1);
+            let same =
+                new.iter().zip(self.lines.iter().skip(line)).take_while(|(new, old)| new == *old).count();
+            let same = same.min(last - line);
+            new.drain(..same);
+            first += same;
+            while first <= last && new.last().is_some_and(|new| Some(new.as_str()) == self.line(last)) {
+                new.pop();
+                last -= 1;
+            }
+        } else {
+            self.set_scalar(old, "|")?;
+        }
+        self.edits.push(Edit::Remove { first, last });
+        self.edits.push(Edit::Lines { after: first - 1, lines: new });
+        Ok(())
     }
 
     fn add_fields(&mut self, map: &Node, first: &str, more: &[String]) -> Result<(), EditError> {
@@ -173,9 +221,10 @@ impl<'a> Text<'a> {
                 }
             }
         }
-        let new = rows.iter().map(|row| match row {
+        let new = rows.iter().filter(|row| !matches!(row, Row::Gone(_))).map(|row| match row {
             Row::Kept(line) => *line,
             Row::Changed(_, line) | Row::New(line) => line,
+            Row::Gone(_) => "",
         });
         let text = new.collect::<Vec<_>>().join("\n");
         // what follows the last line's end is no line
@@ -190,6 +239,7 @@ fn replaced<'a>(line: &'a str, number: usize, edits: &[Edit]) -> Row<'a> {
     let mut own: Vec<(usize, usize, &str)> = Vec::new();
     for edit in edits {
         match edit {
+            Edit::Remove { first, last } if (*first..=*last).contains(&number) => return Row::Gone(line),
             Edit::Replace { line, column, length, with } if *line == number => {
                 own.push((*column, *length, with))
             }
@@ -223,15 +273,17 @@ fn diff(file: &str, rows: &[Row<'_>]) -> String {
     let mut out = format!("--- {file}\n+++ {file}\n");
     for (start, end) in hunks {
         let count = |rows: &[Row<'_>], is_old: bool| {
-            rows.iter().filter(|r| !matches!((r, is_old), (Row::New(_), true))).count()
+            rows.iter()
+                .filter(|r| !matches!((r, is_old), (Row::New(_), true) | (Row::Gone(_), false)))
+                .count()
         };
         let (head, body) = (rows.get(..start).unwrap_or_default(), rows.get(start..end).unwrap_or_default());
         out.push_str(&format!(
             "@@ -{},{} +{},{} @@\n",
             count(head, true) + 1,
             count(body, true),
-            head.len() + 1,
-            body.len()
+            count(head, false) + 1,
+            count(body, false)
         ));
         hunk(body, &mut out);
     }
@@ -253,6 +305,7 @@ fn hunk(rows: &[Row<'_>], out: &mut String) {
                 added.push_str(&format!("+{new}\n"));
             }
             Row::New(line) => added.push_str(&format!("+{line}\n")),
+            Row::Gone(old) => out.push_str(&format!("-{old}\n")),
         }
     }
     out.push_str(&added);

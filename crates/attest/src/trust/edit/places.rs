@@ -30,7 +30,7 @@ pub(super) fn field<'a>(map: &'a Node, name: &str) -> Option<&'a Node> {
 
 /// Section, name and map of everybody who may have keys.
 pub(super) fn principals(root: &Node) -> impl Iterator<Item = (&str, &str, &Node)> {
-    let without = ["groups", "logs", "witnesses", "version"];
+    let without = ["groups", "logs", "witnesses", "sigstore", "version"];
     pairs(root)
         .filter(move |(section, _)| !without.contains(section))
         .flat_map(|(section, names)| pairs(names).map(move |(name, map)| (section, name, map)))

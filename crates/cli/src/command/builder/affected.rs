@@ -12,7 +12,7 @@ use policy::one_line;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::output::Output;
-use crate::trust::{Trusted, short};
+use crate::trust::{Trust, short};
 use crate::{clock, command::log};
 use survey::{Build, Survey, Why};
 
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let root = input::trust_root(&args.trust_root)?;
-    let trusted = Trusted { root, at: clock::now(args.at.as_deref())?, is_key: false };
+    let trusted = Trust::of_root(root, clock::now(args.at.as_deref())?);
     let mut survey = Survey::default();
     let store = args.store.as_ref().map(|store| store.join("provenance"));
     for path in args.paths.iter().chain(&store) {
