@@ -134,7 +134,7 @@ fn an_old_promise_of_rekor_holds_for_its_own_entry_and_nothing_else() {
     let (time, index, promise) = (field("integratedTime"), field("logIndex"), field("signedEntryTimestamp"));
     let later = (time.parse::<i64>().unwrap() + 1).to_string();
     let next = (index.parse::<i64>().unwrap() + 1).to_string();
-    let flipped = format!("{}{}", &promise[..20], promise[20..].replacen(|c: char| c == 'A', "B", 1));
+    let flipped = format!("{}{}", &promise[..20], promise[20..].replacen('A', "B", 1));
     assert_ne!(flipped, promise);
     for (what, from, to) in [("time", time, later), ("index", index, next), ("promise", promise, flipped)] {
         let changed = text.replacen(&format!("\"{from}\""), &format!("\"{to}\""), 1);

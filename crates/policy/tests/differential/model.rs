@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Seconds since 1970.
 pub type Time = i64;
 
+/// MAJOR.MINOR.PATCH
+pub type Version = (u64, u64, u64);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Copy)]
 pub enum Role {
     Builder,
@@ -75,7 +78,7 @@ pub struct Require {
     pub built_within: Option<i64>,        // seconds
     pub version: Option<(u64, u64, u64)>, // ">=a.b.c"
     /// name (with type), version
-    pub package: Option<(String, Option<(u64, u64, u64)>)>,
+    pub package: Option<(String, Option<Version>)>,
     /// within (seconds), worst (0 none .. 4 critical), by
     pub scanned: Option<(i64, u8, Vec<String>, Option<i64>)>,
     /// at-least and by
