@@ -42,6 +42,7 @@ pub(crate) fn all() -> Outcome {
     script("Helm", "scripts/helm/build.sh")?;
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
+    script("registries, crane and oras", "scripts/registry/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

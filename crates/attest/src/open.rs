@@ -148,7 +148,7 @@ impl std::error::Error for OpenError {}
 
 /// What was signed, independent of the form it came in.
 enum Signed<'a> {
-    Message { message: Vec<u8>, payload: &'a [u8], signatures: Vec<(&'a Signature, Option<&'a str>)> },
+    Message { message: Vec<u8>, payload: Option<&'a [u8]>, signatures: Vec<(&'a Signature, Option<&'a str>)> },
     Token(&'a crate::jwt::Jws),
     Text(&'a ClearSigned),
     Digest { digest: &'a Digest, signature: &'a [u8], hint: Option<&'a str> },
@@ -178,22 +178,23 @@ impl TrustRoot {
                     found.extend(self.first_key(hint, |trusted| {
                         let is_named = |wanted: &String| signature.hint.as_ref() == Some(wanted);
                         let signed = match trusted.signs {
-                            Signs::Envelope => message.as_slice(),
-                            Signs::Payload => payload,
+                            Signs::Envelope => Some(message.as_slice()),
+                            Signs::Payload => *payload,
                         };
-                        trusted.key_id.as_ref().is_none_or(is_named)
-                            && trusted.key.verify(signed, &signature.bytes).is_ok()
+                        let verifies = |signed| trusted.key.verify(signed, &signature.bytes).is_ok();
+                        trusted.key_id.as_ref().is_none_or(is_named) && signed.is_some_and(verifies)
                     }));
                 }
             }
             Signed::Token(jws) => {
-                found.extend(self.first_key(None, |k| is_plain(k) && jws.verify(&k.key).is_some()))
+                found.extend(self.first_key(None, |k| k.is_plain() && jws.verify(&k.key).is_some()))
             }
             Signed::Text(text) => {
-                found.extend(self.first_key(None, |k| is_plain(k) && text.verify(&k.key).is_ok()));
+                found.extend(self.first_key(None, |k| k.is_plain() && text.verify(&k.key).is_ok()));
             }
             Signed::Digest { digest, signature, hint } => {
-                let verifies = |k: &TrustedKey| is_plain(k) && k.key.verify_digest(digest, signature).is_ok();
+                let verifies =
+                    |k: &TrustedKey| k.is_plain() && k.key.verify_digest(digest, signature).is_ok();
                 found.extend(self.first_key(*hint, verifies));
             }
         }
@@ -223,11 +224,6 @@ impl TrustRoot {
     }
 }
 
-/// Whether a key may sign what is no envelope.
-pub(crate) fn is_plain(trusted: &TrustedKey) -> bool {
-    trusted.signs == Signs::Envelope && trusted.key_id.is_none()
-}
-
 fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     let message = |dsse: &'_ Dsse| {
         if dsse.payload_type == dsse::IN_TOTO {
@@ -239,7 +235,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
     Ok(match envelope.form() {
         Form::Dsse(dsse) => {
             let signatures = dsse.signatures.iter().map(|s| (s, None)).collect();
-            (Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }, &[])
+            (Signed::Message { message: message(dsse)?, payload: Some(&dsse.payload), signatures }, &[])
         }
         Form::Jwt(jws) => (Signed::Token(jws), &[]),
         Form::Buildinfo(text) => (Signed::Text(text), &[]),
@@ -248,7 +244,7 @@ fn signed(envelope: &Envelope) -> Result<(Signed<'_>, &[LogEntry]), OpenError> {
             let signed = match &bundle.content {
                 Content::Dsse(dsse) => {
                     let signatures = dsse.signatures.iter().map(|s| (s, hint)).collect();
-                    Signed::Message { message: message(dsse)?, payload: &dsse.payload, signatures }
+                    Signed::Message { message: message(dsse)?, payload: Some(&dsse.payload), signatures }
                 }
                 Content::Message { digest, signature } => Signed::Digest { digest, signature, hint },
             };

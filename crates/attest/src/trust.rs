@@ -294,6 +294,11 @@ impl std::fmt::Display for RolledBack {
 impl std::error::Error for RolledBack {}
 
 impl TrustedKey {
+    /// Whether it may sign what is no envelope.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.signs == Signs::Envelope && self.key_id.is_none()
+    }
+
     /// A key that counts always.
     #[must_use]
     pub fn new(key: PublicKey) -> Self {

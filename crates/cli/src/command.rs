@@ -28,6 +28,7 @@ pub(crate) mod open;
 pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod rebuild;
+pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod running;
 pub(crate) mod serve;

@@ -62,7 +62,7 @@ pub(crate) fn bundle(path: &Path) -> Result<Submitted, Failure> {
 
 /// The envelopes of a file, or of an OCI layout in a folder.
 pub(crate) fn pieces(path: &Path) -> Result<Vec<Piece>, Failure> {
-    let pieces = if path.is_dir() {
+    let pieces = if path.join("index.json").is_file() {
         evidence::from_layout(path)
     } else {
         let submitted = bundle(path)?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Commit, CommitError, CommitScheme, CommitSignature, CommitSigner, Tag};
 use crate::key::PublicKey;
-use crate::open::{OpenError, is_plain, key_counts};
+use crate::open::{OpenError, key_counts};
 use crate::openpgp;
 use crate::sshsig::SshSignature;
 use crate::trust::TrustRoot;
@@ -58,9 +58,8 @@ impl TrustRoot {
         at: Timestamp,
         verifies: impl Fn(&PublicKey) -> bool,
     ) -> Result<CommitSigner, CommitError> {
-        let (principal, key) = self
-            .first_key(None, |k| is_plain(k) && verifies(&k.key))
-            .ok_or(CommitError::Signer(OpenError::UnknownSigner))?;
+        let by = self.first_key(None, |trusted| trusted.is_plain() && verifies(&trusted.key));
+        let (principal, key) = by.ok_or(CommitError::Signer(OpenError::UnknownSigner))?;
         key_counts(&principal.name, key, at).map_err(CommitError::Signer)?;
         Ok(CommitSigner { name: principal.name.clone(), scheme })
     }

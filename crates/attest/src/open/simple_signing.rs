@@ -24,7 +24,8 @@ impl TrustRoot {
         at: Timestamp,
     ) -> Result<Attestation, OpenError> {
         let signatures = signatures.iter().map(|s| (s, None)).collect();
-        let keys = self.verified_keys(&Signed::Message { message: payload.to_vec(), payload, signatures });
+        let keys =
+            self.verified_keys(&Signed::Message { message: payload.to_vec(), payload: None, signatures });
         if keys.is_empty() {
             return Err(OpenError::UnknownSigner);
         }

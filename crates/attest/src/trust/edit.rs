@@ -175,7 +175,7 @@ fn apply(before: &TrustRoot, change: &Change) -> Result<TrustRoot, EditError> {
     root.version += 1;
     match change {
         Change::Rotate { name, new, from, until_old } => {
-            if let Some(owner) = before.principals().find(|p| p.keys.iter().any(|k| k.key == *new)) {
+            if let Some(owner) = before.principals().find(|p| p.keys.iter().any(|k| k.key.id() == new.id())) {
                 return Err(EditError::KeyIsKnown(owner.name.clone()));
             }
             if until_old.zip(*from).is_some_and(|(until, from)| until < from) {

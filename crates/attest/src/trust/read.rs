@@ -295,10 +295,8 @@ fn read_key(node: &Node, problems: &mut Problems) -> Option<Vec<TrustedKey>> {
         })?,
     };
     let key_id = fields.optional("key-id").and_then(|n| problems.keep(n.string().map(str::to_owned)));
-    let trusted = |key| {
-        let (revoked, key_id) = (revoked.clone(), key_id.clone());
-        TrustedKey { key, from, until, revoked, signs, key_id }
-    };
+    let trusted =
+        |key| TrustedKey { key, from, until, revoked: revoked.clone(), signs, key_id: key_id.clone() };
     Some(keys.into_iter().map(trusted).collect())
 }
 

@@ -3,6 +3,7 @@
 mod annotation;
 mod bundles;
 mod manifest;
+mod push;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use evidence::{Attachment, Store};
 
 use crate::clock;
 use crate::command::destination::{Server, check_stored, not_stored};
+use crate::command::registry::Access;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use annotation::Annotation;
@@ -31,7 +33,9 @@ Examples:
   portcullis attach ./shop --bundle shop.sigstore.json --store evidence --manifest deploy.yaml \\
       --in-place
   portcullis attach sha256:9f3c… --bundle shop.sigstore.json --inline --manifest deploy.yaml \\
-      > deploy.signed.yaml")]
+      > deploy.signed.yaml
+  portcullis attach registry.example/shop@sha256:9f3c… --bundle shop.sigstore.json --registry \\
+      --docker-config ~/.docker/config.json")]
 pub(crate) struct Args {
     /// A file, sha256:HEX, or REPOSITORY@sha256:HEX
     artifact: String,
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// Put it into the evidence store in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     store: Option<PathBuf>,
+    /// Push it to the image's registry, where cosign finds it too
+    #[arg(long)]
+    registry: bool,
     /// Say that this tag stands for the artifact from now on, as in registry.example/shop:1.4
     #[arg(long, value_name = "REPOSITORY:TAG")]
     tag: Option<String>,
@@ -58,6 +65,8 @@ pub(crate) struct Args {
     replace: bool,
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// What was done, to be told.
@@ -66,13 +75,17 @@ struct Done {
     brought: Vec<Brought>,
     annotation: Annotation,
     edited: Option<manifest::Edited>,
+    pushed: Vec<registry::Pushed>,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
-    if args.store.is_none() && args.server.url().is_none() && !args.inline {
+    let is_kept = args.store.is_some() || args.server.url().is_some() || args.inline;
+    // what an annotation names, a choke point has to find in its store
+    if !is_kept && (!args.registry || args.manifest.is_some()) {
         return Err(Failure::new("nothing says where the evidence goes")
             .line("fix", "give --store DIR, or --server URL")
-            .line("or", "carry it in the manifest itself: --inline"));
+            .line("or", "carry it in the manifest itself: --inline")
+            .line("or", "push it beside the image, without --manifest: --registry"));
     }
     let tag = args.tag.as_deref();
     let (attachment, brought) = bundles::read(&args.artifact, &args.bundles, tag)?;
@@ -83,8 +96,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Some(file) => Some(manifest::edit(file, attachment.artifact(), tag, &annotation, args.replace)?),
         None => None,
     };
-    let done = Done { attachment, brought, annotation, edited };
+    let mut done = Done { attachment, brought, annotation, edited, pushed: Vec::new() };
     store(args, &done)?;
+    if args.registry {
+        done.pushed = push::push(&args.artifact, &args.access, &done.brought)?;
+    }
     if let Some((file, edited)) = args.manifest.as_ref().zip(done.edited.as_ref()).filter(|_| args.in_place) {
         crate::keys::write(file, &edited.text)?;
     }
@@ -122,7 +138,10 @@ fn tell(args: &Args, done: &Done, output: &Output) {
     if let Some((repository, tag)) = done.attachment.tag() {
         out.push_str(&format!("  {repository}:{tag} stands for it from now on\n"));
     }
+    out.push_str(&push::to_text(&done.pushed));
     match &done.edited {
+        // no choke point's store has what only a registry has
+        None if place.is_none() && !args.inline => {}
         None => out.push_str(&format!(
             "annotation, for the Pod template's metadata:\n  {}: \"{}\"\n",
             done.annotation.name(),
@@ -155,6 +174,9 @@ fn to_json(done: &Done, place: Option<&str>, text: Option<&str>) -> Json {
         .with("artifact", done.attachment.artifact().to_string())
         .with("bundles", Json::Array(done.brought.iter().map(brought).collect()))
         .with("annotation", annotation);
+    if !done.pushed.is_empty() {
+        object.set("pushed", push::to_json(&done.pushed));
+    }
     object.set_some("place", place);
     object.set_some("tag", done.attachment.tag().map(|(repository, tag)| format!("{repository}:{tag}")));
     if let Some(edited) = &done.edited {

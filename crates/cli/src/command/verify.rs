@@ -1,13 +1,17 @@
-//! `portcullis verify ARTIFACT`: all three steps, offline. Not a choke point: it writes no record.
+//! `portcullis verify ARTIFACT`: all three steps, offline but for evidence that is fetched before them. Not a choke point:
+//! it writes no record.
 
-use std::path::PathBuf;
+mod attached;
 
-use attest::{Directly, Envelope, Json, Object, Opener, TrustRoot};
+use std::path::{Path, PathBuf};
+
+use attest::{Algorithm, Directly, Envelope, Json, Object, Opener, TrustRoot};
 use jiff::Timestamp;
 use policy::{
     Case, DeploymentRequest, Diagnostic, Finding, Frame, Mode, Outcome, Severity, Submitted, Verdict,
     evaluate,
 };
+use registry::Reference;
 
 use crate::clock;
 use crate::failure::{Exit, Failure};
@@ -16,11 +20,13 @@ use crate::output::Output;
 
 /// Would this artifact be admitted?
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   portcullis verify ./shop --environment prod/shop --bundle shop.sigstore.json \\
-      --bundle shop.review.json --book policies --trust-root trust-root.yaml")]
+      --bundle shop.review.json --book policies --trust-root trust-root.yaml
+  portcullis verify registry.example/shop@sha256:9f3c… --registry --environment prod/shop \\
+      --book policies --trust-root trust-root.yaml")]
 pub(crate) struct Args {
-    /// A file, or sha256:HEX
+    /// A file, sha256:HEX, or REPOSITORY@sha256:HEX
     artifact: String,
     /// Where it is to be deployed, as in prod/shop
     #[arg(long, value_name = "ENVIRONMENT")]
@@ -28,6 +34,8 @@ pub(crate) struct Args {
     /// Evidence: an envelope, lines or a list of them, or an OCI layout; may be given more than once
     #[arg(long = "bundle", value_name = "FILE")]
     bundles: Vec<PathBuf>,
+    #[command(flatten)]
+    attached: attached::Attached,
     /// The folder with the policies
     #[arg(long, value_name = "DIR")]
     book: PathBuf,
@@ -52,10 +60,17 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let at = clock::now(args.at.as_deref())?;
     let book = input::book(&args.book, args.guardrails.as_deref())?;
     let root = input::trust_root(&args.trust_root)?;
-    let envelopes = read_evidence(&args.bundles, &root, at)?;
-    let parsed = envelopes.iter().filter_map(|e| Envelope::parse(&e.bytes).ok());
-    let also: Vec<_> = parsed.flat_map(|e| e.mentioned_algorithms()).collect();
-    let artifact = input::artifact(&args.artifact, args.uri.as_deref(), &args.environment, &book, &also)?;
+    let mut envelopes = read_evidence(&args.bundles, &root, at)?;
+    let attached = args.attached.fetch(&args.artifact)?;
+    let also = mentioned(envelopes.iter().chain(attached.iter().flat_map(|fetched| &fetched.envelopes)));
+    let (text, name) = split(&args.artifact);
+    let uri = args.uri.as_deref().or(name.as_deref());
+    let artifact = input::artifact(text, uri, &args.environment, &book, &also)?;
+    let attached = attached.map(|fetched| fetched.select(&artifact, &root, at));
+    if let Some(attached) = &attached {
+        output.progress(&attached.text(&args.artifact));
+        envelopes.extend(attached.envelopes.iter().cloned());
+    }
     let mut request = DeploymentRequest::new(artifact, &args.environment, "verify");
     request.requester = args.requester.clone();
     request.envelopes = envelopes;
@@ -72,7 +87,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let verdict = evaluate(&case, &book, &root);
     let mode = book.select(case.environment(), case.artifact().uri()).map(policy::Policy::mode);
     let human = to_text(&verdict, &case, mode, output);
-    output.result(&human, || to_json(&verdict, &case, mode));
+    output.result(&human, || {
+        let mut object = to_json(&verdict, &case, mode);
+        object.set_some("attached", attached.as_ref().map(attached::Fetched::to_json));
+        object.into()
+    });
     Ok(match verdict.outcome() {
         Outcome::Met => Exit::Clean,
         Outcome::Unmet => Exit::Found,
@@ -89,6 +108,20 @@ fn read_evidence(files: &[PathBuf], root: &TrustRoot, at: Timestamp) -> Result<V
         envelopes.extend(pieces.into_iter().map(|piece| Submitted { name: piece.name, bytes: piece.bytes }));
     }
     Ok(envelopes)
+}
+
+/// The digests that envelopes speak of beside SHA-256.
+fn mentioned<'a>(envelopes: impl Iterator<Item = &'a Submitted>) -> Vec<Algorithm> {
+    let parsed = envelopes.filter_map(|e| Envelope::parse(&e.bytes).ok());
+    parsed.flat_map(|e| e.mentioned_algorithms()).collect()
+}
+
+/// What has the digest, and the URI of an image that is named with one.
+fn split(artifact: &str) -> (&str, Option<String>) {
+    match artifact.rsplit_once('@').filter(|_| !Path::new(artifact).exists()) {
+        Some((_, digest)) => (digest, Reference::parse(artifact).ok().map(|image| image.name())),
+        None => (artifact, None),
+    }
 }
 
 /// What a choke point would do, and why.
@@ -130,7 +163,7 @@ fn to_text(verdict: &Verdict, case: &Case, mode: Option<Mode>, output: &Output) 
     out
 }
 
-fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Json {
+fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Object {
     let (decision, basis) = words(verdict, mode);
     let list = |findings: &[Finding]| Json::Array(findings.iter().map(Finding::to_json).collect());
     let word = match verdict.outcome() {
@@ -155,5 +188,4 @@ fn to_json(verdict: &Verdict, case: &Case, mode: Option<Mode>) -> Json {
         .with("at", case.at().to_string())
         .with("findings", list(verdict.findings()))
         .with("warnings", list(verdict.warnings()))
-        .into()
 }

@@ -1,5 +1,7 @@
 //! A real bare repository with the hook, and people who push to it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,7 @@ pub fn judge(model: &Model) -> Answer {
 /// The rules of this `require` that are not met. A rule that is omitted is met.
 fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
     type Rule = fn(&Facts<'_>, &Require) -> bool;
-    let rules: [(&str, Rule); 8] = [
+    let rules: [(&str, Rule); 9] = [
         ("signed-by", signed_by),
         ("built-by", built_by),
         ("verified-by", verified_by),

@@ -19,6 +19,10 @@ pub(crate) struct Brought {
 }
 
 impl Brought {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn about_text(&self) -> &'static str {
         match self.about {
             About::Source => "about a commit",

@@ -2,6 +2,7 @@
 //! the same when it is made again.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use attest::Digest;
 use attest::commit::Commit;
@@ -9,6 +10,9 @@ use source::Reviewed;
 
 use crate::failure::Failure;
 use crate::git::{Git, people};
+
+/// As many commits as are merged again one by one.
+const MOST_REBASED: usize = 250;
 
 /// A commit that holds what was approved, and nothing else.
 pub(super) struct Landed {
@@ -65,7 +69,7 @@ pub(super) fn in_clone(reviewed: &Reviewed, subject: &Digest, git: &Git) -> Resu
             .found());
     }
     let landed = git.commit(subject)?;
-    let base = merged_on(reviewed, &landed, git)?;
+    let base = merged_on(reviewed, &fork, &landed, git)?;
     authors.extend(written(git, &base, subject)?);
     Ok(Landed { subject: subject.clone(), base, authors })
 }
@@ -76,41 +80,58 @@ fn written(git: &Git, base: &Digest, tip: &Digest) -> Result<Vec<String>, Failur
     Ok(commits.iter().flat_map(people).collect())
 }
 
-/// The commit of the branch into which the approved revision was merged: the merge, made again, gives the tree that is
-/// there. A squash and a merge have that commit as their first parent; a rebase has as many commits between as the
-/// change has.
-fn merged_on(reviewed: &Reviewed, landed: &Commit, git: &Git) -> Result<Digest, Failure> {
+/// The commit of the branch onto which the approved revision came: the merge, made again, gives the tree that is there.
+fn merged_on(reviewed: &Reviewed, fork: &Digest, landed: &Commit, git: &Git) -> Result<Digest, Failure> {
     let scratch = tempfile::tempdir().map_err(|e| {
         Failure::new("no temporary folder can be made")
             .line("found", &e.to_string())
             .line("fix", "make room in TMPDIR")
     })?;
-    let mut found = Vec::new();
-    let mut parent = landed.clone();
-    for back in 1..=reviewed.commits.max(1) {
-        let Some(base) = parent.parents().first().cloned() else { break };
-        if back == 1 || back == reviewed.commits {
-            match git.merge(&base, &reviewed.head, scratch.path())? {
-                Some(tree) if tree == *landed.tree() => return Ok(base),
-                Some(tree) => found.push(format!("{} from a merge into {}", tree, base.short())),
-                None => {
-                    found.push(format!("a conflict with {}, which somebody resolved by hand", base.short()))
-                }
-            }
-        }
-        // only a rebase leaves a line of commits
-        if parent.parents().len() != 1 {
-            break;
-        }
-        parent = git.commit(&base)?;
+    if let Some(base) = rebased_on(reviewed, fork, landed, git, scratch.path())? {
+        return Ok(base);
     }
+    // a squash and a merge have the commit of the branch as their first parent
+    let found = match landed.parents().first() {
+        None => "a commit without a parent".to_owned(),
+        Some(base) => match git.merge(base, &reviewed.head, scratch.path())? {
+            Some(tree) if tree == *landed.tree() => return Ok(base.clone()),
+            Some(tree) => format!("{tree} from a merge into {}", base.short()),
+            None => format!("a conflict with {}, which somebody resolved by hand", base.short()),
+        },
+    };
     Err(Failure::new("what is on the branch is not what was approved")
         .code("merge-differs")
         .line("wanted", &format!("{}, the tree of {}", landed.tree(), landed.id()))
-        .line("found", &found.join("; "))
-        .line(
-            "fix",
-            &format!("have {} reviewed as it is: by a change that reverts it, or by hand", landed.id()),
-        )
+        .line("found", &found)
+        .line("fix", &format!("have {} itself reviewed", landed.id()))
         .found())
+}
+
+/// The same of a rebase, which leaves a commit for each one of the change: every one of them must come out the same, or
+/// something else may stand between.
+fn rebased_on(
+    reviewed: &Reviewed,
+    fork: &Digest,
+    landed: &Commit,
+    git: &Git,
+    scratch: &Path,
+) -> Result<Option<Digest>, Failure> {
+    let originals = git.commits(&[&reviewed.head.hex(), &format!("^{}", fork.hex())])?;
+    if !(2..=MOST_REBASED).contains(&originals.len()) {
+        return Ok(None);
+    }
+    let mut chain = vec![landed.clone()];
+    while chain.len() < originals.len() {
+        match chain.last().map(Commit::parents) {
+            Some([parent]) => chain.push(git.commit(parent)?),
+            _ => return Ok(None),
+        }
+    }
+    let Some([base]) = chain.last().map(Commit::parents) else { return Ok(None) };
+    for (original, landed) in originals.iter().zip(&chain) {
+        if git.merge(base, original.id(), scratch)?.as_ref() != Some(landed.tree()) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(base.clone()))
 }

@@ -1,0 +1,297 @@
+//! The evidence that is attached to an image, whoever keeps it: Sigstore bundles that refer to it (cosign 3, GitHub,
+//! ours), and the attestations and signatures that cosign 2 keeps under tags made of the image's digest.
+//!
+//! Nothing is chosen by what a registry says: all of it is brought, in an order that follows from digests, up to a
+//! bound; and how many records there were is told. Whoever needs one of more names it by its digest.
+
+use std::collections::BTreeMap;
+
+use attest::{Digest, Object, json};
+
+use crate::answer::{Unknown, Why};
+use crate::document::{Descriptor, Document, Fetched};
+use crate::limits::Limits;
+use crate::referrers::tag_of;
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+const SIGNATURE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The configuration of what has none. Some pushers list it as the type of every artifact.
+pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// How cosign 2's manifests are called where they refer to images, up to `sig` and `att`.
+const COSIGN: &str = "application/vnd.dev.cosign.artifact.";
+/// The ends of cosign 2's tags, in the order in which they are read.
+const TAGS: [&str; 2] = ["att", "sig"];
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it, up to [`Limits::pieces`].
+    All,
+    /// The one piece with this digest, or the pieces in the manifest with it, however many records there are.
+    Only(Digest),
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The pieces: first those that refer to the image, by the digests of their manifests; then cosign 2's
+    /// attestations, and its signatures, by their digests.
+    pub pieces: Vec<Piece>,
+    /// How many pieces are attached; where it is more than were brought, one for each manifest that was not read.
+    pub records: usize,
+}
+
+/// One piece of evidence, unopened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it is from, for people.
+    pub name: String,
+    /// The media type of its layer.
+    pub media_type: String,
+    /// The digest of its bytes; they were hashed.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What they are.
+    pub kind: Kind,
+}
+
+/// What a piece is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Sigstore bundle.
+    Bundle,
+    /// A DSSE envelope, and what cosign 2 wrote beside it.
+    Attestation(Cosign),
+    /// The text that cosign 2 signed, and the signature beside it.
+    Signature(Cosign),
+}
+
+/// What cosign 2 writes beside a layer. Covered by the digest of the manifest, and by no signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cosign {
+    /// `dev.cosignproject.cosign/signature`: base64.
+    pub signature: Option<String>,
+    /// `dev.sigstore.cosign/certificate`: PEM.
+    pub certificate: Option<String>,
+    /// `dev.sigstore.cosign/chain`: PEM.
+    pub chain: Option<String>,
+    /// `dev.sigstore.cosign/bundle`: the transparency log's promise, JSON.
+    pub bundle: Option<String>,
+    /// `dev.sigstore.cosign/rfc3161timestamp`: JSON.
+    pub timestamp: Option<String>,
+}
+
+const SIGNED: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const LOGGED: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+impl Cosign {
+    fn read(annotations: &BTreeMap<String, String>) -> Self {
+        let text = |key: &str| annotations.get(key).filter(|text| !text.is_empty()).cloned();
+        Self {
+            signature: text(SIGNED),
+            certificate: text(CERTIFICATE),
+            chain: text(CHAIN),
+            bundle: text(LOGGED),
+            timestamp: text(TIMESTAMP),
+        }
+    }
+
+    /// The annotations again, as they stand in the manifest: for whoever makes a bundle of them.
+    #[must_use]
+    pub fn annotations(&self) -> Object {
+        let mut object = Object::new();
+        object.set_some(SIGNED, self.signature.as_deref());
+        object.set_some(CERTIFICATE, self.certificate.as_deref());
+        object.set_some(CHAIN, self.chain.as_deref());
+        object.set_some(LOGGED, self.bundle.as_deref());
+        object.set_some(TIMESTAMP, self.timestamp.as_deref());
+        object
+    }
+}
+
+/// Where manifests and blobs are. Bytes that it gives have the digest that was asked for.
+pub(crate) trait Source {
+    fn by_digest(&self, digest: &Digest) -> Result<Option<Fetched>, Unknown>;
+    fn by_tag(&self, tag: &str) -> Result<Option<Fetched>, Unknown>;
+    fn blob(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Unknown>;
+    /// What refers to an image.
+    fn referrers(&self, image: &Digest) -> Result<Vec<Descriptor>, Unknown>;
+    /// What to call a digest in it.
+    fn name(&self, digest: &Digest) -> String;
+}
+
+pub(crate) fn evidence(
+    source: &impl Source,
+    image: &Digest,
+    wanted: &Wanted,
+    limits: &Limits,
+) -> Result<Option<Evidence>, Unknown> {
+    let reader = Reader { source, image, limits };
+    let evidence = match wanted {
+        Wanted::All => reader.all()?,
+        Wanted::Only(digest) => reader.only(digest)?,
+    };
+    Ok(Some(evidence).filter(|evidence| !evidence.pieces.is_empty()))
+}
+
+struct Reader<'a, S> {
+    source: &'a S,
+    image: &'a Digest,
+    limits: &'a Limits,
+}
+
+impl<S: Source> Reader<'_, S> {
+    fn all(&self) -> Result<Evidence, Unknown> {
+        let mut referrers = self.source.referrers(self.image)?;
+        referrers.retain(may_be_evidence);
+        referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
+        referrers.dedup_by(|a, b| a.digest == b.digest);
+        let tagged = self.tagged()?;
+        let (mut pieces, mut records) = (Vec::new(), tagged.len());
+        for referrer in &referrers {
+            if pieces.len() >= self.limits.pieces {
+                records += 1;
+                continue;
+            }
+            let layers = self.layers_of(&referrer.digest)?;
+            let layers = layers.ok_or_else(|| self.missing(&referrer.digest))?;
+            records += layers.len();
+            self.bring(&layers, &mut pieces)?;
+        }
+        self.bring(&tagged, &mut pieces)?;
+        Ok(Evidence { pieces, records })
+    }
+
+    /// However many records there are, it costs the same: nothing is listed, but cosign 2's tags where the bytes could
+    /// be theirs, for without what stands there a text has no signature and an envelope no certificate.
+    fn only(&self, digest: &Digest) -> Result<Evidence, Unknown> {
+        let bytes = self.source.blob(digest, self.limits.blob)?;
+        let itself = bytes.as_deref().and_then(bare);
+        let mut pieces = Vec::new();
+        if bytes.is_some() && !matches!(itself, Some((_, Kind::Bundle))) {
+            let mut layers = self.tagged()?;
+            layers.retain(|layer| layer.digest == *digest);
+            self.bring(&layers, &mut pieces)?;
+        }
+        if pieces.is_empty()
+            && let Some(((media_type, kind), bytes)) = itself.zip(bytes)
+        {
+            let name = self.source.name(digest);
+            pieces.push(Piece { name, media_type, digest: digest.clone(), bytes, kind });
+        }
+        if pieces.is_empty()
+            && let Some(layers) = self.layers_of(digest)?
+        {
+            self.bring(&layers, &mut pieces)?;
+        }
+        Ok(Evidence { records: pieces.len(), pieces })
+    }
+
+    /// The layers under cosign 2's tags.
+    fn tagged(&self) -> Result<Vec<Descriptor>, Unknown> {
+        let mut all = Vec::new();
+        for end in TAGS {
+            let tag = format!("{}.{end}", tag_of(self.image));
+            let Some(fetched) = self.source.by_tag(&tag)? else { continue };
+            let mut layers = self.layers(&fetched)?;
+            layers.sort_by(|a, b| (&a.digest, &a.annotations).cmp(&(&b.digest, &b.annotations)));
+            // one text that two keys signed is two layers
+            layers.dedup();
+            all.extend(layers);
+        }
+        Ok(all)
+    }
+
+    /// The layers of a manifest that refers to the image.
+    fn layers_of(&self, digest: &Digest) -> Result<Option<Vec<Descriptor>>, Unknown> {
+        let Some(fetched) = self.source.by_digest(digest)? else { return Ok(None) };
+        let about = match fetched.document() {
+            Ok(Document::Manifest { subject, .. }) => subject.map(|s| s.digest),
+            Ok(Document::Index { .. }) => None,
+            Err(e) => return Err(self.unknown(&fetched.digest, Why::Document(e))),
+        };
+        if about.as_ref() != Some(self.image) {
+            return Err(self.unknown(&fetched.digest, Why::WrongSubject(about)));
+        }
+        self.layers(&fetched).map(Some)
+    }
+
+    /// The layers of a manifest that are evidence.
+    fn layers(&self, fetched: &Fetched) -> Result<Vec<Descriptor>, Unknown> {
+        let failed = |why| self.unknown(&fetched.digest, why);
+        match fetched.document().map_err(|e| failed(Why::Document(e)))? {
+            Document::Manifest { layers, .. } => {
+                let is_evidence = |layer: &Descriptor| kind(layer).is_some();
+                let layers: Vec<Descriptor> = layers.into_iter().filter(is_evidence).collect();
+                if layers.len() > self.limits.referrers {
+                    return Err(failed(Why::TooMany("layers", self.limits.referrers)));
+                }
+                Ok(layers)
+            }
+            Document::Index { .. } => Ok(Vec::new()),
+        }
+    }
+
+    fn bring(&self, layers: &[Descriptor], pieces: &mut Vec<Piece>) -> Result<(), Unknown> {
+        for layer in layers {
+            let Some(kind) = kind(layer).filter(|_| pieces.len() < self.limits.pieces) else { continue };
+            let failed = |why| self.unknown(&layer.digest, why);
+            if layer.size > self.limits.blob {
+                return Err(failed(Why::TooLarge(self.limits.blob)));
+            }
+            let bytes = self.source.blob(&layer.digest, layer.size)?;
+            let bytes = bytes.ok_or_else(|| self.missing(&layer.digest))?;
+            let found = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if found != layer.size {
+                return Err(failed(Why::WrongSize { wanted: layer.size, found }));
+            }
+            pieces.push(Piece {
+                name: self.source.name(&layer.digest),
+                media_type: layer.media_type.clone(),
+                digest: layer.digest.clone(),
+                bytes,
+                kind,
+            });
+        }
+        Ok(())
+    }
+
+    fn missing(&self, digest: &Digest) -> Unknown {
+        self.unknown(digest, Why::Missing(digest.clone()))
+    }
+
+    fn unknown(&self, digest: &Digest, why: Why) -> Unknown {
+        Unknown::new(&self.source.name(digest), why)
+    }
+}
+
+/// Whether a manifest that refers to an image can be evidence, as the list says; where it says nothing, it can.
+fn may_be_evidence(referrer: &Descriptor) -> bool {
+    match &referrer.artifact_type {
+        Some(kind) => kind.starts_with(BUNDLE) || kind.starts_with(COSIGN) || kind == DSSE || kind == EMPTY,
+        None => true,
+    }
+}
+
+fn kind(layer: &Descriptor) -> Option<Kind> {
+    match layer.media_type.as_str() {
+        DSSE => Some(Kind::Attestation(Cosign::read(&layer.annotations))),
+        SIGNATURE => Some(Kind::Signature(Cosign::read(&layer.annotations))),
+        other => other.starts_with(BUNDLE).then_some(Kind::Bundle),
+    }
+}
+
+/// What bytes are that were named by their digest alone: they have to say it themselves.
+fn bare(bytes: &[u8]) -> Option<(String, Kind)> {
+    let value = json::parse(bytes).ok()?;
+    let object = value.as_object().ok()?;
+    match object.optional_string("mediaType").ok()? {
+        Some(media_type) => media_type.starts_with(BUNDLE).then(|| (media_type.to_owned(), Kind::Bundle)),
+        None => object.get("payloadType").map(|_| (DSSE.to_owned(), Kind::Attestation(Cosign::default()))),
+    }
+}
