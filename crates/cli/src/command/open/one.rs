@@ -5,6 +5,8 @@ use std::path::Path;
 use attest::sigstore::Certificate;
 use attest::{Artifact, Attestation, DigestSet, Envelope, Evidence, Json, NotAbout, Object, OpenError};
 
+use evidence::Piece;
+
 use super::Args;
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -27,17 +29,41 @@ const TYPES: [(&str, &str); 9] = [
 pub(super) fn run(args: &Args, bundle: Option<&Path>, input: &str, output: &Output) -> Result<Exit, Failure> {
     let trusted = args.trust.read()?;
     let submitted = args.loose.submitted(bundle, input)?;
-    let envelope = Envelope::parse(&submitted.bytes).map_err(|e| {
+    let pieces = evidence::unpack(&submitted.bytes, &submitted.name).map_err(|e| {
         Failure::new(&format!("{} cannot be read", submitted.name)).line("found", &e.to_string()).found()
     })?;
-    let attestation = trusted.unseal(&envelope).map_err(|e| refusal(&submitted.name, &trusted, &e))?;
+    // of several envelopes in one file, the first that opens and is about the artifact
+    let count = pieces.len();
+    let mut last = Failure::new(&format!("{} has no envelope in it", submitted.name)).found();
+    for piece in pieces {
+        match judge(&piece, args, &trusted, input) {
+            Ok((envelope, evidence)) => {
+                let attestation = evidence.attestation();
+                let human = for_people(input, &evidence, attestation, &trusted);
+                output.result(&human, || to_json(input, &envelope, attestation, &trusted));
+                return Ok(Exit::Clean);
+            }
+            Err(failure) => last = failure,
+        }
+    }
+    Err(if count > 1 { last.line("and", &format!("none of its {count} envelopes did better")) } else { last })
+}
+
+/// Steps one and two for one envelope.
+fn judge(
+    piece: &Piece,
+    args: &Args,
+    trusted: &Trusted,
+    input: &str,
+) -> Result<(Envelope, Evidence), Failure> {
+    let envelope = Envelope::parse(&piece.bytes).map_err(|e| {
+        Failure::new(&format!("{} cannot be read", piece.name)).line("found", &e.to_string()).found()
+    })?;
+    let attestation = trusted.unseal(&envelope).map_err(|e| refusal(&piece.name, trusted, &e))?;
     let digests: DigestSet = input::digests(input, &envelope.mentioned_algorithms())?;
-    let artifact = Artifact::new(input, digests);
-    let evidence = attestation.about(&artifact).map_err(|e| elsewhere(&e))?;
+    let evidence = attestation.about(&Artifact::new(input, digests)).map_err(|e| elsewhere(&e))?;
     check_type(args.kind.as_deref(), &attestation)?;
-    let human = for_people(input, &evidence, &attestation, &trusted);
-    output.result(&human, || to_json(input, &envelope, &attestation, &trusted));
-    Ok(Exit::Clean)
+    Ok((envelope, evidence))
 }
 
 fn refusal(name: &str, trusted: &Trusted, error: &NotOpened) -> Failure {
