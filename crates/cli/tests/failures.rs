@@ -1,8 +1,11 @@
+//! What once made a real verifier accept what it must refuse: docs/failures.md. Each row about evidence is asked of the library, of the command
 //! line and of the webhook alike, and each must refuse for the row's own reason. The rows about other parts have tests
 //! beside those parts; the last test here looks whether they are there.
 
 mod tools;
 
+#[path = "failures/catalogue.rs"]
+mod catalogue;
 #[path = "failures/loading.rs"]
 mod loading;
 #[path = "failures/rows.rs"]
