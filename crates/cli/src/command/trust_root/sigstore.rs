@@ -151,8 +151,11 @@ fn freshness(held: &Held, now: Timestamp) -> String {
 
 /// One value a line, so that reviewers and later changes compare lines; every value stays as it was.
 fn for_people(text: &str) -> Result<String, Failure> {
-    let json = parse_with(text.as_bytes(), Limits::default().exact())
-        .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))?;
+    let json = parse_with(text.as_bytes(), Limits::default().exact()).map_err(|e| {
+        Failure::new("the trusted root cannot be read")
+            .line("found", &e.to_string())
+            .line("fix", "give the instance's trusted_root.json, whole")
+    })?;
     Ok(format!("{}\n", json.pretty()))
 }
 
