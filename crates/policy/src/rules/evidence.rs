@@ -149,15 +149,28 @@ pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
             "make the identities in the trust root narrower, so that each is one name's",
         ),
     };
-    let finding = Finding::new(AUTHENTIC.name, message, fix)
-        .wanted_always("a signature by a key of the trust root, at a time when the key counts")
-        .found(&error.to_string())
-        .within(name)
-        .or("if the key should be trusted, add it to the trust root, and have that reviewed");
+    let finding = Finding::new(AUTHENTIC.name, message, fix).found(&error.to_string()).within(name);
+    let finding = trusted_instead(error, finding);
     match error {
         // what was signed well and has only become old is no new evidence that is false
         OpenError::OutsideWindow { time, until: Some(until), .. } if time > until => finding,
         _ => finding.ending_standing(),
+    }
+}
+
+/// What would have counted, and how whoever signed comes to count.
+fn trusted_instead(error: &OpenError, finding: Finding) -> Finding {
+    match error {
+        OpenError::NoInstance | OpenError::Sigstore(_) => {
+            finding.wanted_always("a certificate that holds under a Sigstore instance of the trust root")
+        }
+        OpenError::TwoNames(..) => finding.wanted_always("an identity of one name alone"),
+        OpenError::UnknownIdentity(_) => finding
+            .wanted_always("a certificate of somebody in the trust root")
+            .or("if it should be trusted, add it to `certificate-identities` there, and have that reviewed"),
+        _ => finding
+            .wanted_always("a signature by a key of the trust root, at a time when the key counts")
+            .or("if the key should be trusted, add it to the trust root, and have that reviewed"),
     }
 }
 
@@ -170,9 +183,10 @@ pub(crate) fn not_about(
     let kind = attestation.statement().predicate.kind();
     let subjects = &attestation.statement().subjects;
     let digest = subjects.first().and_then(|s| s.digests.first());
-    let subject = digest.map_or("nothing with a digest that decides".to_owned(), |d| d.to_string());
+    let subject = digest.as_ref().map_or("nothing with a digest that decides".to_owned(), ToString::to_string);
     let more = if subjects.len() > 1 { format!(", and {} more", subjects.len() - 1) } else { String::new() };
-    let ours = artifact.digest().map_or_else(String::new, |d| d.to_string());
+    let alike = digest.as_ref().and_then(|digest| artifact.digests().get(digest.algorithm()));
+    let ours = alike.or_else(|| artifact.digest()).map_or_else(String::new, |d| d.to_string());
     let wanted = match source.and_then(Artifact::digest) {
         Some(commit) => format!("{ours}, or its source {commit}"),
         None => ours,
