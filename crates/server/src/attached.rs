@@ -1,0 +1,84 @@
+//! From what is attached to an image to what is submitted for it: one way, for the command line and for choke points.
+
+use std::collections::BTreeSet;
+
+use attest::{Artifact, Digest, Opener, TrustRoot};
+use jiff::Timestamp;
+use policy::{LeftOut, Submitted};
+use registry::{Evidence, Kind, Piece};
+
+/// What is attached to an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// The envelopes.
+    pub envelopes: Vec<Submitted>,
+    /// How many records the registry has.
+    pub records: usize,
+    /// Digests of what is attached and not read: signatures of cosign 2, which have no statement.
+    pub unread: Vec<Digest>,
+    /// What is not judged, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Attached {
+    /// Takes pieces apart. The same bundle, pushed by two tools with other blanks, is one; what cosign 2 wrote beside an
+    /// envelope makes a bundle with it, or it is left out.
+    #[must_use]
+    pub fn of(evidence: Evidence) -> Self {
+        let mut attached = Self { records: evidence.records, ..Self::default() };
+        let mut seen = BTreeSet::new();
+        for Piece { name, bytes, kind, digest, .. } in evidence.pieces {
+            let bytes = match kind {
+                Kind::Bundle => bytes,
+                Kind::Signature(_) => {
+                    attached.unread.push(digest);
+                    continue;
+                }
+                Kind::Attestation(cosign) => {
+                    match evidence::from_layer(&bytes, &cosign.annotations(), &name) {
+                        Ok(piece) => piece.bytes,
+                        Err(why) => {
+                            attached.left_out.push(LeftOut { name, why: why.to_string() });
+                            continue;
+                        }
+                    }
+                }
+            };
+            match seen.insert(identity(&bytes)) {
+                true => attached.envelopes.push(Submitted { name, bytes }),
+                false => attached.records = attached.records.saturating_sub(1),
+            }
+        }
+        attached
+    }
+
+    /// With what somebody else has for the image, which comes first.
+    #[must_use]
+    pub fn beside(mut self, known: &[Submitted]) -> Self {
+        let seen: BTreeSet<Digest> = known.iter().map(|one| identity(&one.bytes)).collect();
+        self.envelopes.retain(|one| !seen.contains(&identity(&one.bytes)));
+        self.envelopes = known.iter().cloned().chain(self.envelopes).collect();
+        self
+    }
+
+    /// Leaves out what nobody chose and is not judged: whoever may push could else refuse the image by attaching more
+    /// to it.
+    #[must_use]
+    pub fn select(
+        mut self,
+        artifact: &Artifact,
+        root: &TrustRoot,
+        opener: &dyn Opener,
+        at: Timestamp,
+    ) -> Self {
+        let selection = policy::select(self.envelopes, artifact, root, opener, at);
+        self.envelopes = selection.submitted;
+        self.left_out.extend(selection.left_out);
+        self
+    }
+}
+
+/// What makes two the same, whatever their blanks.
+fn identity(bytes: &[u8]) -> Digest {
+    evidence::compact(bytes).map_or_else(|_| Digest::sha256(bytes), |compact| Digest::sha256(&compact))
+}
