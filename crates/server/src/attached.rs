@@ -82,3 +82,42 @@ impl Attached {
 fn identity(bytes: &[u8]) -> Digest {
     evidence::compact(bytes).map_or_else(|_| Digest::sha256(bytes), |compact| Digest::sha256(&compact))
 }
+
+#[cfg(test)]
+mod tests {
+    use registry::Cosign;
+
+    use super::*;
+
+    #[test]
+    fn what_cosign_2_wrote_is_one_bundle_with_its_envelope_or_is_left_out_alone() {
+        let envelope = |space: &str| {
+            format!(r#"{{"payload":{space}"e30=","payloadType":"x","signatures":[{{"sig":"AA=="}}]}}"#)
+        };
+        let piece = |name: &str, text: String, kind: Kind| Piece {
+            name: name.to_owned(),
+            media_type: String::new(),
+            digest: Digest::sha256(text.as_bytes()),
+            bytes: text.into_bytes(),
+            kind,
+        };
+        let certified = Cosign { certificate: Some("PEM".to_owned()), ..Cosign::default() };
+        let pieces = vec![
+            piece("a", envelope(""), Kind::Attestation(Cosign::default())),
+            piece("b", envelope(" "), Kind::Attestation(Cosign::default())),
+            piece("c", envelope(""), Kind::Attestation(certified)),
+            piece("d", "{}".to_owned(), Kind::Signature(Cosign::default())),
+        ];
+        let attached = Attached::of(Evidence { pieces, records: 4 });
+        assert_eq!(attached.envelopes.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        let [left] = attached.left_out.as_slice() else { panic!("{attached:?}") };
+        assert!(left.name == "c" && left.why.contains("needs the log entry"), "{left:?}");
+        assert_eq!((attached.records, attached.unread.len()), (3, 1));
+        let known = Submitted { name: "ours".to_owned(), bytes: envelope("  ").into_bytes() };
+        assert_eq!(
+            attached.beside(std::slice::from_ref(&known)).envelopes,
+            [known],
+            "the same one, in the store"
+        );
+    }
+}
