@@ -55,7 +55,10 @@ pub(crate) const APPLIES: Rule = Rule {
            several digests, all must agree; md5 and sha1 never decide; names never decide. Evidence about a commit or \
            tree (a review, a test, a scan) applies where the judged provenance, signed by a builder that the policy \
            accepts, names that commit or tree as the source. Where no provenance is judged, nothing says which commit that \
-           would be; evidence about a commit is then reported only where nothing else is wrong.",
+           would be; evidence about a commit is then reported only where nothing else is wrong. A review of imports applies where \
+           it lists the digest of a dependency of the judged provenance, or of a part in a list of parts (CycloneDX, SPDX) \
+           about the artifact, whoever signed that; without a judged provenance, one that does not is reported as one \
+           about a commit is.",
     example: "",
     threats: &["T5"],
     reads_provenance: false,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use attest::{Artifact, Digest, Directly, Json, Object, TrustRoot};
 use jiff::Timestamp;
 use policy::{LeftOut, Submitted};
-use registry::{Answer, Evidence, Kind, Layout, Limits, Piece, Reference, Wanted};
+use registry::{Answer, Evidence, Layout, Limits, Reference, Wanted};
 
 use crate::command::registry::{Access, image, not_known};
 use crate::failure::Failure;
@@ -96,13 +96,21 @@ impl Fetched {
         fetched.records = evidence.records;
         // the same bundle, pushed by two tools with other blanks, is one
         let mut seen = BTreeSet::new();
-        for Piece { name, bytes, kind, digest, .. } in evidence.pieces {
-            if matches!(kind, Kind::Signature(_)) {
-                fetched.unread.push(digest);
-                continue;
-            }
-            match seen.insert(evidence::compact(&bytes).map_or(digest, |compact| Digest::sha256(&compact))) {
-                true => fetched.envelopes.push(Submitted { name, bytes }),
+        for piece in evidence.pieces {
+            let bytes = match piece.envelope() {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => {
+                    fetched.unread.push(piece.digest);
+                    continue;
+                }
+                Err(e) => {
+                    fetched.left_out.push(LeftOut { name: piece.name, why: e.to_string() });
+                    continue;
+                }
+            };
+            let compact = evidence::compact(&bytes).unwrap_or_else(|_| bytes.clone());
+            match seen.insert(Digest::sha256(&compact)) {
+                true => fetched.envelopes.push(Submitted { name: piece.name, bytes }),
                 false => fetched.records = fetched.records.saturating_sub(1),
             }
         }
@@ -113,7 +121,8 @@ impl Fetched {
     pub(crate) fn select(mut self, artifact: &Artifact, root: &TrustRoot, at: Timestamp) -> Self {
         if !self.is_named {
             let selection = policy::select(self.envelopes, artifact, root, &Directly, at);
-            (self.envelopes, self.left_out) = (selection.submitted, selection.left_out);
+            self.envelopes = selection.submitted;
+            self.left_out.extend(selection.left_out);
         }
         self
     }
