@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use attest::{Digest, Json};
-use tools::{cache, code, expect, part, path, portcullis, stderr, stdout};
+use tools::{cache, code, data, expect, part, path, portcullis, stderr, stdout};
 
 const LOGIN: &str = "alice:$2a$05$J1nJpKAsY4nMOxN.e9kB0.U6RHcsi0.en42.IDV2QTkcLnmRyrQnq\n";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -204,6 +204,31 @@ fn layout(dir: &Path) -> Digest {
     fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     fs::write(dir.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{manifest}]}}"#)).unwrap();
     digest
+}
+
+/// What `cosign save` wrote: a certificate stands beside the envelope, and not in it.
+#[test]
+fn an_attestation_of_cosign_2_keeps_its_certificate() {
+    let Some(suite) = data("slsa-verifier") else { return };
+    let saved = suite.join("gha_generic_container/v1.4.0/container_workflow_dispatch");
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let signer = "issuer: \"https://token.actions.githubusercontent.com\", identity-matching: \"https://github.com/**\"";
+    let root = format!(
+        "version: 1\nsigstore: {{ public-good: {{ trusted-root: embedded }} }}\nbuilders:\n  github:\n    \
+         ids: [\"https://github.com/**\"]\n    certificate-identities: [{{ {signer} }}]\n"
+    );
+    fs::write(at("root.yaml"), root).unwrap();
+    fs::create_dir(at("book")).unwrap();
+    let policy = "environment: prod/shop\nartifact: r.example/shop\nrequire:\n  built-by: [github]\n";
+    fs::write(at("book/shop.yaml"), policy).unwrap();
+    let image = "r.example/shop@sha256:a74d89d8dd863ca5dae4a29e0feede81ddf59197849a80784af5a02ab7786925";
+    for flag in ["--layout", "--bundle"] {
+        let (book, root) = (at("book"), at("root.yaml"));
+        let verify = ["verify", image, flag, path(&saved), "--environment", "prod/shop"];
+        let said = expect(0, &[&verify[..], &["--book", &book, "--trust-root", &root]].concat());
+        assert!(said.contains("admit: "), "{flag}: {said}");
+    }
 }
 
 fn json(output: &Output) -> Json {
