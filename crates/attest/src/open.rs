@@ -327,9 +327,12 @@ impl Attestation {
         if subjects.iter().any(|s| s.digests.agrees(artifact.digests()) == Agreement::Same) {
             return Ok(Evidence { attestation: self.clone() });
         }
+        // people compare the two: in the same algorithm, where the artifact has it
+        let found = subjects.first().and_then(|s| s.digests.first());
+        let alike = found.as_ref().and_then(|found| artifact.digests().get(found.algorithm()));
         Err(NotAbout {
-            wanted: artifact.digest(),
-            found: subjects.first().and_then(|s| s.digests.first()),
+            wanted: alike.or_else(|| artifact.digest()),
+            found,
             subjects: subjects.len(),
         })
     }

@@ -44,8 +44,8 @@ fn google_cloud_build_in_slsa_v1() {
         V1,
         r#"{"buildDefinition":{"buildType":"https://cloud.google.com/build/gcb-buildtypes/google-worker/v1",
         "externalParameters":{"buildConfigSource":{"path":"cloudbuild.yaml","ref":"refs/heads/main","repository":"git+https://github.com/acme/shop"},
-          "substitutions":{"_FLAVOUR":"debug","COMMIT_SHA":"@ID@"}},
-        "internalParameters":{"systemSubstitutions":{"BRANCH_NAME":"main","BUILD_ID":"1"}},
+          "substitutions":{"_FLAVOUR":"debug","COMMIT_SHA":"@ID@","TAG_NAME":"v9"}},
+        "internalParameters":{"systemSubstitutions":{"BRANCH_NAME":"main","BUILD_ID":"1","COMMIT_SHA":"@ID@"}},
         "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"@ID@"}},
           {"uri":"gcr.io/cloud-builders/docker@sha256:x","digest":{"sha256":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}}]},
         "runDetails":{"builder":{"id":"https://cloudbuild.googleapis.com/GoogleHostedWorker"}}}"#,
@@ -53,7 +53,11 @@ fn google_cloud_build_in_slsa_v1() {
     assert_eq!(read.producer(), Producer::CloudBuild);
     assert_eq!(source(&read), of("https://github.com/acme/shop", Some("refs/heads/main")));
     assert_eq!(read.target.as_deref(), Some("cloudbuild.yaml"));
-    assert_eq!(parameters(&read), r#"{"substitutions._FLAVOUR":"debug"}"#);
+    // a tag that the service does not say was its requester's choice
+    assert_eq!(
+        parameters(&read),
+        r#"{"substitutions._FLAVOUR":"debug","substitutions.TAG_NAME":"v9"}"#
+    );
     assert_eq!(read.dependencies.len(), 1);
 }
 
@@ -107,6 +111,27 @@ fn tekton_chains_in_slsa_v1_keeps_what_its_requester_chose() {
     assert_eq!(source(&read), of("https://github.com/acme/shop", None));
     assert_eq!(read.target.as_deref(), Some("release"));
     assert_eq!(parameters(&read), r#"{"flavour":"debug","runSpec.timeouts":{"pipeline":"1h"}}"#);
+}
+
+#[test]
+fn whose_task_of_a_name_it_is_stays_a_parameter_of_tekton() {
+    let reference = |reference: &str| {
+        let read = provenance(
+            V1,
+            &format!(
+                r#"{{"buildDefinition":{{"buildType":"https://tekton.dev/chains/v2/slsa",
+                "externalParameters":{{"runSpec":{{{reference}}}}}}},
+                "runDetails":{{"builder":{{"id":"https://tekton.dev/chains/v2"}}}}}}"#
+            ),
+        );
+        (read.target.clone().unwrap(), parameters(&read))
+    };
+    for (key, more) in [("taskRef", r#""bundle":"evil.example/tasks""#), ("pipelineRef", r#""resolver":"git""#)] {
+        let (target, parameters) = reference(&format!(r#""{key}":{{"name":"build",{more}}}"#));
+        assert_eq!((target.as_str(), parameters), ("build", format!(r#"{{"runSpec.{key}":{{{more}}}}}"#)));
+    }
+    let (target, parameters) = reference(r#""pipelineRef":{"name":"evil"},"taskRef":{"name":"build"}"#);
+    assert_eq!((target.as_str(), parameters.as_str()), ("evil", r#"{"runSpec.taskRef":{"name":"build"}}"#));
 }
 
 #[test]

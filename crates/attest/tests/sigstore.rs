@@ -62,7 +62,7 @@ fn every_part_of_an_identity_alone_refuses() {
         ),
         (exactly(WORKFLOW, ", source-ref: \"refs/tags/*\""), "source-ref"),
         (exactly(WORKFLOW, ", runner: self-hosted"), "runner"),
-        (exactly(WORKFLOW, ", triggers: [pull_request]"), "trigger"),
+        (exactly(WORKFLOW, ", trigger: [pull_request]"), "trigger"),
         (exactly(WORKFLOW, ", workflow: \"https://github.com/sigstore/other/**\""), "workflow"),
     ] {
         match open(&root(&identity), &bundle).unwrap_err() {
@@ -128,4 +128,24 @@ fn without_an_instance_a_certificate_proves_nothing() {
     let text = format!("version: 1\nreleasers:\n  js:\n    keys:\n      - key: |\n          {key}\n");
     let root = TrustRoot::parse("trust-root.yaml", &text).unwrap_or_else(|e| panic!("{e:?}"));
     assert_eq!(open(&root, &bundle).unwrap_err(), OpenError::NoInstance);
+}
+
+#[test]
+fn no_revocation_goes_by_a_position_that_nothing_proves() {
+    // the place of a leaf in Rekor is signed only in a promise, which whoever submits may leave out
+    let key = attest::SecretKey::generate(attest::Scheme::P256).unwrap().public().to_pem();
+    let key: String = key.lines().map(|line| format!("          {line}\n")).collect();
+    let root = |log: &str, logs: &str| {
+        let text = format!(
+            "version: 1\nsigstore: {{ public-good: {{ trusted-root: embedded }} }}\n{logs}signers:\n  a:\n    keys:\n      - revoked: {{ from: 2026-06-01T00:00:00Z, reason: stolen, log: {log}, size: 9 }}\n        key: |\n{key}"
+        );
+        TrustRoot::parse("trust-root.yaml", &text).map(|_| ()).map_err(|e| format!("{e:?}"))
+    };
+    assert_eq!(root("builds", ""), Ok(()));
+    let error = root("public-good", "").unwrap_err();
+    assert!(error.contains("a position in the logs of `public-good`"), "{error}");
+    let key = attest::SecretKey::generate(attest::Scheme::Ed25519).unwrap().public().clone();
+    let log = attest::note::NoteKey { name: "log.example".to_owned(), key }.to_vkey();
+    let error = root("builds", &format!("logs:\n  public-good: {{ key: \"{log}\" }}\n")).unwrap_err();
+    assert!(error.contains("both called `public-good`"), "{error}");
 }

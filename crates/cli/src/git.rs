@@ -52,10 +52,17 @@ impl Git {
             for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
                 command.env_remove(variable);
             }
+            // who a commit's parents are is in the commit: a shallow clone, a graft or an index of commits beside it would
+            // hide who wrote a part of the change
+            command.env("GIT_SHALLOW_FILE", "").env("GIT_GRAFT_FILE", "/dev/null");
+            command.args(["-c", "core.commitGraph=false"]);
         }
-        // replaced objects are not what the commit's id says
+        // replaced objects are not what the commit's id says; a partial clone names the program that fetches what is
+        // missing in it
         command
             .args(args)
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_ALLOW_PROTOCOL", "none")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")

@@ -47,7 +47,12 @@ fn too_large(what: &str, path: &Path, limit: u64) -> Failure {
 
 /// The text of a file.
 pub(crate) fn text(what: &str, path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(what, path, MAX_TEXT)?).map_err(|e| {
+    long_text(what, path, MAX_TEXT)
+}
+
+/// A text that may be longer than what people write.
+pub(crate) fn long_text(what: &str, path: &Path, limit: u64) -> Result<String, Failure> {
+    String::from_utf8(read(what, path, limit)?).map_err(|e| {
         Failure::new(&format!("the {what} {} is no text", path.display()))
             .line("found", &format!("bytes that are not UTF-8, from byte {}", e.utf8_error().valid_up_to()))
             .line("fix", &format!("check that it is the {what} and not another file"))

@@ -128,6 +128,41 @@ fn what_was_added_in_the_merge_was_not_approved() {
 }
 
 #[test]
+fn a_clone_hides_no_author_and_starts_no_program() {
+    // the change took in the branch once more, and the merge's own side of it is cut off
+    let change = Change::new();
+    change.forge.git("work", &["checkout", "--quiet", "change"]);
+    change.merge(&["merge", "--quiet", "--no-ff", "-m", "take in", "main"]);
+    let head = change.forge.git("work", &["rev-parse", "HEAD"]);
+    let cut = change.forge.git("work", &["rev-parse", "HEAD^1"]);
+    change.forge.git("work", &["checkout", "--quiet", "main"]);
+    change.merge(&["merge", "--quiet", "--no-ff", "-m", "merge", "change"]);
+    let change = Change { head, ..change };
+    for file in ["work/.git/shallow", "work/.git/info/grafts"] {
+        let file = change.forge.at(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, format!("{cut}\n")).unwrap();
+        change.good();
+        fs::remove_file(&file).unwrap();
+    }
+    // a partial clone names the program that brings what is missing in it
+    let ran = change.forge.at("ran");
+    let program = format!("ext::touch {}", path(&ran));
+    for (key, value) in [
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", &program),
+        ("protocol.ext.allow", "always"),
+    ] {
+        change.forge.git("work", &["config", key, value]);
+    }
+    let change = Change { head: "1".repeat(40), ..change };
+    let (exit, said) = change.attest(true, &[]);
+    assert!(exit != 0 && !ran.exists(), "{said}");
+}
+
+#[test]
 fn without_a_clone_only_what_the_export_shows_is_signed_for() {
     let change = Change::new();
     change.merge(&["merge", "--quiet", "--no-ff", "-m", "merge", "change"]);
@@ -162,11 +197,11 @@ fn exports_that_are_none_are_told_so() {
     };
     let (code, said) = attest("{}", &["--from-gitlab", path(&file)]);
     assert!(
-        code == 1 && said.contains("does not have the merge request") && said.contains("glab api"),
+        code == 2 && said.contains("does not have the merge request") && said.contains("glab api"),
         "{said}"
     );
     let (code, said) = attest("{", &["--from-gerrit", path(&file)]);
-    assert!(code == 1 && said.contains("the export is no review"), "{said}");
+    assert!(code == 2 && said.contains("the export is no review"), "{said}");
     assert_eq!(attest("{}", &["--from-github", "/nowhere/x.json"]).0, 2);
     assert_eq!(attest("{}", &["--from-github", path(&file), "--from-gitlab", path(&file)]).0, 2);
     assert_eq!(attest("{}", &["--from-github", path(&file), "--reviewer", "bob"]).0, 2);

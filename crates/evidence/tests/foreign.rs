@@ -87,7 +87,7 @@ type Claim = (fn(&mut Provenance), &'static str);
 
 #[test]
 fn a_predicate_that_claims_something_else_than_its_certificate_is_seen() {
-    let claims: [Claim; 5] = [
+    let claims: [Claim; 7] = [
         (
             |p| p.builder_id = "https://github.com/evil/builder/.github/workflows/b.yml@refs/tags/v1".into(),
             "builder",
@@ -95,6 +95,15 @@ fn a_predicate_that_claims_something_else_than_its_certificate_is_seen() {
         (|p| p.source.as_mut().unwrap().repository.push('A'), "source repository"),
         (|p| p.source.as_mut().unwrap().reference = Some("refs/tags/v99".into()), "ref"),
         (|p| p.source.as_mut().unwrap().digests = commit(), "commit"),
+        // a tree would borrow the reviews of that tree, alone or beside the true commit
+        (|p| p.source.as_mut().unwrap().digests = tree().into(), "commit"),
+        (
+            |p| {
+                let source = p.source.as_mut().unwrap();
+                source.digests = source.digests.iter().chain([tree()]).collect();
+            },
+            "commit",
+        ),
         (|p| p.trigger = Some("release_by_hand".into()), "trigger"),
     ];
     for file in FILES {
@@ -114,6 +123,40 @@ fn a_predicate_that_claims_something_else_than_its_certificate_is_seen() {
         claimed.builder_id = "https://github.com/acme/trw/.github/workflows/b.yml@refs/tags/v1".into();
         assert_eq!(claimed.disagreements(attestation.certificate().unwrap()).is_empty(), delegated, "{file}");
     }
+}
+
+#[test]
+fn a_predicate_that_claims_another_workflow_than_its_certificate_is_seen() {
+    let mut compared = 0;
+    for file in FILES {
+        let Some((attestation, mut provenance)) = opened(file) else { return };
+        let certificate = attestation.certificate().unwrap();
+        if certificate.workflow().is_none() || file.contains("container-based") {
+            continue;
+        }
+        provenance.target = Some(".github/workflows/reviewed.yml".to_owned());
+        let found = provenance.disagreements(certificate);
+        assert_eq!(found.iter().map(|d| d.what).collect::<Vec<_>>(), ["workflow"], "{file}");
+        compared += 1;
+    }
+    assert!(compared >= 4, "{compared}");
+}
+
+#[test]
+fn which_branch_a_tag_was_on_only_the_generator_may_say() {
+    for (file, is_generator) in [(FILES[1], true), (FILES[0], false), (FILES[7], false)] {
+        let Some((attestation, mut provenance)) = opened(file) else { return };
+        // what an own workflow can write: the generator's words, under its own certificate
+        let source = provenance.source.as_mut().unwrap();
+        source.reference = Some("refs/tags/v9".to_owned());
+        source.tagged_branch = Some("refs/heads/main".to_owned());
+        let source = provenance.under(attestation.certificate().unwrap()).source.unwrap();
+        assert_eq!(source.branch(), is_generator.then_some("main"), "{file}");
+    }
+}
+
+fn tree() -> attest::Digest {
+    attest::Digest::from_hex(attest::Algorithm::GitTree, &"b".repeat(40)).unwrap()
 }
 
 fn commit() -> attest::DigestSet {

@@ -11,6 +11,8 @@ use crate::sigstore::Certificate;
 use crate::statement::{Predicate, Statement};
 use crate::trust::Builder;
 
+/// Where the workflows of slsa-github-generator are.
+const GENERATOR: &str = "https://github.com/slsa-framework/slsa-github-generator/";
 /// The workflows in which slsa-github-generator signs for other builders: they check which builder called them.
 const DELEGATOR: &str =
     "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/delegator_";
@@ -57,12 +59,40 @@ impl Provenance {
         if let Some(source) = &self.source {
             differ("source repository", Some(&source.repository), certificate.source_repository());
             differ("ref", source.reference.as_deref(), certificate.source_ref());
-            let commit = source.commit().map(|commit| commit.hex());
-            differ("commit", commit.as_deref(), certificate.source_digest());
+            // a tree alone, or one beside the commit, is nobody's word: it would borrow that tree's reviews
+            let is_commit = |digest: &Digest| digest.algorithm() == Algorithm::GitCommit;
+            let named = source.digests.iter().find(|d| !is_commit(d)).or(source.commit());
+            let named = named.map(|d| if is_commit(&d) { d.hex() } else { d.to_string() });
+            differ("commit", named.as_deref(), certificate.source_digest());
+        }
+        if self.names_its_workflow() {
+            let certified = workflow_file(certificate).or(certificate.workflow());
+            differ("workflow", self.target.as_deref(), certified);
         }
         differ("trigger", self.trigger.as_deref(), certificate.trigger());
         differ("runner", self.runner.as_deref(), certificate.runner());
         found
+    }
+
+    /// Whether its target is the path of the top-level workflow.
+    fn names_its_workflow(&self) -> bool {
+        match self.producer() {
+            Producer::GitHub | Producer::Npm => !self.build_type.contains("/gitlab/"),
+            // a container-based one names the file of its command
+            Producer::SlsaGenerator => self.build_type.starts_with(GENERATOR),
+            _ => false,
+        }
+    }
+
+    /// The same without what only slsa-github-generator may say, where another workflow signed: a forge's event in the
+    /// predicate names the branch of a tag, and the certificate names the tag alone.
+    #[must_use]
+    pub fn under(mut self, certificate: &Certificate) -> Self {
+        let is_generator = signer(certificate).is_none_or(|signer| signer.starts_with(GENERATOR));
+        if let Some(source) = self.source.as_mut().filter(|_| !is_generator) {
+            source.tagged_branch = None;
+        }
+        self
     }
 
     /// Whether whoever has this certificate may write this builder's name. A delegator's own list of builders is the trust
@@ -123,6 +153,13 @@ fn signer(certificate: &Certificate) -> Option<&str> {
     certificate.build_signer().or(identity.filter(|identity| identity.contains("://")))
 }
 
+fn workflow_file(certificate: &Certificate) -> Option<&str> {
+    let (repository, workflow) = (certificate.source_repository()?, certificate.workflow()?);
+    // GitLab writes two slashes
+    let path = workflow.strip_prefix(repository)?.strip_prefix('/')?;
+    path.split_once('@').map(|(path, _)| path.trim_start_matches('/')).filter(|path| !path.is_empty())
+}
+
 /// Whether the id names GitHub's machines, of the kind that the certificate says.
 fn is_runner(id: &str, certificate: &Certificate) -> bool {
     match id.strip_prefix(RUNNER) {
@@ -133,12 +170,13 @@ fn is_runner(id: &str, certificate: &Certificate) -> bool {
 }
 
 impl Statement {
-    /// The statement with what only its certificate says.
+    /// The statement with what only its certificate says, and without what contradicts that.
     pub(crate) fn under(mut self, certificate: &Certificate) -> Self {
-        if let Predicate::Provenance(provenance) = &mut self.predicate
-            && provenance.producer() == Producer::PyPi
-        {
-            **provenance = Provenance::of_certificate(certificate);
+        if let Predicate::Provenance(provenance) = &mut self.predicate {
+            **provenance = match provenance.producer() {
+                Producer::PyPi => Provenance::of_certificate(certificate),
+                _ => std::mem::take(&mut **provenance).under(certificate),
+            };
         }
         self
     }
@@ -157,11 +195,7 @@ impl Attestation {
     /// The path of the top-level workflow in its repository, as the certificate says.
     #[must_use]
     pub fn workflow_file(&self) -> Option<&str> {
-        let certificate = self.certificate()?;
-        let (repository, workflow) = (certificate.source_repository()?, certificate.workflow()?);
-        let path = workflow.strip_prefix(repository)?;
-        // GitLab writes two slashes
-        path.split_once('@').map(|(path, _)| path.trim_start_matches('/')).filter(|path| !path.is_empty())
+        workflow_file(self.certificate()?)
     }
 
     /// Whether it is provenance that this builder may write: an id of its own, and no word against its certificate.

@@ -68,11 +68,16 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     let within = |e: ShapeError| e.within("externalParameters");
     let chosen = external.optional_object("substitutions").map_err(within)?;
     provenance.parameters.remove("substitutions");
-    add_substitutions(&mut provenance.parameters, chosen)?;
     let none = Object::new();
     let internal = definition.optional_object("internalParameters")?.unwrap_or(&none);
     let system =
         internal.optional_object("systemSubstitutions").map_err(|e| e.within("internalParameters"))?;
+    // what the service set itself it says itself: a requester may set `TAG_NAME` too
+    let is_chosen =
+        |name: &str, value: &Json| system.is_none_or(|system| system.get(name) != Some(value));
+    let chosen = chosen.unwrap_or(&none).iter().filter(|(name, value)| is_chosen(name, value));
+    let chosen: Object = chosen.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    forge::add_inputs(&mut provenance.parameters, "substitutions.", Some(&chosen))?;
     let Some(config) = external.optional_object("buildConfigSource").map_err(within)? else { return Ok(()) };
     provenance.parameters.remove("buildConfigSource");
     provenance.target = config.optional_string("path").map_err(within)?.map(str::to_owned);

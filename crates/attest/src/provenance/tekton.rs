@@ -24,16 +24,18 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
         let value = param.get("value").cloned().unwrap_or_else(|| Json::from(""));
         forge::add_inputs(&mut provenance.parameters, "", Some(&Object::new().with(name, value)))?;
     }
+    let mut rest: Object =
+        spec.iter().filter(|(k, _)| *k != "params").map(|(k, v)| (k.to_owned(), v.clone())).collect();
     for key in ["pipelineRef", "taskRef"] {
-        if let Some(named) = spec.optional_object(key).map_err(within)? {
+        let Some(mut named) = spec.optional_object(key).map_err(within)?.cloned() else { continue };
+        if provenance.target.is_none() {
             provenance.target = named.optional_string("name").map_err(within)?.map(str::to_owned);
+            named.remove("name");
         }
+        // a bundle or a resolver says whose task of that name it is
+        rest.set(key, named);
+        forge::take_empty(&mut rest, key);
     }
-    let is_rest = |key: &str| {
-        key != "params" && !(matches!(key, "pipelineRef" | "taskRef") && provenance.target.is_some())
-    };
-    let rest: Object =
-        spec.iter().filter(|(k, _)| is_rest(k)).map(|(k, v)| (k.to_owned(), v.clone())).collect();
     forge::add_inputs(&mut provenance.parameters, "runSpec.", Some(&rest))?;
     provenance.source = sole_source(&mut provenance.dependencies);
     Ok(())

@@ -1,6 +1,7 @@
 //! The trust root's Sigstore instances, and the certificates that are a name's.
 
 use super::read::{entries, read_revocation, read_time};
+use crate::trust::TrustRoot;
 use crate::sigstore::{CertificateIdentity, EMBEDDED, Instance, Pattern, Subject, TrustedIdentity};
 use crate::yaml::{Fields, LoadError, Node, Problems, suggest};
 
@@ -15,7 +16,7 @@ const KNOWN: [&str; 12] = [
     "source-ref",
     "workflow",
     "runner",
-    "triggers",
+    "trigger",
     "from",
     "until",
     "revoked",
@@ -32,6 +33,28 @@ pub(super) fn read_instances(fields: &Fields<'_>, problems: &mut Problems) -> Ve
         instances.extend(read_instance(name, value, problems));
     }
     instances
+}
+
+/// An instance's log says a leaf's place outside of what it proves, and begins anew with every shard: a thief would write a
+/// small number. So no revocation goes by it, under its own name or under that of a log of ours.
+pub(super) fn check_positions(root: &TrustRoot, node: &Node, problems: &mut Problems) {
+    for name in root.instances.iter().map(Instance::name).filter(|name| root.logs.contains_key(*name)) {
+        let message = format!("a log and a Sigstore instance are both called `{name}`");
+        problems.push(LoadError::new(&node.place, &message).fix("call the log otherwise"));
+    }
+    for principal in root.principals.values() {
+        let keys = principal.keys.iter().filter_map(|key| key.revoked.as_ref());
+        let revocations = keys.chain(principal.identities.iter().filter_map(|i| i.revoked.as_ref()));
+        let positions = revocations.filter_map(|revocation| revocation.position.as_ref());
+        for (log, _) in positions.filter(|(log, _)| root.instances.iter().any(|i| i.name() == log)) {
+            let message = format!("a revocation of {} by a position in the logs of `{log}`", principal.name);
+            problems.push(
+                LoadError::new(&node.place, &message)
+                    .wanted("a log under `logs`, or `from` alone: Sigstore's logs say when something was signed")
+                    .fix("leave out `log` and `size`"),
+            );
+        }
+    }
 }
 
 fn read_instance(name: &str, node: &Node, problems: &mut Problems) -> Option<Instance> {
@@ -74,7 +97,7 @@ fn read_identity(node: &Node, instances: &[Instance], problems: &mut Problems) -
     let mut text =
         |key: &str| fields.optional(key).and_then(|n| problems.keep(n.string().map(str::to_owned)));
     let (source_repository, runner) = (text("source-repository"), text("runner"));
-    let triggers = fields.optional("triggers").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let triggers = fields.optional("trigger").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
     let identity = CertificateIdentity {
         instance,
         issuer,
@@ -105,6 +128,8 @@ fn read_instance_name(
     let Some(given) = fields.optional("instance") else {
         return match names.as_slice() {
             [only] => Some((*only).to_owned()),
+            // an instance that cannot be read has been told
+            [] if !problems.is_empty() => None,
             [] => {
                 problems.push(
                     LoadError::new(&node.place, "a certificate identity, and no Sigstore instance")
@@ -118,7 +143,8 @@ fn read_instance_name(
                         &node.place,
                         "nothing says which Sigstore instance certifies this identity",
                     )
-                    .wanted(&format!("instance: {}", several.join(", or "))),
+                    .wanted(&format!("instance: {}", several.join(", or ")))
+                    .fix("add the line `instance: NAME` to it"),
                 );
                 None
             }

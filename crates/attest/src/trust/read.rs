@@ -88,7 +88,8 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
         root.witnesses.extend(read_note_key(value, true, problems).map(|key| (name.to_owned(), key)));
     }
     check_keys_are_unique(&root, node, problems);
-    if root.principals.is_empty() {
+    identities::check_positions(&root, node, problems);
+    if root.principals.is_empty() && problems.is_empty() {
         problems.push(
             LoadError::new(&node.place, "the trust root trusts nobody")
                 .wanted("at least one builder, person or other signer")

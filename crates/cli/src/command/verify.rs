@@ -34,8 +34,6 @@ pub(crate) struct Args {
     /// Evidence: an envelope, lines or a list of them, or an OCI layout; may be given more than once
     #[arg(long = "bundle", value_name = "FILE")]
     bundles: Vec<PathBuf>,
-    #[command(flatten)]
-    attached: attached::Attached,
     /// The folder with the policies
     #[arg(long, value_name = "DIR")]
     book: PathBuf,
@@ -54,6 +52,8 @@ pub(crate) struct Args {
     /// The time of the case; now without
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    #[command(flatten)]
+    attached: attached::Attached,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {

@@ -130,5 +130,7 @@ fn said(part: &str, provenance: &Provenance, attestation: &Attestation) -> Optio
         "runner" => (certificate.and_then(|c| c.runner()), provenance.runner.as_deref()),
         _ => (certificate.and_then(|c| c.trigger()), provenance.trigger.as_deref()),
     };
-    certified.or(claimed).map(str::to_owned)
+    // a certificate that names a workflow elsewhere is not silent
+    let is_elsewhere = part == "file" && certificate.is_some_and(|c| c.workflow().is_some());
+    certified.or(claimed.filter(|_| !is_elsewhere)).map(str::to_owned)
 }
