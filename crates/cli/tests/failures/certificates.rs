@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::rows;
 use super::world::{Ask, MET, ask_everywhere, trust_root};
-use crate::sigstore::{BEACON, Case, GITHUB, data, releases};
+use crate::sigstore::{BEACON, Case, GITHUB, releases};
+use crate::tools::data;
 
 const BY_THEM: &str = "  signed-by: [them]\n";
 const REPOSITORY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon";
