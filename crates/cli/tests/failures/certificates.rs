@@ -100,7 +100,7 @@ fn identity(part: &str, value: &str) -> String {
         ("source-ref", "refs/heads/main"),
         ("workflow", BEACON),
         ("runner", "github-hosted"),
-        ("triggers", "[workflow_dispatch]"),
+        ("trigger", "[workflow_dispatch]"),
     ];
     let write = |(name, usual): &(&str, &str)| {
         let value = if *name == part { value } else { usual };
@@ -136,7 +136,7 @@ fn row_45_each_part_of_an_identity_alone_refuses() {
     refused("row-45-ref", "source-ref", "refs/tags/*", "wanted source-ref");
     refused("row-45-workflow", "workflow", "https://github.com/acme/**", "wanted workflow");
     refused("row-45-runner", "runner", "self-hosted", "wanted runner");
-    refused("row-45-trigger", "triggers", "[push, release]", "wanted trigger");
+    refused("row-45-trigger", "trigger", "[push, release]", "wanted trigger");
 }
 
 #[test]
