@@ -124,7 +124,7 @@ fn unreadable() -> Vec<Ask> {
         refused("row-06-no-builder", as_bundle(&no_builder)),
         refused("row-06-no-digest", as_bundle(&empty)),
         refused("row-10-subjects", as_bundle(&many)),
-        ask("row-21-dots", BUILT, vec![vec![b'.'; 200_000]], "evidence-readable", ""),
+        ask("row-21-dots", BUILT, vec![vec![b'.'; 200_000]], "evidence-readable", "JSON"),
         ask("row-49-depth", BUILT, vec![deep.into_bytes()], "evidence-readable", "deep"),
     ]
 }
@@ -190,7 +190,13 @@ fn names() -> Vec<Ask> {
             "",
         ),
         ask("row-30-the-name-of-another-builder", BUILT, made("id:ci", "id:other"), "built-by", "id:other"),
-        ask("row-33-another-digest", BUILT, made(&digest().hex(), &other), "evidence-applies", ""),
+        ask(
+            "row-33-another-digest",
+            BUILT,
+            made(&digest().hex(), &other),
+            "evidence-applies",
+            "applies to another artifact",
+        ),
     ]
 }
 
