@@ -99,7 +99,11 @@ fn check_count(covered: usize, all: usize) -> Result<(), Failure> {
 fn read(dir: &Path) -> Result<Audits, Failure> {
     let imports = dir.join("imports.lock");
     // only projects with imports have one
-    let imports = if imports.exists() { Some(text("file of cargo-vet", &imports)?) } else { None };
+    let imports = match imports.symlink_metadata() {
+        // one that cannot be read is none that is not there: it may hold a violation
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        _ => Some(text("file of cargo-vet", &imports)?),
+    };
     let audits = text("file of cargo-vet", &dir.join("audits.toml"))?;
     let config = text("file of cargo-vet", &dir.join("config.toml"))?;
     Audits::read(&audits, &config, imports.as_deref()).map_err(failed)
