@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# The reference implementation of in-toto, from the package index that pip uses, into ~/.cache/portcullis/tools/in-toto.
+# The reference implementation of in-toto, from the package index that pip uses and by the digests in
+# in-toto/requirements.txt, into ~/.cache/portcullis/tools/in-toto. What is there already, and is of these, is left alone.
 set -euo pipefail
-tools="$HOME/.cache/portcullis/tools"
-[ -x "$tools/in-toto/bin/in-toto-verify" ] && exit 0
-command -v python3 > /dev/null || { echo "fetch-in-toto: needs python3 with venv" >&2; exit 1; }
-mkdir -p "$tools"
-rm -rf "$tools/in-toto"
-python3 -m venv "$tools/in-toto"
-"$tools/in-toto/bin/pip" install --quiet --disable-pip-version-check in-toto==3.0.0
-"$tools/in-toto/bin/in-toto-verify" --version
+here=$(cd "$(dirname "$0")" && pwd)
+out="$HOME/.cache/portcullis/tools/in-toto"
+from=$(sha256sum < "$here/in-toto/requirements.txt" | cut -d' ' -f1)
+[ "$(cat "$out/built-from" 2>/dev/null || true)" = "$from" ] && exit 0
+python3 -c 'import ensurepip' 2> /dev/null || { echo "fetch-in-toto: please install python3 and python3-venv" >&2; exit 1; }
+mkdir -p "${out%/*}"
+rm -rf "$out"
+python3 -m venv "$out"
+"$out/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$here/in-toto/requirements.txt"
+"$out/bin/in-toto-verify" --version
+echo "$from" > "$out/built-from"

@@ -6,8 +6,18 @@ use std::path::Path;
 use crate::Outcome;
 
 /// Crates of floors 0 and 1 that come from outside: they fit on two hands. Adding one is a reviewed line here.
-const OUTSIDE: [&str; 9] =
-    ["aws-lc-rs", "base64", "jiff", "saphyr-parser", "semver", "spdx", "toml", "zeroize", "attest"];
+const OUTSIDE: [&str; 10] = [
+    "aws-lc-rs",
+    "base64",
+    "jiff",
+    "saphyr-parser",
+    "semver",
+    "sigstore-verify",
+    "spdx",
+    "toml",
+    "zeroize",
+    "attest",
+];
 /// Names that mean that no name was found.
 const ATTICS: [&str; 6] = ["common", "util", "utils", "types", "core", "helpers"];
 const LONGEST_FILE: usize = 500;

@@ -17,7 +17,7 @@ type Outcome = Result<(), String>;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  setup     install what demo and tests need: system packages, upstream source, cosign, cargo-deny
+  setup     install what demo and tests need: system packages, upstream source, real parts, cargo-deny
   demo      set up, and run `portcullis demo`; arguments go to it
   ci        set up, and every check and test there is
   floors    crates import downwards only, and files keep their sizes

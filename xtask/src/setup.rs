@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 21] = [
+const PROGRAMS: [(&str, &str); 22] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
@@ -30,6 +30,7 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("softhsm2-util", "softhsm2"),
     ("pkcs11-tool", "opensc"),
     ("initdb", "postgresql"),
+    ("python3", "python3"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
 const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96ced7071faebabf6";
@@ -38,6 +39,8 @@ pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
     script("slsa-verifier", "scripts/slsa-verifier/build.sh")?;
+    script("gitleaks", "scripts/fetch-gitleaks.sh")?;
+    script("in-toto", "scripts/fetch-in-toto.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
@@ -93,11 +96,17 @@ fn is_installed(program: &str) -> bool {
     all.any(|dir| dir.join(program).is_file())
 }
 
+/// Whether this machine's Python makes environments, which Debian packs apart from it and without a program.
+fn makes_environments() -> bool {
+    Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|o| o.status.success())
+}
+
 fn packages() -> Outcome {
     let missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(p, _)| !is_installed(p))
         .flat_map(|(_, package)| package.split(' '))
+        .chain((!makes_environments()).then_some("python3-venv"))
         .collect();
     if missing.is_empty() {
         return Ok(());

@@ -327,11 +327,10 @@ impl Attestation {
         if subjects.iter().any(|s| s.digests.agrees(artifact.digests()) == Agreement::Same) {
             return Ok(Evidence { attestation: self.clone() });
         }
-        Err(NotAbout {
-            wanted: artifact.digest(),
-            found: subjects.first().and_then(|s| s.digests.first()),
-            subjects: subjects.len(),
-        })
+        // people compare the two: in the same algorithm, where the artifact has it
+        let found = subjects.first().and_then(|s| s.digests.first());
+        let alike = found.as_ref().and_then(|found| artifact.digests().get(found.algorithm()));
+        Err(NotAbout { wanted: alike.or_else(|| artifact.digest()), found, subjects: subjects.len() })
     }
 
     /// The statement.

@@ -62,7 +62,7 @@ fn every_part_of_an_identity_alone_refuses() {
         ),
         (exactly(WORKFLOW, ", source-ref: \"refs/tags/*\""), "source-ref"),
         (exactly(WORKFLOW, ", runner: self-hosted"), "runner"),
-        (exactly(WORKFLOW, ", triggers: [pull_request]"), "trigger"),
+        (exactly(WORKFLOW, ", trigger: [pull_request]"), "trigger"),
         (exactly(WORKFLOW, ", workflow: \"https://github.com/sigstore/other/**\""), "workflow"),
     ] {
         match open(&root(&identity), &bundle).unwrap_err() {

@@ -8,6 +8,7 @@ use attest::digest::Hasher;
 use attest::{Algorithm, Artifact, Digest, DigestSet, TrustRoot};
 use evidence::Piece;
 use policy::{Book, Guardrails, SourceFile, Submitted};
+use registry::{Answer, Layout, Limits};
 
 use crate::failure::Failure;
 
@@ -46,7 +47,12 @@ fn too_large(what: &str, path: &Path, limit: u64) -> Failure {
 
 /// The text of a file.
 pub(crate) fn text(what: &str, path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(what, path, MAX_TEXT)?).map_err(|e| {
+    long_text(what, path, MAX_TEXT)
+}
+
+/// A text that may be longer than what people write.
+pub(crate) fn long_text(what: &str, path: &Path, limit: u64) -> Result<String, Failure> {
+    String::from_utf8(read(what, path, limit)?).map_err(|e| {
         Failure::new(&format!("the {what} {} is no text", path.display()))
             .line("found", &format!("bytes that are not UTF-8, from byte {}", e.utf8_error().valid_up_to()))
             .line("fix", &format!("check that it is the {what} and not another file"))
@@ -63,18 +69,36 @@ pub(crate) fn bundle(path: &Path) -> Result<Submitted, Failure> {
 /// The envelopes of a file, or of an OCI layout in a folder.
 pub(crate) fn pieces(path: &Path) -> Result<Vec<Piece>, Failure> {
     let pieces = if path.join("index.json").is_file() {
-        evidence::from_layout(path)
+        of_layout(path)
     } else {
         let submitted = bundle(path)?;
-        evidence::unpack(&submitted.bytes, &submitted.name)
+        evidence::unpack(&submitted.bytes, &submitted.name).map_err(|e| e.to_string())
     };
-    pieces.map_err(|e| {
+    pieces.map_err(|found| {
         Failure::new(&format!("{} cannot be taken apart", path.display()))
             .found()
             .line("wanted", "an envelope, lines or a list of them, or an OCI layout with attestations")
-            .line("found", &e.to_string())
+            .line("found", &found)
             .line("fix", "give the file as the tool that made it wrote it")
     })
+}
+
+/// All of it or nothing: what somebody submits is never a part of what he named.
+fn of_layout(path: &Path) -> Result<Vec<Piece>, String> {
+    let layout = Layout::open(path, Limits::default()).map_err(|e| e.to_string())?;
+    let found = match layout.attestations() {
+        Answer::Found(found) if found.pieces.len() < found.records => {
+            return Err(format!("{} attestations, wanted at most {}", found.records, found.pieces.len()));
+        }
+        Answer::Found(found) => found.pieces,
+        Answer::None => return Err("there is no attestation in it".to_owned()),
+        Answer::Unknown(unknown) => return Err(unknown.to_string()),
+    };
+    let envelope = |piece: registry::Piece| match piece.envelope() {
+        Ok(bytes) => bytes.map(|bytes| Ok(Piece { name: piece.name, bytes, is_alternative: false })),
+        Err(e) => Some(Err(format!("{}: {e}", piece.name))),
+    };
+    found.into_iter().filter_map(envelope).collect()
 }
 
 /// The digests of an artifact: of a file, or as given.

@@ -24,11 +24,11 @@ pub(crate) struct Trust {
     /// A trust root, one of whose signers must have signed
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
-    #[command(flatten)]
-    certificate: Box<certificate::Certificates>,
     /// The time that counts for keys
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    #[command(flatten)]
+    certificate: Box<certificate::Certificates>,
 }
 
 /// A trust root at a time.
@@ -123,8 +123,10 @@ impl Trust {
         let (flags, ignored) = (&self.certificate, self.certificate.ignored());
         if let Some(path) = &self.key {
             // an entry of a log that is known must hold, whoever signed
-            let text = attest::Json::from(flags.instance()?.text()).to_string();
-            let root = root_of_key(path, &format!("sigstore: {{ given: {{ trusted-root: {text} }} }}\n"))?;
+            let instance = flags.instance()?;
+            let [name, text] =
+                [instance.name(), instance.text()].map(|text| attest::Json::from(text).to_string());
+            let root = root_of_key(path, &format!("sigstore: {{ {name}: {{ trusted-root: {text} }} }}\n"))?;
             let demands_a_log = flags.demands_a_log();
             return Ok(Trusted { is_key: true, ignored, demands_a_log, ..Self::of_root(root, at) });
         }
@@ -152,6 +154,11 @@ fn root_of_key(path: &Path, more: &str) -> Result<TrustRoot, Failure> {
 }
 
 impl Trusted {
+    /// The Sigstore instances that count, for people.
+    pub(crate) fn instances(&self) -> String {
+        self.root.instances().map(attest::sigstore::Instance::name).collect::<Vec<_>>().join(" or ")
+    }
+
     /// Opens an envelope for whoever was named.
     pub(crate) fn unseal(&self, envelope: &Envelope) -> Result<Attestation, NotOpened> {
         if let Some(wanted) = &self.wanted {

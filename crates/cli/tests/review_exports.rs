@@ -197,11 +197,11 @@ fn exports_that_are_none_are_told_so() {
     };
     let (code, said) = attest("{}", &["--from-gitlab", path(&file)]);
     assert!(
-        code == 1 && said.contains("does not have the merge request") && said.contains("glab api"),
+        code == 2 && said.contains("does not have the merge request") && said.contains("glab api"),
         "{said}"
     );
     let (code, said) = attest("{", &["--from-gerrit", path(&file)]);
-    assert!(code == 1 && said.contains("the export is no review"), "{said}");
+    assert!(code == 2 && said.contains("the export is no review"), "{said}");
     assert_eq!(attest("{}", &["--from-github", "/nowhere/x.json"]).0, 2);
     assert_eq!(attest("{}", &["--from-github", path(&file), "--from-gitlab", path(&file)]).0, 2);
     assert_eq!(attest("{}", &["--from-github", path(&file), "--reviewer", "bob"]).0, 2);

@@ -18,13 +18,13 @@ use tools::{code, portcullis, stderr, stdout};
 const AT: &str = "2026-11-22T12:00:00Z";
 
 /// A shop in production, whose policy a test chooses, and keys of a scanner, a tester, a reviewer and of security.
-pub struct Shop {
-    pub builds: Builds,
+struct Shop {
+    builds: Builds,
     bundle: String,
 }
 
 impl Shop {
-    pub fn new(dependencies: &[Dependency], rules: &str) -> Self {
+    fn new(dependencies: &[Dependency], rules: &str) -> Self {
         let builds = Builds::new();
         let made = attest::Provenance { parameters: attest::Object::new(), ..build(1, dependencies) };
         let bundle = builds.official("shop", &made);
@@ -47,12 +47,12 @@ impl Shop {
         Self { builds, bundle }
     }
 
-    pub fn at(&self, name: &str) -> String {
+    fn at(&self, name: &str) -> String {
         self.builds.at(name)
     }
 
     /// The whole of what is said, with the exit code that is insisted on. `@NAME` is a file of the test's folder.
-    pub fn run(&self, exit: i32, args: &str) -> String {
+    fn run(&self, exit: i32, args: &str) -> String {
         let args: Vec<String> = args
             .split_whitespace()
             .map(|word| match word.split_once('@') {
@@ -68,7 +68,7 @@ impl Shop {
     }
 
     /// What a policy says with these facts beside the provenance.
-    pub fn verify(&self, exit: i32, facts: &[&str]) -> String {
+    fn verify(&self, exit: i32, facts: &[&str]) -> String {
         let facts: String = facts.iter().map(|name| format!(" --bundle @{name}")).collect();
         let bundle = &self.bundle;
         self.run(
@@ -80,7 +80,7 @@ impl Shop {
         )
     }
 
-    pub fn predicate(&self, name: &str) -> Predicate {
+    fn predicate(&self, name: &str) -> Predicate {
         let bytes = fs::read(self.at(name)).unwrap();
         let envelope = attest::Envelope::parse(&bytes).unwrap();
         let root =
@@ -342,7 +342,7 @@ fn what_cargo_vet_covers_meets_a_policy_and_what_it_does_not_is_named() {
 }
 
 /// The digests that a release has once it was taken in.
-pub fn both(bytes: &[u8]) -> DigestSet {
+fn both(bytes: &[u8]) -> DigestSet {
     let mut hasher = attest::digest::Hasher::new(&[Algorithm::Sha512]);
     hasher.update(bytes);
     let all: DigestSet = hasher.finish();

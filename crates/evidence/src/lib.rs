@@ -31,4 +31,4 @@ pub use about::{About, about, compact, to_json};
 pub use attachment::{Attachment, AttachmentError};
 pub use folder::{ReadError, Store, WriteError};
 pub use tags::Tagged;
-pub use unpack::{MAX_PIECES, Piece, UnpackError, choose, from_layer, from_layout, unpack};
+pub use unpack::{MAX_PIECES, Piece, UnpackError, choose, unpack};

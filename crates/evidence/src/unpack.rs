@@ -8,14 +8,9 @@ use std::fmt;
 
 use attest::json::{self, Json, JsonError, Limits, Object, ShapeError};
 
-mod cosign;
 mod google;
-mod layout;
 mod lines;
 mod lists;
-
-pub use cosign::from_layer;
-pub use layout::from_layout;
 
 /// As many as a choke point reads for one request.
 pub const MAX_PIECES: usize = 64;
@@ -48,8 +43,6 @@ pub enum UnpackError {
     Empty,
     /// A certificate without a log entry: nothing says that it counted when it signed.
     NeedsLogEntry,
-    /// A file or blob of a layout cannot be read.
-    Read(String, String),
 }
 
 impl fmt::Display for UnpackError {
@@ -63,7 +56,6 @@ impl fmt::Display for UnpackError {
             Self::NeedsLogEntry => f.write_str(
                 "it carries a certificate and no proof of when it was signed: needs the log entry, as in a Sigstore bundle",
             ),
-            Self::Read(what, why) => write!(f, "{what} cannot be read: {why}"),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 #[path = "../../attest/tests/data/mod.rs"]
 mod data;
+mod layout;
 
 use attest::{Attestation, Envelope, OpenError, Predicate, Provenance, TrustRoot};
-use evidence::{from_layout, unpack};
+use evidence::unpack;
 use jiff::Timestamp;
+use layout::from_layout;
 use policy::{Beside, Book, Case, DeploymentRequest, Frame, Guardrails, Outcome, SourceFile, Submitted};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";

@@ -3,6 +3,7 @@
 
 #[path = "../../attest/tests/data/mod.rs"]
 mod data;
+mod layout;
 #[path = "slsa_verifier/case.rs"]
 mod suite;
 
@@ -17,8 +18,9 @@ use attest::{
     Algorithm, Artifact, Digest, DigestSet, Envelope, Json, Object, Opener, Predicate, Statement, TrustRoot,
     Unopened,
 };
-use evidence::{Piece, UnpackError, choose, from_layout, unpack};
+use evidence::{Piece, choose, unpack};
 use jiff::Timestamp;
+use layout::from_layout;
 use policy::{
     Beside, Book, Case as Frozen, DeploymentRequest, Frame, Guardrails, Outcome, SourceFile, Submitted,
 };
@@ -62,7 +64,7 @@ impl Suite<'_> {
         });
         let pieces = match read(&self.data.join(case.text("provenance").unwrap())) {
             Ok(pieces) => pieces,
-            Err(e) => return vec![("evidence-readable".to_owned(), e.to_string())],
+            Err(e) => return vec![("evidence-readable".to_owned(), e)],
         };
         let now: Timestamp = NOW.parse().unwrap();
         let opener: &dyn Opener = &self.opener;
@@ -108,11 +110,12 @@ impl Suite<'_> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Piece>, UnpackError> {
+fn read(path: &Path) -> Result<Vec<Piece>, String> {
     if path.is_dir() {
         return from_layout(path);
     }
     unpack(&std::fs::read(path).unwrap(), &path.file_name().unwrap().to_string_lossy())
+        .map_err(|e| e.to_string())
 }
 
 /// The digests of the artifact: of its file, where that is one, and as the case has it otherwise.

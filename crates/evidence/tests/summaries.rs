@@ -79,7 +79,6 @@ fn the_process_that_is_killed() {
 fn a_process_that_is_killed_leaves_the_old_one_or_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path());
-    let mut seen = 0;
     for round in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["the_process_that_is_killed", "--exact", "--ignored", "--nocapture"])
@@ -98,16 +97,17 @@ fn a_process_that_is_killed_leaves_the_old_one_or_the_new_one() {
         // at least one, and then at another moment of the writing each time
         let first = lines.iter().find(|line| line.contains("kept")).unwrap();
         assert!(first.contains("kept 0"), "{first}");
-        std::thread::sleep(Duration::from_micros(3700 * round));
+        // a write takes long where the disk is busy: some are waited for, and not only the time
+        let waited = lines.iter().filter(|line| line.contains("kept")).take(round % 3).count();
+        assert_eq!(waited, round % 3, "it died by itself");
+        std::thread::sleep(Duration::from_micros(3700 * round as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         reader.join().unwrap();
-        let acknowledged = lines.try_iter().filter(|line| line.contains("kept")).count();
+        let acknowledged = waited + lines.try_iter().filter(|line| line.contains("kept")).count();
         let found = store.summary(&artifact(), ENVIRONMENT).unwrap().expect("one was kept");
         assert!(Envelope::parse(&found).is_ok());
         let is_whole = [acknowledged, acknowledged + 1].iter().any(|n| found == bundle(&artifact(), *n));
         assert!(is_whole, "after {acknowledged}: neither the last that was acknowledged nor the next");
-        seen += acknowledged;
     }
-    assert!(seen > 0, "it was never killed later than at its first");
 }

@@ -11,6 +11,8 @@ mod generate;
 #[path = "differential/model.rs"]
 #[allow(dead_code, reason = "the model is plain data")]
 mod model;
+#[path = "differential/others.rs"]
+mod others;
 #[path = "differential/render.rs"]
 mod render;
 #[path = "diff/turns.rs"]

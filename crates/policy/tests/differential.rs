@@ -5,9 +5,13 @@
 
 #[path = "differential/generate.rs"]
 mod generate;
+#[path = "differential/licences.rs"]
+mod licences;
 #[path = "differential/model.rs"]
 #[allow(dead_code, reason = "the model is plain data")]
 mod model;
+#[path = "differential/others.rs"]
+mod others;
 #[path = "differential/reference.rs"]
 mod reference;
 #[path = "differential/render.rs"]

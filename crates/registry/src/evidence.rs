@@ -4,11 +4,10 @@
 //! Nothing is chosen by what a registry says: all of it is brought, in an order that follows from digests, up to a
 //! bound; and how many records there were is told. Whoever needs one of more names it by its digest.
 
-use std::collections::BTreeMap;
-
-use attest::{Digest, Object, json};
+use attest::{Digest, json};
 
 use crate::answer::{Unknown, Why};
+use crate::cosign::{Cosign, CosignError};
 use crate::document::{Descriptor, Document, Fetched};
 use crate::limits::Limits;
 use crate::referrers::tag_of;
@@ -68,49 +67,18 @@ pub enum Kind {
     Signature(Cosign),
 }
 
-/// What cosign 2 writes beside a layer. Covered by the digest of the manifest, and by no signature.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cosign {
-    /// `dev.cosignproject.cosign/signature`: base64.
-    pub signature: Option<String>,
-    /// `dev.sigstore.cosign/certificate`: PEM.
-    pub certificate: Option<String>,
-    /// `dev.sigstore.cosign/chain`: PEM.
-    pub chain: Option<String>,
-    /// `dev.sigstore.cosign/bundle`: the transparency log's promise, JSON.
-    pub bundle: Option<String>,
-    /// `dev.sigstore.cosign/rfc3161timestamp`: JSON.
-    pub timestamp: Option<String>,
-}
-
-const SIGNED: &str = "dev.cosignproject.cosign/signature";
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
-const CHAIN: &str = "dev.sigstore.cosign/chain";
-const LOGGED: &str = "dev.sigstore.cosign/bundle";
-const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
-
-impl Cosign {
-    fn read(annotations: &BTreeMap<String, String>) -> Self {
-        let text = |key: &str| annotations.get(key).filter(|text| !text.is_empty()).cloned();
-        Self {
-            signature: text(SIGNED),
-            certificate: text(CERTIFICATE),
-            chain: text(CHAIN),
-            bundle: text(LOGGED),
-            timestamp: text(TIMESTAMP),
+impl Piece {
+    /// The envelope in it, as whoever opens it reads it: of an attestation of cosign 2, a bundle with what stands beside it.
+    /// Nothing where it is none: a signature without a statement.
+    ///
+    /// # Errors
+    /// [`CosignError`] where what stands beside an attestation makes no bundle of it.
+    pub fn envelope(&self) -> Result<Option<Vec<u8>>, CosignError> {
+        match &self.kind {
+            Kind::Bundle => Ok(Some(self.bytes.clone())),
+            Kind::Attestation(beside) => beside.envelope(&self.bytes).map(Some),
+            Kind::Signature(_) => Ok(None),
         }
-    }
-
-    /// The annotations again, as they stand in the manifest: for whoever makes a bundle of them.
-    #[must_use]
-    pub fn annotations(&self) -> Object {
-        let mut object = Object::new();
-        object.set_some(SIGNED, self.signature.as_deref());
-        object.set_some(CERTIFICATE, self.certificate.as_deref());
-        object.set_some(CHAIN, self.chain.as_deref());
-        object.set_some(LOGGED, self.bundle.as_deref());
-        object.set_some(TIMESTAMP, self.timestamp.as_deref());
-        object
     }
 }
 
@@ -131,34 +99,49 @@ pub(crate) fn evidence(
     wanted: &Wanted,
     limits: &Limits,
 ) -> Result<Option<Evidence>, Unknown> {
-    let reader = Reader { source, image, limits };
+    let reader = Reader { source, limits };
     let evidence = match wanted {
-        Wanted::All => reader.all()?,
-        Wanted::Only(digest) => reader.only(digest)?,
+        Wanted::All => reader.all(image)?,
+        Wanted::Only(digest) => reader.only(image, digest)?,
     };
+    Ok(Some(evidence).filter(|evidence| !evidence.pieces.is_empty()))
+}
+
+/// What is in these manifests, whatever it is about.
+pub(crate) fn everything_in(
+    source: &impl Source,
+    manifests: &[Fetched],
+    limits: &Limits,
+) -> Result<Option<Evidence>, Unknown> {
+    let reader = Reader { source, limits };
+    let mut evidence = Evidence { pieces: Vec::new(), records: 0 };
+    for manifest in manifests {
+        let layers = reader.layers(manifest)?;
+        evidence.records += layers.len();
+        reader.bring(&layers, &mut evidence.pieces)?;
+    }
     Ok(Some(evidence).filter(|evidence| !evidence.pieces.is_empty()))
 }
 
 struct Reader<'a, S> {
     source: &'a S,
-    image: &'a Digest,
     limits: &'a Limits,
 }
 
 impl<S: Source> Reader<'_, S> {
-    fn all(&self) -> Result<Evidence, Unknown> {
-        let mut referrers = self.source.referrers(self.image)?;
+    fn all(&self, image: &Digest) -> Result<Evidence, Unknown> {
+        let mut referrers = self.source.referrers(image)?;
         referrers.retain(may_be_evidence);
         referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
         referrers.dedup_by(|a, b| a.digest == b.digest);
-        let tagged = self.tagged()?;
+        let tagged = self.tagged(image)?;
         let (mut pieces, mut records) = (Vec::new(), tagged.len());
         for referrer in &referrers {
             if pieces.len() >= self.limits.pieces {
                 records += 1;
                 continue;
             }
-            let layers = self.layers_of(&referrer.digest)?;
+            let layers = self.layers_of(image, &referrer.digest)?;
             let layers = layers.ok_or_else(|| self.missing(&referrer.digest))?;
             records += layers.len();
             self.bring(&layers, &mut pieces)?;
@@ -169,12 +152,12 @@ impl<S: Source> Reader<'_, S> {
 
     /// However many records there are, it costs the same: nothing is listed, but cosign 2's tags where the bytes could
     /// be theirs, for without what stands there a text has no signature and an envelope no certificate.
-    fn only(&self, digest: &Digest) -> Result<Evidence, Unknown> {
+    fn only(&self, image: &Digest, digest: &Digest) -> Result<Evidence, Unknown> {
         let bytes = self.source.blob(digest, self.limits.blob)?;
         let itself = bytes.as_deref().and_then(bare);
         let mut pieces = Vec::new();
         if bytes.is_some() && !matches!(itself, Some((_, Kind::Bundle))) {
-            let mut layers = self.tagged()?;
+            let mut layers = self.tagged(image)?;
             layers.retain(|layer| layer.digest == *digest);
             self.bring(&layers, &mut pieces)?;
         }
@@ -185,7 +168,7 @@ impl<S: Source> Reader<'_, S> {
             pieces.push(Piece { name, media_type, digest: digest.clone(), bytes, kind });
         }
         if pieces.is_empty()
-            && let Some(layers) = self.layers_of(digest)?
+            && let Some(layers) = self.layers_of(image, digest)?
         {
             self.bring(&layers, &mut pieces)?;
         }
@@ -193,10 +176,10 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// The layers under cosign 2's tags.
-    fn tagged(&self) -> Result<Vec<Descriptor>, Unknown> {
+    fn tagged(&self, image: &Digest) -> Result<Vec<Descriptor>, Unknown> {
         let mut all = Vec::new();
         for end in TAGS {
-            let tag = format!("{}.{end}", tag_of(self.image));
+            let tag = format!("{}.{end}", tag_of(image));
             let Some(fetched) = self.source.by_tag(&tag)? else { continue };
             let mut layers = self.layers(&fetched)?;
             layers.sort_by(|a, b| (&a.digest, &a.annotations).cmp(&(&b.digest, &b.annotations)));
@@ -208,14 +191,14 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// The layers of a manifest that refers to the image.
-    fn layers_of(&self, digest: &Digest) -> Result<Option<Vec<Descriptor>>, Unknown> {
+    fn layers_of(&self, image: &Digest, digest: &Digest) -> Result<Option<Vec<Descriptor>>, Unknown> {
         let Some(fetched) = self.source.by_digest(digest)? else { return Ok(None) };
         let about = match fetched.document() {
             Ok(Document::Manifest { subject, .. }) => subject.map(|s| s.digest),
             Ok(Document::Index { .. }) => None,
             Err(e) => return Err(self.unknown(&fetched.digest, Why::Document(e))),
         };
-        if about.as_ref() != Some(self.image) {
+        if about.as_ref() != Some(image) {
             return Err(self.unknown(&fetched.digest, Why::WrongSubject(about)));
         }
         self.layers(&fetched).map(Some)

@@ -21,8 +21,8 @@ const VERSION: &str = "1.0.0";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// What `cosign save` writes beside a manifest, and the end of the tag that it stands for.
 const COSIGN_KIND: &str = "kind";
-const COSIGN_KINDS: [(&str, &str); 2] =
-    [("dev.cosignproject.cosign/sigs", ".sig"), ("dev.cosignproject.cosign/atts", ".att")];
+const ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
+const COSIGN_KINDS: [(&str, &str); 2] = [("dev.cosignproject.cosign/sigs", ".sig"), (ATTESTATIONS, ".att")];
 
 /// An image layout in a folder.
 #[derive(Debug)]
@@ -79,6 +79,15 @@ impl Layout {
     /// The evidence in it that is attached to an image.
     pub fn evidence_for(&self, image: &Digest, wanted: &Wanted) -> Answer<Evidence> {
         Answer::of(evidence::evidence(self, image, wanted, &self.limits))
+    }
+
+    /// The attestations of cosign 2 in it, whatever image they are attached to: for whoever names the layout and no image.
+    pub fn attestations(&self) -> Answer<Evidence> {
+        let is_wanted =
+            |one: &&Descriptor| one.annotations.get(COSIGN_KIND).map(String::as_str) == Some(ATTESTATIONS);
+        let manifests = self.manifests.iter().filter(is_wanted).map(|one| self.fetched(one));
+        let manifests: Result<Vec<Fetched>, Unknown> = manifests.collect();
+        Answer::of(manifests.and_then(|found| evidence::everything_in(self, &found, &self.limits)))
     }
 
     fn bytes(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Unknown> {

@@ -10,6 +10,7 @@
 mod address;
 mod answer;
 mod client;
+mod cosign;
 mod credentials;
 mod document;
 mod evidence;
@@ -25,9 +26,10 @@ mod wire;
 
 pub use answer::{Answer, Unknown, Why};
 pub use client::{Client, Settings};
+pub use cosign::{Cosign, CosignError};
 pub use credentials::{Credentials, CredentialsError};
 pub use document::{Descriptor, Document, DocumentError, Fetched};
-pub use evidence::{Cosign, Evidence, Kind, Piece, Wanted};
+pub use evidence::{Evidence, Kind, Piece, Wanted};
 pub use layout::{Layout, LayoutError};
 pub use limits::Limits;
 pub use push::{PushError, Pushed};

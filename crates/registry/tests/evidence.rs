@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use attest::{Digest, Json, Object};
-use registry::{Answer, Credentials, Evidence, Kind, Layout, Limits, PushError, Wanted, Why};
+use registry::{Answer, CosignError, Credentials, Evidence, Kind, Layout, Limits, PushError, Wanted, Why};
 use server::{
     BUNDLE, Content, INDEX, MANIFEST, Server, artifact, client, client_as, descriptor, image, index,
 };
@@ -59,7 +59,8 @@ fn cosign_2_s_annotations_stay_with_their_layers() {
     assert_eq!((texts(&evidence), evidence.records), (vec!["envelope", "payload", "payload"], 3));
     let Kind::Attestation(first) = &evidence.pieces[0].kind else { panic!("{evidence:?}") };
     assert_eq!((first.certificate.as_deref(), first.chain.as_deref()), (Some("C"), Some("D")));
-    assert_eq!(first.annotations().string("dev.sigstore.cosign/certificate").unwrap(), "C");
+    assert_eq!(evidence.pieces[0].envelope(), Err(CosignError::NeedsLogEntry));
+    assert_eq!(evidence.pieces[1].envelope(), Ok(None));
     let Kind::Signature(second) = &evidence.pieces[1].kind else { panic!("{evidence:?}") };
     assert_eq!((second.signature.as_deref(), second.bundle.as_deref()), (Some("A"), Some("{}")));
     let Kind::Signature(third) = &evidence.pieces[2].kind else { panic!("{evidence:?}") };

@@ -33,6 +33,8 @@ impl fmt::Display for UnknownIdentity {
             "signed as {identity}, by the word of {issuer} under {instance}, which is nobody's in the trust root"
         )?;
         match nearest {
+            // the other identity stands before it
+            Some((name, Mismatch { what: "identity", wanted, .. })) => write!(f, "; {name} is {wanted}"),
             Some((name, mismatch)) => write!(f, "; for {name}: {mismatch}"),
             None => Ok(()),
         }
@@ -99,7 +101,7 @@ impl TrustRoot {
                 instance: certificate.instance().to_owned(),
                 identity: certificate.identity().to_owned(),
                 issuer: certificate.issuer().to_owned(),
-                nearest: all().find_map(same),
+                nearest: all().filter_map(same).max_by_key(|(_, mismatch)| nearness(mismatch)),
             })));
         };
         // one secret must not speak as two, least of all in a quorum
@@ -144,6 +146,13 @@ fn logged_fact(
         witnesses: Vec::new(),
         time: certified.time,
     })
+}
+
+/// How much of an identity is the wanted one: all of it, or as many characters as it begins with.
+fn nearness(mismatch: &Mismatch) -> (bool, usize) {
+    let found = mismatch.found.as_deref().unwrap_or_default();
+    let alike = mismatch.wanted.chars().zip(found.chars()).take_while(|(wanted, found)| wanted == found);
+    (mismatch.what != "identity", alike.count())
 }
 
 /// A digest of the statement's own subject: step two, whether that is the artifact, comes later and for all of them.

@@ -106,6 +106,8 @@ pub enum EditError {
     Window,
     /// The new key would count only after the old ones have ended.
     Gap,
+    /// With the change, the text would not load.
+    After(Vec<LoadError>),
     /// The text here cannot be edited without changing more than is wanted.
     Layout(Place),
 }
@@ -116,6 +118,10 @@ impl fmt::Display for EditError {
             Self::Load(errors) => match errors.first() {
                 Some(e) => write!(f, "the trust root does not load: {e}"),
                 None => f.write_str("the trust root does not load"),
+            },
+            Self::After(errors) => match errors.first() {
+                Some(e) => write!(f, "with the change it would not load: {e}"),
+                None => f.write_str("with the change it would not load"),
             },
             Self::NoName { name, near: Some(near) } => write!(f, "nobody is called `{name}`; write `{near}`"),
             Self::NoName { name, near: None } => write!(f, "nobody is called `{name}`"),
@@ -161,8 +167,7 @@ pub fn change(file: &str, text: &str, change: &Change) -> Result<Changed, EditEr
         Change::Sigstore(instance) => sigstore::set(&mut text, &node, instance)?,
     }
     let (changed, diff) = text.finish(file);
-    let after = TrustRoot::parse(file, &changed)
-        .map_err(|e| EditError::Layout(e.first().map_or_else(|| node.place.clone(), |e| e.place.clone())))?;
+    let after = TrustRoot::parse(file, &changed).map_err(EditError::After)?;
     if !is_same(&after, &wanted) {
         return Err(EditError::Layout(node.place.clone()));
     }

@@ -16,7 +16,7 @@ const KNOWN: [&str; 12] = [
     "source-ref",
     "workflow",
     "runner",
-    "triggers",
+    "trigger",
     "from",
     "until",
     "revoked",
@@ -99,7 +99,7 @@ fn read_identity(node: &Node, instances: &[Instance], problems: &mut Problems) -
     let mut text =
         |key: &str| fields.optional(key).and_then(|n| problems.keep(n.string().map(str::to_owned)));
     let (source_repository, runner) = (text("source-repository"), text("runner"));
-    let triggers = fields.optional("triggers").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
+    let triggers = fields.optional("trigger").and_then(|n| problems.keep(n.strings())).unwrap_or_default();
     let identity = CertificateIdentity {
         instance,
         issuer,
@@ -130,6 +130,8 @@ fn read_instance_name(
     let Some(given) = fields.optional("instance") else {
         return match names.as_slice() {
             [only] => Some((*only).to_owned()),
+            // an instance that cannot be read has been told
+            [] if !problems.is_empty() => None,
             [] => {
                 problems.push(
                     LoadError::new(&node.place, "a certificate identity, and no Sigstore instance")
@@ -143,7 +145,8 @@ fn read_instance_name(
                         &node.place,
                         "nothing says which Sigstore instance certifies this identity",
                     )
-                    .wanted(&format!("instance: {}", several.join(", or "))),
+                    .wanted(&format!("instance: {}", several.join(", or ")))
+                    .fix("add the line `instance: NAME` to it"),
                 );
                 None
             }

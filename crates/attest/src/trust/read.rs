@@ -89,7 +89,7 @@ fn read(node: &Node, text: &str, problems: &mut Problems) -> Option<TrustRoot> {
     }
     check_keys_are_unique(&root, node, problems);
     identities::check_positions(&root, node, problems);
-    if root.principals.is_empty() {
+    if root.principals.is_empty() && problems.is_empty() {
         problems.push(
             LoadError::new(&node.place, "the trust root trusts nobody")
                 .wanted("at least one builder, person or other signer")

@@ -66,6 +66,12 @@ impl Problems {
         Self::default()
     }
 
+    /// Whether nothing is wrong so far. What only follows from another mistake need not be told beside it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds one.
     pub fn push(&mut self, error: LoadError) {
         self.0.push(error);

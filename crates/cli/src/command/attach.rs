@@ -12,7 +12,7 @@ use evidence::{Attachment, Store};
 
 use crate::clock;
 use crate::command::destination::{Server, check_stored, not_stored};
-use crate::command::registry::Access;
+use crate::command::registry::{Access, image};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use annotation::Annotation;
@@ -86,6 +86,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .line("fix", "give --store DIR, or --server URL")
             .line("or", "carry it in the manifest itself: --inline")
             .line("or", "push it beside the image, without --manifest: --registry"));
+    }
+    if args.registry {
+        image(&args.artifact)?;
     }
     let tag = args.tag.as_deref();
     let (attachment, brought) = bundles::read(&args.artifact, &args.bundles, tag)?;

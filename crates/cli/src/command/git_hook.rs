@@ -43,10 +43,11 @@ pub(crate) enum Command {
   exec portcullis git-hook pre-receive --config /etc/portcullis/hook.yaml
 
 and for the people who push:
-  portcullis attest review gitCommit:$(git rev-parse HEAD) --base $(git rev-parse origin/main) \\
+  ID=$(git rev-parse HEAD)
+  portcullis attest review gitCommit:$ID --base $(git rev-parse origin/main) \\
       --repository https://github.com/acme/shop --author alice@acme.example --key bob.key \\
       --out review.json
-  git push origin $(git hash-object -w review.json):refs/portcullis/reviews/$(git rev-parse HEAD)/bob")]
+  git push origin $(git hash-object -w review.json):refs/portcullis/reviews/$ID/bob")]
     PreReceive(Args),
 }
 

@@ -7,7 +7,9 @@ mod fetch;
 mod review;
 mod shelf;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use builder::Store;
 
 use crate::failure::{Exit, Failure};
 use crate::keys;
@@ -37,11 +39,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The store that is there: who only looks makes none.
     fn open(&self) -> Result<shelf::Shelf, Failure> {
-        let dir = match &self.store {
-            Some(dir) => dir.clone(),
-            None => keys::home(".cache/portcullis/store")?,
-        };
-        Ok(shelf::Shelf::new(Path::new(&dir)))
+        let dir = self.dir()?;
+        if !dir.is_dir() {
+            return Err(Failure::new(&format!("there is no store in {}", dir.display()))
+                .line("fix", "check --store, or take a release in first: portcullis import fetch"));
+        }
+        Ok(shelf::Shelf::new(Store::new(&dir)))
+    }
+
+    fn make(&self) -> Result<shelf::Shelf, Failure> {
+        Ok(shelf::Shelf::new(Store::private(&self.dir()?)))
+    }
+
+    fn dir(&self) -> Result<PathBuf, Failure> {
+        self.store.clone().map_or_else(|| keys::home(".cache/portcullis/store"), Ok)
     }
 }

@@ -30,7 +30,7 @@ use crate::trust::Trust;
   portcullis open shop.sigstore.json ./shop --key ci.pub
   portcullis open shop.sigstore.json sha256:9f3c… --trust-root trust-root.yaml
   portcullis open shop.sigstore.json ./shop \\
-      --certificate-identity https://github.com/acme/shop/.github/workflows/release.yml@refs/heads/main \\
+      --certificate-identity https://github.com/acme/shop/.github/workflows/ci.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   portcullis open --diff shipped.sigstore.json fixed.sigstore.json --trust-root trust-root.yaml
   portcullis open --graph --store store ./shop --trust-root trust-root.yaml")]
@@ -41,8 +41,6 @@ pub(crate) struct Args {
     /// The bundle, where only the artifact is named: any form that cosign 2 or 3 writes
     #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "graph"])]
     bundle: Option<PathBuf>,
-    #[command(flatten)]
-    loose: loose::Pieces,
     /// What the statement must be: a predicate's type, or cosign's short name of it, as in slsaprovenance1
     #[arg(long = "type", value_name = "TYPE", conflicts_with_all = ["diff", "graph"])]
     kind: Option<String>,
@@ -60,6 +58,8 @@ pub(crate) struct Args {
     store: Option<PathBuf>,
     #[command(flatten)]
     trust: Trust,
+    #[command(flatten)]
+    loose: loose::Pieces,
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {

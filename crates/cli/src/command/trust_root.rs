@@ -171,7 +171,11 @@ fn check(file: &Path, at: Option<&str>, output: &Output) -> Result<Exit, Failure
     }
     let root = input::trust_root(file)?;
     let (names, keys) = (root.principals().count(), root.principals().map(|p| p.keys.len()).sum::<usize>());
-    let human = format!("{name}: version {}, {names} names with {keys} keys\n", root.version());
+    let identities = match root.principals().map(|p| p.identities.len()).sum::<usize>() {
+        0 => String::new(),
+        count => format!(" and {count} certificate identities"),
+    };
+    let human = format!("{name}: version {}, {names} names with {keys} keys{identities}\n", root.version());
     output.result(&human, || {
         let object = Object::new().with("file", name.as_str()).with("version", number(root.version()));
         Json::from(object.with("digest", root.digest().to_string()))
@@ -228,6 +232,13 @@ fn failure(error: EditError) -> Failure {
         EditError::Load(errors) => Failure::load("trust-root-invalid", errors),
         EditError::NoKey(_) => {
             failed(&error).line("fix", "check that it is the public half, and this trust root's")
+        }
+        EditError::After(errors) => {
+            let failed = failed(&EditError::After(errors.clone()));
+            match errors.first().and_then(|e| e.fix.as_deref().or(e.wanted.as_deref())) {
+                Some(fix) => failed.line("fix", fix),
+                None => failed,
+            }
         }
         EditError::Gap => failed(&error).line("fix", "let both count for a while: --until-old after --from"),
         EditError::IsRevoked { .. } => {

@@ -126,10 +126,15 @@ impl Certificates {
     /// The instance that counts.
     pub(super) fn instance(&self) -> Result<Instance, Failure> {
         let failed = |e: attest::sigstore::InstanceError| {
-            Failure::new("the Sigstore instance cannot be used").line("found", &e.to_string())
+            Failure::new("the Sigstore instance cannot be used").line("found", &e.to_string()).line(
+                "fix",
+                "give the instance's trusted_root.json with --trusted-root, or a name with --instance",
+            )
         };
         match (&self.trusted_root, &self.instance) {
-            (Some(file), _) => Instance::parse("given", &input::text("trusted root", file)?).map_err(failed),
+            (Some(file), _) => {
+                Instance::parse("trusted-root", &input::text("trusted root", file)?).map_err(failed)
+            }
             (None, Some(name)) => {
                 Instance::embedded(name).map_err(|e| failed(e).line("wanted", &EMBEDDED.join(", ")))
             }
@@ -196,8 +201,9 @@ impl Wanted {
     fn root(&self, identity: &str, issuer: &str) -> Result<TrustRoot, Failure> {
         let quoted = |text: &str| Json::from(text).to_string();
         let text = format!(
-            "version: 1\nsigstore: {{ given: {{ trusted-root: {} }} }}\nsigners:\n  the certificate:\n    \
+            "version: 1\nsigstore: {{ {}: {{ trusted-root: {} }} }}\nsigners:\n  the certificate:\n    \
              certificate-identities: [{{ identity: {}, issuer: {} }}]\n",
+            quoted(self.instance.name()),
             quoted(self.instance.text()),
             quoted(identity),
             quoted(issuer),

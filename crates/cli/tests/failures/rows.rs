@@ -6,19 +6,21 @@ use attest::{Json, Object, Signer as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::world::{Ask, CI, RELEASER, STRANGER, WINDOWED, bundle, digest, entry, secret, sign, statement};
+use super::world::{
+    Ask, CI, MET, RELEASER, STRANGER, WINDOWED, bundle, digest, entry, entry_at, secret, sign, statement,
+};
 
 const BUILT: &str = "  built-by: [ci]\n";
 const SIGNED: &str = "  signed-by: [carol]\n";
 
-fn ask(
+pub fn ask(
     name: &str,
     require: &'static str,
     evidence: Vec<Vec<u8>>,
     rule: &'static str,
     says: &'static str,
 ) -> Ask {
-    Ask { name: name.to_owned(), require, evidence, rule, says }
+    Ask { name: name.to_owned(), require, evidence, digest: digest(), rule, says }
 }
 
 fn provenance() -> String {
@@ -39,7 +41,8 @@ fn release(version: &str) -> String {
 }
 
 pub fn all() -> Vec<Ask> {
-    [log_entries(), absence(), unreadable(), thresholds_and_windows(), bits(), tokens()].concat_asks()
+    [log_entries(), absence(), unreadable(), thresholds(), windows(), names(), bits(), tokens(), claims()]
+        .concat_asks()
 }
 
 trait Concat {
@@ -100,7 +103,7 @@ fn absence() -> Vec<Ask> {
     ]
 }
 
-/// Rows 6, 10 and 49: what cannot be read is not what is absent.
+/// Rows 6, 10, 21 and 49: what cannot be read is not what is absent.
 fn unreadable() -> Vec<Ask> {
     let cut = |text: String| text[..text.len() - 9].to_owned();
     let as_bundle = |payload: &str| bundle(&sign(payload.as_bytes(), &[CI]), &[]);
@@ -121,12 +124,13 @@ fn unreadable() -> Vec<Ask> {
         refused("row-06-no-builder", as_bundle(&no_builder)),
         refused("row-06-no-digest", as_bundle(&empty)),
         refused("row-10-subjects", as_bundle(&many)),
+        ask("row-21-dots", BUILT, vec![vec![b'.'; 200_000]], "evidence-readable", ""),
         ask("row-49-depth", BUILT, vec![deep.into_bytes()], "evidence-readable", "deep"),
     ]
 }
 
-/// Rows 11 to 13, and 35: what counts, how often, and when.
-fn thresholds_and_windows() -> Vec<Ask> {
+/// Rows 11, 13 and 35: what counts, and how often.
+fn thresholds() -> Vec<Ask> {
     let good = sign(provenance().as_bytes(), &[CI]);
     let seen = entry(&good, CI, |body| body);
     let thrice = bundle(&good, &[seen.clone(), seen.clone(), seen]);
@@ -143,13 +147,6 @@ fn thresholds_and_windows() -> Vec<Ask> {
             "logged",
             "witness",
         ),
-        ask(
-            "row-12-window",
-            "  signed-by: [windowed]\n",
-            vec![bundle(&sign(payload.as_bytes(), &[WINDOWED]), &[])],
-            "evidence-authentic",
-            "the key counts from",
-        ),
         ask("row-13-one-key-twice", quorum, vec![bundle(&twice, &[])], "signed-by", "signed by 1 of the 2"),
         ask(
             "row-35-old-version",
@@ -161,19 +158,65 @@ fn thresholds_and_windows() -> Vec<Ask> {
     ]
 }
 
-/// Row 31: a flipped bit anywhere in a signature.
+/// Row 12: the time of a signature against both ends of its key's window, to the second.
+fn windows() -> Vec<Ask> {
+    let signed = sign(release("1.0.0").as_bytes(), &[WINDOWED]);
+    let seen = |name: &str, seen: &str, rule: &'static str| {
+        let evidence = bundle(&signed, &[entry_at(&signed, WINDOWED, seen, |body| body)]);
+        ask(name, "  signed-by: [windowed]\n", vec![evidence], rule, "the key counts from")
+    };
+    vec![
+        seen("row-12-second-before", "2025-12-31T23:59:59Z", "evidence-authentic"),
+        seen("row-12-first-second", "2026-01-01T00:00:00Z", MET),
+        seen("row-12-last-second", "2026-06-01T00:00:00Z", MET),
+        seen("row-12-second-after", "2026-06-01T00:00:01Z", "evidence-authentic"),
+    ]
+}
+
+/// Rows 30 and 33: good evidence that says somebody else made it, or is about something else.
+fn names() -> Vec<Ask> {
+    let made = |from: &str, to: &str| {
+        let payload = provenance().replacen(from, to, 1);
+        assert_ne!(payload, provenance());
+        vec![bundle(&sign(payload.as_bytes(), &[CI]), &[])]
+    };
+    let other = attest::Digest::sha256(b"another").hex();
+    vec![
+        ask(
+            "row-30-the-name-of-its-own",
+            BUILT,
+            vec![bundle(&sign(provenance().as_bytes(), &[CI]), &[])],
+            MET,
+            "",
+        ),
+        ask("row-30-the-name-of-another-builder", BUILT, made("id:ci", "id:other"), "built-by", "id:other"),
+        ask("row-33-another-digest", BUILT, made(&digest().hex(), &other), "evidence-applies", ""),
+    ]
+}
+
+/// Row 31: a flipped bit anywhere in a signature, and each field of what was signed.
 fn bits() -> Vec<Ask> {
+    let says = "no signature on it verifies";
+    let built = sign(provenance().as_bytes(), &[CI]);
+    let edited = |(number, (from, to)): (usize, (&str, &str))| {
+        let mut bad = built.clone();
+        let text = String::from_utf8(bad.payload.clone()).unwrap();
+        bad.payload = text.replacen(from, to, 1).into_bytes();
+        assert_ne!(bad.payload, built.payload, "{from}");
+        ask(&format!("row-31-field-{number}"), BUILT, vec![bundle(&bad, &[])], "evidence-authentic", says)
+    };
+    let fields = [("git.example", "evil.example"), ("id:ci", "id:CI"), ("v1", "v2"), ("shop", "shoq")];
+    let fields = fields.into_iter().enumerate().map(edited).collect::<Vec<_>>();
     let good = sign(release("1").as_bytes(), &[RELEASER]);
     let flipped = |bit: usize| {
         let mut bad = good.clone();
         bad.signatures[0].bytes[bit / 8] ^= 1 << (bit % 8);
-        let says = "no signature on it verifies";
         ask(&format!("row-31-bit-{bit}"), SIGNED, vec![bundle(&bad, &[])], "evidence-authentic", says)
     };
-    [0, 7, 63, 255, 256, 300, 504, 511].map(flipped).into()
+    [0, 7, 63, 255, 256, 300, 504, 511].map(flipped).into_iter().chain(fields).collect()
 }
 
-/// Rows 59 to 61: tokens that say how they want to be checked.
+/// Row 60: tokens that say how they want to be checked.
 fn tokens() -> Vec<Ask> {
     let token = |header: &str, mac: Option<&[u8]>| {
         let claims = format!(
@@ -217,4 +260,52 @@ fn embedded_key() -> String {
         .with("crv", "Ed25519")
         .with("x", URL_SAFE_NO_PAD.encode(secret(STRANGER).public().raw()));
     Json::from(Object::new().with("alg", "EdDSA").with("typ", "provenance+jwt").with("jwk", key)).to_string()
+}
+
+/// A token of the builder that is signed well, with one claim set.
+fn claim(name: &str, value: &str) -> String {
+    let mut claims = vec![
+        ("sub", format!(r#""ni:///sha-256;{}""#, URL_SAFE_NO_PAD.encode(digest().bytes()))),
+        ("iss", r#""id:ci""#.to_owned()),
+        ("hermetic", "true".to_owned()),
+        ("input", r#"{"source_uri":"https://git.example/shop"}"#.to_owned()),
+        ("iat", "1795000000".to_owned()),
+    ];
+    claims.retain(|(known, _)| *known != name);
+    claims.push((name, value.to_owned()));
+    let claims: Vec<String> = claims.iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"provenance+jwt"}"#);
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(format!("{{{}}}", claims.join(","))));
+    let signature = secret(CI).sign(signed.as_bytes()).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Rows 59 and 61: claims of the wrong type are wrong and not absent, what is not compared is refused, and who forges
+/// hears that first.
+fn claims() -> Vec<Ask> {
+    let says = "its statement is malformed";
+    let refused = |name: String, token: String, says| {
+        ask(&name, BUILT, vec![token.into_bytes()], "evidence-authentic", says)
+    };
+    let mut asks = vec![ask("row-59-good", BUILT, vec![claim("iat", "1795000001").into_bytes()], MET, "")];
+    for name in ["iat", "started", "exp", "nbf", "iss", "sub", "hermetic", "input"] {
+        for (kind, value) in [("text", r#""x""#), ("null", "null"), ("list", "[]"), ("number", "1.5")] {
+            // a name that is another, and one that nobody said, are read well: the rule about builders refuses them
+            if name == "iss" && matches!(kind, "text" | "null") {
+                continue;
+            }
+            asks.push(refused(format!("row-59-{name}-{kind}"), claim(name, value), says));
+        }
+    }
+    for (kind, value) in [("text", r#""us""#), ("list", r#"["us"]"#), ("empty", "[]"), ("null", "null")] {
+        asks.push(refused(format!("row-61-audience-{kind}"), claim("aud", value), says));
+    }
+    let ended = claim("exp", "1000000000");
+    let mut forged = ended.clone().into_bytes();
+    let at = forged.len() - 20;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+    asks.push(refused("row-61-expired".to_owned(), ended, says));
+    asks.push(refused("row-61-expired-and-forged".to_owned(), forged, "no signature on it verifies"));
+    asks
 }

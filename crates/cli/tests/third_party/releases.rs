@@ -309,7 +309,7 @@ fn a_hostile_archive_is_no_release() {
     }
     // what is no archive at all is one file
     let text = fetch(&shop, 0, "pkg:generic/script@1", "script.js", b"let x = 1;\n");
-    assert!(text.contains("1 files"), "{text}");
+    assert!(text.contains("1 file,"), "{text}");
     assert!(link("../a/file").len() > 20);
     fetch(&shop, 0, "pkg:generic/links@1", "y.crate", &link("../a/file"));
     let text = shop.run(0, "import diff pkg:generic/links@1 --store @store");

@@ -37,8 +37,8 @@ pub(crate) const RULE: Rule = Rule {
            `reviewed` asks for every dependency of the judged provenance, but tools and the proven artifacts of other \
            builds, that a review of imports lists its digest which one of `by` signed with the role reviewer or review \
            authority; one that names criteria counts only where safe-to-deploy is among them. Where the provenance lists \
-           none of those and the trust root does not grant its builder hermetic builds, the parts of lists that the \
-           accepted builders signed are asked for instead, and there must be such a list. What has no digest was not \
+           none of those and would not meet `hermetic`, the parts (but the artifact itself) of lists that the accepted \
+           builders signed are asked for instead, and there must be such a list. What has no digest was not \
            reviewed.",
     example: "dependencies: { denied: [\"pkg:npm/event-stream@3.3.6\"], pinned: true, licences: { allowed: [MIT, Apache-2.0] }, reviewed: { by: [vetting] } }",
     threats: &["T8", "T11"],

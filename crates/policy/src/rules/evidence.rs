@@ -55,7 +55,10 @@ pub(crate) const APPLIES: Rule = Rule {
            several digests, all must agree; md5 and sha1 never decide; names never decide. Evidence about a commit or \
            tree (a review, a test, a scan) applies where the judged provenance, signed by a builder that the policy \
            accepts, names that commit or tree as the source. Where no provenance is judged, nothing says which commit that \
-           would be; evidence about a commit is then reported only where nothing else is wrong.",
+           would be; evidence about a commit is then reported only where nothing else is wrong. A review of imports applies where \
+           it lists the digest of a dependency of the judged provenance, or of a part in a list of parts (CycloneDX, SPDX) \
+           about the artifact, whoever signed that; without a judged provenance, one that does not is reported as one \
+           about a commit is.",
     example: "",
     threats: &["T5"],
     reads_provenance: false,
@@ -146,15 +149,28 @@ pub(crate) fn not_authentic(name: &str, error: &OpenError) -> Finding {
             "make the identities in the trust root narrower, so that each is one name's",
         ),
     };
-    let finding = Finding::new(AUTHENTIC.name, message, fix)
-        .wanted_always("a signature by a key of the trust root, at a time when the key counts")
-        .found(&error.to_string())
-        .within(name)
-        .or("if the key should be trusted, add it to the trust root, and have that reviewed");
+    let finding = Finding::new(AUTHENTIC.name, message, fix).found(&error.to_string()).within(name);
+    let finding = trusted_instead(error, finding);
     match error {
         // what was signed well and has only become old is no new evidence that is false
         OpenError::OutsideWindow { time, until: Some(until), .. } if time > until => finding,
         _ => finding.ending_standing(),
+    }
+}
+
+/// What would have counted, and how whoever signed comes to count.
+fn trusted_instead(error: &OpenError, finding: Finding) -> Finding {
+    match error {
+        OpenError::NoInstance | OpenError::Sigstore(_) => {
+            finding.wanted_always("a certificate that holds under a Sigstore instance of the trust root")
+        }
+        OpenError::TwoNames(..) => finding.wanted_always("an identity of one name alone"),
+        OpenError::UnknownIdentity(_) => finding
+            .wanted_always("a certificate of somebody in the trust root")
+            .or("if it should be trusted, add it to `certificate-identities` there, and have that reviewed"),
+        _ => finding
+            .wanted_always("a signature by a key of the trust root, at a time when the key counts")
+            .or("if the key should be trusted, add it to the trust root, and have that reviewed"),
     }
 }
 
@@ -167,9 +183,11 @@ pub(crate) fn not_about(
     let kind = attestation.statement().predicate.kind();
     let subjects = &attestation.statement().subjects;
     let digest = subjects.first().and_then(|s| s.digests.first());
-    let subject = digest.map_or("nothing with a digest that decides".to_owned(), |d| d.to_string());
+    let subject =
+        digest.as_ref().map_or("nothing with a digest that decides".to_owned(), ToString::to_string);
     let more = if subjects.len() > 1 { format!(", and {} more", subjects.len() - 1) } else { String::new() };
-    let ours = artifact.digest().map_or_else(String::new, |d| d.to_string());
+    let alike = digest.as_ref().and_then(|digest| artifact.digests().get(digest.algorithm()));
+    let ours = alike.or_else(|| artifact.digest()).map_or_else(String::new, |d| d.to_string());
     let wanted = match source.and_then(Artifact::digest) {
         Some(commit) => format!("{ours}, or its source {commit}"),
         None => ours,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::generate::{DAY, NOW, REPOSITORY, Random, strings};
-use super::model::{Asked, Policy, Require, VerifiedBy};
+use super::model::{Asked, Dependencies, Policy, Require, VerifiedBy};
+use super::others::{self, REVIEWERS};
 
 /// Some text lists of which one is picked.
 fn one(r: &mut Random, lists: &[&[&str]]) -> Vec<String> {
@@ -90,7 +91,7 @@ fn by(r: &mut Random, names: &[&str]) -> Vec<String> {
 /// Changes one rule: takes it away, adds it, or gives it another value.
 fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
     let rules: &[usize] = if has_builder {
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
     } else {
         &[0, 1, 2, 3, 4, 5, 21, 22]
     };
@@ -195,21 +196,8 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
             ]);
         }
         14 => {
-            let denied = one(
-                r,
-                &[
-                    &[],
-                    &["pkg:npm/evil"],
-                    &["pkg:npm/left@1.0.0"],
-                    &["pkg:npm/left"],
-                    &["pkg:npm/left@1.1.0"],
-                ],
-            );
-            let pinned = denied.is_empty() || r.chance(50);
-            q.dependencies = match q.dependencies.take() {
-                Some((denied, pinned)) if !denied.is_empty() && r.chance(50) => Some((denied, !pinned)),
-                _ => some(r, (denied, pinned)),
-            };
+            let asked = dependencies(r, q.dependencies.take().unwrap_or_default());
+            q.dependencies = some(r, asked).filter(Dependencies::asks);
         }
         15 => {
             let within = DAY * r.pick(&[1, 2, 30, 31]);
@@ -239,12 +227,50 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
                 }
             };
         }
+        23 => q.source_level = r.pick(&[None, Some(1), Some(2), Some(3), Some(4)]),
         17 => q.format = r.pick(&[None, Some((1, 0)), Some((2, 0)), Some((0, 2))]),
         _ => {
             let witnesses = r.pick(&[0, 1, 2]);
             q.logged = some(r, ("builds".to_owned(), witnesses));
         }
     }
+}
+
+/// Changes one part of what is asked of what others made.
+fn dependencies(r: &mut Random, mut asked: Dependencies) -> Dependencies {
+    match r.below(5) {
+        0 => {
+            asked.denied = one(
+                r,
+                &[
+                    &[],
+                    &["pkg:npm/evil"],
+                    &["pkg:npm/left@1.0.0"],
+                    &["pkg:npm/left"],
+                    &["pkg:npm/left@1.1.0"],
+                ],
+            );
+        }
+        1 => asked.pinned = !asked.pinned,
+        2 => {
+            let other = others::licences(r);
+            asked.licences = match (asked.licences, r.below(4)) {
+                (Some(_), 0) => None,
+                (Some(mut own), 1) => {
+                    own.by = other.by;
+                    Some(own)
+                }
+                _ => Some(other),
+            };
+        }
+        3 => {
+            if let Some(licences) = &mut asked.licences {
+                licences.are_allowed = !licences.are_allowed;
+            }
+        }
+        _ => asked.reviewed = if r.chance(25) { Vec::new() } else { strings(r.pick(&REVIEWERS)) },
+    }
+    asked
 }
 
 /// Changes one part of what is asked of a summary.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::*;
+use super::others;
 
 /// SplitMix64: small, and the same everywhere.
 pub struct Random(u64);
@@ -135,6 +136,9 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
     if p(r) && r.chance(8) {
         q.tag = Some("v1.4.2".to_owned());
     }
+    if p(r) && r.chance(50) {
+        q.source_level = Some(r.pick(&[1, 2, 3, 3, 4]));
+    }
     if p(r) && r.chance(25) {
         q.workflow = Some((r.pick(&[None, Some("shop".to_owned())]), r.chance(5)));
         if q.workflow == Some((None, false)) {
@@ -159,13 +163,7 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
         q.tools = vec![("tool:gcc".to_owned(), "gcc-digest".to_owned())];
     }
     if p(r) {
-        let denied = if r.chance(80) {
-            strings(&[r.pick(&["pkg:npm/evil", "pkg:npm/left@1.0.0"])])
-        } else {
-            Vec::new()
-        };
-        let pinned = denied.is_empty() || r.chance(50);
-        q.dependencies = Some((denied, pinned));
+        q.dependencies = Some(others::asked(r));
     }
     if r.chance(percent) {
         let names = if r.chance(50) { strings(&["unit"]) } else { strings(&["unit", "e2e"]) };
@@ -239,6 +237,7 @@ fn summary(r: &mut Random, asked: &VerifiedBy, signer: &str) -> Summary {
         digest: asked.digest.clone().or(Some("policy".to_owned())),
         passed: true,
         levels: strings(&["SLSA_BUILD_LEVEL_3", "OURS"]),
+        refs: Vec::new(),
         verified: Some(NOW - DAY),
         expires: r.pick(&[None, Some(NOW), Some(NOW + DAY)]),
     };
@@ -319,7 +318,7 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
     };
     let mistakes = if r.chance(55) { 0 } else { 1 + r.below(2) };
     for _ in 0..mistakes {
-        match r.below(16) {
+        match r.below(17) {
             0 => p.builder_id = r.pick(&["id:ci-2", "id:other", "id:none"]).to_owned(),
             1 => p.builder_version = r.pick(&[None, Some("2.6.6".to_owned()), Some("1.9.0".to_owned())]),
             2 => p.repository = r.pick(&[None, Some("https://git.example/fork".to_owned())]),
@@ -366,6 +365,7 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
             }
             13 => parameters.clear(),
             14 => p.history = history(r),
+            15 => dependencies.retain(|(_, _, is_tool)| *is_tool),
             _ => p.format = (1, 0),
         }
     }
@@ -378,7 +378,7 @@ fn provenance(r: &mut Random, q: &Require) -> Provenance {
     p
 }
 
-fn envelope(r: &mut Random, signer: &str, says: Says) -> Envelope {
+pub fn envelope(r: &mut Random, signer: &str, says: Says) -> Envelope {
     let mut signers = strings(&[signer]);
     if r.chance(4) {
         signers =
@@ -510,6 +510,7 @@ fn envelopes(r: &mut Random, q: &Require) -> Vec<Envelope> {
             all.push(envelope(r, "gate", Says::Summary(again)));
         }
     }
+    others::envelopes(r, q, &main, &mut all);
     if r.chance(25) {
         all.push(envelope(r, "vendor", Says::Nothing));
     }

@@ -61,6 +61,7 @@ pub struct Require {
     pub repository: Option<String>,
     pub branch: Option<String>,
     pub tag: Option<String>,
+    pub source_level: Option<u64>,
     /// approvals and `by`
     pub reviewed: Option<(u64, Vec<String>)>,
     pub target: Option<String>,
@@ -71,7 +72,7 @@ pub struct Require {
     pub hermetic: bool,
     /// uri and digest (a digest is any text here; equal texts are equal digests)
     pub tools: Vec<(String, String)>,
-    pub dependencies: Option<(Vec<String>, bool)>,
+    pub dependencies: Option<Dependencies>,
     /// names and `by`
     pub tests: Option<(Vec<String>, Vec<String>)>,
     pub released_for: Option<(String, Vec<String>)>,
@@ -89,6 +90,30 @@ pub struct Require {
     /// log and number of witnesses
     pub logged: Option<(String, u64)>,
     pub verified_by: Option<VerifiedBy>,
+}
+
+/// Something of it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Dependencies {
+    pub denied: Vec<String>,
+    pub pinned: bool,
+    pub licences: Option<Licences>,
+    /// By whom; empty: not asked for.
+    pub reviewed: Vec<String>,
+}
+
+impl Dependencies {
+    pub fn asks(&self) -> bool {
+        !self.denied.is_empty() || self.pinned || self.licences.is_some() || !self.reviewed.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Licences {
+    pub listed: Vec<String>,
+    /// Whether the listed ones are allowed; else they are denied.
+    pub are_allowed: bool,
+    pub by: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +143,8 @@ pub struct Summary {
     pub digest: Option<String>,
     pub passed: bool,
     pub levels: Vec<String>,
+    /// What its subject says in `sourceRefs`; empty: nothing.
+    pub refs: Vec<String>,
     pub verified: Option<Time>,
     pub expires: Option<Time>,
 }
@@ -173,8 +200,21 @@ pub enum Says {
         reviewers: Vec<String>,
     },
     Summary(Summary),
+    /// A list of parts.
+    Parts(Vec<Part>),
+    /// A review of the package that it is about, and its criteria.
+    Import(Vec<String>),
     /// a signature and nothing more
     Nothing,
+}
+
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub name: String,
+    /// Any text; equal texts are equal digests.
+    pub digest: Option<String>,
+    /// SPDX expressions, or what is none.
+    pub licences: Vec<String>,
 }
 
 /// What a statement is about.
@@ -183,6 +223,8 @@ pub enum About {
     TheArtifact,
     AnotherArtifact,
     Commit(String),
+    /// By its digest; only a review of imports.
+    Package(String),
 }
 
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@
 //!
 //! Linear scans everywhere; one small function for each rule, named after it.
 
-use super::model::{About, Answer, Case, Commit, Envelope, Model, Policy, Principal};
+use super::licences;
+use super::model::{About, Answer, Case, Commit, Envelope, Licences, Model, Part, Policy, Principal};
 use super::model::{Asked, Provenance, Require, Role, Root, Says, Summary, Time, VerifiedBy};
 use std::collections::BTreeSet;
 
@@ -97,10 +98,11 @@ fn unmet(facts: &Facts<'_>, require: &Require) -> Rules {
         ("requested-by", requested_by),
     ];
     type ReadingRule = fn(&Facts<'_>, &Require, &Judged<'_>) -> bool;
-    let reading_rules: [(&str, bool, ReadingRule); 15] = [
+    let reading_rules: [(&str, bool, ReadingRule); 16] = [
         ("source-repository", require.repository.is_some(), source_repository),
         ("source-branch", require.branch.is_some(), source_branch),
         ("source-tag", require.tag.is_some(), source_tag),
+        ("source-level", require.source_level.is_some(), source_level),
         ("workflow", require.workflow.is_some(), workflow),
         ("source-reviewed", require.reviewed.is_some(), source_reviewed),
         ("target", require.target.is_some(), target),
@@ -191,6 +193,7 @@ fn applies(facts: &Facts<'_>, opened: &Opened<'_>) -> bool {
         About::TheArtifact => true,
         About::AnotherArtifact => false,
         About::Commit(commit) => source(facts) == Some(commit),
+        About::Package(digest) => is_made_of(facts, digest),
     }
 }
 
@@ -199,11 +202,30 @@ fn source<'a>(facts: &'a Facts<'_>) -> Option<&'a String> {
     facts.judged.as_ref()?.provenance.commit.as_ref()
 }
 
-/// Evidence about a commit, where no commit is known, is a finding only if nothing else explains the refusal.
+/// A dependency of the judged provenance has this digest, or a part in a list about the artifact, whoever signed it.
+fn is_made_of(facts: &Facts<'_>, digest: &String) -> bool {
+    let of_build = facts.judged.iter().flat_map(|judged| &judged.provenance.dependencies);
+    let of_lists = about_the_artifact(facts.opened).filter_map(parts).flatten();
+    of_build
+        .map(|(_, digest, _)| digest)
+        .chain(of_lists.map(|part| &part.digest))
+        .flatten()
+        .any(|d| d == digest)
+}
+
+fn parts<'a>(opened: &Opened<'a>) -> Option<&'a [Part]> {
+    if let Says::Parts(parts) = &opened.envelope.says { Some(parts) } else { None }
+}
+
+/// Evidence about a commit, where no commit is known, is a finding only if nothing else explains the refusal; likewise
+/// what is about a package, where no provenance is judged.
 fn evidence_applies(facts: &Facts<'_>, nothing_else_refused: bool) -> bool {
-    let excused = source(facts).is_none() && !nothing_else_refused;
-    let about_a_commit = |opened: &Opened<'_>| matches!(opened.envelope.about, About::Commit(_));
-    facts.opened.iter().all(|opened| applies(facts, opened) || (excused && about_a_commit(opened)))
+    let excused = |opened: &Opened<'_>| match opened.envelope.about {
+        About::Commit(_) => source(facts).is_none(),
+        About::Package(_) => facts.judged.is_none(),
+        About::TheArtifact | About::AnotherArtifact => false,
+    };
+    facts.opened.iter().all(|opened| applies(facts, opened) || (!nothing_else_refused && excused(opened)))
 }
 
 fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
@@ -218,7 +240,7 @@ fn evidence_unambiguous(facts: &Facts<'_>) -> bool {
             Says::Review { base, .. } => BTreeSet::from([("review", base.as_deref())]),
             Says::Provenance(_) if signed(opened, Role::Rebuilder, &[]) => one("rebuild"),
             Says::Summary(summary) => BTreeSet::from([("summary", Some(summary.resource.as_str()))]),
-            Says::Provenance(_) | Says::Nothing => BTreeSet::new(),
+            Says::Provenance(_) | Says::Parts(_) | Says::Import(_) | Says::Nothing => BTreeSet::new(),
         };
         for (kind, name) in claimed_here {
             unambiguous &= opened.signers.iter().all(|signer| claims.insert((kind, name, &signer.name)));
@@ -329,6 +351,25 @@ fn source_tag(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
     judged.provenance.reference == require.tag.as_ref().map(|tag| format!("refs/tags/{tag}"))
 }
 
+fn source_level(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let Some(least) = require.source_level else { return true };
+    let built = judged.provenance;
+    facts.opened.iter().any(|opened| {
+        let Says::Summary(said) = &opened.envelope.says else { return false };
+        let About::Commit(commit) = &opened.envelope.about else { return false };
+        let mut verifiers = opened.signers.iter().filter(|signer| holds(signer, Role::Verifier, &[]));
+        let claimed = verifiers.any(|signer| signer.ids.contains(&said.verifier));
+        let passed = said.passed && !said.levels.iter().any(|level| level == "FAILED");
+        let place = built.repository.as_ref().is_some_and(|repository| {
+            said.resource == *repository || said.resource == format!("git+{repository}")
+        });
+        let branch = built.reference.as_ref().is_some_and(|reference| said.refs.contains(reference));
+        let reached = (least..=4).any(|n| said.levels.contains(&format!("SLSA_SOURCE_LEVEL_{n}")));
+        let lasting = said.expires.is_none_or(|expires| expires >= facts.case.at);
+        built.commit.as_ref() == Some(commit) && claimed && passed && place && branch && reached && lasting
+    })
+}
+
 /// Without a certificate the file is the target, and nothing says what began the run.
 fn workflow(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
     let Some((file, asks_trigger)) = &require.workflow else { return true };
@@ -434,6 +475,10 @@ fn command(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
 }
 
 fn hermetic(_: &Facts<'_>, _: &Require, judged: &Judged<'_>) -> bool {
+    is_hermetic(judged)
+}
+
+fn is_hermetic(judged: &Judged<'_>) -> bool {
     let version = judged.provenance.builder_version.as_deref().and_then(numbers);
     let least = |range: &String| range.strip_prefix(">=").and_then(numbers);
     let granted = |range| least(range).is_some_and(|least| version.is_some_and(|version| version >= least));
@@ -446,11 +491,59 @@ fn tools(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
     tools.peek().is_some() && tools.all(|(uri, digest, _)| listed(uri, digest.as_ref()))
 }
 
-fn dependencies(_: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
-    let Some((denied, pinned)) = &require.dependencies else { return true };
-    judged.provenance.dependencies.iter().all(|(uri, digest, _)| {
-        (digest.is_some() || !pinned) && !denied.iter().any(|denied| is_denied(uri, denied))
-    })
+fn dependencies(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bool {
+    let Some(asked) = &require.dependencies else { return true };
+    let named = judged.provenance.dependencies.iter().all(|(uri, digest, _)| {
+        (digest.is_some() || !asked.pinned) && !asked.denied.iter().any(|denied| is_denied(uri, denied))
+    });
+    let licensed = asked.licences.as_ref().is_none_or(|licences| licensed(facts, licences, judged));
+    named && licensed && (asked.reviewed.is_empty() || imports_reviewed(facts, &asked.reviewed, judged))
+}
+
+/// The lists of parts about the artifact that somebody of these signed.
+fn lists_by<'a>(facts: &'a Facts<'_>, is_one: &dyn Fn(&Principal) -> bool) -> Vec<&'a [Part]> {
+    let by_them = about_the_artifact(facts.opened).filter(|o| o.signers.iter().any(|signer| is_one(signer)));
+    by_them.filter_map(parts).collect()
+}
+
+fn is_accepted_builder(judged: &Judged<'_>, signer: &Principal) -> bool {
+    judged.builders.iter().any(|builder| builder.name == signer.name)
+}
+
+fn licensed(facts: &Facts<'_>, asked: &Licences, judged: &Judged<'_>) -> bool {
+    let lists = lists_by(facts, &|signer| match asked.by.as_slice() {
+        [] => is_accepted_builder(judged, signer),
+        by => by.contains(&signer.name),
+    });
+    let is_listed = |licence: &str| asked.listed.iter().any(|listed| listed == licence);
+    let is_denied =
+        |licence: &str| asked.listed.iter().any(|own| licences::plain(own) == licences::plain(licence));
+    let is_wanted = |licence: &str| if asked.are_allowed { is_listed(licence) } else { !is_denied(licence) };
+    let fits = |part: &Part| {
+        !part.licences.is_empty() && part.licences.iter().all(|text| licences::is_met(text, &is_wanted))
+    };
+    !lists.is_empty() && lists.iter().all(|list| list.iter().all(fits))
+}
+
+fn imports_reviewed(facts: &Facts<'_>, by: &[String], judged: &Judged<'_>) -> bool {
+    let others = judged.provenance.dependencies.iter().filter(|(_, _, is_tool)| !is_tool);
+    let mut digests: Vec<&Option<String>> = others.map(|(_, digest, _)| digest).collect();
+    if digests.is_empty() && !is_hermetic(judged) {
+        let lists = lists_by(facts, &|signer| is_accepted_builder(judged, signer));
+        if lists.is_empty() {
+            return false;
+        }
+        digests = lists.into_iter().flatten().map(|part| &part.digest).collect();
+    }
+    let reviewed = |digest: &String| {
+        facts.opened.iter().any(|opened| {
+            let Says::Import(criteria) = &opened.envelope.says else { return false };
+            let counts = signed(opened, Role::Reviewer, by) || signed(opened, Role::ReviewAuthority, by);
+            let for_this = criteria.is_empty() || criteria.iter().any(|c| c == "safe-to-deploy");
+            counts && for_this && opened.envelope.about == About::Package(digest.clone())
+        })
+    };
+    digests.into_iter().all(|digest| digest.as_ref().is_some_and(reviewed))
 }
 
 fn is_denied(uri: &str, denied: &str) -> bool {

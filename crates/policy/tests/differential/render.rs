@@ -1,10 +1,11 @@
 //! A model as a real trust root, a real book, and signed claims.
 
 use attest::claims::{
-    RELEASE, REVIEW, Release, Review, Scan, Severity, TEST_RESULT, TestOutcome, TestResult, VSA, VULNS,
-    Vulnerability,
+    IMPORT, Import, RELEASE, REVIEW, Release, Review, Reviewed, Scan, Severity, TEST_RESULT, TestOutcome,
+    TestResult, VSA, VULNS, Vulnerability,
 };
 use attest::note::NoteKey;
+use attest::parts::CYCLONEDX;
 use attest::provenance::{self as real, BUILD_TYPE, SLSA_V1};
 use attest::{Algorithm, Digest, DigestSet, Json, Object, Signer as _, TrustRoot};
 use jiff::Timestamp;
@@ -186,6 +187,7 @@ fn require(q: &Require, indent: usize) -> String {
     source.extend(q.repository.as_ref().map(|r| format!("repository: \"{r}\"")));
     source.extend(q.branch.as_ref().map(|b| format!("branch: \"{b}\"")));
     source.extend(q.tag.as_ref().map(|t| format!("tag: \"{t}\"")));
+    source.extend(q.source_level.map(|level| format!("level: {level}")));
     source.extend(q.reviewed.as_ref().map(|(n, by)| format!("reviewed: {{ approvals: {n}{} }}", names(by))));
     if !source.is_empty() {
         lines.push(format!("source: {{ {} }}", source.join(", ")));
@@ -210,16 +212,7 @@ fn require(q: &Require, indent: usize) -> String {
             q.tools.iter().map(|(u, d)| format!("{{ uri: \"{u}\", digest: \"{}\" }}", digest(d))).collect();
         lines.push(format!("tools: [{}]", tools.join(", ")));
     }
-    lines.extend(q.dependencies.as_ref().map(|(denied, pinned)| {
-        let mut parts = Vec::new();
-        if !denied.is_empty() {
-            parts.push(format!("denied: {}", list(denied)));
-        }
-        if *pinned {
-            parts.push("pinned: true".to_owned());
-        }
-        format!("dependencies: {{ {} }}", parts.join(", "))
-    }));
+    lines.extend(q.dependencies.as_ref().map(dependencies));
     lines.extend(
         q.tests.as_ref().map(|(tests, by)| format!("tests: {{ names: {}{} }}", list(tests), names(by))),
     );
@@ -242,6 +235,25 @@ fn require(q: &Require, indent: usize) -> String {
     lines.extend(q.verified_by.as_ref().map(verified_by));
     lines.extend(q.logged.as_ref().map(|(log, n)| format!("logged: {{ log: {log}, witnesses: {n} }}")));
     lines.iter().map(|l| format!("{}{l}\n", " ".repeat(indent))).collect()
+}
+
+fn dependencies(asked: &Dependencies) -> String {
+    let mut parts = Vec::new();
+    if !asked.denied.is_empty() {
+        parts.push(format!("denied: {}", list(&asked.denied)));
+    }
+    if asked.pinned {
+        parts.push("pinned: true".to_owned());
+    }
+    if let Some(Licences { listed, are_allowed, by }) = &asked.licences {
+        let key = if *are_allowed { "allowed" } else { "denied" };
+        let by = if by.is_empty() { String::new() } else { format!(", by: {}", list(by)) };
+        parts.push(format!("licences: {{ {key}: {}{by} }}", list(listed)));
+    }
+    if !asked.reviewed.is_empty() {
+        parts.push(format!("reviewed: {{ by: {} }}", list(&asked.reviewed)));
+    }
+    format!("dependencies: {{ {} }}", parts.join(", "))
 }
 
 fn verified_by(asked: &VerifiedBy) -> String {
@@ -277,6 +289,39 @@ fn summary(summary: &Summary) -> Object {
     object.set_some("portcullis_environment", summary.environment.as_deref());
     object.set_some("portcullis_expires", summary.expires.map(|t| time(t).to_string()));
     object
+}
+
+/// A CycloneDX document, in which the artifact itself has no licence and no digest.
+fn parts(parts: &[Part]) -> Object {
+    let part = |part: &Part| {
+        let licences =
+            part.licences.iter().map(|text| Object::new().with("expression", text.as_str()).into());
+        let hash = |text: &String| Object::new().with("alg", "SHA-256").with("content", digest(text).hex());
+        let hashes = part.digest.iter().map(|text| hash(text).into());
+        Object::new()
+            .with("name", part.name.as_str())
+            .with("hashes", Json::Array(hashes.collect()))
+            .with("licenses", Json::Array(licences.collect()))
+            .into()
+    };
+    Object::new()
+        .with("bomFormat", "CycloneDX")
+        .with("specVersion", "1.6")
+        .with("metadata", Object::new().with("component", Object::new().with("name", "shop")))
+        .with("components", Json::Array(parts.iter().map(part).collect()))
+}
+
+fn import(about: &About, criteria: &[String]) -> Object {
+    let About::Package(text) = about else { panic!("a review of imports is about a package: {about:?}") };
+    let package = Reviewed {
+        purl: "pkg:generic/reviewed@1.0.0".to_owned(),
+        from: None,
+        digests: DigestSet::from(digest(text)),
+        previous: None,
+        reviewers: Vec::new(),
+        criteria: criteria.to_vec(),
+    };
+    Import { packages: vec![package], reviewed: time(0) }.to_json()
 }
 
 fn claim(envelope: &Envelope) -> Claim {
@@ -317,15 +362,21 @@ fn claim(envelope: &Envelope) -> Claim {
             (REVIEW, review.to_json())
         }
         Says::Summary(said) => (VSA, summary(said)),
+        Says::Parts(all) => (CYCLONEDX, parts(all)),
+        Says::Import(criteria) => (IMPORT, import(&envelope.about, criteria)),
         Says::Nothing => ("https://portcullis.dev/signature/v1", Object::new()),
     };
     Claim {
-        refs: Vec::new(),
+        refs: match &envelope.says {
+            Says::Summary(said) => said.refs.clone(),
+            _ => Vec::new(),
+        },
         signed_by: envelope.signers.clone(),
         about: match &envelope.about {
             About::TheArtifact => Subject::Artifact,
             About::AnotherArtifact => Subject::Other,
             About::Commit(text) => Subject::Commit(commit(text)),
+            About::Package(text) => Subject::Package(DigestSet::from(digest(text))),
         },
         said: Said { predicate_type: predicate_type.to_owned(), predicate },
         logged: envelope.logged.as_ref().map(|(log, seen)| Logged {

@@ -18,8 +18,8 @@ use crate::output::Output;
 /// A scanner looked for known vulnerabilities
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What a scanner was told to ignore counts as found. Only a signed VEX statement takes something out: that
-the artifact is not affected, with one of OpenVEX's reasons.
+What a scanner was told to ignore counts as found. Only a signed VEX statement takes something
+out: that the artifact is not affected, with one of OpenVEX's reasons.
 
 Examples:
   portcullis attest scan ./shop --from-grype grype.json --key scanner.key

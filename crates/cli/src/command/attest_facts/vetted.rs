@@ -55,7 +55,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             .line("wanted", "safe-to-deploy, safe-to-run, or one of audits.toml")
             .line("found", &args.criteria));
     }
-    let packages = locked(&text("lock file", &args.lock)?).map_err(failed)?;
+    let lock = input::long_text("lock file", &args.lock, MAX_FILE)?;
+    let packages = locked(&lock).map_err(|e| failed(&args.lock, &e))?;
     let (mut covered, mut left) = (Vec::new(), Vec::new());
     for package in &packages {
         match look_up(&audits, package, &args.criteria) {
@@ -99,24 +100,18 @@ fn check_count(covered: usize, all: usize) -> Result<(), Failure> {
 fn read(dir: &Path) -> Result<Audits, Failure> {
     let imports = dir.join("imports.lock");
     // only projects with imports have one
+    let text = |path: &Path| input::long_text("file of cargo-vet", path, MAX_FILE);
     let imports = match imports.symlink_metadata() {
         // one that cannot be read is none that is not there: it may hold a violation
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        _ => Some(text("file of cargo-vet", &imports)?),
+        _ => Some(text(&imports)?),
     };
-    let audits = text("file of cargo-vet", &dir.join("audits.toml"))?;
-    let config = text("file of cargo-vet", &dir.join("config.toml"))?;
-    Audits::read(&audits, &config, imports.as_deref()).map_err(failed)
+    let (audits, config) = (text(&dir.join("audits.toml"))?, text(&dir.join("config.toml"))?);
+    Audits::read(&audits, &config, imports.as_deref()).map_err(|e| failed(&dir.join(&e.file), &e))
 }
 
-fn text(what: &str, path: &Path) -> Result<String, Failure> {
-    String::from_utf8(input::read(what, path, MAX_FILE)?)
-        .map_err(|_| Failure::new(&format!("the {what} {} is no text", path.display())))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn failed(error: VetError) -> Failure {
-    Failure::new(&format!("{} cannot be read", error.file))
+fn failed(file: &Path, error: &VetError) -> Failure {
+    Failure::new(&format!("{} cannot be read", file.display()))
         .line("found", &policy::one_line(&error.why))
         .line("fix", "have cargo or cargo vet write it anew")
 }

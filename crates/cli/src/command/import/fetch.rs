@@ -50,7 +50,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let package = Package::parse(&args.purl)?;
     let digest = sha256(&args.sha256)?;
-    let shelf = args.place.open()?;
+    let shelf = args.place.make()?;
     check_unchanged(&shelf, &package, &digest)?;
     if let (Some(bundle), Some(key)) = (&args.bundle, &args.bundle_key) {
         check_bundle(args, bundle, key, &digest)?;
@@ -67,7 +67,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let release = Release { purl: package.purl.clone(), from: args.from.clone(), digest, fetched };
     shelf.keep(&package, &release)?;
     let count = contents.0.len();
-    let text = format!("{}  {}\n{count} files, not reviewed\n", release.digest.hex(), release.purl);
+    let files = if count == 1 { "file" } else { "files" };
+    let text = format!("{}  {}\n{count} {files}, not reviewed\n", release.digest.hex(), release.purl);
     output.result(&text, || {
         Json::from(
             Object::new()
@@ -115,7 +116,9 @@ fn check_bundle(args: &Args, bundle: &Path, key: &Path, digest: &Digest) -> Resu
 fn bring(args: &Args, shelf: &Shelf, digest: &Digest) -> Result<(), Failure> {
     let failed = |e: builder::StoreError| match e {
         builder::StoreError::Digest { wanted, found, .. } => mismatch(&wanted, &found),
-        other => Failure::new("the release cannot be taken in").line("found", &other.to_string()),
+        other => Failure::new("the release cannot be taken in")
+            .line("found", &other.to_string())
+            .line("fix", "check --from and --store, and that there is room"),
     };
     if args.from.contains("://") {
         let (uri, name) = (args.from.clone(), String::new());

@@ -65,8 +65,7 @@ impl Package {
 }
 
 impl Shelf {
-    pub(super) fn new(dir: &Path) -> Self {
-        let store = Store::private(dir);
+    pub(super) fn new(store: Store) -> Self {
         let dir = store.folder("imports");
         Self { store, dir }
     }

@@ -23,17 +23,17 @@ pub(crate) enum Command {
     /// Write a Sigstore instance into the trust root
     #[command(after_help = "Examples:
   portcullis trust-root sigstore add trust-root.yaml acme --from trusted_root.json --write
-  portcullis trust-root sigstore add trust-root.yaml public-good --tuf https://tuf-repo-cdn.sigstore.dev \\
-      --root sigstore-root.json --state /var/lib/portcullis/tuf --write")]
+  portcullis trust-root sigstore add trust-root.yaml public-good --root sigstore-root.json \\
+      --tuf https://tuf-repo-cdn.sigstore.dev --state /var/lib/portcullis/tuf --write")]
     Add(Args),
     /// Put an instance's newest trusted root in the place of the one that is written there
     #[command(
-        after_help = "Where the mirror is down, or serves what does not hold, nothing changes: the trusted root in the trust root
-is in force still, and so is what --state holds.
+        after_help = "Where the mirror is down, or serves what does not hold, nothing changes: the trusted root in
+the trust root is in force still, and so is what --state holds.
 
 Example:
-  portcullis trust-root sigstore update trust-root.yaml public-good --tuf https://tuf-repo-cdn.sigstore.dev \\
-      --root sigstore-root.json --state /var/lib/portcullis/tuf --write"
+  portcullis trust-root sigstore update trust-root.yaml public-good --root sigstore-root.json \\
+      --tuf https://tuf-repo-cdn.sigstore.dev --state /var/lib/portcullis/tuf --write"
     )]
     Update(Args),
 }
@@ -149,18 +149,20 @@ fn freshness(held: &Held, now: Timestamp) -> String {
     )
 }
 
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("the trusted root cannot be read")
+        .line("found", &error.to_string())
+        .line("fix", "give the instance's trusted_root.json, whole")
+}
+
 /// One value a line, so that reviewers and later changes compare lines; every value stays as it was.
 fn for_people(text: &str) -> Result<String, Failure> {
-    let json = parse_with(text.as_bytes(), Limits::default().exact())
-        .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))?;
+    let json = parse_with(text.as_bytes(), Limits::default().exact()).map_err(|e| unreadable(&e))?;
     Ok(format!("{}\n", json.pretty()))
 }
 
 fn changes(before: Option<&str>, after: &str) -> Result<Vec<Difference>, Failure> {
-    let read = |text: &str| {
-        contents(text)
-            .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))
-    };
+    let read = |text: &str| contents(text).map_err(|e| unreadable(&e));
     let before = before.map(read).transpose()?.unwrap_or_default();
     Ok(differences(&before, &read(after)?))
 }
