@@ -38,7 +38,8 @@ impl Git {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("git");
-        command.current_dir(&self.dir).args([
+        // not by `current_dir`: of a folder that is not there git itself says so
+        command.arg("-C").arg(&self.dir).args([
             "-c",
             "core.fsmonitor=false",
             "-c",
@@ -88,13 +89,32 @@ impl Git {
         })
     }
 
+    fn refused(&self, what: &str, ended: &Ended) -> Failure {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let said = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ");
+        let said = if said.is_empty() { "git said nothing" } else { &said };
+        let place = if self.is_hook { String::new() } else { format!(" in {}", self.dir.display()) };
+        Failure::new(&format!("git could not {what}{place}")).line("found", &policy::one_line(said))
+    }
+
     /// What git answers where it succeeds.
     pub(crate) fn text(&self, what: &str, args: &[&str]) -> Result<String, Failure> {
         let ended = self.ask(what, args, Vec::new())?;
         if ended.code != Some(0) {
-            return Err(refused(what, &ended));
+            return Err(self.refused(what, &ended));
         }
         String::from_utf8(ended.stdout).map_err(|_| unreadable("text in UTF-8", "other bytes"))
+    }
+
+    /// The same where it is one line.
+    pub(crate) fn line(&self, what: &str, args: &[&str]) -> Result<String, Failure> {
+        let out = self.text(what, args)?;
+        let line = out.trim_end_matches('\n');
+        if line.is_empty() || line.contains('\n') {
+            Err(unreadable("one line", &out))
+        } else {
+            Ok(line.to_owned())
+        }
     }
 
     /// The commits of a range, at most [`MAX_COMMITS`] of them, each read from the bytes that its id names.
@@ -123,7 +143,7 @@ impl Git {
     fn objects(&self, ids: &[&str]) -> Result<BTreeMap<String, (String, Vec<u8>)>, Failure> {
         let ended = self.ask("read objects", &["cat-file", "--batch"], ids.join("\n").into_bytes())?;
         if ended.code != Some(0) {
-            return Err(refused("read objects", &ended));
+            return Err(self.refused("read objects", &ended));
         }
         let mut found = BTreeMap::new();
         let mut rest = ended.stdout.as_slice();
@@ -152,7 +172,7 @@ impl Git {
                 Ok(Some(((*kind).to_owned(), size)))
             }
             (Some(0), _) => Ok(None),
-            _ => Err(refused("look at an object", &ended)),
+            _ => Err(self.refused("look at an object", &ended)),
         }
     }
 
@@ -180,7 +200,7 @@ impl Git {
         match ended.code {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => Err(refused(what, &ended)),
+            _ => Err(self.refused(what, &ended)),
         }
     }
 
@@ -192,7 +212,7 @@ impl Git {
         match (ended.code, text.lines().collect::<Vec<_>>().as_slice()) {
             (Some(0), [id]) => Ok(Digest::from_hex(Algorithm::GitCommit, id).ok()),
             (Some(0 | 1), _) => Ok(None),
-            _ => Err(refused(what, &ended)),
+            _ => Err(self.refused(what, &ended)),
         }
     }
 
@@ -223,7 +243,7 @@ impl Git {
                 .map(Some)
                 .map_err(|_| unreadable("the id of a tree", id)),
             (Some(1), _) => Ok(None),
-            _ => Err(refused(what, &ended)),
+            _ => Err(self.refused(what, &ended)),
         }
     }
 }
@@ -253,13 +273,6 @@ pub(crate) fn people(commit: &Commit) -> Vec<String> {
     people
 }
 
-fn refused(what: &str, ended: &Ended) -> Failure {
-    let said = String::from_utf8_lossy(&ended.stderr);
-    let said = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ");
-    let said = if said.is_empty() { "git said nothing" } else { &said };
-    Failure::new(&format!("git could not {what}")).line("found", &policy::one_line(said))
-}
-
-fn unreadable(wanted: &str, found: &str) -> Failure {
+pub(crate) fn unreadable(wanted: &str, found: &str) -> Failure {
     Failure::new("git's answer cannot be read").line("wanted", wanted).line("found", &policy::one_line(found))
 }

@@ -1,13 +1,14 @@
 //! What git knows of a work tree: where it came from, which commit it is, and whether it is still that commit.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use attest::provenance::{Commit, Source};
 use attest::{Algorithm, Digest};
 use jiff::Timestamp;
 
 use crate::failure::Failure;
+use crate::git::{Git, unreadable};
 
 mod revision;
 
@@ -15,6 +16,9 @@ pub(crate) use revision::{book_files_at, file_at};
 
 /// How far back the history goes, as in builds of our own.
 const HISTORY: &str = "--max-count=64";
+
+/// Longer than git takes to compare a large work tree with its commit.
+const WITHIN: Duration = Duration::from_secs(600);
 
 /// A work tree, read.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl WorkTree {
         reference: Option<&str>,
         ours: &[&Path],
     ) -> Result<Self, Failure> {
-        let git = Git { dir };
+        let git = git(dir);
         let top = PathBuf::from(git.line("find the work tree", &["rev-parse", "--show-toplevel"])?);
         let commit = git.line("find the commit", &["rev-parse", "--verify", "HEAD^{commit}"])?;
         let tree = git.line("find the tree", &["rev-parse", "--verify", "HEAD^{tree}"])?;
@@ -53,118 +57,65 @@ impl WorkTree {
             Digest::from_hex(algorithm, hex).map_err(|e| unreadable("an object id", &e.to_string()))
         });
         let source = Source {
-            repository: repository.map_or_else(|| git.origin(), |given| Ok(given.to_owned()))?,
+            repository: repository.map_or_else(|| origin(&git), |given| Ok(given.to_owned()))?,
             reference: Some(reference),
             digests: digests.collect::<Result<_, _>>()?,
             committed: seconds.parse().ok().and_then(|s| Timestamp::from_second(s).ok()),
-            history: git.history()?,
+            history: history(&git)?,
             tagged_branch: None,
             kept_until: None,
         };
-        Ok(Self { source, changed: git.changed(&top, ours)? })
+        Ok(Self { source, changed: changed(&git, &top, ours)? })
     }
 }
 
-fn unreadable(wanted: &str, found: &str) -> Failure {
-    Failure::new("git's answer cannot be read").line("wanted", wanted).line("found", &policy::one_line(found))
+fn git(dir: &Path) -> Git {
+    Git::at(dir, Instant::now() + WITHIN)
 }
 
-struct Git<'a> {
-    dir: &'a Path,
+/// Where the work tree came from. CI systems put their tokens into the URL: who may fetch is nobody's business.
+fn origin(git: &Git) -> Result<String, Failure> {
+    let fix = "say where the source came from, as policies name it: --repository URL";
+    let url = git.line("find where it came from", &["config", "--get", "remote.origin.url"]);
+    let url = url.map_err(|e| e.line("fix", fix))?;
+    let http = ["https://", "http://"].into_iter().find(|scheme| url.starts_with(scheme));
+    let rest = http.and_then(|scheme| url.strip_prefix(scheme));
+    let Some((scheme, rest)) = http.zip(rest) else { return Ok(url) };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Ok(format!("{scheme}{host}/{path}"))
 }
 
-impl Git<'_> {
-    /// git, reading only: no hook, no monitor that the repository's own settings name, no lock, no pager.
-    fn run(&self, what: &str, args: &[&str]) -> Result<String, Failure> {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(self.dir)
-            .args([
-                "-c",
-                "core.fsmonitor=false",
-                "-c",
-                "core.hooksPath=/dev/null",
-                "-c",
-                "log.showSignature=false",
-            ])
-            .args(args)
-            // a hook or a job may have pointed git elsewhere; replaced objects are not what the commit's id says
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_PAGER", "cat")
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| {
-                Failure::new("git cannot be started").line("found", &e.to_string()).line("fix", "install git")
-            })?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ");
-            return Err(Failure::new(&format!("git could not {what} in {}", self.dir.display()))
-                .line("found", &policy::one_line(if said.is_empty() { "nothing" } else { &said })));
-        }
-        String::from_utf8(output.stdout).map_err(|_| unreadable("text in UTF-8", "other bytes"))
-    }
+/// Every file that is not as in the commit, and every one beside it that is not ignored.
+fn changed(git: &Git, top: &Path, ours: &[&Path]) -> Result<Vec<String>, Failure> {
+    let ours: Vec<PathBuf> = ours.iter().filter_map(|path| real(path)).collect();
+    let args = [
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--untracked-files=all",
+        "--no-renames",
+        "--ignore-submodules=none",
+    ];
+    let listed = git.text("compare the files with the commit", &args)?;
+    let paths = listed.split('\0').filter_map(|entry| entry.get(3..)).filter(|path| !path.is_empty());
+    let others = paths.filter(|path| !real(&top.join(path)).is_some_and(|real| ours.contains(&real)));
+    Ok(others.map(policy::one_line).collect())
+}
 
-    fn line(&self, what: &str, args: &[&str]) -> Result<String, Failure> {
-        let out = self.run(what, args)?;
-        let line = out.trim_end_matches('\n');
-        if line.is_empty() || line.contains('\n') {
-            Err(unreadable("one line", &out))
-        } else {
-            Ok(line.to_owned())
-        }
+/// The latest commits with everybody who wrote them. Fields end with NUL, which no field can hold. A shallow clone
+/// shows its oldest commit as one without parents: nothing older would seem to need a review, so it tells nothing.
+fn history(git: &Git) -> Result<Vec<Commit>, Failure> {
+    if git.line("tell how deep the clone is", &["rev-parse", "--is-shallow-repository"])? != "false" {
+        return Ok(Vec::new());
     }
-
-    /// Where the work tree came from. CI systems put their tokens into the URL: who may fetch is nobody's business.
-    fn origin(&self) -> Result<String, Failure> {
-        let fix = "say where the source came from, as policies name it: --repository URL";
-        let url = self.line("find where it came from", &["config", "--get", "remote.origin.url"]);
-        let url = url.map_err(|e| e.line("fix", fix))?;
-        let http = ["https://", "http://"].into_iter().find(|scheme| url.starts_with(scheme));
-        let rest = http.and_then(|scheme| url.strip_prefix(scheme));
-        let Some((scheme, rest)) = http.zip(rest) else { return Ok(url) };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        Ok(format!("{scheme}{host}/{path}"))
-    }
-
-    /// Every file that is not as in the commit, and every one beside it that is not ignored.
-    fn changed(&self, top: &Path, ours: &[&Path]) -> Result<Vec<String>, Failure> {
-        let ours: Vec<PathBuf> = ours.iter().filter_map(|path| real(path)).collect();
-        let args = [
-            "status",
-            "--porcelain=v1",
-            "-z",
-            "--untracked-files=all",
-            "--no-renames",
-            "--ignore-submodules=none",
-        ];
-        let listed = self.run("compare the files with the commit", &args)?;
-        let paths = listed.split('\0').filter_map(|entry| entry.get(3..)).filter(|path| !path.is_empty());
-        let others = paths.filter(|path| !real(&top.join(path)).is_some_and(|real| ours.contains(&real)));
-        Ok(others.map(policy::one_line).collect())
-    }
-
-    /// The latest commits with everybody who wrote them. Fields end with NUL, which no field can hold. A shallow clone
-    /// shows its oldest commit as one without parents: nothing older would seem to need a review, so it tells nothing.
-    fn history(&self) -> Result<Vec<Commit>, Failure> {
-        if self.line("tell how deep the clone is", &["rev-parse", "--is-shallow-repository"])? != "false" {
-            return Ok(Vec::new());
-        }
-        let format =
-            "--format=%H%x00%P%x00%ae%x00%ce%x00%(trailers:key=Co-authored-by,valueonly,separator=%x01)";
-        let out = self.run("read the history", &["log", "-z", HISTORY, format, "HEAD"])?;
-        let fields: Vec<&str> = out.strip_suffix('\0').unwrap_or(&out).split('\0').collect();
-        fields
-            .chunks(5)
-            .map(|fields| read_commit(fields).ok_or_else(|| unreadable("the history", &out)))
-            .collect()
-    }
+    let format = "--format=%H%x00%P%x00%ae%x00%ce%x00%(trailers:key=Co-authored-by,valueonly,separator=%x01)";
+    let out = git.text("read the history", &["log", "-z", HISTORY, format, "HEAD"])?;
+    let fields: Vec<&str> = out.strip_suffix('\0').unwrap_or(&out).split('\0').collect();
+    fields
+        .chunks(5)
+        .map(|fields| read_commit(fields).ok_or_else(|| unreadable("the history", &out)))
+        .collect()
 }
 
 fn read_commit(fields: &[&str]) -> Option<Commit> {

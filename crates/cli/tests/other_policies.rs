@@ -3,28 +3,16 @@
 mod tools;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tools::{code, expect, path, portcullis_in, stderr, stdout};
+use tools::{code, data, expect, path, portcullis_in, stderr, stdout};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/other-policies.md");
-
-#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
-fn data() -> Option<PathBuf> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
-    let root = std::env::var_os("PORTCULLIS_DATA").map_or_else(beside, PathBuf::from).join("in-toto");
-    if root.exists() {
-        return Some(root);
-    }
-    assert!(std::env::var_os("CI").is_none(), "the shared data must be there in CI: {}", root.display());
-    eprintln!("\n*** SKIPPED: no shared data at {}; this test checked NOTHING ***\n", root.display());
-    None
-}
 
 /// A folder with the layouts, the links, and the policy of the page.
 fn folder() -> Option<tempfile::TempDir> {
     let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(data()?).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(data("in-toto")?).unwrap().map(Result::unwrap) {
         fs::write(dir.path().join(entry.file_name()), fs::read(entry.path()).unwrap()).unwrap();
     }
     let page = fs::read_to_string(PAGE).unwrap();

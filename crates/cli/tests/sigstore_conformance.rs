@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Output;
 
 use attest::{Artifact, Digest, DigestSet, Envelope, Json, Object, TrustRoot};
-use sigstore::{BEACON, Case, GITHUB, conformance, data, digest_of, releases, rows};
-use tools::{code, path, portcullis, stderr, stdout};
+use sigstore::{BEACON, Case, GITHUB, conformance, digest_of, releases, rows};
+use tools::{code, data, path, portcullis, stderr, stdout};
 
 /// Why each case that must be refused is refused: how it ends, and words of the reason.
 const REASONS: [(&str, i32, &str); 23] = [

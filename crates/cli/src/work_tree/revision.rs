@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use policy::SourceFile;
 
-use super::{Git, unreadable};
 use crate::failure::Failure;
+use crate::git::{Git, unreadable};
 use crate::input;
 
 /// A file in git's listing of a commit.
@@ -18,7 +18,7 @@ struct Listed {
 
 /// The policy files that a book's folder had at a commit, branch or tag, named as the folder's own are now.
 pub(crate) fn book_files_at(folder: &Path, reference: &str) -> Result<Vec<SourceFile>, Failure> {
-    let git = Git { dir: folder };
+    let git = super::git(folder);
     let real = folder.canonicalize().map_err(|e| Failure::io("read the book", folder, &e))?;
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut files = Vec::new();
@@ -46,12 +46,12 @@ pub(crate) fn book_files_at(folder: &Path, reference: &str) -> Result<Vec<Source
 pub(crate) fn file_at(path: &Path, reference: &str) -> Result<Option<String>, Failure> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string();
-    let git = Git { dir: folder };
+    let git = super::git(folder);
     let listed = list(&git, reference, &name)?.into_iter().find(|listed| listed.path == name);
     listed.map(|listed| text(&git, reference, &listed)).transpose()
 }
 
-fn list(git: &Git<'_>, reference: &str, path: &str) -> Result<Vec<Listed>, Failure> {
+fn list(git: &Git, reference: &str, path: &str) -> Result<Vec<Listed>, Failure> {
     let commit = format!("{reference}^{{commit}}");
     let commit = git.line("find the commit", &["rev-parse", "--verify", "--end-of-options", &commit]);
     let commit = commit.map_err(|e| {
@@ -59,7 +59,7 @@ fn list(git: &Git<'_>, reference: &str, path: &str) -> Result<Vec<Listed>, Failu
             .line("fix", "name a commit, branch or tag that is here; CI systems often fetch one commit alone")
     })?;
     let args = ["--literal-pathspecs", "ls-tree", "-r", "-z", "--long", &commit, "--", path];
-    let out = git.run("list the files of the commit", &args)?;
+    let out = git.text("list the files of the commit", &args)?;
     let entries = out.split('\0').filter(|entry| !entry.is_empty());
     entries.map(|entry| read_listed(entry).ok_or_else(|| unreadable("a list of files", &out))).collect()
 }
@@ -77,7 +77,7 @@ fn read_listed(entry: &str) -> Option<Listed> {
     })
 }
 
-fn text(git: &Git<'_>, reference: &str, listed: &Listed) -> Result<String, Failure> {
+fn text(git: &Git, reference: &str, listed: &Listed) -> Result<String, Failure> {
     let name = policy::one_line(&listed.path);
     if !listed.is_file {
         return Err(Failure::new(&format!("{name} was no file at {reference}"))
@@ -88,7 +88,7 @@ fn text(git: &Git<'_>, reference: &str, listed: &Listed) -> Result<String, Failu
         return Err(Failure::new(&format!("{name} was too large at {reference}"))
             .line("wanted", &format!("at most {} bytes", input::MAX_TEXT)));
     }
-    let read = git.run("read a file of the commit", &["cat-file", "blob", &listed.object]);
+    let read = git.text("read a file of the commit", &["cat-file", "blob", &listed.object]);
     read.map_err(|e| {
         e.line("place", &format!("{name} at {reference}")).line("fix", "name a commit where it is text")
     })

@@ -8,17 +8,10 @@ use attest::digest::to_hex;
 use attest::dsse::base64;
 use attest::{Digest, Json, Object};
 
-use crate::tools::{cache, part, path};
+use crate::tools::{cache, data, part, path};
 
 pub const BEACON: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 pub const GITHUB: &str = "https://token.actions.githubusercontent.com";
-
-/// The shared test data: `PORTCULLIS_DATA`, or `../shared/data` beside the clone. In CI it must be there.
-#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
-pub fn data(name: &str) -> Option<PathBuf> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
-    part("shared data", std::env::var_os("PORTCULLIS_DATA").map_or_else(beside, PathBuf::from).join(name))
-}
 
 #[derive(Clone, Debug)]
 pub struct Case {

@@ -56,6 +56,13 @@ pub fn part(name: &str, path: PathBuf) -> Option<PathBuf> {
     None
 }
 
+/// The shared test data: `PORTCULLIS_DATA`, or `../shared/data` beside the clone. In CI it must be there.
+#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+pub fn data(name: &str) -> Option<PathBuf> {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+    part("shared data", std::env::var_os("PORTCULLIS_DATA").map_or_else(beside, PathBuf::from).join(name))
+}
+
 pub fn cache(below: &str) -> PathBuf {
     std::env::home_dir().unwrap().join(".cache/portcullis").join(below)
 }
