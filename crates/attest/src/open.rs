@@ -330,11 +330,7 @@ impl Attestation {
         // people compare the two: in the same algorithm, where the artifact has it
         let found = subjects.first().and_then(|s| s.digests.first());
         let alike = found.as_ref().and_then(|found| artifact.digests().get(found.algorithm()));
-        Err(NotAbout {
-            wanted: alike.or_else(|| artifact.digest()),
-            found,
-            subjects: subjects.len(),
-        })
+        Err(NotAbout { wanted: alike.or_else(|| artifact.digest()), found, subjects: subjects.len() })
     }
 
     /// The statement.

@@ -54,10 +54,7 @@ fn google_cloud_build_in_slsa_v1() {
     assert_eq!(source(&read), of("https://github.com/acme/shop", Some("refs/heads/main")));
     assert_eq!(read.target.as_deref(), Some("cloudbuild.yaml"));
     // a tag that the service does not say was its requester's choice
-    assert_eq!(
-        parameters(&read),
-        r#"{"substitutions._FLAVOUR":"debug","substitutions.TAG_NAME":"v9"}"#
-    );
+    assert_eq!(parameters(&read), r#"{"substitutions._FLAVOUR":"debug","substitutions.TAG_NAME":"v9"}"#);
     assert_eq!(read.dependencies.len(), 1);
 }
 
@@ -126,7 +123,9 @@ fn whose_task_of_a_name_it_is_stays_a_parameter_of_tekton() {
         );
         (read.target.clone().unwrap(), parameters(&read))
     };
-    for (key, more) in [("taskRef", r#""bundle":"evil.example/tasks""#), ("pipelineRef", r#""resolver":"git""#)] {
+    for (key, more) in
+        [("taskRef", r#""bundle":"evil.example/tasks""#), ("pipelineRef", r#""resolver":"git""#)]
+    {
         let (target, parameters) = reference(&format!(r#""{key}":{{"name":"build",{more}}}"#));
         assert_eq!((target.as_str(), parameters), ("build", format!(r#"{{"runSpec.{key}":{{{more}}}}}"#)));
     }

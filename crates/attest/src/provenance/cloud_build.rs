@@ -73,8 +73,7 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     let system =
         internal.optional_object("systemSubstitutions").map_err(|e| e.within("internalParameters"))?;
     // what the service set itself it says itself: a requester may set `TAG_NAME` too
-    let is_chosen =
-        |name: &str, value: &Json| system.is_none_or(|system| system.get(name) != Some(value));
+    let is_chosen = |name: &str, value: &Json| system.is_none_or(|system| system.get(name) != Some(value));
     let chosen = chosen.unwrap_or(&none).iter().filter(|(name, value)| is_chosen(name, value));
     let chosen: Object = chosen.map(|(name, value)| (name.to_owned(), value.clone())).collect();
     forge::add_inputs(&mut provenance.parameters, "substitutions.", Some(&chosen))?;

@@ -1,8 +1,8 @@
 //! The trust root's Sigstore instances, and the certificates that are a name's.
 
 use super::read::{entries, read_revocation, read_time};
-use crate::trust::TrustRoot;
 use crate::sigstore::{CertificateIdentity, EMBEDDED, Instance, Pattern, Subject, TrustedIdentity};
+use crate::trust::TrustRoot;
 use crate::yaml::{Fields, LoadError, Node, Problems, suggest};
 
 /// More roots of trust than anybody can review.
@@ -50,7 +50,9 @@ pub(super) fn check_positions(root: &TrustRoot, node: &Node, problems: &mut Prob
             let message = format!("a revocation of {} by a position in the logs of `{log}`", principal.name);
             problems.push(
                 LoadError::new(&node.place, &message)
-                    .wanted("a log under `logs`, or `from` alone: Sigstore's logs say when something was signed")
+                    .wanted(
+                        "a log under `logs`, or `from` alone: Sigstore's logs say when something was signed",
+                    )
                     .fix("leave out `log` and `size`"),
             );
         }

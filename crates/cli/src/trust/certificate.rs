@@ -126,12 +126,15 @@ impl Certificates {
     /// The instance that counts.
     pub(super) fn instance(&self) -> Result<Instance, Failure> {
         let failed = |e: attest::sigstore::InstanceError| {
-            Failure::new("the Sigstore instance cannot be used")
-                .line("found", &e.to_string())
-                .line("fix", "give the instance's trusted_root.json with --trusted-root, or a name with --instance")
+            Failure::new("the Sigstore instance cannot be used").line("found", &e.to_string()).line(
+                "fix",
+                "give the instance's trusted_root.json with --trusted-root, or a name with --instance",
+            )
         };
         match (&self.trusted_root, &self.instance) {
-            (Some(file), _) => Instance::parse("trusted-root", &input::text("trusted root", file)?).map_err(failed),
+            (Some(file), _) => {
+                Instance::parse("trusted-root", &input::text("trusted root", file)?).map_err(failed)
+            }
             (None, Some(name)) => {
                 Instance::embedded(name).map_err(|e| failed(e).line("wanted", &EMBEDDED.join(", ")))
             }

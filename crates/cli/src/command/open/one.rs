@@ -87,7 +87,10 @@ fn refusal(name: &str, trusted: &Trusted, error: &NotOpened) -> Failure {
         NotOpened::Open(OpenError::Sigstore(e)) => failed
             .line("wanted", &format!("a signature that holds under {}", trusted.instances()))
             .line("found", &policy::one_line(&e.to_string()))
-            .line("fix", "submit the bundle as the signer wrote it; or name the instance that it was signed under"),
+            .line(
+                "fix",
+                "submit the bundle as the signer wrote it; or name the instance that it was signed under",
+            ),
         e => failed.line("found", &policy::one_line(&e.to_string())),
     }
 }
