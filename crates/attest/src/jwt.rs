@@ -179,7 +179,7 @@ fn write_claims(provenance: &Provenance, sub: &str) -> Object {
 const NOT_OURS: [&str; 3] = ["exp", "nbf", "aud"];
 
 fn read_claims(claims: &Object) -> Result<Provenance, ShapeError> {
-    if let Some(name) = NOT_OURS.into_iter().find(|name| claims.get(name).is_some()) {
+    if let Some(name) = NOT_OURS.into_iter().find(|name| says(claims, name)) {
         return Err(ShapeError::new(name, "no such claim in provenance", "one that is not compared here"));
     }
     let input = claims.object("input")?;
@@ -239,9 +239,14 @@ fn read_source(uri: &str, input: &Object) -> Result<Source, ShapeError> {
     })
 }
 
+/// Whether the claim is there at all; a `null` is.
+fn says(object: &Object, key: &str) -> bool {
+    object.iter().any(|(name, _)| name == key)
+}
+
 /// A NumericDate. One of another JSON type is an error and never "absent" (CVE-2026-25537).
 fn seconds(object: &Object, key: &str) -> Result<Option<Timestamp>, ShapeError> {
-    if object.get(key).is_none() {
+    if !says(object, key) {
         return Ok(None);
     }
     let number = object.int(key)?;

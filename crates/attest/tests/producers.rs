@@ -163,10 +163,10 @@ fn a_manual_start_says_what_it_was_given_where_the_producer_does() {
         V02,
         r#"{"builder":{"id":"https://g.example/b.yml@refs/tags/v1"},"buildType":"https://github.com/slsa-framework/slsa-github-generator/generic@v1",
         "invocation":{"configSource":{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"@ID@"},"entryPoint":".github/workflows/r.yml"},"parameters":{},
-          "environment":{"github_event_name":"workflow_dispatch","github_event_payload":{"base_ref":"refs/heads/main","inputs":{"flavour":"debug"}}}},
+          "environment":{"github_event_name":"workflow_dispatch","github_event_payload":{"base_ref":"refs/heads/main","inputs":{"flavour":"debug"},"client_payload":{"ref":"evil"}}}},
         "materials":[{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"@ID@"}}]}"#,
     );
-    assert_eq!(parameters(&generator), r#"{"inputs.flavour":"debug"}"#);
+    assert_eq!(parameters(&generator), r#"{"inputs.flavour":"debug","client_payload.ref":"evil"}"#);
     assert_eq!(generator.source.as_ref().unwrap().branch(), Some("main"));
     assert!(generator.dependencies.is_empty());
 }

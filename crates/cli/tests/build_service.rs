@@ -123,19 +123,35 @@ async fn a_token_counts_for_its_issuer_audience_time_and_algorithm_alone() {
     let answer = async |token: &str| ask(&place.bearer(&running.url, token), "GET", "/v1/builds", "").await;
     let (status, body) = answer(&token).await;
     assert_eq!(status, 200, "{body}");
-    let mut broken = token.clone();
-    let at = token.len() - 10;
-    broken.replace_range(at..=at, if token[at..].starts_with('A') { "B" } else { "A" });
+    let forge = |mut token: String| {
+        let at = token.len() - 10;
+        let other = if token[at..].starts_with('A') { "B" } else { "A" };
+        token.replace_range(at..=at, other);
+        token
+    };
     let other = |from: &str, to: &str| issuer.token(header, &good.replace(from, to));
     for (token, why) in [
         ("x".to_owned(), "cannot be read"),
-        (broken, "by no key of its issuer"),
+        (forge(token.clone()), "by no key of its issuer"),
         (other("https://token.example", "https://evil.example"), "issuer is not in"),
         (other("\"portcullis\"", "\"another\""), "audience is another"),
         (other(&end.to_string(), &(start - 100).to_string()), "has expired"),
         (other(",\"exp\"", ",\"sub\":\"boss\",\"exp\""), "cannot be read"),
         (other("\"acme\"", "\"evil\""), "claim `owner`"),
         (other("\"iat\"", "\"nbf\":99999999999,\"iat\""), "not valid yet"),
+        (other("\"iat\"", "\"nbf\":\"99999999999\",\"iat\""), "not valid yet"),
+        (other("\"iat\"", "\"nbf\":null,\"iat\""), "not valid yet"),
+        (other("\"iat\"", "\"nbf\":[1],\"iat\""), "not valid yet"),
+        (other(&format!("\"iat\":{start}"), "\"iat\":null"), "not valid yet"),
+        (other(&format!("\"exp\":{end}"), &format!("\"exp\":\"{end}\"")), "never expires"),
+        (other(&format!("\"exp\":{end}"), "\"exp\":null"), "never expires"),
+        (other(&format!("\"exp\":{end}"), "\"exp\":true"), "never expires"),
+        (other(&format!("\"exp\":{end}"), "\"exp\":9e99"), "cannot be read"),
+        (other("\"portcullis\"", "null"), "audience is another"),
+        (other("\"portcullis\"", "[]"), "audience is another"),
+        (other("\"portcullis\"", "[\"another\"]"), "audience is another"),
+        (other("\"portcullis\"", "{\"portcullis\":1}"), "audience is another"),
+        (forge(other(&end.to_string(), &(start - 100).to_string())), "by no key of its issuer"),
         (issuer.token(r#"{"alg":"none"}"#, &good), "another algorithm"),
         (issuer.token(r#"{"alg":"HS256","kid":"k1"}"#, &good), "another algorithm"),
         (issuer.token(r#"{"alg":"ES256","kid":"k2"}"#, &good), "by no key of its issuer"),

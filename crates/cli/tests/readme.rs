@@ -55,3 +55,27 @@ fn the_other_commands_of_the_readme_work_as_they_stand() {
     }
     assert!(ran >= 4, "{ran}");
 }
+
+/// The example of what others built, with the package and the attestation that it is about.
+#[test]
+fn the_readmes_policy_admits_the_package_it_names_and_no_other() {
+    let data = std::env::var_os("PORTCULLIS_DATA").map_or_else(|| root().join("../shared/data"), Into::into);
+    let Some(data) = part("real attestations", data.join("real-attestations")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut blocks = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    std::fs::write(dir.path().join("trust-root.yaml"), blocks.next().unwrap()).unwrap();
+    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    std::fs::write(dir.path().join("policies/sigstore-js.yaml"), blocks.next().unwrap()).unwrap();
+    let bring = |from: &str, to: &str| std::fs::copy(data.join(from), dir.path().join(to)).unwrap();
+    bring("sigstore-js-2.1.0.tgz", "sigstore-2.1.0.tgz");
+    bring("sigstore-js-2.1.0-bundle.json", "attestation.json");
+    let command = text.split("```sh\nportcullis ").nth(1).unwrap().lines().next().unwrap();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let output = portcullis_in(dir.path(), &words);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    bring("rfc8785-0.1.2-py3-none-any.whl", "sigstore-2.1.0.tgz");
+    let output = portcullis_in(dir.path(), &words);
+    assert_eq!(code(&output), 1, "{}", stdout(&output));
+    assert!(stderr(&output).contains("error[evidence-applies]"), "{}", stderr(&output));
+}

@@ -1,76 +1,19 @@
 //! Evidence in registries, with real ones: Debian's docker-registry, which keeps no list of referrers, and one that does;
 //! cosign, oras, crane and skopeo push what we find, and find what we push.
 
+mod registries;
 mod tools;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Output};
 
 use attest::{Digest, Json};
+use registries::{Registry, layout};
 use tools::{cache, code, data, expect, part, path, portcullis, stderr, stdout};
 
-const LOGIN: &str = "alice:$2a$05$J1nJpKAsY4nMOxN.e9kB0.U6RHcsi0.en42.IDV2QTkcLnmRyrQnq\n";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-
-/// A registry that runs until it is dropped.
-struct Registry {
-    process: Child,
-    address: String,
-    _data: tempfile::TempDir,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-impl Registry {
-    /// Debian's, in a folder; `auth` is that part of its configuration.
-    fn debian(auth: &str) -> Option<Self> {
-        let program = part("docker-registry", cache("registry/docker-registry"))?;
-        let data = tempfile::tempdir().unwrap();
-        fs::write(data.path().join("login"), LOGIN).unwrap();
-        // somebody else can take the port between the two
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let folder = path(data.path());
-        let config = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {folder}/data }} }}\n\
-             http: {{ addr: \"{address}\" }}\n{}",
-            auth.replace("FOLDER", folder)
-        );
-        fs::write(data.path().join("config.yml"), config).unwrap();
-        let mut command = Command::new(program);
-        command.arg("serve").arg(data.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { process: command.spawn().unwrap(), address, _data: data };
-        for _ in 0..200 {
-            if TcpStream::connect(&registry.address).is_ok() {
-                return Some(registry);
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("docker-registry does not start");
-    }
-
-    /// One that keeps a list of referrers, in memory.
-    fn listing() -> Option<Self> {
-        let program = part("a registry with the referrers API", cache("registry/registry"))?;
-        let mut process = Command::new(program).stdout(Stdio::piped()).spawn().unwrap();
-        let mut address = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut address).unwrap();
-        Some(Self { process, address: address.trim().to_owned(), _data: tempfile::tempdir().unwrap() })
-    }
-
-    /// Both kinds, and whether they keep a list.
-    fn all() -> Option<[(Self, bool); 2]> {
-        Some([(Self::debian("")?, false), (Self::listing()?, true)])
-    }
-}
 
 /// Keys, a policy that wants a signature by one of them, and an image in a layout.
 struct Setting {
@@ -184,53 +127,8 @@ impl Setting {
     }
 }
 
-/// An image with one empty layer.
-fn layout(dir: &Path) -> Digest {
-    fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
-    let blob = |media_type: &str, bytes: &[u8]| {
-        let digest = Digest::sha256(bytes);
-        fs::write(dir.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
-        let text = format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, bytes.len());
-        (digest, text)
-    };
-    let (layer, described) = blob("application/vnd.oci.image.layer.v1.tar", &[0; 1024]);
-    let rootfs = format!(r#"{{"type":"layers","diff_ids":["{layer}"]}}"#);
-    let config = format!(r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{rootfs}}}"#);
-    let (_, config) = blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
-    let of = "application/vnd.oci.image.manifest.v1+json";
-    let manifest =
-        format!(r#"{{"schemaVersion":2,"mediaType":"{of}","config":{config},"layers":[{described}]}}"#);
-    let (digest, manifest) = blob(of, manifest.as_bytes());
-    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    fs::write(dir.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{manifest}]}}"#)).unwrap();
-    digest
-}
-
-/// What `cosign save` wrote: a certificate stands beside the envelope, and not in it.
-#[test]
-fn an_attestation_of_cosign_2_keeps_its_certificate() {
-    let Some(suite) = data("slsa-verifier") else { return };
-    let saved = suite.join("gha_generic_container/v1.4.0/container_workflow_dispatch");
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let signer = "issuer: \"https://token.actions.githubusercontent.com\", identity-matching: \"https://github.com/**\"";
-    let root = format!(
-        "version: 1\nsigstore: {{ public-good: {{ trusted-root: embedded }} }}\nbuilders:\n  github:\n    \
-         ids: [\"https://github.com/**\"]\n    certificate-identities: [{{ {signer} }}]\n"
-    );
-    fs::write(at("root.yaml"), root).unwrap();
-    fs::create_dir(at("book")).unwrap();
-    let policy = "environment: prod/shop\nartifact: r.example/shop\nrequire:\n  built-by: [github]\n";
-    fs::write(at("book/shop.yaml"), policy).unwrap();
-    let image = "r.example/shop@sha256:a74d89d8dd863ca5dae4a29e0feede81ddf59197849a80784af5a02ab7786925";
-    for flag in ["--layout", "--bundle"] {
-        let (book, root) = (at("book"), at("root.yaml"));
-        let verify = ["verify", image, flag, path(&saved), "--environment", "prod/shop"];
-        let said = expect(0, &[&verify[..], &["--book", &book, "--trust-root", &root]].concat());
-        assert!(said.contains("admit: "), "{flag}: {said}");
-    }
-}
-
+use registries::{Registry, layout};
+use tools::{cache, code, data, expect, part, path, portcullis, stderr, stdout};
 fn json(output: &Output) -> Json {
     attest::json::parse(stdout(output).as_bytes()).unwrap_or_else(|e| panic!("{e}: {}", stdout(output)))
 }

@@ -460,3 +460,26 @@ fn annotations_that_cannot_be_read_are_said_of_each_image() {
     ask.old = ask.object.clone();
     assert!(deployments(&ask)[0].unchanged);
 }
+
+#[test]
+fn row_70_fewer_replicas_and_another_image_are_judged() {
+    // policy-controller compared the replicas alone, and left the template be where there were fewer of them
+    let with = |tag: char, replicas: i32| {
+        object(&format!(
+            r#"{{"spec":{{"replicas":{replicas},"template":{{"spec":{{"containers":[{{"name":"web","image":"{}"}}]}}}}}}}}"#,
+            image("shop", tag)
+        ))
+    };
+    for (kind, name) in
+        [("Deployment", "web"), ("StatefulSet", "web"), ("ReplicaSet", "web"), ("Deployment", "guarded")]
+    {
+        let mut ask = ask("UPDATE", "apps/v1", kind);
+        ask.name = name;
+        (ask.object, ask.old) = (Some(with('b', 4)), Some(with('a', 5)));
+        let found = judged(&ask);
+        assert!(!found.uses[0].unchanged, "{kind} {name}");
+        assert!(found.configuration.is_none_or(|c| !c.unchanged), "{kind} {name}");
+        ask.object = Some(with('a', 4));
+        assert!(judged(&ask).uses[0].unchanged, "{kind} {name}: nothing but the replicas changed");
+    }
+}

@@ -59,6 +59,7 @@ pub fn select(
             Err(why) => selection.leave(piece.name, why.to_string()),
         }
     }
+    let opened = of_its_source(opened, artifact, &mut selection);
     let newest = newest_of_each(&opened);
     for (piece, attestation) in opened {
         let kinds = kinds(&attestation);
@@ -79,21 +80,45 @@ impl Selection {
     }
 }
 
-/// About the artifact, or about a commit: whether that is the artifact's, only the judged provenance says.
+/// About the artifact, or about a commit: whether that is the artifact's, only provenance says.
 fn is_of(attestation: &Attestation, artifact: &Artifact) -> bool {
-    let is_of_commit = attestation
-        .statement()
-        .subjects
-        .iter()
-        .all(|s| s.digests.iter().all(|d| d.algorithm().name().starts_with("git")));
-    is_of_commit || attestation.about(artifact).is_ok()
+    is_of_commit(attestation) || attestation.about(artifact).is_ok()
 }
 
-/// What several of may not be submitted: as the rule `evidence-unambiguous` counts them.
+fn is_of_commit(attestation: &Attestation) -> bool {
+    let subjects = attestation.statement().subjects.iter();
+    subjects.flat_map(|s| s.digests.iter()).all(|d| d.algorithm().name().starts_with("git"))
+}
+
+/// Leaves out what is about another commit than those that provenance of the artifact names: somebody's word about another
+/// project would take the place of what the same one said of this one.
+fn of_its_source(
+    opened: Vec<(Submitted, Attestation)>,
+    artifact: &Artifact,
+    selection: &mut Selection,
+) -> Vec<(Submitted, Attestation)> {
+    let sources: Vec<Artifact> =
+        opened.iter().filter_map(|(_, a)| a.about(artifact).ok()?.source_artifact()).collect();
+    let is_source = |attestation: &Attestation| {
+        sources.is_empty() || sources.iter().any(|source| attestation.about(source).is_ok())
+    };
+    let (kept, other): (Vec<_>, Vec<_>) =
+        opened.into_iter().partition(|(_, a)| !is_of_commit(a) || is_source(a));
+    for (piece, _) in other {
+        selection.leave(piece.name, "it is about another commit".to_owned());
+    }
+    kept
+}
+
+/// What several of may not be submitted: as the rule `evidence-unambiguous` counts them, but what is said of the source is
+/// never newer than what is said of the artifact, nor the other way round. Both are submitted then.
 fn kinds(attestation: &Attestation) -> Vec<String> {
     let rebuilds = attestation.signers().iter().all(|s| s.roles.contains(&Role::Rebuilder));
     match &attestation.statement().predicate {
         Predicate::Provenance(_) if !rebuilds => vec!["provenance".to_owned()],
+        _ if is_of_commit(attestation) => {
+            claims(attestation).into_iter().map(|claim| format!("of the source: {claim}")).collect()
+        }
         _ => claims(attestation),
     }
 }

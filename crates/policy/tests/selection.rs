@@ -1,8 +1,15 @@
 //! What lies beside an artifact, and what of it is submitted.
 
+use attest::bundle::{Bundle, LogEntry};
 use attest::claims::{RELEASE, Release};
 use attest::dsse::{Dsse, IN_TOTO};
-use attest::{Artifact, Digest, Directly, Object, Scheme, SecretKey, Signer, Statement, TrustRoot};
+use attest::merkle::leaf_hash;
+use attest::note::{self, Checkpoint, NoteKey};
+use attest::open::leaf_body;
+use attest::provenance::{Provenance, SLSA_V1, Source};
+use attest::{
+    Algorithm, Artifact, Digest, DigestSet, Directly, Object, Scheme, SecretKey, Signer, Statement, TrustRoot,
+};
 use policy::{Submitted, select};
 
 struct World {
@@ -65,6 +72,87 @@ fn two_claims_without_a_trusted_time_are_both_submitted_and_none_is_picked() {
     let found =
         vec![release(&world.trusted, "one", b"shop", "1"), release(&world.trusted, "two", b"shop", "2")];
     assert_eq!(run(&world, found), (vec!["one".into(), "two".into()], vec![]));
+}
+
+/// A log, and a witness that saw it.
+struct Seen {
+    log: SecretKey,
+    witness: SecretKey,
+}
+
+impl Seen {
+    fn new() -> Self {
+        let key = || SecretKey::generate(Scheme::Ed25519).unwrap();
+        Self { log: key(), witness: key() }
+    }
+
+    /// The world's trust root, with the log and the witness.
+    fn root(&self, world: &World) -> TrustRoot {
+        let key = |name: &str, key: &SecretKey| NoteKey { name: name.to_owned(), key: key.public().clone() };
+        let text = format!(
+            "{}logs:\n  l: {{ key: \"{}\" }}\nwitnesses:\n  w: {{ key: \"{}\" }}\n",
+            world.root.text(),
+            key("log.example", &self.log).to_vkey(),
+            key("w.example", &self.witness).to_witness_vkey(),
+        );
+        TrustRoot::parse("trust-root.yaml", &text).unwrap()
+    }
+
+    /// What the key says of these digests, seen by the witness at this second.
+    fn said(
+        &self,
+        key: &SecretKey,
+        name: &str,
+        about: &DigestSet,
+        what: (&str, Object),
+        at: i64,
+    ) -> Submitted {
+        let statement = Statement::write("shop", about, what.0, what.1);
+        let dsse = Dsse::sign(IN_TOTO, statement.as_bytes(), &[key]).unwrap();
+        let body = leaf_body(&dsse, &Digest::sha256(b""), key.public());
+        let text = Checkpoint { origin: "log.example".to_owned(), size: 1, root: leaf_hash(&body) }.to_text();
+        let at = jiff::Timestamp::from_second(at).unwrap();
+        let checkpoint = note::sign(&text, "log.example", &self.log).unwrap()
+            + &note::cosign(&text, "w.example", at, &self.witness).unwrap();
+        let entry = LogEntry { index: 0, size: 1, proof: Vec::new(), checkpoint, body };
+        Submitted {
+            name: name.to_owned(),
+            bytes: Bundle::write(&dsse, "", &[entry]).to_string().into_bytes(),
+        }
+    }
+}
+
+#[test]
+fn what_is_said_of_a_commit_never_takes_the_place_of_what_is_said_of_the_artifact() {
+    let mut world = world();
+    let seen = Seen::new();
+    world.root = seen.root(&world);
+    let artifact: DigestSet = Digest::sha256(b"shop").into();
+    let commit =
+        |digit: &str| DigestSet::from(Digest::from_hex(Algorithm::GitCommit, &digit.repeat(40)).unwrap());
+    let word = || {
+        let release = Release { purl: "pkg:generic/shop@1".to_owned(), environments: vec!["prod".into()] };
+        (RELEASE, release.to_json())
+    };
+    let source =
+        Source { repository: "https://git.example/shop".into(), digests: commit("a"), ..Source::default() };
+    let built = Provenance {
+        builder_id: "b".into(),
+        build_type: "x".into(),
+        source: Some(source),
+        ..Provenance::default()
+    };
+    let key = &world.trusted;
+    let found = vec![
+        seen.said(key, "built", &artifact, (SLSA_V1, built.to_slsa_v1()), 1_700_000_000),
+        seen.said(key, "of the artifact", &artifact, word(), 1_700_000_001),
+        // genuine, by the same signer, later: whoever may push to the registry attached them
+        seen.said(key, "of its commit", &commit("a"), word(), 1_700_000_002),
+        seen.said(key, "of another commit", &commit("b"), word(), 1_700_000_003),
+    ];
+    let (submitted, left_out) = run(&world, found);
+    assert_eq!(submitted, ["built", "of the artifact", "of its commit"]);
+    assert_eq!(left_out, [("of another commit".into(), "it is about another commit".into())]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use attest::Digest;
 use rustls::crypto::aws_lc_rs;
@@ -69,6 +70,18 @@ impl Client {
     /// The evidence that is attached to an image: Sigstore bundles, and what cosign 2 keeps under tags.
     pub fn evidence_for(&self, repository: &Reference, image: &Digest, wanted: &Wanted) -> Answer<Evidence> {
         self.ask(repository, |session| evidence::evidence(session, image, wanted, session.limits()))
+    }
+
+    /// As [`Client::evidence_for`], with less time where there is less.
+    pub fn evidence_within(
+        &self,
+        repository: &Reference,
+        image: &Digest,
+        wanted: &Wanted,
+        time: Duration,
+    ) -> Answer<Evidence> {
+        let session = Session::new(self, repository, Access::Read).map(|session| session.within(time));
+        Answer::of(session.and_then(|s| evidence::evidence(&s, image, wanted, s.limits())))
     }
 
     /// Attaches a Sigstore bundle to an image that is there.

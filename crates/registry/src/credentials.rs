@@ -76,6 +76,14 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// Only the login for one registry; nothing where there is none for it.
+    #[must_use]
+    pub fn only(mut self, registry: &str) -> Option<Self> {
+        let own = registry_of(registry);
+        self.logins.retain(|of, _| *of == own);
+        (!self.logins.is_empty()).then_some(self)
+    }
+
     /// With a login for one registry, as in `registry.example:5000` or `docker.io`.
     #[must_use]
     pub fn with_login(mut self, registry: &str, user: &str, password: &str) -> Self {
@@ -146,6 +154,9 @@ mod tests {
             assert!(credentials.basic(other).is_none(), "{other}");
         }
         assert!(!format!("{credentials:?}").contains("u:p"));
+        let only = credentials.clone().only("docker.io").unwrap();
+        assert!(only.basic("docker.io").is_some() && only.basic("r.example").is_none());
+        assert!(credentials.only("other.example").is_none());
     }
 
     #[test]

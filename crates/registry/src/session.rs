@@ -1,6 +1,7 @@
 //! One question to one repository: its address, its login, and what is left of its limits.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use attest::json;
 use attest::{Algorithm, Digest};
@@ -50,6 +51,11 @@ impl<'a> Session<'a> {
         let wire = Wire::new(client.agent(is_plain), client.settings().limits, plain);
         let (authorization, is_answered) = (RefCell::new(None), Cell::new(false));
         Ok(Self { client, reference, origin, wire, actions, authorization, is_answered })
+    }
+
+    pub(crate) fn within(mut self, time: Duration) -> Self {
+        self.wire.limits.time = self.wire.limits.time.min(time);
+        self
     }
 
     pub(crate) fn limits(&self) -> &crate::limits::Limits {

@@ -6,6 +6,7 @@
 
 pub mod advisories;
 pub mod alarm;
+pub mod attached;
 mod certificate;
 mod child;
 mod client;

@@ -186,9 +186,10 @@ impl Source {
         if time("exp").is_none_or(|end| end.saturating_add(LEEWAY) <= now) {
             return Err(TokenError::Claim("the token has expired, or never expires"));
         }
-        let is_early = |name: &str| {
-            claims.get(name).is_some() && time(name).is_none_or(|t| t.saturating_sub(LEEWAY) > now)
-        };
+        // a claim of another type than a time, `null` among them, is wrong and not absent (CVE-2026-25537)
+        let is_said = |name: &str| claims.iter().any(|(claim, _)| claim == name);
+        let is_early =
+            |name: &str| is_said(name) && time(name).is_none_or(|t| t.saturating_sub(LEEWAY) > now);
         if is_early("nbf") || is_early("iat") {
             return Err(TokenError::Claim("the token is not valid yet: one of the clocks is wrong"));
         }

@@ -24,6 +24,7 @@ mod openapi;
 mod own;
 mod owners;
 mod ready;
+mod registries;
 mod review;
 mod service;
 mod standing;
@@ -33,6 +34,7 @@ mod trace;
 
 pub use after::Tell;
 pub use check::{Checked, Problem, check};
+pub use config::Registry as RegistryConfig;
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
@@ -45,5 +47,6 @@ pub use judge::{
 pub use openapi::openapi;
 pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
+pub use registries::RegistryMetrics;
 pub use service::{Choke, ServeError, serve};
 pub use summaries::SummaryMetrics;

@@ -33,6 +33,8 @@ impl fmt::Display for UnknownIdentity {
             "signed as {identity}, by the word of {issuer} under {instance}, which is nobody's in the trust root"
         )?;
         match nearest {
+            // the other identity stands before it
+            Some((name, Mismatch { what: "identity", wanted, .. })) => write!(f, "; {name} is {wanted}"),
             Some((name, mismatch)) => write!(f, "; for {name}: {mismatch}"),
             None => Ok(()),
         }

@@ -41,10 +41,19 @@ pub(super) fn add_inputs(
     Ok(())
 }
 
-/// The inputs of an event that a person started a run with.
-pub(super) fn event_inputs<'a>(of: &'a Object, payload: &str) -> Result<Option<&'a Object>, ShapeError> {
-    let Some(event) = of.optional_object(payload)? else { return Ok(None) };
-    event.optional_object("inputs").map_err(|e| e.within(payload))
+/// Adds what somebody gave the run that they started: the inputs of a manual start, and what a start by the API carries.
+pub(super) fn add_event(
+    parameters: &mut Object,
+    prefix: &str,
+    of: &Object,
+    payload: &str,
+) -> Result<(), ShapeError> {
+    let Some(event) = of.optional_object(payload)? else { return Ok(()) };
+    for key in ["inputs", "client_payload"] {
+        let given = event.optional_object(key).map_err(|e| e.within(payload))?;
+        add_inputs(parameters, &format!("{prefix}{key}."), given)?;
+    }
+    Ok(())
 }
 
 /// The branch that a pushed tag was on, as GitHub's event says.

@@ -15,8 +15,7 @@ pub(super) fn read_v02(provenance: &mut Provenance, predicate: &Object) -> Resul
     let environment = invocation.optional_object("environment").map_err(|e| e.within("invocation"))?;
     let environment = environment.unwrap_or(&none);
     provenance.trigger = environment.optional_string("github_event_name").map_err(within)?.map(str::to_owned);
-    let inputs = forge::event_inputs(environment, "github_event_payload").map_err(within)?;
-    forge::add_inputs(&mut provenance.parameters, "inputs.", inputs)?;
+    forge::add_event(&mut provenance.parameters, "", environment, "github_event_payload").map_err(within)?;
     if let Some(config) = invocation.optional_object("configSource")?
         && let Some(uri) = config.optional_string("uri")?
     {
@@ -33,14 +32,14 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     let internal = definition.optional_object("internalParameters")?.unwrap_or(&none);
     let within = |e: ShapeError| e.within("internalParameters");
     provenance.trigger = internal.optional_string("GITHUB_EVENT_NAME").map_err(within)?.map(str::to_owned);
-    let event = forge::event_inputs(internal, "GITHUB_EVENT_PAYLOAD").map_err(within)?;
     if provenance.build_type.starts_with("https://slsa.dev/container-based-build/") {
         read_container_based(provenance, definition.object("externalParameters")?)
             .map_err(|e| e.within("externalParameters"))?;
         if let Some(source) = &mut provenance.source {
             source.tagged_branch = forge::tagged_branch(internal, "GITHUB_EVENT_PAYLOAD").map_err(within)?;
         }
-        return forge::add_inputs(&mut provenance.parameters, "inputs.", event);
+        return forge::add_event(&mut provenance.parameters, "", internal, "GITHUB_EVENT_PAYLOAD")
+            .map_err(within);
     }
     let external = definition.object("externalParameters")?;
     for key in ["inputs", "vars"] {
@@ -50,7 +49,8 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
             forge::add_inputs(&mut provenance.parameters, &format!("{key}."), values)?;
         }
     }
-    forge::add_inputs(&mut provenance.parameters, "event.inputs.", event)?;
+    forge::add_event(&mut provenance.parameters, "event.", internal, "GITHUB_EVENT_PAYLOAD")
+        .map_err(within)?;
     let workflow = internal.optional_string("GITHUB_WORKFLOW_REF").map_err(within)?;
     provenance.target = workflow.and_then(forge::workflow_path);
     read_calling_source(provenance, internal).map_err(within)

@@ -67,6 +67,12 @@ impl Provenance {
         Producer::of(&self.build_type)
     }
 
+    /// Whether a producer wrote it whose builds are begun elsewhere, and not with a command of ours.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        !matches!(self.producer(), Producer::Portcullis | Producer::Other)
+    }
+
     /// A builder that says its version behind its id, as in `@refs/tags/v2.1.0`, has that version: recalls go by it.
     pub(super) fn settle_builder_version(&mut self) {
         if matches!(self.producer(), Producer::Portcullis | Producer::Other) || self.builder_version.is_some()

@@ -30,7 +30,7 @@ use crate::trust::Trust;
   portcullis open shop.sigstore.json ./shop --key ci.pub
   portcullis open shop.sigstore.json sha256:9f3c… --trust-root trust-root.yaml
   portcullis open shop.sigstore.json ./shop \\
-      --certificate-identity-regexp 'https://github\\.com/acme/shop/\\.github/workflows/.*@refs/tags/v.*' \\
+      --certificate-identity https://github.com/acme/shop/.github/workflows/ci.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   portcullis open --diff shipped.sigstore.json fixed.sigstore.json --trust-root trust-root.yaml
   portcullis open --graph --store store ./shop --trust-root trust-root.yaml")]

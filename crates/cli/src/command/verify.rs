@@ -62,14 +62,15 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let root = input::trust_root(&args.trust_root)?;
     let mut envelopes = read_evidence(&args.bundles, &root, at)?;
     let attached = args.attached.fetch(&args.artifact)?;
-    let also = mentioned(envelopes.iter().chain(attached.iter().flat_map(|fetched| &fetched.envelopes)));
+    let also =
+        mentioned(envelopes.iter().chain(attached.iter().flat_map(|fetched| &fetched.attached.envelopes)));
     let (text, name) = split(&args.artifact);
     let uri = args.uri.as_deref().or(name.as_deref());
     let artifact = input::artifact(text, uri, &args.environment, &book, &also)?;
     let attached = attached.map(|fetched| fetched.select(&artifact, &root, at));
     if let Some(attached) = &attached {
         output.progress(&attached.text(&args.artifact));
-        envelopes.extend(attached.envelopes.iter().cloned());
+        envelopes.extend(attached.attached.envelopes.iter().cloned());
     }
     let mut request = DeploymentRequest::new(artifact, &args.environment, "verify");
     request.requester = args.requester.clone();

@@ -290,7 +290,8 @@ fn claims() -> Vec<Ask> {
     let mut asks = vec![ask("row-59-good", BUILT, vec![claim("iat", "1795000001").into_bytes()], MET, "")];
     for name in ["iat", "started", "exp", "nbf", "iss", "sub", "hermetic", "input"] {
         for (kind, value) in [("text", r#""x""#), ("null", "null"), ("list", "[]"), ("number", "1.5")] {
-            if name == "iss" && kind == "text" {
+            // a name that is another, and one that nobody said, are read well: the rule about builders refuses them
+            if name == "iss" && matches!(kind, "text" | "null") {
                 continue;
             }
             asks.push(refused(format!("row-59-{name}-{kind}"), claim(name, value), says));

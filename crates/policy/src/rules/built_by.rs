@@ -79,17 +79,31 @@ fn wanted(names: &[NameUse], finding: Finding) -> Finding {
 fn absent(names: &[NameUse], facts: &Facts<'_>) -> Finding {
     let others: Vec<String> = facts.about_artifact().iter().map(describe).collect();
     let found = if others.is_empty() { "none about this artifact".to_owned() } else { others.join("; ") };
-    let finding = Finding::new(
-        RULE.name,
-        "no provenance says how it was built",
-        "submit the bundle that the build wrote beside the artifact: ARTIFACT.sigstore.json",
-    )
-    .found(&found)
-    .or(&format!(
-        "build it with {}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR",
-        or_list(&names_of(names))
-    ));
-    wanted(names, finding)
+    let listed = or_list(&names_of(names));
+    let finding = if is_foreign(names, facts.root()) {
+        let submit = format!(
+            "submit the provenance that {listed} signed: what `gh attestation download` or the package's registry gives out"
+        );
+        Finding::new(RULE.name, "no provenance says how it was built", &submit)
+    } else {
+        let submit = "submit the bundle that the build wrote beside the artifact: ARTIFACT.sigstore.json";
+        Finding::new(RULE.name, "no provenance says how it was built", submit)
+    };
+    wanted(names, finding.found(&found).or(&build_with(names, facts.root())))
+}
+
+/// Whether all of them sign under certificates: what they build is not begun here.
+fn is_foreign(names: &[NameUse], root: &TrustRoot) -> bool {
+    let has_no_key = |name: &NameUse| root.principal(&name.name).is_some_and(|p| p.keys.is_empty());
+    !names.is_empty() && names.iter().all(has_no_key)
+}
+
+fn build_with(names: &[NameUse], root: &TrustRoot) -> String {
+    let listed = or_list(&names_of(names));
+    if is_foreign(names, root) {
+        return format!("build it with {listed}: run the workflow that the trust root names");
+    }
+    format!("build it with {listed}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR")
 }
 
 /// The names of all builders that may speak for a provenance, at least one, or what is wrong with it. None is picked: a
@@ -100,7 +114,9 @@ pub(crate) fn accept(
     case: &Case,
     root: &TrustRoot,
 ) -> Result<Vec<String>, Finding> {
-    let Predicate::Provenance(provenance) = evidence.predicate() else { return Err(other(names, evidence)) };
+    let Predicate::Provenance(provenance) = evidence.predicate() else {
+        return Err(other(names, evidence, root));
+    };
     let listed = evidence.signers_with(Role::Builder).filter(|s| names.iter().any(|n| n.name == s.name));
     let (mut accepted, mut refused) = (Vec::new(), None);
     for signer in listed {
@@ -115,21 +131,18 @@ pub(crate) fn accept(
     if !accepted.is_empty() {
         return Ok(accepted);
     }
-    Err(refused.unwrap_or_else(|| other(names, evidence)).within(&describe(evidence)))
+    Err(refused.unwrap_or_else(|| other(names, evidence, root)).within(&describe(evidence)))
 }
 
 /// The finding that nobody who is listed signed.
-fn other(names: &[NameUse], evidence: &Evidence) -> Finding {
+fn other(names: &[NameUse], evidence: &Evidence, root: &TrustRoot) -> Finding {
     let is_builder = evidence.signers_with(Role::Builder).next().is_some();
     let message = if is_builder {
         "built by another builder than the policy allows"
     } else {
         "the provenance is signed by somebody who is no builder"
     };
-    let listed = or_list(&names_of(names));
-    let fix =
-        format!("build it with {listed}: portcullis build REPOSITORY --ref REF --target TARGET --out DIR");
-    let finding = Finding::new(RULE.name, message, &fix).found(&describe(evidence));
+    let finding = Finding::new(RULE.name, message, &build_with(names, root)).found(&describe(evidence));
     let finding = match names.first() {
         Some(first) if is_builder => {
             finding.or(&format!("allow the other builder: add it at {}, and have it reviewed", first.place))

@@ -183,7 +183,8 @@ pub(crate) fn not_about(
     let kind = attestation.statement().predicate.kind();
     let subjects = &attestation.statement().subjects;
     let digest = subjects.first().and_then(|s| s.digests.first());
-    let subject = digest.as_ref().map_or("nothing with a digest that decides".to_owned(), ToString::to_string);
+    let subject =
+        digest.as_ref().map_or("nothing with a digest that decides".to_owned(), ToString::to_string);
     let more = if subjects.len() > 1 { format!(", and {} more", subjects.len() - 1) } else { String::new() };
     let alike = digest.as_ref().and_then(|digest| artifact.digests().get(digest.algorithm()));
     let ours = alike.or_else(|| artifact.digest()).map_or_else(String::new, |d| d.to_string());

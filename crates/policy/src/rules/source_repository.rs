@@ -48,14 +48,16 @@ impl Order for SourceRepository {
 
 impl Check for SourceRepository {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let finding = |message: &str, found: &str| {
-            let fix = format!(
-                "rebuild from the allowed repository: portcullis build {} --ref REF --target TARGET --out DIR",
-                self.repository
-            );
+            let mut fix = "rebuild from the allowed repository".to_owned();
+            if !provenance.is_foreign() {
+                let command =
+                    format!("portcullis build {} --ref REF --target TARGET --out DIR", self.repository);
+                fix = format!("{fix}: {command}");
+            }
             Finding::new(RULE.name, message, &fix).wanted(&self.repository, &self.place).found(found)
         };
-        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         match provenance.source.as_ref().map(|s| s.repository.as_str()) {
             Some(found) if found == self.repository => Vec::new(),
             Some(found) => vec![

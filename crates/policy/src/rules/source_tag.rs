@@ -51,13 +51,16 @@ impl Order for SourceTag {
 
 impl Check for SourceTag {
     fn check(&self, facts: &Facts<'_>) -> Vec<Finding> {
+        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let finding = |message: &str, found: &str| {
-            let fix = format!("build the tag: portcullis build … --ref refs/tags/{}", self.tag);
+            let fix = match provenance.is_foreign() {
+                true => format!("run the build again on the tag {}", self.tag),
+                false => format!("build the tag: portcullis build … --ref refs/tags/{}", self.tag),
+            };
             Finding::new(RULE.name, message, &fix)
                 .wanted(&format!("refs/tags/{}", self.tag), &self.place)
                 .found(found)
         };
-        let Some(Judged { evidence, provenance, .. }) = facts.provenance() else { return Vec::new() };
         let source = provenance.source.as_ref();
         if source.and_then(|s| s.tag()) == Some(self.tag.as_str()) {
             return Vec::new();

@@ -65,7 +65,11 @@ impl Check for Version {
                 .found(found)
         };
         if known.is_empty() {
-            let fix = "build a tag: portcullis build … --ref refs/tags/v1.2.3";
+            let is_foreign = facts.provenance().is_some_and(|judged| judged.provenance.is_foreign());
+            let fix = match is_foreign {
+                true => "run the build on a tag, as in v1.2.3, or submit the registry's publish attestation",
+                false => "build a tag: portcullis build … --ref refs/tags/v1.2.3",
+            };
             return vec![
                 finding("nothing says which version it is", "no tag, and no release with a version", fix)
                     .or("have a releaser release it with its version: portcullis attest release ARTIFACT --purl PURL@VERSION --for ENVIRONMENT --key RELEASER.key"),

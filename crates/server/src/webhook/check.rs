@@ -12,6 +12,7 @@ use crate::webhook::certificates::Certificates;
 use crate::webhook::config::{Api, Config, SummaryKey};
 use crate::webhook::decide::MIN_SECRET;
 use crate::webhook::files::Files;
+use crate::webhook::registries::Registries;
 use crate::webhook::{owners, summaries};
 
 /// A kind of error, in a word for programs, and the error.
@@ -56,6 +57,7 @@ pub fn check(config: &Config, now: Timestamp) -> Checked {
     summary_key(config, &mut checked);
     secret_key(config, &mut checked);
     kubeconfig(config, &mut checked);
+    registries(config, &mut checked);
     notes(config, book.as_ref(), &mut checked.notes);
     checked
 }
@@ -215,6 +217,15 @@ fn kubeconfig(config: &Config, checked: &mut Checked) {
     if let Err(why) = connected {
         let fix = "give a kubeconfig whose current context names an https:// server with its authority";
         checked.refuse("kubeconfig-invalid", file, "the kubeconfig cannot be used", &why, fix);
+    }
+}
+
+/// A login that is not there would be asked for at the first image.
+fn registries(config: &Config, checked: &mut Checked) {
+    let wrong = Registries::open(&config.registries).err().unwrap_or_default();
+    for (file, why) in wrong.into_iter().filter(|(file, _)| checked.has(file)).collect::<Vec<_>>() {
+        let fix = "give a config.json as `docker login` writes it without a helper";
+        checked.refuse("registry-login-invalid", &file, "the login for a registry cannot be used", &why, fix);
     }
 }
 

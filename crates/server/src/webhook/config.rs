@@ -4,6 +4,7 @@ mod after;
 mod alarms;
 mod governance;
 mod read;
+mod registries;
 mod summaries;
 
 pub use after::{After, Verify, Witnesses};
@@ -20,6 +21,7 @@ use tlog::Level;
 use crate::config::KeyPair;
 
 pub use governance::Governance;
+pub use registries::Registry;
 pub use summaries::{Summaries, SummaryKey};
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
@@ -42,6 +44,8 @@ pub struct Config {
     pub evidence: PathBuf,
     /// The folder of what was decided for which template; it can be made again from the log.
     pub state: PathBuf,
+    /// Registries that are asked for evidence of their images; no other is.
+    pub registries: Vec<Registry>,
     /// Bytes of verified evidence that are kept in memory.
     pub cache: u64,
     /// How often book, trust root and certificates are looked at.
@@ -160,6 +164,7 @@ impl Config {
         paths.extend([&mut self.evidence, &mut self.state]);
         paths.extend([&mut self.webhook.tls.certificate, &mut self.webhook.tls.key]);
         paths.extend(&mut self.guardrails);
+        paths.extend(self.registries.iter_mut().filter_map(|registry| registry.credentials.as_mut()));
         paths.extend(self.alarms.paths());
         paths.extend(self.after.paths());
         paths.extend(self.governance.as_mut().map(|governance| &mut governance.policies));
@@ -188,6 +193,8 @@ impl Config {
         named.extend(self.log.postgresql.iter().flat_map(replicas::Config::named));
         named.extend(self.guardrails.iter().map(|file| ("the guardrails", file.as_path())));
         named.extend(self.alarms.named().map(|file| ("a key or an authority of `alarms`", file)));
+        let logins = self.registries.iter().filter_map(|registry| registry.credentials.as_deref());
+        named.extend(logins.map(|file| ("the login for a registry", file)));
         let witnesses = self.after.witnesses.iter().flat_map(|witnesses| &witnesses.of);
         named.extend(witnesses.map(|(_, _, key)| ("a witness's key", key.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));

@@ -14,7 +14,7 @@ use kubernetes::{
     Context, Deployment, Refusal, Review, Subject, answer, answer_busy, answer_malformed, answer_nothing,
     answer_patch,
 };
-use policy::DeploymentRequest;
+use policy::{DeploymentRequest, Outage, Submitted};
 
 use crate::alarm::{AlarmMetrics, Desk};
 use crate::webhook::after::After;
@@ -27,6 +27,7 @@ use crate::webhook::judge::{
     Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
 };
 use crate::webhook::owners::{self, Cluster};
+use crate::webhook::registries::{Looked, Registries, RegistryMetrics, Until, With};
 use crate::webhook::standing::{Inherited, Standings};
 use crate::webhook::summaries::{Summaries, SummaryMetrics};
 use crate::webhook::tell::{heard, missing, told};
@@ -43,6 +44,7 @@ pub struct Kubernetes {
     /// Who puts files in force; nothing where they are taken without provenance.
     steward: Option<Steward>,
     pub(super) store: Store,
+    registries: Registries,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
     memory: Memory,
@@ -71,6 +73,8 @@ impl std::fmt::Debug for SecretBytes {
 struct Prepared {
     deployments: Vec<Deployment>,
     requests: Vec<DeploymentRequest>,
+    /// What registries said, one for each request.
+    looked: Vec<Option<Arc<Looked>>>,
     /// Why what a controller made is not proven to be its owner's.
     unproven: Option<String>,
     /// Grants that an annotation names and that are nowhere.
@@ -97,6 +101,7 @@ impl Kubernetes {
             }
             Ok(SecretBytes(bytes))
         });
+        let registries = Registries::open(&config.registries);
         let standings = engine.read_tree(|tree, size| Standings::open(&config.state, tree, size))?;
         Ok(Self {
             engine: Arc::new(engine),
@@ -108,6 +113,7 @@ impl Kubernetes {
             standings,
             memory: Memory::new(usize::try_from(config.cache / 4).unwrap_or(usize::MAX)),
             store: Store::new(&config.evidence),
+            registries: registries.map_err(|all| unusable(&all))?,
             secret_key: secret_key.transpose()?,
             cluster: None,
             config,
@@ -176,6 +182,9 @@ impl Kubernetes {
             request
         };
         let mut requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
+        let until = Until::of(&ask.deadline);
+        let look = |(deployment, request)| self.look_up(deployment, request, ask, until, &mut fetched);
+        let looked = deployments.iter().zip(&mut requests).map(look).collect();
         if let Some(refusal) = fetched.excess() {
             for request in &mut requests {
                 request.envelopes.clear();
@@ -186,7 +195,43 @@ impl Kubernetes {
         let named = deployments.iter().zip(&requests).filter(|(_, request)| is_lost(request));
         let lost = named.filter_map(|(deployment, _)| deployment.breakglass.clone()).collect();
         stages.add(Stage::Evidence, began);
-        Prepared { deployments, requests, unproven: owned.unproven(), lost }
+        Prepared { deployments, requests, looked, unproven: owned.unproven(), lost }
+    }
+
+    /// Where the requester named no evidence and what the store has does not suffice, the image's registry is asked.
+    fn look_up(
+        &self,
+        deployment: &Deployment,
+        request: &mut DeploymentRequest,
+        ask: &Ask,
+        until: Until,
+        fetched: &mut gather::Fetched,
+    ) -> Option<Arc<Looked>> {
+        let is_chosen = !(deployment.envelopes.is_empty() && deployment.missing.is_empty());
+        let is_image = matches!(deployment.kind, kubernetes::DeploymentKind::Image(_));
+        if self.config.registries.is_empty()
+            || !is_image
+            || is_chosen
+            || !deployment.unreadable.is_empty()
+            || request.outage.is_some()
+            || fetched.excess().is_some()
+        {
+            return None;
+        }
+        let suffices = || self.engine.judge(request.clone(), ask.now).decision.verdict().is_met();
+        if !request.envelopes.is_empty() && suffices() {
+            return None;
+        }
+        let with = With { store: &self.store, engine: &self.engine, now: ask.now };
+        let looked = self.registries.look(&request.artifact, &request.envelopes, until, &with)?;
+        if looked.unknown.is_some() {
+            request.outage = Some(Outage::EvidenceStore);
+            return Some(looked);
+        }
+        let bytes = |all: &[Submitted]| all.iter().map(|one| one.bytes.len()).sum::<usize>();
+        fetched.add(bytes(&looked.envelopes).saturating_sub(bytes(&request.envelopes)));
+        request.envelopes.clone_from(&looked.envelopes);
+        Some(looked)
     }
 
     /// What stands for a request of which nothing can be read: the engine refuses it, and puts it on record.
@@ -195,7 +240,8 @@ impl Kubernetes {
         let context = Context { secret_key: self.secret_key(), ..Context::default() };
         let deployment = kubernetes::unread(review, refusal, mapping, &context);
         let requests = vec![deployment.request(&mapping.cluster)];
-        Prepared { deployments: vec![deployment], requests, unproven: None, lost: Vec::new() }
+        let looked = vec![None];
+        Prepared { deployments: vec![deployment], requests, looked, unproven: None, lost: Vec::new() }
     }
 
     /// Decides, and records; of a dry run, nothing is recorded.
@@ -254,10 +300,14 @@ impl Judge for Kubernetes {
         }
         self.standings.learn(&review, &prepared.deployments, &ruled, ask.now);
         let began = Instant::now();
-        let both = || prepared.deployments.iter().zip(&ruled);
-        let outcomes: Vec<_> = both().map(|(deployment, ruled)| heard(deployment, ruled)).collect();
+        let both = || prepared.deployments.iter().zip(&ruled).zip(&prepared.looked);
+        let outcomes: Vec<_> =
+            both().map(|((deployment, ruled), looked)| heard(deployment, ruled, looked.as_deref())).collect();
         let unproven = || prepared.unproven.clone();
-        let one = |(deployment, ruled)| Told { unproven: unproven(), ..told(deployment, ruled) };
+        let one = |((deployment, ruled), looked): (_, &Option<Arc<Looked>>)| {
+            let registry = looked.as_ref().map(|looked| looked.to_object());
+            Told { unproven: unproven(), registry, ..told(deployment, ruled) }
+        };
         let decisions = both().map(one).collect();
         let answer = answer(&review, &outcomes, &missing(&prepared.deployments, &prepared.lost, &ruled));
         stages.add(Stage::Answer, began);
@@ -323,6 +373,10 @@ impl Judge for Kubernetes {
 
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
         self.desk.get().map(|desk| desk.metrics().clone())
+    }
+
+    fn registry_metrics(&self) -> Option<RegistryMetrics> {
+        self.registries.metrics()
     }
 
     fn summary_metrics(&self) -> Option<SummaryMetrics> {
@@ -412,6 +466,11 @@ impl Kubernetes {
         let mapped = self.config.webhook.mapping.environments.iter().map(|e| e.name.clone());
         mapped.chain(self.engine.book().policies().iter().map(|p| p.environment().text.clone())).collect()
     }
+}
+
+fn unusable(all: &[(std::path::PathBuf, String)]) -> String {
+    let one = |(file, why): &(std::path::PathBuf, String)| format!("{}: {why}", file.display());
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn malformed(error: &kubernetes::ReviewError) -> Result<Judged, NoAnswer> {

@@ -281,6 +281,11 @@ impl Engine {
         self.point.files()
     }
 
+    /// What opens evidence, and remembers what it found.
+    pub(crate) fn opener(&self) -> &dyn attest::Opener {
+        self.point.cache()
+    }
+
     /// How full the spool is, and why its store is out of reach, where it is.
     pub(crate) fn spool(&self) -> (Fill, Option<String>) {
         (self.point.fill(), self.point.cut_off())

@@ -43,6 +43,11 @@ impl Tally {
 }
 
 impl Fetched {
+    /// What a registry brought is bounded with the rest.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.evidence.0 += bytes;
+    }
+
     /// Why the review is refused: it wants more than is read for one.
     pub(crate) fn excess(&self) -> Option<Refusal> {
         let over = [&self.evidence, &self.grants].into_iter().find(|tally| tally.is_too_much())?;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attest::Json;
+use attest::{Json, Object};
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::alarm::AlarmMetrics;
+use crate::webhook::registries::RegistryMetrics;
 use crate::webhook::summaries::SummaryMetrics;
 
 /// Decides about reviews. Called on threads of its own, many at once; it may wait for disks, and may panic: then what
@@ -36,6 +37,11 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Numbers about alarms, where there are any.
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
+        None
+    }
+
+    /// Numbers about questions to registries, where any may be asked.
+    fn registry_metrics(&self) -> Option<RegistryMetrics> {
         None
     }
 
@@ -144,6 +150,8 @@ pub struct Told {
     pub rules: Vec<String>,
     /// Why what a controller made is not proven to be its owner's.
     pub unproven: Option<String>,
+    /// What a registry was asked for it, and said.
+    pub registry: Option<Object>,
 }
 
 /// Why a review has no answer.

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::alarm::AlarmMetrics;
 use crate::webhook::judge::{AfterLook, Look, Stages, Told};
+use crate::webhook::registries::RegistryMetrics;
 use crate::webhook::summaries::SummaryMetrics;
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -130,7 +131,11 @@ fn int(value: impl TryInto<i64>) -> i64 {
 }
 
 impl Metrics {
-    pub(crate) fn new(alarms: Option<&AlarmMetrics>, summaries: Option<&SummaryMetrics>) -> Self {
+    pub(crate) fn new(
+        alarms: Option<&AlarmMetrics>,
+        summaries: Option<&SummaryMetrics>,
+        registries: Option<&RegistryMetrics>,
+    ) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         let mut metrics = Self {
             registry: Registry::with_prefix("portcullis"),
@@ -154,6 +159,9 @@ impl Metrics {
         }
         if let Some(summaries) = summaries {
             summaries.register(&mut metrics.registry);
+        }
+        if let Some(registries) = registries {
+            registries.register(&mut metrics.registry);
         }
         // a series that is there from the start can be alarmed on when it moves
         for end in ENDS {
@@ -290,7 +298,7 @@ mod tests {
 
     #[test]
     fn nobody_who_deploys_can_make_series() {
-        let metrics = Metrics::new(None, None);
+        let metrics = Metrics::new(None, None, None);
         metrics.look(&Look {
             environments: ["prod/shop".to_owned()].into(),
             rules: ["built-by".to_owned()].into(),
@@ -322,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_digest_that_is_no_more_in_force_is_gone() {
-        let metrics = Metrics::new(None, None);
+        let metrics = Metrics::new(None, None, None);
         let look = |digest: &str| Look { digests: vec![("book", digest.to_owned())], ..Look::default() };
         metrics.look(&look("sha256:aa"));
         metrics.look(&look("sha256:bb"));

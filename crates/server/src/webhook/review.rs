@@ -189,6 +189,7 @@ fn decisions(front: &Front, judged: &Judged, is_gone: bool) {
         line.set("basis", told.basis.as_str());
         line.set("rules", told.rules.clone());
         line.set_some("unproven", told.unproven.as_deref());
+        line.set_some("registry", told.registry.clone());
         line.set_some("caller", is_gone.then_some("gone"));
         front.tell("decision", line);
     }

@@ -186,7 +186,11 @@ impl Choke {
         let front = Arc::new(Front {
             traces: Exporter::start(config.traces.as_deref(), &config.webhook.mapping.cluster, &events),
             door: Door::new(config.webhook.concurrency, THREADS),
-            metrics: Metrics::new(judge.alarm_metrics().as_ref(), judge.summary_metrics().as_ref()),
+            metrics: Metrics::new(
+                judge.alarm_metrics().as_ref(),
+                judge.summary_metrics().as_ref(),
+                judge.registry_metrics().as_ref(),
+            ),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),

@@ -11,12 +11,13 @@ use policy::{Diagnostic, Finding, Outcome, Severity};
 
 use crate::webhook::engine::Ruled;
 use crate::webhook::judge::Told;
+use crate::webhook::registries::Looked;
 
 /// So many changes of a guarded object are shown.
 const CHANGES: usize = 8;
 
 /// One deployment's outcome, as the answer has it.
-pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
+pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled, looked: Option<&Looked>) -> Heard {
     let (decision, artifact) = (&ruled.decision, deployment.artifact.short());
     let verdict = decision.verdict();
     let ruling = match (decision.answer(), decision.basis()) {
@@ -25,7 +26,11 @@ pub(crate) fn heard(deployment: &Deployment, ruled: &Ruled) -> Heard {
         (Answer::Reject, _) => Ruling::Refused,
     };
     let why = match verdict.outcome() {
-        Outcome::CannotDecide(why) => Some(why.clone()),
+        Outcome::CannotDecide(why) => match looked.and_then(|looked| looked.unknown.as_ref()) {
+            // part of the evidence store is the image's registry: which one failed is what helps
+            Some(unknown) => Some(format!("{why}; of the registry: {unknown}")),
+            None => Some(why.clone()),
+        },
         Outcome::Met | Outcome::Unmet => None,
     };
     let show = |finding: &Finding| {
@@ -112,6 +117,7 @@ pub(crate) fn told(deployment: &Deployment, ruled: &Ruled) -> Told {
         basis: ruled.decision.basis().name().to_owned(),
         rules,
         unproven: None,
+        registry: None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Judge for Scripted {
             basis: "policy".to_owned(),
             rules: Vec::new(),
             unproven: None,
+            registry: None,
         };
         Ok(Judged { answer, uid, decisions: vec![told] })
     }

@@ -149,21 +149,20 @@ fn freshness(held: &Held, now: Timestamp) -> String {
     )
 }
 
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("the trusted root cannot be read")
+        .line("found", &error.to_string())
+        .line("fix", "give the instance's trusted_root.json, whole")
+}
+
 /// One value a line, so that reviewers and later changes compare lines; every value stays as it was.
 fn for_people(text: &str) -> Result<String, Failure> {
-    let json = parse_with(text.as_bytes(), Limits::default().exact()).map_err(|e| {
-        Failure::new("the trusted root cannot be read")
-            .line("found", &e.to_string())
-            .line("fix", "give the instance's trusted_root.json, whole")
-    })?;
+    let json = parse_with(text.as_bytes(), Limits::default().exact()).map_err(|e| unreadable(&e))?;
     Ok(format!("{}\n", json.pretty()))
 }
 
 fn changes(before: Option<&str>, after: &str) -> Result<Vec<Difference>, Failure> {
-    let read = |text: &str| {
-        contents(text)
-            .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))
-    };
+    let read = |text: &str| contents(text).map_err(|e| unreadable(&e));
     let before = before.map(read).transpose()?.unwrap_or_default();
     Ok(differences(&before, &read(after)?))
 }

@@ -1,11 +1,10 @@
 //! Evidence that is attached to an image, fetched before anything is decided.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attest::{Artifact, Digest, Directly, Json, Object, TrustRoot};
 use jiff::Timestamp;
-use policy::{LeftOut, Submitted};
+use policy::LeftOut;
 use registry::{Answer, Evidence, Layout, Limits, Reference, Wanted};
 
 use crate::command::registry::{Access, image, not_known};
@@ -29,12 +28,7 @@ pub(crate) struct Attached {
 
 /// What is attached.
 pub(crate) struct Fetched {
-    pub(crate) envelopes: Vec<Submitted>,
-    records: usize,
-    /// Digests of what is attached and not read.
-    unread: Vec<Digest>,
-    /// What is not judged, and why.
-    left_out: Vec<LeftOut>,
+    pub(crate) attached: server::attached::Attached,
     /// Whether somebody chose it, who is not second-guessed.
     is_named: bool,
 }
@@ -90,71 +84,51 @@ impl Attached {
 
 impl Fetched {
     fn of(evidence: Option<Evidence>, is_named: bool) -> Self {
-        let (envelopes, unread, left_out) = (Vec::new(), Vec::new(), Vec::new());
-        let mut fetched = Self { envelopes, records: 0, unread, left_out, is_named };
-        let Some(evidence) = evidence else { return fetched };
-        fetched.records = evidence.records;
-        // the same bundle, pushed by two tools with other blanks, is one
-        let mut seen = BTreeSet::new();
-        for piece in evidence.pieces {
-            let bytes = match piece.envelope() {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => {
-                    fetched.unread.push(piece.digest);
-                    continue;
-                }
-                Err(e) => {
-                    fetched.left_out.push(LeftOut { name: piece.name, why: e.to_string() });
-                    continue;
-                }
-            };
-            let compact = evidence::compact(&bytes).unwrap_or_else(|_| bytes.clone());
-            match seen.insert(Digest::sha256(&compact)) {
-                true => fetched.envelopes.push(Submitted { name: piece.name, bytes }),
-                false => fetched.records = fetched.records.saturating_sub(1),
-            }
-        }
-        fetched
+        let attached = evidence.map(server::attached::Attached::of).unwrap_or_default();
+        Self { attached, is_named }
     }
 
-    /// What of it is judged: whoever may push could else refuse the image by attaching more to it.
     pub(crate) fn select(mut self, artifact: &Artifact, root: &TrustRoot, at: Timestamp) -> Self {
         if !self.is_named {
-            let selection = policy::select(self.envelopes, artifact, root, &Directly, at);
-            self.envelopes = selection.submitted;
-            self.left_out.extend(selection.left_out);
+            self.attached = self.attached.select(artifact, root, &Directly, at);
         }
         self
     }
 
     pub(crate) fn text(&self, image: &str) -> String {
-        let found = self.envelopes.len() + self.left_out.len();
+        let Self { attached, .. } = self;
+        let found = attached.envelopes.len() + attached.left_out.len();
         let count = |n: usize| if n == 1 { "1 piece".to_owned() } else { format!("{n} pieces") };
         let mut text = match found {
             0 => format!("no evidence is attached to {image}"),
             n => format!("{} of evidence attached to {image}", count(n)),
         };
-        if found + self.unread.len() < self.records {
-            text.push_str(&format!(", of {} records; name another one: --only DIGEST", self.records));
+        if found + attached.unread.len() < attached.records {
+            text.push_str(&format!(", of {} records; name another one: --only DIGEST", attached.records));
         }
-        if !self.unread.is_empty() {
+        if !attached.unread.is_empty() {
             text.push_str(&format!(
                 "; {} not read: signatures without a statement",
-                count(self.unread.len())
+                count(attached.unread.len())
             ));
         }
-        for LeftOut { name, why } in &self.left_out {
+        for LeftOut { name, why } in &attached.left_out {
             text.push_str(&format!("\n  left out  {name}: {why}"));
         }
         text
     }
 
     pub(crate) fn to_json(&self) -> Json {
+        let Self { attached, .. } = self;
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let unread: Vec<String> = self.unread.iter().map(Digest::to_string).collect();
+        let unread: Vec<String> = attached.unread.iter().map(Digest::to_string).collect();
         let left_out = |l: &LeftOut| Object::new().with("name", l.name.as_str()).with("why", l.why.as_str());
-        let left_out: Vec<Object> = self.left_out.iter().map(left_out).collect();
-        let object = Object::new().with("taken", number(self.envelopes.len()));
-        object.with("records", number(self.records)).with("unread", unread).with("left_out", left_out).into()
+        let left_out: Vec<Object> = attached.left_out.iter().map(left_out).collect();
+        let object = Object::new().with("taken", number(attached.envelopes.len()));
+        object
+            .with("records", number(attached.records))
+            .with("unread", unread)
+            .with("left_out", left_out)
+            .into()
     }
 }

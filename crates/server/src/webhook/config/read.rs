@@ -11,16 +11,18 @@ use tlog::Level;
 
 use super::after;
 use super::governance::governance;
+use super::registries::registries;
 use super::{After, Alarms, Api, Clients, Config, Log, Summaries, Webhook};
 use crate::fields::{address, key_pair, number, path, size, span, text, words};
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "book",
     "trust-root",
     "guardrails",
     "governance",
     "log",
     "evidence",
+    "registries",
     "state",
     "cache",
     "reload",
@@ -48,6 +50,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let governance = fields.optional("governance").map(|n| governance(n, problems));
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
+    let registries = fields.optional("registries").map_or(Some(Vec::new()), |n| registries(n, problems));
     let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
         let text = problems.keep(node.string())?;
         let parsed = if text == "none" { Some(0) } else { size(text) };
@@ -87,6 +90,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         log: log?,
         evidence: evidence?,
         state: state?,
+        registries: registries?,
         cache: cache?,
         reload: reload?,
         metrics: metrics?,
