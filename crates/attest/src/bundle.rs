@@ -1,7 +1,6 @@
-//! The Sigstore bundle, versions 0.1 to 0.3, with content signed by a key.
+//! The Sigstore bundle, versions 0.1 to 0.3: what is signed, by a key or under a certificate, and proof that it is in a log.
 //!
-//! What a certificate proves is for [`crate::sigstore`]; the proof that a signature is in a log travels as the bundle's
-//! transparency log entry.
+//! Keys, and proofs of our own logs, are read here; certificates, and proofs of Sigstore's logs, are for [`crate::sigstore`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

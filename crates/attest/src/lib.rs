@@ -1,4 +1,5 @@
-//! Bytes to facts: digests, in-toto statements, predicates, DSSE, bundles, JWT, keys, the trust root, opening.
+//! Bytes to facts: digests, statements and what they say, every form of envelope, keys and certificates, signed commits, the
+//! trust root, opening.
 //!
 //! Floor 0. Does no I/O, reads no clock, knows of no policy. The three steps of the chapter begin here:
 //! [`Envelope`] → [`TrustRoot::open`] → [`Attestation`] → [`Attestation::about`] → [`Evidence`].

@@ -16,6 +16,8 @@
 //!
 //! Every lookup reads one file, whose path follows from what is asked: however many records there are for one
 //! artifact, they cost nothing. Every answer is one of three: found, none, or an error that says why nobody knows.
+//!
+//! Before anything is put in, files that hold several envelopes are taken apart ([`unpack()`]).
 
 mod about;
 mod attached;
@@ -31,4 +33,4 @@ pub use about::{About, about, compact, to_json};
 pub use attachment::{Attachment, AttachmentError};
 pub use folder::{ReadError, Store, WriteError};
 pub use tags::Tagged;
-pub use unpack::{MAX_PIECES, Piece, UnpackError, choose, unpack};
+pub use unpack::{Piece, UnpackError, choose, unpack};

@@ -13,7 +13,7 @@ mod lines;
 mod lists;
 
 /// As many as a choke point reads for one request.
-pub const MAX_PIECES: usize = 64;
+const MAX_PIECES: usize = 64;
 const MAX_BYTES: usize = 24 << 20;
 
 /// One envelope of a file.
@@ -121,7 +121,8 @@ fn read_object(object: &Object, bytes: &[u8], name: &str) -> Result<Vec<Piece>, 
 /// A piece of a container, as compact JSON: signatures cover what stands in it in base64.
 fn piece(envelope: &Object, name: &str, index: usize) -> Result<Piece, UnpackError> {
     check_proof(envelope)?;
-    Ok(Piece { name: format!("{name}[{index}]"), bytes: envelope.clone_to_bytes(), is_alternative: false })
+    let bytes = Json::from(envelope.clone()).to_string().into_bytes();
+    Ok(Piece { name: format!("{name}[{index}]"), bytes, is_alternative: false })
 }
 
 /// The first generators wrote the certificate beside the signature, and the log entry nowhere.
@@ -132,17 +133,6 @@ fn check_proof(envelope: &Object) -> Result<(), UnpackError> {
         return Err(UnpackError::NeedsLogEntry);
     }
     Ok(())
-}
-
-/// The bytes of an object.
-trait Bytes {
-    fn clone_to_bytes(&self) -> Vec<u8>;
-}
-
-impl Bytes for Object {
-    fn clone_to_bytes(&self) -> Vec<u8> {
-        Json::from(self.clone()).to_string().into_bytes()
-    }
 }
 
 #[cfg(test)]

@@ -83,12 +83,6 @@ impl Inventory {
         &self.dir
     }
 
-    /// Whether this process keeps it up to date.
-    #[must_use]
-    pub fn is_writer(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// Closes it, and returns when both files are whole by themselves and the lock is free. Dropped alone, it closes some
     /// time later, and loses nothing either.
     pub async fn close(self) {

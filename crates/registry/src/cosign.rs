@@ -10,25 +10,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
-const SIGNED: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
-const CHAIN: &str = "dev.sigstore.cosign/chain";
 const LOGGED: &str = "dev.sigstore.cosign/bundle";
-const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-/// What cosign 2 writes beside a layer. Covered by the digest of the manifest, and by no signature.
+/// What cosign 2 writes beside an envelope, as far as it is read. Covered by the digest of the manifest, and by no signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cosign {
-    /// `dev.cosignproject.cosign/signature`: base64.
-    pub signature: Option<String>,
     /// `dev.sigstore.cosign/certificate`: PEM.
     pub certificate: Option<String>,
-    /// `dev.sigstore.cosign/chain`: PEM.
-    pub chain: Option<String>,
     /// `dev.sigstore.cosign/bundle`: the transparency log's promise, JSON.
     pub bundle: Option<String>,
-    /// `dev.sigstore.cosign/rfc3161timestamp`: JSON.
-    pub timestamp: Option<String>,
 }
 
 /// Why a layer and what stands beside it are no envelope.
@@ -64,13 +55,7 @@ impl From<ShapeError> for CosignError {
 impl Cosign {
     pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Self {
         let text = |key: &str| annotations.get(key).filter(|text| !text.is_empty()).cloned();
-        Self {
-            signature: text(SIGNED),
-            certificate: text(CERTIFICATE),
-            chain: text(CHAIN),
-            bundle: text(LOGGED),
-            timestamp: text(TIMESTAMP),
-        }
+        Self { certificate: text(CERTIFICATE), bundle: text(LOGGED) }
     }
 
     /// The envelope of a layer: a bundle of it and of the certificate beside it; without one it is signed by a key, and

@@ -63,8 +63,8 @@ pub enum Kind {
     Bundle,
     /// A DSSE envelope, and what cosign 2 wrote beside it.
     Attestation(Cosign),
-    /// The text that cosign 2 signed, and the signature beside it.
-    Signature(Cosign),
+    /// The text that cosign 2 signed, with the signature beside it.
+    Signature,
 }
 
 impl Piece {
@@ -77,7 +77,7 @@ impl Piece {
         match &self.kind {
             Kind::Bundle => Ok(Some(self.bytes.clone())),
             Kind::Attestation(beside) => beside.envelope(&self.bytes).map(Some),
-            Kind::Signature(_) => Ok(None),
+            Kind::Signature => Ok(None),
         }
     }
 }
@@ -264,7 +264,7 @@ fn may_be_evidence(referrer: &Descriptor) -> bool {
 fn kind(layer: &Descriptor) -> Option<Kind> {
     match layer.media_type.as_str() {
         DSSE => Some(Kind::Attestation(Cosign::read(&layer.annotations))),
-        SIGNATURE => Some(Kind::Signature(Cosign::read(&layer.annotations))),
+        SIGNATURE => Some(Kind::Signature),
         other => other.starts_with(BUNDLE).then_some(Kind::Bundle),
     }
 }

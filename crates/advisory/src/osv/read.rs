@@ -1,7 +1,7 @@
 //! A record from its bytes: strict about everything that matching rests on, blind to the rest.
 
 use attest::claims::Severity;
-use attest::json::{self, JsonErrorKind, Limits, ShapeError, each};
+use attest::json::{self, Limits, ShapeError, each};
 use attest::{Json, Object};
 use jiff::Timestamp;
 
@@ -35,18 +35,6 @@ impl Record {
             let id = object.string("id").ok().filter(|id| is_name(id)).map(str::to_owned);
             Box::new(Unread { id, packages: named(object), why: RecordError::Shape(e) })
         })
-    }
-}
-
-impl RecordError {
-    /// Whether the bytes are too large or too deep, and perhaps no record at all.
-    #[must_use]
-    pub fn is_bound(&self) -> bool {
-        let Self::Json(e) = self else { return false };
-        matches!(
-            e.kind,
-            JsonErrorKind::TooLarge(_) | JsonErrorKind::TooDeep(_) | JsonErrorKind::TooManyValues(_)
-        )
     }
 }
 

@@ -17,7 +17,6 @@ pub struct Certificate {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Claims {
     source_repository: Option<String>,
-    source_owner: Option<String>,
     source_ref: Option<String>,
     source_digest: Option<String>,
     workflow: Option<String>,
@@ -41,7 +40,6 @@ impl Certificate {
             old.workflow_repository.as_ref().map(|name| format!("https://github.com/{name}"));
         let claims = Claims {
             source_repository: claims.source_repository_uri.clone().or(old_repository),
-            source_owner: claims.source_repository_owner_uri.clone(),
             source_ref: claims.source_repository_ref.clone().or_else(|| old.workflow_ref.clone()),
             source_digest: claims.source_repository_digest.clone().or_else(|| old.workflow_sha.clone()),
             workflow: claims.build_config_uri.clone(),
@@ -82,12 +80,6 @@ impl Certificate {
     #[must_use]
     pub fn source_repository(&self) -> Option<&str> {
         self.claims.source_repository.as_deref()
-    }
-
-    /// The owner of that repository.
-    #[must_use]
-    pub fn source_owner(&self) -> Option<&str> {
-        self.claims.source_owner.as_deref()
     }
 
     /// The ref that was built, as in `refs/heads/main`.

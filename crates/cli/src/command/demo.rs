@@ -160,15 +160,7 @@ impl<'a> Story<'a> {
     }
 
     fn build(&self, repository: &str, target: &str, out: &str) -> Result<(PathBuf, PathBuf), Failure> {
-        let source = self.dir.join(repository).display().to_string();
-        let args = build::Args::local(
-            &source,
-            target,
-            &self.dir.join(out),
-            &self.dir.join("builder"),
-            &self.dir.join("store"),
-        );
-        let mut made = build::make(&args, |line| self.say(line))?;
+        let mut made = build::make(&self.args(repository, target, out), |line| self.say(line))?;
         made.pop()
             .map(|published| (published.artifact, published.bundle))
             .ok_or_else(|| Failure::new("the build made nothing"))
@@ -182,15 +174,13 @@ impl<'a> Story<'a> {
     }
 
     fn build_quietly(&self, target: &str, out: &str) -> Result<(), Failure> {
-        let source = self.dir.join("source").display().to_string();
-        let args = build::Args::local(
-            &source,
-            target,
-            &self.dir.join(out),
-            &self.dir.join("builder"),
-            &self.dir.join("store"),
-        );
-        build::make(&args, |_| {}).map(|_| ())
+        build::make(&self.args("source", target, out), |_| {}).map(|_| ())
+    }
+
+    fn args(&self, repository: &str, target: &str, out: &str) -> build::Args {
+        let source = self.dir.join(repository).display().to_string();
+        let (out, builder, store) = (self.dir.join(out), self.dir.join("builder"), self.dir.join("store"));
+        build::Args::local(&source, target, &out, &builder, &store)
     }
 
     /// Asks the choke point, and puts the file in place only if it says so.

@@ -155,12 +155,6 @@ impl Fleet {
         self.questions.is_empty()
     }
 
-    /// How many different sets of evidence there are.
-    #[must_use]
-    pub fn evidence_sets(&self) -> usize {
-        self.evidence.len()
-    }
-
     /// A question.
     #[must_use]
     pub fn question(&self, id: QuestionId) -> Option<Question<'_>> {
