@@ -102,7 +102,7 @@ mod tests {
             piece("a", envelope(""), Kind::Attestation(Cosign::default())),
             piece("b", envelope(" "), Kind::Attestation(Cosign::default())),
             piece("c", envelope(""), Kind::Attestation(certified)),
-            piece("d", "{}".to_owned(), Kind::Signature(Cosign::default())),
+            piece("d", "{}".to_owned(), Kind::Signature),
         ];
         let attached = Attached::of(Evidence { pieces, records: 4 });
         assert_eq!(attached.envelopes.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a"]);
