@@ -109,7 +109,7 @@ fn a_summary_says_what_was_verified_and_of_which_record() {
     point.settle().unwrap();
     let leaf = last_leaf(dir.path());
     let hash = Digest::from_bytes(Algorithm::Sha256, attest::merkle::leaf_hash(&leaf).to_vec()).unwrap();
-    let mut inputs = vec![Digest::sha256(&provenance().bytes), Digest::sha256(&other.bytes)];
+    let mut inputs = [Digest::sha256(&provenance().bytes), Digest::sha256(&other.bytes)];
     inputs.sort();
     let expected = format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"r.example/shop","digest":{{"sha256":"{}"}}}}],
