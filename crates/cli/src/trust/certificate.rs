@@ -19,8 +19,8 @@ pub(crate) struct Certificates {
     #[arg(long, value_name = "IDENTITY", conflicts_with_all = ["key", "trust_root"])]
     certificate_identity: Option<String>,
     /// A pattern for the WHOLE identity. cosign takes one that matches anywhere in it, so that
-    /// https://github.com/acme also lets in https://evil.example/?https://github.com/acme; here it does not:
-    /// write https://github.com/acme/.*
+    /// `https://github.com/acme` also lets in `https://evil.example/?https://github.com/acme`; here it does not:
+    /// write `https://github.com/acme/.*`
     #[arg(long, value_name = "REGEXP", conflicts_with_all = ["certificate_identity", "key", "trust_root"])]
     certificate_identity_regexp: Option<String>,
     /// The issuer in the certificate, exactly
