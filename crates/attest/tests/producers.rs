@@ -43,7 +43,7 @@ fn google_cloud_build_in_slsa_v1() {
     let read = provenance(
         V1,
         r#"{"buildDefinition":{"buildType":"https://cloud.google.com/build/gcb-buildtypes/google-worker/v1",
-        "externalParameters":{"buildConfigSource":{"path":"cloudbuild.yaml","ref":"refs/heads/main","repository":"git+https://github.com/acme/shop"},
+        "externalParameters":{"buildConfigSource":{"path":"cloudbuild.yaml","dir":"evil","ref":"refs/heads/main","repository":"git+https://github.com/acme/shop"},
           "substitutions":{"_FLAVOUR":"debug","COMMIT_SHA":"@ID@","TAG_NAME":"v9"}},
         "internalParameters":{"systemSubstitutions":{"BRANCH_NAME":"main","BUILD_ID":"1","COMMIT_SHA":"@ID@"}},
         "resolvedDependencies":[{"uri":"git+https://github.com/acme/shop@refs/heads/main","digest":{"gitCommit":"@ID@"}},
@@ -54,7 +54,10 @@ fn google_cloud_build_in_slsa_v1() {
     assert_eq!(source(&read), of("https://github.com/acme/shop", Some("refs/heads/main")));
     assert_eq!(read.target.as_deref(), Some("cloudbuild.yaml"));
     // a tag that the service does not say was its requester's choice
-    assert_eq!(parameters(&read), r#"{"substitutions._FLAVOUR":"debug","substitutions.TAG_NAME":"v9"}"#);
+    assert_eq!(
+        parameters(&read),
+        r#"{"substitutions._FLAVOUR":"debug","substitutions.TAG_NAME":"v9","buildConfigSource.dir":"evil"}"#
+    );
     assert_eq!(read.dependencies.len(), 1);
 }
 
@@ -157,6 +160,15 @@ fn a_manual_start_says_what_it_was_given_where_the_producer_does() {
         "runDetails":{"builder":{"id":"https://github.com/acme/shop/.github/workflows/r.yml@refs/tags/v1.2.3"}}}"#,
     );
     assert_eq!(parameters(&github), r#"{"inputs.flavour":"debug"}"#);
+    let text = |inputs: &str| {
+        let predicate = format!(
+            r#"{{"buildDefinition":{{"buildType":"https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters":{{"workflow":{{"ref":"refs/heads/main","repository":"https://github.com/acme/shop","path":"r.yml"}},"inputs":{inputs}}}}},
+            "runDetails":{{"builder":{{"id":"x"}}}}}}"#
+        );
+        parameters(&provenance(V1, &predicate))
+    };
+    assert_eq!(text(r#"["debug"]"#), r#"{"inputs":["debug"]}"#, "in no known shape, and not lost");
     assert_eq!(github.runner.as_deref(), Some("self-hosted"));
     assert_eq!(github.builder_version.as_deref(), Some("1.2.3"));
     let generator = provenance(

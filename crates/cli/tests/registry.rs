@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use attest::{Digest, Json};
 use registries::{Registry, layout};
-use tools::{cache, code, data, expect, part, path, portcullis, stderr, stdout};
+use tools::{cache, code, expect, part, path, portcullis, stderr, stdout};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -127,8 +127,6 @@ impl Setting {
     }
 }
 
-use registries::{Registry, layout};
-use tools::{cache, code, data, expect, part, path, portcullis, stderr, stdout};
 fn json(output: &Output) -> Json {
     attest::json::parse(stdout(output).as_bytes()).unwrap_or_else(|e| panic!("{e}: {}", stdout(output)))
 }

@@ -29,14 +29,14 @@ const REASONS: [(&str, i32, &str); 23] = [
     (
         "intoto-expired-certificate_fail",
         1,
-        "its certificate does not count: certificate chain validation failed: CertNotValidYet",
+        "its certificate does not count: it did not count yet when it signed",
     ),
     ("intoto-log-entry-mismatch_fail", 1, "its log entry does not hold"),
     ("intoto-missing-inclusion-proof_fail", 1, "must have an inclusion proof"),
     (
         "intoto-tsa-timestamp-outside-cert-validity_fail",
         1,
-        "its certificate does not count: certificate chain validation failed: CertExpired",
+        "its certificate does not count: it had ended when it signed",
     ),
     ("invalid-checkpoint-signature_fail", 1, "No valid Rekor signature found on checkpoint"),
     ("invalid-ct-key_fail", 1, "invalid signed certificate timestamp"),

@@ -58,6 +58,11 @@ pub trait Check: Compared + fmt::Debug + Send + Sync {
     fn approvals(&self) -> Option<u64> {
         None
     }
+
+    /// Whether more that a builder says counts for it, or against it, where `built-by` accepts that builder too.
+    fn reads_builders(&self) -> bool {
+        false
+    }
 }
 
 /// A name of the trust root in a policy.

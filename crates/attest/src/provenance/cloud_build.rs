@@ -79,6 +79,10 @@ pub(super) fn read_v1(provenance: &mut Provenance, definition: &Object) -> Resul
     forge::add_inputs(&mut provenance.parameters, "substitutions.", Some(&chosen))?;
     let Some(config) = external.optional_object("buildConfigSource").map_err(within)? else { return Ok(()) };
     provenance.parameters.remove("buildConfigSource");
+    let is_rest = |key: &str| !matches!(key, "path" | "repository" | "ref");
+    let rest: Object =
+        config.iter().filter(|(k, _)| is_rest(k)).map(|(k, v)| (k.to_owned(), v.clone())).collect();
+    forge::add_inputs(&mut provenance.parameters, "buildConfigSource.", Some(&rest))?;
     provenance.target = config.optional_string("path").map_err(within)?.map(str::to_owned);
     let (repository, own) = forge::repository(config.string("repository").map_err(within)?);
     let given = config.optional_string("ref").map_err(within)?.map(str::to_owned);

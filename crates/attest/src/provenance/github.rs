@@ -18,7 +18,9 @@ pub(super) fn read(provenance: &mut Provenance, definition: &Object) -> Result<(
     source.reference = Some(workflow.string("ref").map_err(within)?.to_owned());
     provenance.target = Some(workflow.string("path").map_err(within)?.to_owned());
     provenance.parameters.remove("workflow");
-    if let Some(Json::Object(inputs)) = provenance.parameters.remove("inputs") {
+    // what is no object stays, and a policy must list it
+    if let Some(Json::Object(inputs)) = provenance.parameters.get("inputs").cloned() {
+        provenance.parameters.remove("inputs");
         forge::add_inputs(&mut provenance.parameters, "inputs.", Some(&inputs))?;
     }
     forge::take_empty(&mut provenance.parameters, "vars");

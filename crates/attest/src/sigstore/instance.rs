@@ -294,6 +294,23 @@ fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
     Ok(Artifact::from_digest(digest))
 }
 
+/// Below the library another one verifies chains, whose reasons are names of its code.
+fn in_words(why: &str) -> String {
+    let Some(name) = why.strip_prefix("certificate chain validation failed: ") else { return why.to_owned() };
+    let name = name.split([' ', '(']).next().unwrap_or(name);
+    match name {
+        "CertNotValidYet" => "it did not count yet when it signed".to_owned(),
+        "CertExpired" => "it had ended when it signed".to_owned(),
+        "UnknownIssuer" => "its issuer is unknown".to_owned(),
+        other => {
+            let words = other.chars().flat_map(|c| {
+                [c.is_ascii_uppercase().then_some(' '), Some(c.to_ascii_lowercase())].into_iter().flatten()
+            });
+            words.collect::<String>().trim_start().to_owned()
+        }
+    }
+}
+
 /// The library's reason in our words; its own text follows them.
 fn reason(error: Error) -> SigstoreError {
     use sigstore_verify::{TimestampError, TransparencyLogError};
@@ -302,9 +319,9 @@ fn reason(error: Error) -> SigstoreError {
         Error::Certificate(CertificateError::ChainInvalid(why))
             if why.contains("CertExpired") || why.contains("CertNotValidYet") =>
         {
-            SigstoreError::Certificate(why)
+            SigstoreError::Certificate(in_words(&why))
         }
-        Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(why),
+        Error::Certificate(CertificateError::ChainInvalid(why)) => SigstoreError::Authority(in_words(&why)),
         Error::Certificate(CertificateError::NoValidAuthority { time }) => {
             SigstoreError::Authority(format!("none counted at {time}"))
         }

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::rows;
 use super::world::{Ask, MET, ask_everywhere, trust_root};
-use crate::sigstore::{BEACON, Case, GITHUB, data, releases};
+use crate::sigstore::{BEACON, Case, GITHUB, releases};
+use crate::tools::data;
 
 const BY_THEM: &str = "  signed-by: [them]\n";
 const REPOSITORY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon";
@@ -49,8 +50,9 @@ fn rows_3_19_and_34_a_release_under_another_entry_or_without_its_certificate() {
         material.get("x509CertificateChain").is_some() && material.get("tlogEntries").is_some()
     };
     let mut cases = cases.iter().filter(is_whole);
-    let first = cases.next().unwrap();
-    let other = cases.find(|c| c.identity == first.identity && c.digest != first.digest).unwrap();
+    // the other entry is younger, so that the certificate's own time is no reason
+    let (other, first) = (cases.next().unwrap(), cases.next().unwrap());
+    assert!(other.identity == first.identity && other.digest != first.digest);
     let (good, other) = (read(first), read(other));
     let entries =
         |bundle: &Object| bundle.object("verificationMaterial").unwrap().get("tlogEntries").unwrap().clone();
@@ -63,13 +65,21 @@ fn rows_3_19_and_34_a_release_under_another_entry_or_without_its_certificate() {
     let certificate = "its certificate does not count";
     let asks = [
         ask("row-03-good", good.to_string().into_bytes(), &digest, MET, ""),
-        refused("row-03-entry-of-another-release", with(&good, "tlogEntries", entries(&other)), ""),
+        refused(
+            "row-03-entry-of-another-release",
+            with(&good, "tlogEntries", entries(&other)),
+            "artifact hash mismatch",
+        ),
         refused(
             "row-03-body-of-another-release",
             with(&good, "tlogEntries", Json::Array(vec![mixed.into()])),
-            "",
+            "its log entry does not hold",
         ),
-        refused("row-03-no-entry", with(&good, "tlogEntries", Json::Array(Vec::new())), ""),
+        refused(
+            "row-03-no-entry",
+            with(&good, "tlogEntries", Json::Array(Vec::new())),
+            "must have an inclusion promise",
+        ),
         refused("row-19-no-certificate", with(&good, "x509CertificateChain", chain(b"")), certificate),
         refused(
             "row-34-no-certificate-of-size",
@@ -100,7 +110,7 @@ fn identity(part: &str, value: &str) -> String {
         ("source-ref", "refs/heads/main"),
         ("workflow", BEACON),
         ("runner", "github-hosted"),
-        ("triggers", "[workflow_dispatch]"),
+        ("trigger", "[workflow_dispatch]"),
     ];
     let write = |(name, usual): &(&str, &str)| {
         let value = if *name == part { value } else { usual };
@@ -120,7 +130,7 @@ fn refused(name: &str, part: &str, value: &str, says: &'static str) {
 fn row_45_each_part_of_an_identity_alone_refuses() {
     let Some(good) = workflow("row-45-all", MET, "") else { return };
     ask_everywhere(&root(&identity("", "")), &[good]);
-    refused("row-45-instance", "instance", "staging", "");
+    refused("row-45-instance", "instance", "staging", "under public-good, which is nobody's");
     refused(
         "row-45-identity",
         "identity",
@@ -136,7 +146,7 @@ fn row_45_each_part_of_an_identity_alone_refuses() {
     refused("row-45-ref", "source-ref", "refs/tags/*", "wanted source-ref");
     refused("row-45-workflow", "workflow", "https://github.com/acme/**", "wanted workflow");
     refused("row-45-runner", "runner", "self-hosted", "wanted runner");
-    refused("row-45-trigger", "triggers", "[push, release]", "wanted trigger");
+    refused("row-45-trigger", "trigger", "[push, release]", "wanted trigger");
 }
 
 #[test]

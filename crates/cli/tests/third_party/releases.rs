@@ -266,6 +266,19 @@ fn a_hostile_archive_is_no_release() {
         }
         bytes
     };
+    // GNU tar and Python unpack `readme` as `setup.py`
+    let renamed = {
+        let said = b"17 path=setup.py\n";
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::XGlobalHeader);
+        header.set_path("pax_global_header").unwrap();
+        header.set_size(said.len() as u64);
+        header.set_cksum();
+        let mut builder = tar(&[]);
+        builder.append(&header, &said[..]).unwrap();
+        let before = builder.get_ref().clone();
+        packed(&[before, tar(&[("readme", b"evil")]).into_inner().unwrap()].concat())
+    };
     let whole = release(OLD);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("x.crate", release(&[("../x", b"")]), "leads out of the archive"),
@@ -276,6 +289,7 @@ fn a_hostile_archive_is_no_release() {
         ("x.crate", release(&[("a", b"1"), ("./a", b"2")]), "is in it twice"),
         ("x.crate", link("../../etc/passwd"), "leads out of the archive, to"),
         ("x.crate", link("/etc/passwd"), "leads out of the archive, to"),
+        ("x.crate", renamed, "it gives every file one path"),
         ("x.crate", device(), "neither a file, a folder nor a link"),
         ("x.crate", bomb, "it unpacks to more than 1073741824 bytes"),
         ("x.crate", whole[..whole.len() / 2].to_vec(), "cannot be read as an archive"),

@@ -50,20 +50,25 @@ fn one_judges(
     statements
 }
 
-/// Several builders may have signed one build; one of those that are listed must be granted that it was hermetic.
+/// Several builders may have signed one build, and only what those say counts that are listed.
 fn cosigned(in_force: &InForce<'_>, old: &BTreeSet<&str>, new: &BTreeSet<&str>) -> Vec<Statement> {
-    let asks = |all: &[&Requirement]| all.iter().any(|r| r.rule.name == "hermetic");
-    if !asks(&in_force.before) || !asks(&in_force.after) {
-        return Vec::new();
+    let in_both = |asks: &dyn Fn(&Requirement) -> bool| {
+        [&in_force.before, &in_force.after].iter().all(|all| all.iter().any(|r| asks(r)))
+    };
+    let mut statements = Vec::new();
+    if in_both(&|r| r.rule.name == "hermetic") {
+        let words = "what several builders signed, where another one's word counts that it was hermetic";
+        let flips = [(new, old, Flip::Met), (old, new, Flip::Unmet)];
+        let turned = flips.into_iter().filter(|(some, others, _)| !some.is_subset(others));
+        statements.extend(turned.map(|(_, _, flip)| about_builders(in_force, flip, words, vec!["hermetic"])));
     }
-    let words = "what several builders signed, where another one's word counts that it was hermetic";
-    let say = |flip| about_builders(in_force, flip, words, vec!["hermetic"]);
-    let flips = [(new, old, Flip::Met), (old, new, Flip::Unmet)];
-    flips
-        .into_iter()
-        .filter(|(some, others, _)| !some.is_subset(others))
-        .map(|(_, _, flip)| say(flip))
-        .collect()
+    // another one's list of parts may be the one that was missing, or the one that names what is refused
+    if in_both(&|r| r.check.reads_builders()) {
+        let words = "what several builders signed, where another one's list of its parts counts";
+        let both = [Flip::Met, Flip::Unmet];
+        statements.extend(both.map(|flip| about_builders(in_force, flip, words, vec!["dependencies"])));
+    }
+    statements
 }
 
 fn about_builders(in_force: &InForce<'_>, flip: Flip, words: &str, rules: Vec<&'static str>) -> Statement {

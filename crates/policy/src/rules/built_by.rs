@@ -16,7 +16,7 @@ pub(crate) const RULE: Rule = Rule {
     summary: "the provenance comes from a builder that is listed",
     docs: "Met where exactly one provenance is submitted, and it (1) is signed by a listed name that holds the role \
            builder in the trust root, (2) claims a `builder.id` that the trust root lets this name claim, exactly or by a pattern, and where a \
-           certificate signed it, nothing that the certificate contradicts: builder, source repository, ref, commit, trigger, runner; (3) comes from \
+           certificate signed it, nothing that the certificate contradicts: builder, source repository, ref, commit, workflow, trigger, runner; (3) comes from \
            a builder that the trust root admits in this environment, and (4) is not recalled: neither the builder's \
            version, nor a tool it names by digest, nor the time at which the build finished; a recall that names several of \
            these recalls what matches all of them, and a version or time that the provenance does not say counts as \

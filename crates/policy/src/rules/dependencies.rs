@@ -187,6 +187,10 @@ impl Check for Dependencies {
     fn names(&self) -> &[NameUse] {
         &self.names
     }
+
+    fn reads_builders(&self) -> bool {
+        self.reviewed.is_some() || self.licences.as_ref().is_some_and(|licences| licences.by.is_empty())
+    }
 }
 
 /// The lists of parts about the artifact that count: those that one of these names signed.

@@ -68,6 +68,11 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
             "signed-by: [{signer}], {COMMIT}, review: {{ repository: \"https://git/shop\", authors: [{author}], reviewers: [bob@x] }}"
         )
     };
+    let parts = |signer: &str, licence: &str| {
+        format!(
+            "signed-by: [{signer}], predicate: {{ type: \"https://cyclonedx.org/bom\", body: {{ bomFormat: CycloneDX, specVersion: \"1.6\", components: [{{ name: left, licenses: [{{ expression: \"{licence}\" }}] }}] }} }}"
+        )
+    };
     let scans = || vec![release(), scan("day-scanner", "22", ""), scan("night-scanner", "12", "high")];
     let tests = || vec![release(), test("unit-runner", "PASSED"), test("night-runner", "FAILED")];
     vec![
@@ -123,6 +128,25 @@ fn turns() -> Vec<(&'static str, &'static str, Vec<String>, &'static str)> {
             "built-by: [ci], dependencies: { denied: [\"pkg:npm/evil\"] }",
             "built-by: [ci], dependencies: { denied: [\"pkg:npm/evil\"], pinned: true }",
             vec![build("ci", ", dependencies: [{ uri: \"pkg:npm/left@1\" }]")],
+            "dependencies",
+        ),
+        (
+            "built-by: [ci], dependencies: { licences: { allowed: [MIT] } }",
+            "built-by: [ci, other-ci], dependencies: { licences: { allowed: [MIT] } }",
+            vec![build("ci, other-ci", ""), parts("ci", "MIT"), parts("other-ci", "Zlib")],
+            "dependencies",
+        ),
+        (
+            "built-by: [ci, other-ci], dependencies: { licences: { allowed: [MIT] } }",
+            "built-by: [ci], dependencies: { licences: { allowed: [MIT] } }",
+            vec![build("ci, other-ci", ""), parts("other-ci", "MIT")],
+            "dependencies",
+        ),
+        // nothing went into a hermetic build that lists nothing: there is nothing to review
+        (
+            "built-by: [ci, other-ci], dependencies: { reviewed: { by: [forge] } }",
+            "built-by: [ci], dependencies: { reviewed: { by: [forge] } }",
+            vec![build("ci, other-ci", "")],
             "dependencies",
         ),
     ]

@@ -101,7 +101,11 @@ fn read(dir: &Path) -> Result<Audits, Failure> {
     let imports = dir.join("imports.lock");
     // only projects with imports have one
     let text = |path: &Path| input::long_text("file of cargo-vet", path, MAX_FILE);
-    let imports = if imports.exists() { Some(text(&imports)?) } else { None };
+    let imports = match imports.symlink_metadata() {
+        // one that cannot be read is none that is not there: it may hold a violation
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        _ => Some(text(&imports)?),
+    };
     let (audits, config) = (text(&dir.join("audits.toml"))?, text(&dir.join("config.toml"))?);
     Audits::read(&audits, &config, imports.as_deref()).map_err(|e| failed(&dir.join(&e.file), &e))
 }

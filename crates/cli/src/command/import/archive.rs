@@ -138,6 +138,7 @@ impl Reading {
             let mut entry = entry.map_err(|e| e.to_string())?;
             let kind = entry.header().entry_type();
             if kind == EntryType::XGlobalHeader {
+                check_global(&mut entry)?;
                 continue;
             }
             let name = name(&entry.path_bytes())?;
@@ -258,6 +259,19 @@ impl Reading {
         };
         Contents(self.entries.into_iter().map(|(name, entry)| (strip(name), entry)).collect())
     }
+}
+
+/// What is said of all entries that follow may be a commit or a time. A name or a size there, other tools believe and this
+/// reader does not: what unpacks would be something else than what was shown.
+fn check_global(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
+    let known = ["comment", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname"];
+    for said in entry.pax_extensions().map_err(|e| e.to_string())?.into_iter().flatten() {
+        let key = said.map_err(|e| e.to_string())?.key().map_err(|e| e.to_string())?;
+        if !known.contains(&key) {
+            return Err(format!("it gives every file one {}", policy::one_line(key)));
+        }
+    }
+    Ok(())
 }
 
 /// A name that stays below the folder into which it is unpacked, whoever unpacks it.
