@@ -22,18 +22,25 @@ pub(crate) struct Git {
     dir: PathBuf,
     /// Whether git itself started us, and says in our environment where the repository and the pushed objects are.
     is_hook: bool,
+    /// Whether a clone that lacks old commits may say so, and seem to begin where it was cut.
+    may_be_shallow: bool,
     deadline: Instant,
 }
 
 impl Git {
     /// A repository that a person names.
     pub(crate) fn at(dir: &Path, deadline: Instant) -> Self {
-        Self { dir: dir.to_owned(), is_hook: false, deadline }
+        Self { dir: dir.to_owned(), is_hook: false, may_be_shallow: false, deadline }
+    }
+
+    /// The work tree in which a person or a CI system works.
+    pub(crate) fn of_work_tree(dir: &Path, deadline: Instant) -> Self {
+        Self { may_be_shallow: true, ..Self::at(dir, deadline) }
     }
 
     /// The repository whose hook runs.
     pub(crate) fn of_hook(deadline: Instant) -> Self {
-        Self { dir: PathBuf::from("."), is_hook: true, deadline }
+        Self { dir: PathBuf::from("."), is_hook: true, may_be_shallow: true, deadline }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -52,6 +59,8 @@ impl Git {
             for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
                 command.env_remove(variable);
             }
+        }
+        if !self.may_be_shallow {
             // who a commit's parents are is in the commit: a shallow clone, a graft or an index of commits beside it would
             // hide who wrote a part of the change
             command.env("GIT_SHALLOW_FILE", "").env("GIT_GRAFT_FILE", "/dev/null");
@@ -227,7 +236,8 @@ impl Git {
         let what = "merge the change again";
         let objects =
             self.text("find its objects", &["rev-parse", "--path-format=absolute", "--git-path", "objects"])?;
-        let bare = Self { dir: scratch.to_owned(), is_hook: false, deadline: self.deadline };
+        let bare =
+            Self { dir: scratch.to_owned(), is_hook: false, may_be_shallow: false, deadline: self.deadline };
         if !scratch.join("HEAD").exists() {
             bare.text("make a repository", &["init", "--quiet", "--bare", "."])?;
             let alternates = scratch.join("objects/info/alternates");

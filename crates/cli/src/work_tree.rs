@@ -70,7 +70,7 @@ impl WorkTree {
 }
 
 fn git(dir: &Path) -> Git {
-    Git::at(dir, Instant::now() + WITHIN)
+    Git::of_work_tree(dir, Instant::now() + WITHIN)
 }
 
 /// Where the work tree came from. CI systems put their tokens into the URL: who may fetch is nobody's business.

@@ -3,57 +3,14 @@
 mod tools;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tools::serving::Serving;
 use tools::{code, expect, path, portcullis, portcullis_command, stderr};
 
 struct Place {
     dir: tempfile::TempDir,
-}
-
-struct Running {
-    child: Child,
-    events: Arc<Mutex<Vec<String>>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Running {
-    /// The first event with all of this in it, waited for.
-    fn event(&self, parts: &[&str]) -> String {
-        let began = Instant::now();
-        loop {
-            let events = self.events.lock().unwrap().clone();
-            if let Some(line) = events.iter().find(|line| parts.iter().all(|part| line.contains(part))) {
-                return line.clone();
-            }
-            assert!(began.elapsed() < Duration::from_secs(30), "no {parts:?} in {events:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn count(&self, part: &str) -> usize {
-        self.events.lock().unwrap().iter().filter(|line| line.contains(part)).count()
-    }
-
-    fn forget(&self) {
-        self.events.lock().unwrap().clear();
-    }
-
-    fn end(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
 }
 
 impl Place {
@@ -103,22 +60,9 @@ impl Place {
         expect(0, &attach.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
-    fn start(&self) -> Running {
-        let mut child = portcullis_command()
-            .args(["serve", "--config"])
-            .arg(self.at("serve.yaml"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&events));
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
-            }
-        });
-        let running = Running { child, events };
-        running.event(&["\"listening\"", "\"governed\":true"]);
+    fn start(&self) -> Serving {
+        let running = Serving::start(&self.at("serve.yaml"));
+        running.event("\"governed\":true");
         running
     }
 
@@ -148,10 +92,10 @@ fn a_book_counts_once_it_was_signed_for_and_never_again_once_it_was_replaced() {
     let running = place.start();
     place.edit(POLICY, "mode: enforce", "mode: dry-run");
     // guardrails hold before anything is asked
-    let said = running.event(&["reload-refused", "\"book\""]);
+    let said = running.event_with(&["reload-refused", "\"book\""]);
     assert!(said.contains("breaks the guardrail") && said.contains("is in dry run"), "{said}");
     fs::write(place.at(POLICY), format!("{first}# a word\n")).unwrap();
-    let said = running.event(&["reload-refused", "error[signed-by]"]);
+    let said = running.event_with(&["reload-refused", "error[signed-by]"]);
     for part in ["error[released-for]", "error[version]", "portcullis attach sha256:", "portcullis/prod"] {
         assert!(part == "portcullis/prod" || said.contains(part), "{part}: {said}");
     }
@@ -159,20 +103,20 @@ fn a_book_counts_once_it_was_signed_for_and_never_again_once_it_was_replaced() {
     assert_eq!(running.count("error[signed-by]"), 1, "a refusal is said once");
     // one of the two is not enough
     place.sign(POLICY.split('/').next().unwrap(), "1.0.0", &["release-desk"]);
-    running.event(&["reload-refused", "signed by 1 of the 2"]);
+    running.event_with(&["reload-refused", "signed by 1 of the 2"]);
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
-    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    running.event_with(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
     // what was replaced does not come back, whoever signs for it
     fs::write(place.at(POLICY), &first).unwrap();
     place.sign("book", "2.0.0", &["release-desk", "bob"]);
-    running.event(&["reload-refused", "error[rolled-back]"]);
+    running.event_with(&["reload-refused", "error[rolled-back]"]);
     // nor what has no higher version
     fs::write(place.at(POLICY), format!("{first}# another\n")).unwrap();
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
-    running.event(&["reload-refused", "error[version-floor]", "above 1.0.0"]);
+    running.event_with(&["reload-refused", "error[version-floor]", "above 1.0.0"]);
     place.sign("book", "1.1.0", &["release-desk", "bob"]);
-    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
-    running.end();
+    running.event_with(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    assert_eq!(running.end(), 0);
     let words = place.replay();
     assert!(words.contains("the same, byte for byte; 0 differ"), "{words}");
 }
@@ -183,9 +127,9 @@ fn a_reviewed_book_that_breaks_the_guardrails_is_refused() {
     let running = place.start();
     place.edit(POLICY, "mode: enforce", "mode: dry-run");
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
-    let said = running.event(&["reload-refused", "\"book\""]);
+    let said = running.event_with(&["reload-refused", "\"book\""]);
     assert!(said.contains("guardrail") && !said.contains("signed-by"), "{said}");
-    running.end();
+    assert_eq!(running.end(), 0);
     assert!(place.log().contains("files-refused"), "{}", place.log());
 }
 
@@ -196,34 +140,34 @@ fn a_trust_root_needs_the_quorum_that_the_one_before_names_and_an_older_one_is_r
     let running = place.start();
     place.edit("trust-root.yaml", "version: 1", "version: 3");
     place.sign("trust-root.yaml", "3.0.0", &["bob"]);
-    let said = running.event(&["reload-refused", "\"trust root\""]);
+    let said = running.event_with(&["reload-refused", "\"trust root\""]);
     assert!(said.contains("signed by 1 of the 2") && said.contains("release-desk"), "{said}");
     place.sign("trust-root.yaml", "3.0.0", &["bob", "release-desk"]);
-    running.event(&["\"reloaded\"", "\"trust root\"", &place.digest("trust-root.yaml")]);
+    running.event_with(&["\"reloaded\"", "\"trust root\"", &place.digest("trust-root.yaml")]);
     running.forget();
     fs::write(place.at("trust-root.yaml"), first.replacen("version: 1", "version: 2", 1)).unwrap();
     place.sign("trust-root.yaml", "3.0.0", &["bob", "release-desk"]);
-    running.event(&["reload-refused", "error[trust-root-older]", "version"]);
-    running.end();
+    running.event_with(&["reload-refused", "error[trust-root-older]", "version"]);
+    assert_eq!(running.end(), 0);
     place.replay();
 }
 
 #[test]
 fn what_was_edited_while_nobody_looked_does_not_count_and_the_last_good_one_does() {
     let place = Place::new();
-    place.start().end();
+    assert_eq!(place.start().end(), 0);
     place.edit(POLICY, "approvals: 1", "approvals: 2");
     let running = place.start();
-    let said = running.event(&["reload-refused", "\"book\"", "error[signed-by]"]);
+    let said = running.event_with(&["reload-refused", "\"book\"", "error[signed-by]"]);
     assert!(said.contains("portcullis:book"), "{said}");
     // the last good one judges: the digest in force is the pinned one
     let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
     let pinned = config.lines().find_map(|line| line.trim().strip_prefix("book: sha256:")).unwrap();
-    running.end();
+    assert_eq!(running.end(), 0);
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
     let running = place.start();
-    running.event(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
-    running.end();
+    running.event_with(&["\"reloaded\"", "\"book\"", &place.digest("book")]);
+    assert_eq!(running.end(), 0);
     assert!(!place.digest("book").ends_with(pinned));
     place.replay();
 }
@@ -237,7 +181,7 @@ fn what_is_first_is_pinned_and_governance_does_not_end_by_an_edit() {
     assert!(said.contains("the book is not the pinned one") && said.contains("error[signed-by]"), "{said}");
     // reviewed, it may be first as well: a new replica begins with what is current
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
-    place.start().end();
+    assert_eq!(place.start().end(), 0);
     assert!(place.replay().contains("1 decision is the same"));
     // the policies for files are no book, and what they let in runs nowhere
     let log = path(&place.at("log")).to_owned();
@@ -271,16 +215,16 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
     let before = place.digest("governance");
     fs::write(place.at("governance/configuration.yaml"), policy).unwrap();
     place.edit("serve.yaml", &before, &place.digest("governance"));
-    place.start().end();
+    assert_eq!(place.start().end(), 0);
     place.edit("serve.yaml", "cluster: eu-1", "cluster: eu-2");
     let running = place.start();
-    running.event(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
-    running.end();
+    running.event_with(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
+    assert_eq!(running.end(), 0);
     // nor by an edit of the word that says which policies count for it, with and without the old one at hand
     place.edit("serve.yaml", "environment: portcullis/prod", "environment: nowhere");
     let running = place.start();
-    running.event(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
-    running.end();
+    running.event_with(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
+    assert_eq!(running.end(), 0);
     fs::rename(place.at("state"), place.at("state-away")).unwrap();
     let said = place.refused();
     assert!(said.contains("the configuration in force is not kept in"), "{said}");
@@ -290,5 +234,5 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
     place.sign("serve.yaml", "1.0.0", &["bob", "release-desk"]);
     let running = place.start();
     assert_eq!(running.count("\"configuration\""), 0);
-    running.end();
+    assert_eq!(running.end(), 0);
 }

@@ -4,37 +4,21 @@
 mod tools;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use attest::{Digest, Json, Object};
 use evidence::{Attachment, Store};
 use server::{Client, ClientTls};
-use tools::{cache, code, expect, part, path, portcullis, portcullis_command, stderr, stdout};
+use tools::serving::Serving;
+use tools::{cache, code, expect, part, path, portcullis, stderr, stdout};
 
 const GATE: &str = "https://gate.example/eu";
 const IMAGE: &str = "registry.example/shop";
 
 struct Place {
     dir: tempfile::TempDir,
-}
-
-struct Running {
-    child: Child,
-    url: String,
-    metrics: String,
-    events: Arc<Mutex<Vec<String>>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -136,29 +120,12 @@ impl Place {
         (code(&shown) == 0).then(|| stdout(&shown))
     }
 
-    fn start(&self) -> Running {
-        let mut child = portcullis_command()
-            .args(["serve", "--config", path(&self.at("serve.yaml"))])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&events));
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
-            }
-        });
-        let mut running = Running { child, url: String::new(), metrics: String::new(), events };
-        let line = attest::json::parse(running.event("\"listening\"").as_bytes()).unwrap();
-        let line = line.as_object().unwrap();
-        running.url = format!("https://{}", line.string("address").unwrap());
-        running.metrics = line.string("metrics").unwrap().to_owned();
-        running
+    fn start(&self) -> Serving {
+        Serving::start(&self.at("serve.yaml"))
     }
 
     /// Deploys; whether it was admitted, and what was said.
-    fn deploy(&self, running: &Running, uid: &str, namespace: &str, artifact: &Digest) -> (bool, String) {
+    fn deploy(&self, running: &Serving, uid: &str, namespace: &str, artifact: &Digest) -> (bool, String) {
         let tls = |part: &str| self.at(&format!("tls/{part}"));
         let identity = Some((tls("apiserver.crt"), tls("apiserver.key")));
         let client =
@@ -178,32 +145,16 @@ impl Place {
     }
 }
 
-impl Running {
-    fn event(&self, part: &str) -> String {
-        let found = || self.events.lock().unwrap().iter().find(|line| line.contains(part)).cloned();
-        until(&format!("no {part} in {:?}", self.events.lock().unwrap()), || found().is_some());
-        found().unwrap()
-    }
+/// The place of what was recorded of a request.
+fn record(running: &Serving, uid: &str) -> String {
+    let line = running.event(&format!("\"uid\":\"{uid}\""));
+    line.split("\"record\":").nth(1).unwrap().split(',').next().unwrap().to_owned()
+}
 
-    fn record(&self, uid: &str) -> String {
-        let line = self.event(&format!("\"uid\":\"{uid}\""));
-        line.split("\"record\":").nth(1).unwrap().split(',').next().unwrap().to_owned()
-    }
-
-    fn metric(&self, name: &str) -> String {
-        let mut stream = TcpStream::connect(&self.metrics).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("absent");
-        line.trim().to_owned()
-    }
-
-    fn end(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
-    }
+fn metric(running: &Serving, name: &str) -> String {
+    let text = running.read("/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("absent");
+    line.trim().to_owned()
 }
 
 fn review(uid: &str, namespace: &str, artifact: &Digest) -> Json {
@@ -257,7 +208,7 @@ fn a_second_choke_point_admits_on_one_signature_of_the_first() {
 
     // one that has ended, made again from the log
     let (log, key, out) = (up.at("log"), up.at("summaries.key"), up.at("short.json"));
-    let record = gate.record("a-1");
+    let record = record(&gate, "a-1");
     let issue = |more: &[&str]| {
         let mut args = vec!["summary", "issue", "--log", path(&log), "--record", &record, "--verifier", GATE];
         args.extend(["--out", path(&out)]);
@@ -289,8 +240,8 @@ fn a_second_choke_point_admits_on_one_signature_of_the_first() {
 
     // what was admitted on a summary is summarised by nobody
     assert_eq!(down.summary(&shop(), "prod/shop"), None);
-    assert_eq!(second.metric("portcullis_summaries_total"), "absent");
-    assert_eq!(gate.metric("portcullis_summaries_total{result=\"issued\"}"), "1");
+    assert_eq!(metric(&second, "portcullis_summaries_total"), "absent");
+    assert_eq!(metric(&gate, "portcullis_summaries_total{result=\"issued\"}"), "1");
 }
 
 /// The `timeVerified` of a bundle.
@@ -310,14 +261,14 @@ fn what_the_policy_did_not_admit_has_no_summary() {
     assert!(!up.deploy(&gate, "a-1", "prod-shop", &untested).0, "refused");
     up.test(&shop());
     assert!(up.deploy(&gate, "a-2", "trial-shop", &shop()).0, "a dry run admits it");
-    let (record, refused) = (gate.record("a-2"), gate.record("a-1"));
+    let (record, refused) = (record(&gate, "a-2"), record(&gate, "a-1"));
     // a Pod of the same kind comes twice: one summary stands for both
     for uid in ["a-3", "a-4"] {
         assert!(up.deploy(&gate, uid, "prod-shop", &shop()).0);
     }
-    until("not both were looked at", || gate.metric("portcullis_summaries_total{result=\"fresh\"}") == "1");
-    assert_eq!(gate.metric("portcullis_summaries_total{result=\"issued\"}"), "1");
-    gate.end();
+    until("not both were looked at", || metric(&gate, "portcullis_summaries_total{result=\"fresh\"}") == "1");
+    assert_eq!(metric(&gate, "portcullis_summaries_total{result=\"issued\"}"), "1");
+    assert_eq!(gate.end(), 0);
     assert!(up.summary(&shop(), "prod/shop").is_some());
     assert_eq!(up.summary(&shop(), "trial/shop"), None);
     assert_eq!(up.summary(&untested, "prod/shop"), None);
@@ -346,8 +297,8 @@ fn a_store_that_fails_changes_no_decision_and_is_alarmed() {
     fs::remove_file(up.at("evidence/summary")).unwrap();
     until("no summary", || up.summary(&shop(), "prod/shop").is_some());
     until("it is not closed", || alarms().contains("alarm-closed"));
-    assert_eq!(gate.metric("portcullis_summaries_total{result=\"issued\"}"), "1");
-    assert_eq!(gate.metric("portcullis_summaries_total{result=\"failed\"}"), "0");
+    assert_eq!(metric(&gate, "portcullis_summaries_total{result=\"issued\"}"), "1");
+    assert_eq!(metric(&gate, "portcullis_summaries_total{result=\"failed\"}"), "0");
 }
 
 #[test]
@@ -451,9 +402,9 @@ fn the_commands_say_what_is_wrong_and_speak_json() {
     up.test(&shop());
     let gate = up.start();
     assert!(up.deploy(&gate, "a-1", "prod-shop", &shop()).0);
-    let record = gate.record("a-1");
+    let record = record(&gate, "a-1");
     until("no summary", || up.summary(&shop(), "prod/shop").is_some());
-    gate.end();
+    assert_eq!(gate.end(), 0);
     let at = |name: &str| path(&up.at(name)).to_owned();
     fs::write(up.at("noise.key"), "noise").unwrap();
     let (store, log, key) = (at("evidence"), at("log"), at("summaries.key"));

@@ -3,33 +3,16 @@
 mod tools;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attest::{Json, Object};
 use server::{Client, ClientTls};
+use tools::serving::Serving;
 use tools::{code, expect, path, portcullis_command, stderr};
 
 struct Place {
     dir: tempfile::TempDir,
-}
-
-struct Running {
-    child: Child,
-    url: String,
-    metrics: String,
-    events: Arc<Mutex<Vec<String>>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 impl Place {
@@ -52,31 +35,13 @@ impl Place {
         self.dir.path().join("deploy").join(name)
     }
 
-    fn start(&self) -> Running {
-        let mut child = portcullis_command()
-            .args(["serve", "--config"])
-            .arg(self.at("serve.yaml"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&events));
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
-            }
-        });
-        let mut running = Running { child, url: String::new(), metrics: String::new(), events };
-        let line = attest::json::parse(running.event("\"listening\"").as_bytes()).unwrap();
-        let line = line.as_object().unwrap();
-        running.url = format!("https://{}", line.string("address").unwrap());
-        running.metrics = line.string("metrics").unwrap().to_owned();
-        running
+    fn start(&self) -> Serving {
+        Serving::start(&self.at("serve.yaml"))
     }
 
     fn send(
         &self,
-        running: &Running,
+        running: &Serving,
         name: &str,
         (method, path): (&str, &str),
         body: &[u8],
@@ -94,49 +59,16 @@ impl Place {
         })
     }
 
-    fn validate(&self, running: &Running, body: &[u8]) -> (u16, String) {
+    fn validate(&self, running: &Serving, body: &[u8]) -> (u16, String) {
         self.send(running, "apiserver", ("POST", "/v1/kubernetes/validate?timeout=10s"), body)
     }
 
     /// The answer's `response`.
-    fn response(&self, running: &Running, body: &Json) -> Object {
+    fn response(&self, running: &Serving, body: &Json) -> Object {
         let (status, text) = self.validate(running, body.to_string().as_bytes());
         assert_eq!(status, 200, "{text}");
         let json = attest::json::parse(text.as_bytes()).unwrap();
         json.as_object().unwrap().object("response").unwrap().clone()
-    }
-}
-
-impl Running {
-    /// The first event with this in it, waited for.
-    fn event(&self, part: &str) -> String {
-        let began = Instant::now();
-        loop {
-            let events = self.events.lock().unwrap().clone();
-            if let Some(line) = events.iter().find(|line| line.contains(part)) {
-                return line.clone();
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "no {part} in {events:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn read(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.metrics).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
-    }
-
-    fn end(mut self) -> i32 {
-        self.signal("TERM");
-        self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }
 
@@ -269,7 +201,7 @@ fn a_broken_book_leaves_the_last_good_one_and_says_so() {
     let text = fs::read_to_string(&root).unwrap();
     fs::write(&root, text.replacen("version: 1", "version: 2", 1)).unwrap();
     std::thread::sleep(Duration::from_millis(2500));
-    running.events.lock().unwrap().clear();
+    running.forget();
     fs::write(&root, text).unwrap();
     let event = running.event("reload-refused");
     assert!(event.contains("version"), "{event}");

@@ -1,6 +1,8 @@
 //! Running the real binary, and finding the real parts that tests need.
 #![allow(dead_code, reason = "not every test uses every function")]
 
+pub mod serving;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
