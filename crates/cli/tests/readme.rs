@@ -5,7 +5,7 @@ mod tools;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tools::{cache, code, data, part, portcullis_in, stderr, stdout};
+use tools::{cache, code, part, portcullis_in, stderr, stdout};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
