@@ -46,9 +46,26 @@ fn the_page_says_what_happens() {
             commands += 1;
         }
     }
-    assert_eq!(commands, 5);
+    assert_eq!(commands, 6);
     let loads = run(dir.path(), "portcullis policy check layout-draft/book");
     assert!(loads.0 == 0 || loads.1.contains("TODO"), "{loads:?}");
+}
+
+/// What unpacking would do with a link is for nobody to guess.
+#[test]
+fn an_archive_that_is_not_of_files_alone_is_not_read_for_an_inspection() {
+    let Some(dir) = folder() else { return };
+    let mut builder = tar::Builder::new(fs::File::create(dir.path().join("foo.tar.gz")).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    builder.append_link(&mut header, "foo.py", "/etc/passwd").unwrap();
+    builder.finish().unwrap();
+    let verify = "portcullis layout verify demo.layout --key alice.pub --links . --artifact foo.tar.gz --at";
+    let (exit, text) = run(dir.path(), &format!("{verify} 2026-11-22T09:00:00Z"));
+    assert_eq!(exit, 2, "{text}");
+    assert!(text.contains("foo.py is a link"), "{text}");
+    assert!(text.contains("wanted") && text.contains("of files and folders alone"), "{text}");
 }
 
 #[test]

@@ -25,4 +25,4 @@ pub use metadata::{Form, Metadata};
 pub use model::{Inspection, Layout, LayoutKey, Step};
 pub use rule::{Rule, Side};
 pub use translate::translate;
-pub use verify::{Given, Links, verify};
+pub use verify::{Given, Links, Unpacked, unpacks, verify};

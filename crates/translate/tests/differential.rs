@@ -40,7 +40,7 @@ fn judge(world: &Path) -> Report {
     let mut files = Links::new();
     links(&world.join("links"), "", &mut files);
     let at = parse_time("2026-11-22T09:00:00Z").unwrap();
-    let given = Given { keys: &[key], links: &files, artifact: None, at };
+    let given = Given { keys: &[key], links: &files, artifact: None, unpacked: None, at };
     verify(&std::fs::read(world.join("layout")).unwrap(), given)
         .unwrap_or_else(|e| panic!("{}: {e}", world.display()))
 }

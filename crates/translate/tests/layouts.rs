@@ -113,7 +113,13 @@ impl World {
 
     fn read(&self, body: &str) -> Result<Report, String> {
         let owner = [self.owner.public().clone()];
-        let given = Given { keys: &owner, links: &self.links, artifact: None, at: parse_time(NOW).unwrap() };
+        let given = Given {
+            keys: &owner,
+            links: &self.links,
+            artifact: None,
+            unpacked: None,
+            at: parse_time(NOW).unwrap(),
+        };
         verify(&old(body, &[&self.owner]), given).map_err(|e| e.to_string())
     }
 
@@ -489,6 +495,7 @@ fn an_artifact_must_be_a_product_of_the_last_step() {
             keys: &owner,
             links: &world.links,
             artifact: Some(&digests),
+            unpacked: None,
             at: parse_time(NOW).unwrap(),
         };
         verify(&body, given).unwrap()

@@ -5,7 +5,7 @@ mod data;
 use attest::digest::DigestSet;
 use attest::time::parse_time;
 use attest::{Digest, PublicKey};
-use translate::layout::{Given, Links, Report, verify};
+use translate::layout::{Given, Links, Report, Unpacked, unpacks, verify};
 
 use data::data;
 
@@ -30,7 +30,12 @@ fn world(layout: &str) -> Option<World> {
 
 impl World {
     fn verify(&self, artifact: Option<&DigestSet>, at: &str) -> Report {
-        let given = Given { keys: &self.keys, links: &self.links, artifact, at: parse_time(at).unwrap() };
+        self.verify_with(artifact, None, at)
+    }
+
+    fn verify_with(&self, artifact: Option<&DigestSet>, unpacked: Option<&Unpacked>, at: &str) -> Report {
+        let at = parse_time(at).unwrap();
+        let given = Given { keys: &self.keys, links: &self.links, artifact, unpacked, at };
         verify(&self.layout, given).unwrap()
     }
 }
@@ -53,6 +58,53 @@ fn both_forms_of_the_demo_hold_but_for_the_inspection_that_is_not_run() {
         assert_eq!(report.undecided[0].place, "inspection untar");
         assert!(report.undecided[0].why.contains("tar xfz foo.tar.gz"), "{:?}", report.undecided);
         assert!(!report.is_met());
+    }
+}
+
+/// What somebody found in the archive who has read it.
+fn unpacked(name: &str, archive: DigestSet, files: &[(&str, &str)]) -> Unpacked {
+    let file = |(path, digest): &(&str, &str)| {
+        ((*path).to_owned(), DigestSet::from(Digest::parse(&format!("sha256:{digest}")).unwrap()))
+    };
+    Unpacked { name: name.to_owned(), digests: archive, files: files.iter().map(file).collect() }
+}
+
+#[test]
+fn an_inspection_that_only_unpacks_is_read_and_its_rules_hold_or_do_not() {
+    const FOO: &str = "74dc3727c6e89308b39e4dfedf787e37841198b1fa165a27c013544a60502549";
+    let other = "0".repeat(64);
+    for name in ["demo.layout", "demo.dsse.layout"] {
+        let Some(world) = world(name) else { return };
+        let with = |u: Unpacked| world.verify_with(Some(&foo()), Some(&u), NOW);
+        let report = with(unpacked("foo.tar.gz", foo(), &[("foo.py", FOO)]));
+        assert!(report.is_met(), "{name}: {report:?}");
+        let report = with(unpacked("foo.tar.gz", foo(), &[("foo.py", &other)]));
+        assert_eq!(report.findings[0].rule, "artifact-rules", "{report:?}");
+        assert!(report.findings[0].found.contains("foo.py"), "{report:?}");
+        // another name, or the content of another archive, is not what would be unpacked
+        let elsewhere = with(unpacked("bar.tar.gz", foo(), &[("foo.py", FOO)]));
+        let swapped = with(unpacked("foo.tar.gz", Digest::sha256(b"x").into(), &[("foo.py", FOO)]));
+        for report in [elsewhere, swapped] {
+            assert_eq!((report.findings.len(), report.undecided.len()), (0, 1), "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn only_a_command_that_unpacks_and_nothing_else_is_read() {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for (command, archive) in [
+        ("tar xfz foo.tar.gz", Some("foo.tar.gz")),
+        ("tar -xvf foo.tar", Some("foo.tar")),
+        ("tar cf foo.tar", None),
+        ("tar xf ../foo.tar", None),
+        ("tar xf --to-command=sh", None),
+        ("tar xf foo.tar foo.py", None),
+        ("tar --to-command=sh -xf foo.tar", None),
+        ("tarx xf foo.tar", None),
+        ("unzip foo.zip", None),
+    ] {
+        assert_eq!(unpacks(&words(command)), archive, "{command}");
     }
 }
 

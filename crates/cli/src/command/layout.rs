@@ -1,6 +1,7 @@
 //! `portcullis layout …`: in-toto layouts, verified in their own terms, and translated.
 
 mod links;
+mod unpacked;
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +81,11 @@ fn run_verify(args: &VerifyArgs, output: &Output) -> Result<Exit, Failure> {
     let also = [attest::Algorithm::Sha384, attest::Algorithm::Sha512];
     let artifact = args.artifact.as_deref().map(|text| input::digests(text, &also)).transpose()?;
     let at = clock::now(args.at.as_deref())?;
-    let given = Given { keys: &keys, links: &links, artifact: artifact.as_ref(), at };
+    let unpacked =
+        args.artifact.as_deref().map(|text| unpacked::read(&bytes, Path::new(text))).transpose()?;
+    let unpacked = unpacked.flatten();
+    let given =
+        Given { keys: &keys, links: &links, artifact: artifact.as_ref(), unpacked: unpacked.as_ref(), at };
     let report = verify(&bytes, given).map_err(|e| unreadable(&args.layout, &e))?;
     let name = args.layout.display().to_string();
     output.result(&to_text(&report, &name, args.artifact.as_deref(), output), || to_json(&report));

@@ -45,7 +45,7 @@ pub struct Step {
     pub has_constraints: bool,
 }
 
-/// An inspection. It is never run.
+/// An inspection. It is never run; one that only unpacks the artifact is read instead.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// Its name.

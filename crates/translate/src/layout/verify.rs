@@ -6,11 +6,12 @@ use attest::digest::DigestSet;
 use attest::{Agreement, PublicKey, StatementError};
 use jiff::Timestamp;
 
-use super::apply::apply;
+use super::apply::{Artifacts, apply};
 use super::finding::{Finding, Report, SignedStep, Undecided};
+use super::glob::is_normal;
 use super::link::Link;
 use super::metadata::Metadata;
-use super::model::{Layout, Step};
+use super::model::{Inspection, Layout, Step};
 use super::rule::Side;
 
 mod gather;
@@ -30,8 +31,21 @@ pub struct Given<'a> {
     pub links: &'a Links,
     /// The artifact; without one, nothing is said about any.
     pub artifact: Option<&'a DigestSet>,
+    /// What is in the artifact, where it is an archive that somebody has read: for inspections that only unpack it.
+    pub unpacked: Option<&'a Unpacked>,
     /// The time that counts.
     pub at: Timestamp,
+}
+
+/// An archive, and what unpacking it gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The archive's file name.
+    pub name: String,
+    /// Its digests.
+    pub digests: DigestSet,
+    /// The files in it, by their paths.
+    pub files: Artifacts,
 }
 
 /// Verifies a layout in its own terms, but for what it would run. Stricter than the specification where that leaves a
@@ -70,16 +84,55 @@ fn check(
         report.findings.extend(apply(&step.name, Side::Materials, &step.materials, &links));
         report.findings.extend(apply(&step.name, Side::Products, &step.products, &links));
     }
-    // its exit status and what it leaves behind are conditions too, and only running it would show them
-    report.undecided.extend(layout.inspections.iter().map(|inspection| Undecided {
-        place: format!("inspection {}", inspection.name),
-        why: format!("it asks to run `{}`, and nothing of a layout is run", inspection.run.join(" ")),
-    }));
     let whole = summary(&layout, &links);
+    for inspection in &layout.inspections {
+        inspect(inspection, given, &mut links, report);
+    }
     report
         .findings
         .extend(given.artifact.and_then(|artifact| not_produced(&layout, whole.as_ref(), artifact)));
     Ok(whole)
+}
+
+/// An inspection is never run: its exit status and what it leaves behind are conditions too, and only running it would show
+/// them. One that does nothing but unpack the artifact is read instead, as if it were run in a folder with the artifact alone.
+fn inspect(
+    inspection: &Inspection,
+    given: Given<'_>,
+    links: &mut BTreeMap<String, Link>,
+    report: &mut Report,
+) {
+    let is_artifact = |unpacked: &&Unpacked| {
+        given.artifact.is_some_and(|artifact| unpacked.digests.agrees(artifact) == Agreement::Same)
+    };
+    let unpacked = given.unpacked.filter(is_artifact);
+    let Some(unpacked) = unpacked.filter(|u| unpacks(&inspection.run) == Some(u.name.as_str())) else {
+        report.undecided.push(Undecided {
+            place: format!("inspection {}", inspection.name),
+            why: format!("it asks to run `{}`, and nothing of a layout is run", inspection.run.join(" ")),
+        });
+        return;
+    };
+    let materials = Artifacts::from([(unpacked.name.clone(), unpacked.digests.clone())]);
+    // what is in the archive under the archive's own name would be written over it
+    let products = materials.clone().into_iter().chain(unpacked.files.clone()).collect();
+    let name = inspection.name.clone();
+    links.insert(name.clone(), Link { name, command: inspection.run.clone(), materials, products });
+    for (side, rules) in [(Side::Materials, &inspection.materials), (Side::Products, &inspection.products)] {
+        report.findings.extend(apply(&inspection.name, side, rules, links));
+    }
+}
+
+/// The archive that a command unpacks into the folder where it is run, where it does that and nothing else:
+/// `tar xfz NAME`, in any order of `x`, `f`, `z` and `v`.
+#[must_use]
+pub fn unpacks(command: &[String]) -> Option<&str> {
+    let [tar, letters, name] = command else { return None };
+    let letters = letters.strip_prefix('-').unwrap_or(letters);
+    let has = |letter: char| letters.matches(letter).count() == 1;
+    let is_known = letters.chars().all(|c| "xfzv".contains(c)) && has('x') && has('f');
+    let is_name = is_normal(name) && !name.contains('/') && !name.starts_with('-');
+    (tar == "tar" && is_known && is_name).then_some(name)
 }
 
 /// Every owner must have signed: as the specification has it, and not "any of them".

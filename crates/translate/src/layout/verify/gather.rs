@@ -128,7 +128,13 @@ fn sublayout(
     let folder = format!("{}/", file.strip_suffix(".link").unwrap_or(file));
     let keys = std::slice::from_ref(key);
     let mut inner = Report::default();
-    let result = check(metadata, Given { keys, artifact: None, ..given }, &folder, depth + 1, &mut inner);
+    let result = check(
+        metadata,
+        Given { keys, artifact: None, unpacked: None, ..given },
+        &folder,
+        depth + 1,
+        &mut inner,
+    );
     report.ignored.append(&mut inner.ignored);
     report.undecided.extend(inner.undecided.into_iter().map(|mut undecided| {
         undecided.place = format!("sublayout of step {}: {}", step.name, undecided.place);
