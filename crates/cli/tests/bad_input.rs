@@ -547,7 +547,7 @@ fn every_reader_of_what_others_wrote_says_what_is_wrong_with_it() {
         ),
         (
             "attest review --from-github FILE --key K.key --out OUT",
-            [missing, folder, (1, "no review"), (1, "no review")],
+            [missing, folder, (2, "no review"), (2, "no review")],
         ),
         (
             "attest scan shop --from-sarif FILE --key K.key --out OUT",
