@@ -135,7 +135,7 @@ fn row_45_each_part_of_an_identity_alone_refuses() {
         "row-45-identity",
         "identity",
         "https://github.com/acme/x/.github/workflows/x.yml@refs/heads/main",
-        "wanted identity",
+        "; them is ",
     );
     refused(
         "row-45-repository",
@@ -179,7 +179,7 @@ fn row_68_a_pattern_is_for_the_whole_identity() {
     for pattern in
         ["https://github.com/sigstore-conformance/", "sigstore-conformance/**", "https://github.com/*"]
     {
-        let ask = workflow("row-68-part", "evidence-authentic", "wanted identity").unwrap();
+        let ask = workflow("row-68-part", "evidence-authentic", "; them is ").unwrap();
         ask_everywhere(&matching(pattern), &[ask]);
     }
 }
