@@ -39,7 +39,7 @@ pub(crate) fn all() -> Outcome {
     for_demo()?;
     script("cosign", "scripts/fetch-cosign.sh")?;
     script("slsa-verifier", "scripts/slsa-verifier/build.sh")?;
-    script("gitleaks", "scripts/fetch-gitleaks.sh")?;
+    script("gitleaks", "scripts/gitleaks/build.sh")?;
     script("in-toto", "scripts/fetch-in-toto.sh")?;
     script("gVisor", "scripts/fetch-runsc.sh")?;
     script("Helm", "scripts/helm/build.sh")?;
