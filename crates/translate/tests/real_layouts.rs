@@ -1,5 +1,6 @@
 //! The layouts and links of in-toto-golang's own tests, in the old form and in DSSE.
 
+#[path = "../../advisory/tests/data/mod.rs"]
 mod data;
 
 use attest::digest::DigestSet;

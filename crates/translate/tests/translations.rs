@@ -1,5 +1,6 @@
 //! Drafts load as what they are, refuse until they are finished, and name what they do not say.
 
+#[path = "../../advisory/tests/data/mod.rs"]
 mod data;
 
 use attest::dsse::Signature;

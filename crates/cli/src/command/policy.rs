@@ -111,7 +111,8 @@ fn check(
         }
     }
     let count = book.policies().len();
-    output.result(&format!("{count} policies, no mistakes; the book is {}\n", book.digest()), || {
+    let policies = if count == 1 { "policy" } else { "policies" };
+    output.result(&format!("{count} {policies}, no mistakes; the book is {}\n", book.digest()), || {
         let environments: Vec<&str> = book.policies().iter().map(|p| p.environment().text.as_str()).collect();
         Json::from(Object::new().with("book", book.digest().to_string()).with("environments", environments))
     });
