@@ -20,7 +20,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 fn layouts(data: &[u8]) {
     let at = jiff::Timestamp::UNIX_EPOCH;
     let links = Links::from([("a.00000000.link".to_owned(), data.to_vec())]);
-    let _ = translate::layout::verify(data, Given { keys: &[], links: &links, artifact: None, at });
+    let given = Given { keys: &[], links: &links, artifact: None, unpacked: None, at };
+    let _ = translate::layout::verify(data, given);
     let Ok(metadata) = Metadata::parse(data) else { return };
     let _ = translate::layout::Link::read(metadata.unproven());
     if let Ok(layout) = Layout::read(metadata.unproven()) {

@@ -1,6 +1,6 @@
 //! Steps one and two for every envelope of a case, and which provenance is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attest::parts;
 use attest::{
@@ -139,14 +139,8 @@ fn split<'n>(attestations: Vec<Named<'n>>, artifact: &Artifact) -> (Vec<Evidence
 
 /// The one provenance that is judged: whatever is not a rebuilder's. Two are ambiguous, and none is picked.
 fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot) -> Choice {
-    let is_candidate = |e: &&Evidence| {
-        let only_rebuilds = e
-            .attestation()
-            .signers()
-            .iter()
-            .all(|s| s.roles.contains(&Role::Rebuilder) && !s.roles.contains(&Role::Builder));
-        matches!(e.predicate(), Predicate::Provenance(_)) && !only_rebuilds
-    };
+    let is_candidate =
+        |e: &&Evidence| matches!(e.predicate(), Predicate::Provenance(_)) && !only_rebuilds(e.attestation());
     let mut candidates = evidence.iter().enumerate().filter(|(_, e)| is_candidate(e));
     let Some((index, evidence)) = candidates.next() else { return Choice::None };
     if candidates.next().is_some() {
@@ -158,6 +152,12 @@ fn choose(evidence: &[Evidence], policy: &Policy, case: &Case, root: &TrustRoot)
         Ok(builders) => Choice::One(index, builders),
         Err(_) => Choice::Refused(index),
     }
+}
+
+/// Whether nobody signed it who may say how something was built first.
+pub(crate) fn only_rebuilds(attestation: &Attestation) -> bool {
+    let only = |roles: &BTreeSet<Role>| roles.contains(&Role::Rebuilder) && !roles.contains(&Role::Builder);
+    attestation.signers().iter().all(|s| only(&s.roles))
 }
 
 impl<'a> Facts<'a> {

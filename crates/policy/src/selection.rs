@@ -10,9 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use attest::{Artifact, Attestation, Opener, Predicate, Role, TrustRoot};
+use attest::{Artifact, Attestation, Opener, Predicate, TrustRoot};
 use jiff::Timestamp;
 
+use crate::facts::only_rebuilds;
 use crate::request::Submitted;
 use crate::rules::evidence::claims;
 
@@ -113,9 +114,8 @@ fn of_its_source(
 /// What several of may not be submitted: as the rule `evidence-unambiguous` counts them, but what is said of the source is
 /// never newer than what is said of the artifact, nor the other way round. Both are submitted then.
 fn kinds(attestation: &Attestation) -> Vec<String> {
-    let rebuilds = attestation.signers().iter().all(|s| s.roles.contains(&Role::Rebuilder));
     match &attestation.statement().predicate {
-        Predicate::Provenance(_) if !rebuilds => vec!["provenance".to_owned()],
+        Predicate::Provenance(_) if !only_rebuilds(attestation) => vec!["provenance".to_owned()],
         _ if is_of_commit(attestation) => {
             claims(attestation).into_iter().map(|claim| format!("of the source: {claim}")).collect()
         }

@@ -88,7 +88,7 @@ impl Provenance {
     /// predicate names the branch of a tag, and the certificate names the tag alone.
     #[must_use]
     pub fn under(mut self, certificate: &Certificate) -> Self {
-        let is_generator = signer(certificate).is_none_or(|signer| signer.starts_with(GENERATOR));
+        let is_generator = signer(certificate).is_some_and(|signer| signer.starts_with(GENERATOR));
         if let Some(source) = self.source.as_mut().filter(|_| !is_generator) {
             source.tagged_branch = None;
         }
