@@ -5,6 +5,7 @@
 
 mod after;
 mod alarming;
+mod asked;
 mod attach;
 mod certificates;
 mod check;
@@ -26,6 +27,7 @@ mod owners;
 mod ready;
 mod registries;
 mod review;
+mod ruling;
 mod service;
 mod standing;
 mod summaries;
@@ -42,11 +44,13 @@ pub use engine::{DecisionLog, Shared};
 pub use files::{is_policy, policy_paths};
 pub use governance::Part;
 pub use judge::{
-    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
+    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,
+    Stage, Stages, Told,
 };
 pub use openapi::openapi;
 pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
 pub use registries::RegistryMetrics;
+pub use ruling::Ruling;
 pub use service::{Choke, ServeError, serve};
 pub use summaries::SummaryMetrics;

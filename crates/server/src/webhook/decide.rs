@@ -24,10 +24,12 @@ use crate::webhook::files::Files;
 use crate::webhook::gather;
 use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::judge::{
-    Ask, Judge, Judged, Kept, Look, NoAnswer, NotKept, Purpose, Reloaded, Stage, Stages, Told,
+    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,
+    Stage, Stages, Told,
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::registries::{Looked, Registries, RegistryMetrics, Until, With};
+use crate::webhook::ruling::Ruling;
 use crate::webhook::standing::{Inherited, Standings};
 use crate::webhook::summaries::{Summaries, SummaryMetrics};
 use crate::webhook::tell::{heard, missing, told};
@@ -44,7 +46,7 @@ pub struct Kubernetes {
     /// Who puts files in force; nothing where they are taken without provenance.
     steward: Option<Steward>,
     pub(super) store: Store,
-    registries: Registries,
+    pub(super) registries: Registries,
     cluster: Option<Arc<dyn Cluster>>,
     standings: Standings,
     memory: Memory,
@@ -312,6 +314,10 @@ impl Judge for Kubernetes {
         let answer = answer(&review, &outcomes, &missing(&prepared.deployments, &prepared.lost, &ruled));
         stages.add(Stage::Answer, began);
         Ok(Judged { answer, uid: review.uid, decisions })
+    }
+
+    fn rule(&self, question: Question, deadline: &Deadline, now: Timestamp) -> Result<Ruling, NotRuled> {
+        self.rule_on(question, deadline, now)
     }
 
     fn keep(&self, kept: Kept, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept> {

@@ -48,6 +48,16 @@ impl Fetched {
         self.evidence.0 += bytes;
     }
 
+    /// A bundle that is named.
+    pub(crate) fn bundle(&mut self, store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+        self.evidence.read(|| store.get(digest))
+    }
+
+    /// A grant that is named.
+    pub(crate) fn grant(&mut self, store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+        self.grants.read(|| store.grant(digest))
+    }
+
     /// Why the review is refused: it wants more than is read for one.
     pub(crate) fn excess(&self) -> Option<Refusal> {
         let over = [&self.evidence, &self.grants].into_iter().find(|tally| tally.is_too_much())?;

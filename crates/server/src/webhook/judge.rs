@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attest::{Json, Object};
+use attest::{Digest, Json, Object};
 use bytes::Bytes;
 use jiff::Timestamp;
+use policy::DeploymentRequest;
 
 use crate::alarm::AlarmMetrics;
 use crate::webhook::registries::RegistryMetrics;
+use crate::webhook::ruling::Ruling;
 use crate::webhook::summaries::SummaryMetrics;
 
 /// Decides about reviews. Called on threads of its own, many at once; it may wait for disks, and may panic: then what
@@ -22,6 +24,12 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     /// [`NoAnswer`] where there is no review to answer, or nobody left to answer it for.
     fn judge(&self, ask: &Ask, stages: &mut Stages) -> Result<Judged, NoAnswer>;
+
+    /// Decides about one artifact for a choke point that is not Kubernetes', and answers once it is on record.
+    ///
+    /// # Errors
+    /// [`NotRuled`] where there is no decision: then nobody may act.
+    fn rule(&self, question: Question, deadline: &Deadline, now: Timestamp) -> Result<Ruling, NotRuled>;
 
     /// Keeps a piece of evidence or a grant, or puts a review or the closing of an alarm on record; gives its digest.
     ///
@@ -65,6 +73,20 @@ pub struct Ask {
     pub deadline: Deadline,
     /// The time.
     pub now: Timestamp,
+}
+
+/// A question about one artifact, by a choke point that is not Kubernetes'.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What is asked, with the evidence and the grant that came with it.
+    pub request: DeploymentRequest,
+    /// Evidence in the store that the requester names. Where nothing is named and nothing came along, what was attached to
+    /// the artifact is judged.
+    pub evidence: Vec<Digest>,
+    /// The grant in the store that the requester names.
+    pub grant: Option<Digest>,
+    /// Nothing is put on record: then nobody may act on the answer.
+    pub dry_run: bool,
 }
 
 /// Which of the two webhooks is called.
@@ -164,6 +186,27 @@ pub enum NoAnswer {
     /// Our own part failed; the first field is the uid, the second says what.
     Failed(String, String),
 }
+
+/// Why a question has no decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRuled {
+    /// The caller is gone.
+    Late,
+    /// Too much is asked at once; the field says of what.
+    Busy(String),
+    /// Our own part failed; the field says what.
+    Failed(String),
+}
+
+impl fmt::Display for NotRuled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("cannot decide: no time was left"),
+            Self::Busy(why) | Self::Failed(why) => write!(f, "cannot decide: {why}"),
+        }
+    }
+}
+impl std::error::Error for NotRuled {}
 
 /// What can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use server::webhook::{
-    Ask, Choke, Config, Judge, Judged, Kept, Look, NoAnswer, NotKept, Reloaded, Stage, Stages, Told,
+    Ask, Choke, Config, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Question, Reloaded,
+    Ruling, Stage, Stages, Told,
 };
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -74,6 +75,10 @@ impl Judge for Scripted {
             registry: None,
         };
         Ok(Judged { answer, uid, decisions: vec![told] })
+    }
+
+    fn rule(&self, _: Question, _: &Deadline, _: Timestamp) -> Result<Ruling, NotRuled> {
+        Err(NotRuled::Failed("nothing is asked but reviews".to_owned()))
     }
 
     fn keep(&self, kept: Kept, bytes: &[u8], by: &str, _: Timestamp) -> Result<String, NotKept> {

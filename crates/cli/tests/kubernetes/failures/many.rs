@@ -75,13 +75,15 @@ fn of_very_many_pods_at_once_each_is_decided_rightly_and_on_record() {
     cluster.namespaces(&["many-bare".to_owned()], &[String::new()]);
     // both ways once, so that nothing is the first of its kind
     create(cluster, "many-bare", 1, seed);
+    let at_rest = site.webhook.peak_memory();
     let (bare, bare_took) = create(cluster, "many-bare", count, seed.wrapping_add(1));
     let (judged, judged_took) = create(cluster, "many-shop", count, seed);
     eprintln!("{count} Pods over {} connections, seed {seed}:", connections());
     tell("nobody is asked", &bare, bare_took);
     tell("portcullis is asked", &judged, judged_took);
     let memory = site.webhook.peak_memory();
-    eprintln!("portcullis serve had {:.1} MiB at most", memory as f64 / 1024.0);
+    let mebibytes = |kibibytes: u64| kibibytes as f64 / 1024.0;
+    eprintln!("portcullis serve had {:.1} MiB at most, {:.1} at rest", mebibytes(memory), mebibytes(at_rest));
     let admitted = judged.iter().filter(|answer| answer.is_created()).count();
     eprintln!("{admitted} admitted, {} refused", count - admitted);
     for answer in &judged {
@@ -98,5 +100,6 @@ fn of_very_many_pods_at_once_each_is_decided_rightly_and_on_record() {
         assert_eq!(found, Some(&i64::from(answer.status)), "pod-{} has no record", answer.number);
     }
     assert!(records.len() >= count);
-    assert!(memory < 128 * 1024, "{memory} KiB");
+    // what the program itself takes differs with how it was built; what requests take does not
+    assert!(memory - at_rest < 96 * 1024, "{memory} KiB, and {at_rest} at rest");
 }
