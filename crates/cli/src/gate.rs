@@ -91,6 +91,11 @@ impl Args {
                 Remote::new(self.server.clone(), self.token_file.as_deref(), self.breakglass.as_deref())?;
             return Ok(Gate::Server(Box::new(remote), self.spool()?));
         }
+        if self.spool.is_some() {
+            return Err(Failure::new("nothing says whom the spool waits for")
+                .code("usage")
+                .line("fix", "give --server URL; a machine that decides itself needs no spool"));
+        }
         let (Some(dir), Some(key), Some(origin)) = (&self.log, &self.log_key, &self.origin) else {
             return Err(Failure::new("nothing says who decides")
                 .code("usage")
