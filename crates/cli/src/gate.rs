@@ -129,6 +129,11 @@ impl Args {
         Ok(Some(Spool::new(dir, self.files()?)))
     }
 
+    /// The same where there may be no spool.
+    pub(crate) fn bring_waiting(&self) -> Result<usize, Failure> {
+        if self.spool.is_none() { Ok(0) } else { self.bring() }
+    }
+
     /// Brings what waits to the server; gives how many records that were.
     pub(crate) fn bring(&self) -> Result<usize, Failure> {
         let remote = Remote::new(self.server.clone(), self.token_file.as_deref(), None)?;

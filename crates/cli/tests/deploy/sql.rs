@@ -81,7 +81,7 @@ fn a_reviewed_migration_is_applied_and_every_other_leaves_the_schema_as_it_was()
     fs::write(world.at("review.json"), &honest).unwrap();
     // changed by one byte
     fs::write(world.at("0001.sql"), String::from_utf8_lossy(MIGRATION).replace("(1)", "(2)")).unwrap();
-    database.refused("0001.sql", &[], "built-by", "about another artifact");
+    database.refused("0001.sql", &[], "evidence-applies", "the provenance applies to another artifact");
     fs::write(world.at("0001.sql"), MIGRATION).unwrap();
     // another environment, and another artifact
     database.refused("0001.sql", &["--environment", "stage/orders"], "policy-missing", "stage/orders");
