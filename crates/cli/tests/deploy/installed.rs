@@ -9,9 +9,9 @@ use crate::world::World;
 
 /// A tar of what is in a folder.
 fn pack(world: &World, folder: &str, out: &str, flags: &[&str]) {
-    let status =
-        Command::new("tar").args(flags).args(["-cf", &world.text(out), "--sort=name", "--mtime=@0", "-C"]);
-    assert!({ status }.arg(world.at(folder)).arg(".").status().unwrap().success());
+    let mut tar = Command::new("tar");
+    tar.args(flags).args(["-cf", &world.text(out), "--sort=name", "--mtime=@0", "-C"]).arg(world.at(folder));
+    assert!(tar.arg(".").status().unwrap().success());
 }
 
 fn release(world: &World, name: &str, version: &str) {

@@ -31,12 +31,9 @@ fn world(names: &[&str]) -> World {
         fs::create_dir(world.at(&format!("{name}.d"))).unwrap();
         fs::write(world.at(&format!("{name}.d/version")), name).unwrap();
         fs::write(world.at(&format!("{name}.d/filler")), vec![b'x'; 1 << 20]).unwrap();
-        let tar = world.text(name);
-        let status = Command::new("tar")
-            .args(["-cf", &tar, "--mtime=@0", "-C"])
-            .arg(world.at(&format!("{name}.d")))
-            .arg(".");
-        assert!({ status }.status().unwrap().success());
+        let mut tar = Command::new("tar");
+        tar.args(["-cf", &world.text(name), "--mtime=@0", "-C"]).arg(world.at(&format!("{name}.d")));
+        assert!(tar.arg(".").status().unwrap().success());
         world.vouched(name);
         for file in [(*name).to_owned(), format!("{name}.sigstore.json"), format!("{name}.scan.json")] {
             fs::copy(world.at(&file), world.at("in").join(&file)).unwrap();
