@@ -7,6 +7,8 @@ mod cluster;
 mod decided;
 #[path = "deploy/installed.rs"]
 mod installed;
+#[path = "deploy/served.rs"]
+mod served;
 #[path = "deploy/sql.rs"]
 mod sql;
 #[path = "deploy/swapped.rs"]

@@ -152,7 +152,8 @@ impl Remote {
     }
 }
 
-/// Connections that fail, and names that nobody resolves: a closed list, so that no answer ever passes for an outage.
+/// Connections that fail or break off before anybody has proven who he is, and names that nobody resolves: a closed list,
+/// so that no answer ever passes for an outage.
 fn is_unreachable(error: &ClientError) -> bool {
     match error {
         ClientError::Late => true,
@@ -162,6 +163,7 @@ fn is_unreachable(error: &ClientError) -> bool {
                 ErrorKind::ConnectionRefused
                     | ErrorKind::ConnectionReset
                     | ErrorKind::ConnectionAborted
+                    | ErrorKind::UnexpectedEof
                     | ErrorKind::TimedOut
                     | ErrorKind::HostUnreachable
                     | ErrorKind::NetworkUnreachable
