@@ -90,7 +90,10 @@ impl Args {
             if self.book.is_some() && self.spool.is_none() {
                 return Err(Failure::new("two say what is allowed: the choke point, and --book")
                     .code("usage")
-                    .line("fix", "leave out --book and --trust-root, or say what they are for: --spool DIR"));
+                    .line(
+                        "fix",
+                        "leave out --book and --trust-root, or say what they are for: --spool DIR",
+                    ));
             }
             let remote =
                 Remote::new(self.server.clone(), self.token_file.as_deref(), self.breakglass.as_deref())?;

@@ -180,9 +180,12 @@ fn piece(submitted: &Submitted) -> Result<Json, Failure> {
     // the end of a path says more than its beginning, and a name is short
     let skip = name.chars().count().saturating_sub(MAX_NAME);
     let object = Object::new().with("name", name.chars().skip(skip).collect::<String>());
-    Ok(match bundle(submitted)? {
-        Json::String(text) => object.with("text", text),
-        other => object.with("bundle", other),
+    // what is no bundle is judged as that there
+    Ok(match (bundle(submitted), std::str::from_utf8(&submitted.bytes)) {
+        (Ok(Json::String(text)), _) => object.with("text", text),
+        (Ok(bundle), _) => object.with("bundle", bundle),
+        (Err(_), Ok(text)) => object.with("text", text),
+        (Err(failure), Err(_)) => return Err(failure),
     }
     .into())
 }
