@@ -68,10 +68,10 @@ fn what_meets_its_policy_is_admitted_on_record_and_the_rest_is_refused_by_name()
         &["evidence-authentic", "signed-by", "tests"],
     );
     let named = tested(&shop(), &bundle, "").replace("pkg:deb/acme/shop", "pkg:deb/acme/shop-evil");
-    refused(&ask(&named), &["artifact-expected"]);
+    refused(&ask(&named), &["policy-missing"]);
     refused(&ask(&tested(&shop(), &bundle, "").replace("prod/shop", "prod/nobody")), &["policy-missing"]);
     let text = tested(&shop(), "\"noise\"", "").replace("\"bundle\":", "\"text\":");
-    refused(&ask(&text), &["evidence-authentic", "signed-by", "tests"]);
+    refused(&ask(&text), &["evidence-readable", "signed-by", "tests"]);
     refused(&ask(&DOCUMENT.replace("\"sha256\":\"HEX\"", "")), &["digest-required"]);
     assert_eq!(decisions(&running), before + 7);
     assert_eq!(running.count("\"decision\""), 8);
