@@ -60,7 +60,10 @@ pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, request: Request)
     let (mut frame, deadline) = Frame::begin(&front, "decide", &request);
     let wants_text = wants_text(request.headers());
     let end = match deadline {
-        Err(refusal) => Err(("malformed", refusal)),
+        Err(refusal) => {
+            drain(request.into_body()).await;
+            Err(malformed(refusal))
+        }
         Ok(deadline) => through(&front, caller, deadline, request, &mut frame).await,
     };
     let end: End = match end {
