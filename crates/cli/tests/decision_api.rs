@@ -1,5 +1,7 @@
 //! The decision API: a real choke point of a company without Kubernetes, asked with curl.
 
+#[path = "decision_api/examples.rs"]
+mod examples;
 #[path = "decision_api/place.rs"]
 mod place;
 mod service;
@@ -134,7 +136,7 @@ fn only_who_is_named_asks_and_only_as_itself() {
         (&[], "/v1/decisions?timeout=soon", &good, 400),
         (&["idempotency-key: a", "idempotency-key: b"], "/v1/decisions", &good, 400),
         (&[], "/v1/decisions", "{", 400),
-        (&[], "/v1/decisions", &" ".repeat(2 << 20), 413),
+        (&[], "/v1/decisions", &" ".repeat(300 << 10), 413),
     ] {
         let answer = place.post(&running, "ci", to, headers, body);
         assert_eq!(answer.status, status, "{to} {headers:?}: {}", answer.body);

@@ -90,7 +90,7 @@ webhook:
   tls: {{ certificate: server.pem, key: server.key }}
   clients: {{ ca: ca.pem }}
   drain: 1s
-  body: 1MiB
+  body: 256KiB
 decisions:
   names: [ci.example, bot.example]
 {more}"
