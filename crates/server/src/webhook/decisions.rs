@@ -6,6 +6,7 @@
 mod answers;
 mod asker;
 mod read;
+mod spooled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ use crate::webhook::judge::{Deadline, NotRuled, Question, Stage, Stages, Told};
 use crate::webhook::review::{body, drain, shed, tell};
 use crate::webhook::ruling::Ruling;
 use crate::webhook::service::Front;
+
+pub(crate) use read::{artifact, line, only as only_keys};
+pub(crate) use spooled::take;
 
 /// What is decided now may be decided otherwise so many seconds later.
 const AGAIN: u64 = 5;
