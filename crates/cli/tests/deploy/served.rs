@@ -250,4 +250,8 @@ fn what_answers_is_no_outage_whatever_it_answers() {
     let text = served.deploy(0, &url, "m.sql", &with);
     assert!(text.contains("BREAKGLASS WITHOUT THE CHOKE POINT"), "{text}");
     assert_eq!(served.waiting(), 1);
+    // a name that nobody resolves
+    let text = served.deploy(0, "https://choke-point.invalid:8443", "m.sql", &with);
+    assert!(text.contains("BREAKGLASS WITHOUT THE CHOKE POINT"), "{text}");
+    assert_eq!(served.waiting(), 2);
 }
