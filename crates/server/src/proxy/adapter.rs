@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
 use crate::proxy::put::Put;
@@ -45,15 +46,16 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "json" => &["calls"],
         _ => &[],
     }
 }
 
 /// Reads what only one kind has to say.
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
-    let _ = (fields, problems);
     match kind {
         "put" => Some(Arc::new(Put)),
+        "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
         _ => None,
     }
 }
