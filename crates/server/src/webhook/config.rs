@@ -21,6 +21,7 @@ use kubernetes::Mapping;
 use tlog::Level;
 
 use crate::config::KeyPair;
+use crate::webhook::certificates::Files;
 
 pub use decisions::Decisions;
 pub use governance::Governance;
@@ -131,6 +132,12 @@ pub struct Webhook {
     pub mapping: Mapping,
 }
 
+impl Webhook {
+    pub(crate) fn certificates(&self) -> Files {
+        Files { own: self.tls.clone(), authorities: self.clients.as_ref().map(|c| c.ca.clone()) }
+    }
+}
+
 /// Whose certificates count.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -228,6 +235,7 @@ impl Config {
         let keys = self.decisions.iter().flat_map(Decisions::named);
         named.extend(keys.map(|file| ("the keys of a token's issuer, or their authority", file.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
+        named.extend(self.proxies.iter().flat_map(crate::proxy::Config::named));
         if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {
             named.push(("the key of summaries", file));
         }
