@@ -12,6 +12,7 @@ mod config;
 mod handle;
 mod hold;
 mod listen;
+mod oci;
 mod put;
 mod upstream;
 

@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use crate::proxy::listen::Proxy;
+use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
 
 /// A protocol. One for each proxy, shared by all its requests.
@@ -37,15 +38,16 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "oci" => &["oci"],
         _ => &[],
     }
 }
 
 /// Reads what only one kind has to say.
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
-    let _ = (fields, problems);
     match kind {
         "put" => Some(Arc::new(Put)),
+        "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
         _ => None,
     }
 }

@@ -122,7 +122,7 @@ impl With {
         self.proxy.config().adapter.refuse(status, "upstream", &error.to_string())
     }
 
-    fn not_held(&self, error: &HoldError) -> Response {
+    pub(crate) fn not_held(&self, error: &HoldError) -> Response {
         let (status, code) = match error {
             HoldError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             HoldError::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
