@@ -36,16 +36,20 @@ pub(super) fn error(status: StatusCode, code: &str, text: &str) -> Response {
 
 /// A text of many lines on one: what is wrong and how to mend it; where nothing says that, all.
 fn message(text: &str) -> String {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let matters = |line: &&str| {
         let begins = ["error", "fix", "cannot decide", "reject", "record"];
         begins.iter().any(|begin| line.starts_with(begin))
     };
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut chosen: Vec<&str> = lines().filter(matters).collect();
-    if !text.contains('\n') || chosen.is_empty() {
+    if chosen.is_empty() {
         chosen = lines().collect();
     }
-    chosen.join("; ").chars().take(MESSAGE).collect()
+    // labels stand in a column of their own there
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = |line: &str| words(line).replacen("fix ", "fix: ", usize::from(line.starts_with("fix ")));
+    let line = chosen.into_iter().map(line).collect::<Vec<_>>().join("; ");
+    line.chars().take(MESSAGE).collect()
 }
 
 /// An answer with bytes.
@@ -86,8 +90,7 @@ mod tests {
 
     #[test]
     fn one_line_says_what_is_wrong_and_how_to_mend_it() {
-        let text =
-            "error[signed-by]: nobody signed it\n  wanted: vendor\n  fix: have it signed\nreject: shop\n";
+        let text = "error[signed-by]: nobody signed it\n  wanted    vendor\n  fix       have it signed\nreject: shop\n";
         assert_eq!(message(text), "error[signed-by]: nobody signed it; fix: have it signed; reject: shop");
         assert_eq!(message("a blob is missing"), "a blob is missing");
         assert_eq!(message("one\ntwo\n"), "one; two");
