@@ -49,7 +49,7 @@ impl Image {
     }
 }
 
-/// An index of two images, in one layout with them.
+/// An index of two images, in one layout with them, under the layout's own index.
 pub fn index(folder: &Path, name: &str, images: &[&Image]) -> (PathBuf, Digest) {
     let folder = folder.join(name);
     let blobs = Blobs::new(&folder);

@@ -29,21 +29,21 @@ const COMMIT: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 pub struct World {
     pub site: Site,
     pub registry: Registry,
-    pub running: Serving,
+    _running: Serving,
     /// `127.0.0.1:PORT`, for who has a certificate, and for anybody.
     pub host: String,
     pub open: String,
     pub folder: tempfile::TempDir,
 }
 
-/// The section of a proxy in front of an address.
+/// The section of a proxy in front of what stands in `upstream`.
 fn proxies(upstream: &str, more: &str) -> String {
     let routes = "routes:
       - { names: [shop, \"shop/**\"], environment: prod/shop }
       - { names: [till], environment: prod/till }";
     let of = |name: &str, tls: &str| {
         format!(
-            "  - name: {name}\n    kind: oci\n    {tls}\n    as: {NAME}\n    upstream: {{ url: \"http://{upstream}\" }}\n    {more}\n    {routes}\n"
+            "  - name: {name}\n    kind: oci\n    {tls}\n    as: {NAME}\n    upstream: {{ {upstream} }}\n    {more}\n    {routes}\n"
         )
     };
     let clients = "clients: { ca: tls/ca.crt, names: [ci.acme.example] }";
@@ -54,26 +54,31 @@ impl World {
     /// With Debian's registry; nothing where there is none.
     pub fn new(more: &str) -> Option<Self> {
         let registry = Registry::debian("")?;
-        let address = registry.address.clone();
-        Some(Self::at(registry, &address, more))
+        let upstream = format!("url: \"http://{}\"", registry.address);
+        Some(Self::at(registry, &upstream, more))
     }
 
-    /// With another address of the registry.
-    pub fn at(registry: Registry, address: &str, more: &str) -> Self {
+    /// With what stands in `upstream`.
+    pub fn at(registry: Registry, upstream: &str, more: &str) -> Self {
         let shop = Policy {
             environment: "prod/shop".to_owned(),
             artifact: format!("{NAME}/shop"),
             text: SHOP.to_owned(),
         };
-        let till = Policy::tested("prod/till", &format!("{NAME}/till"));
-        let site = Site::new(&[shop, till], &proxies(address, more));
+        let till = Policy {
+            environment: "prod/till".to_owned(),
+            artifact: format!("{NAME}/till"),
+            text: SHOP.replace("acme/shop", "acme/till"),
+        };
+        let site = Site::new(&[shop, till], &proxies(upstream, more));
         let root = fs::read_to_string(site.at("trust-root.yaml")).unwrap();
         let root = root.replace("https://ci.acme.example/builders/official", BUILDER);
         fs::write(site.at("trust-root.yaml"), root).unwrap();
         let running = site.start();
         let host = site::address(&running, "images");
         let open = site::address(&running, "open");
-        let world = Self { site, registry, running, host, open, folder: tempfile::tempdir().unwrap() };
+        let world =
+            Self { site, registry, _running: running, host, open, folder: tempfile::tempdir().unwrap() };
         let certificates = world.folder.path().join("certificates");
         fs::create_dir(&certificates).unwrap();
         for (from, to) in [("ca.crt", "ca.crt"), ("ci.crt", "client.cert"), ("ci.key", "client.key")] {

@@ -4,11 +4,13 @@ use attest::{Digest, Json, Object};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use hyper::ext::ReasonPhrase;
 
 use crate::http::{answer, json};
 
 /// So many characters of a message: the rest stands in the detail.
 const MESSAGE: usize = 2000;
+const REASON: usize = 300;
 
 /// A refusal of the proxy itself, by its own word for the reason.
 pub(super) fn refusal(status: StatusCode, code: &str, text: &str) -> Response {
@@ -31,7 +33,16 @@ pub(super) fn error(status: StatusCode, code: &str, text: &str) -> Response {
         error.set("detail", Object::new().with("text", text));
     }
     let body = Object::new().with("errors", Json::Array(vec![error.into()]));
-    json(status, &body.into())
+    let mut response = json(status, &body.into());
+    say_version(response.headers_mut());
+    // docker and skopeo read no body of a failure, and show this
+    let reason: String = message(text).chars().filter(|c| matches!(c, ' '..='~')).take(REASON).collect();
+    if status.is_server_error()
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
+    {
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
 /// A text of many lines on one: what is wrong and how to mend it; where nothing says that, all.

@@ -1,12 +1,13 @@
 //! All that a manifest needs: what waits here and goes up with it, and what the registry has. What is nowhere, or is not what
 //! the manifest says of it, keeps the manifest from going up at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use attest::Digest;
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use registry::{Descriptor, Document};
 
 use crate::proxy::oci::Asked;
@@ -14,8 +15,10 @@ use crate::proxy::oci::answer::error;
 use crate::proxy::oci::push::{MANIFEST, parse};
 use crate::proxy::oci::shelf::{Kept, Kind};
 
-/// Manifests of an index.
+/// Manifests of an index, and of the indexes in it.
 const CHILDREN: usize = 256;
+/// An index in an index in an index.
+const DEPTH: usize = 3;
 /// Blobs of all of them.
 const BLOBS: usize = 4096;
 
@@ -23,49 +26,56 @@ const BLOBS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     blobs: BTreeMap<Digest, Option<Arc<Kept>>>,
-    children: BTreeMap<Digest, Option<Arc<Kept>>>,
+    /// Each before what names it, as registries want them.
+    children: Vec<(Digest, Arc<Kept>)>,
+    seen: BTreeSet<Digest>,
 }
 
 impl Plan {
     pub(super) async fn of(asked: &Asked<'_>, document: &Document) -> Result<Self, Response> {
         let mut plan = Self::default();
-        match document {
-            Document::Manifest { config, layers, .. } => plan.blobs_of(asked, config, layers).await?,
-            Document::Index { manifests, .. } => {
-                if manifests.len() > CHILDREN {
-                    return Err(invalid(&format!("the index has more than {CHILDREN} manifests")));
-                }
-                for child in manifests {
-                    plan.child(asked, child).await?;
-                }
-            }
-        }
+        plan.parts_of(asked, document, DEPTH).await?;
         Ok(plan)
     }
 
-    async fn child(&mut self, asked: &Asked<'_>, child: &Descriptor) -> Result<(), Response> {
-        if self.children.contains_key(&child.digest) {
+    fn parts_of<'a>(
+        &'a mut self,
+        asked: &'a Asked<'_>,
+        document: &'a Document,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(), Response>> {
+        Box::pin(async move {
+            match document {
+                Document::Manifest { config, layers, .. } => self.blobs_of(asked, config, layers).await,
+                Document::Index { .. } if depth == 0 => Err(invalid("too many indexes in each other")),
+                Document::Index { manifests, .. } => {
+                    for child in manifests {
+                        self.child(asked, child, depth).await?;
+                    }
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    async fn child(&mut self, asked: &Asked<'_>, child: &Descriptor, depth: usize) -> Result<(), Response> {
+        if !self.seen.insert(child.digest.clone()) {
             return Ok(());
         }
-        let kept = asked.oci.shelf.get(&asked.owner(), Kind::Manifest, &child.digest);
-        match &kept {
-            None if asked.site().has_manifest(&child.digest).await? => {}
-            None => return Err(missing("manifest", &child.digest)),
-            Some(kept) => {
-                let bytes = kept.held().bytes(MANIFEST).map_err(|e| asked.with.not_held(&e))?;
-                let document = parse(&bytes, Some(&kept.media_type)).map_err(|e| invalid(&e.to_string()))?;
-                if kept.held().length() != child.size || document.media_type() != child.media_type {
-                    return Err(differs(&child.digest));
-                }
-                let Document::Manifest { config, layers, .. } = document else {
-                    return Err(invalid(
-                        "an index in an index; push the inner one under a tag of its own first",
-                    ));
-                };
-                self.blobs_of(asked, &config, &layers).await?;
-            }
+        if self.seen.len() > CHILDREN {
+            return Err(invalid(&format!("more than {CHILDREN} manifests")));
         }
-        self.children.insert(child.digest.clone(), kept);
+        let Some(kept) = asked.oci.shelf.get(&asked.owner(), Kind::Manifest, &child.digest) else {
+            let is_there = asked.site().has_manifest(&child.digest).await?;
+            return is_there.then_some(()).ok_or_else(|| missing("manifest", &child.digest));
+        };
+        let bytes = kept.held().bytes(MANIFEST).map_err(|e| asked.with.not_held(&e))?;
+        let document = parse(&bytes, Some(&kept.media_type)).map_err(|e| invalid(&e.to_string()))?;
+        if kept.held().length() != child.size || document.media_type() != child.media_type {
+            return Err(differs(&child.digest));
+        }
+        self.parts_of(asked, &document, depth.saturating_sub(1)).await?;
+        self.children.push((child.digest.clone(), kept));
         Ok(())
     }
 
@@ -98,13 +108,13 @@ impl Plan {
         Ok(())
     }
 
-    /// Brings all of it to the registry; what is not needed any more waits no longer.
+    /// Brings all of it to the registry.
     pub(super) async fn go(&self, asked: &Asked<'_>) -> Result<(), Response> {
         let site = asked.site();
         for (digest, kept) in kept(&self.blobs) {
             site.bring(digest, kept.held()).await?;
         }
-        for (digest, kept) in kept(&self.children) {
+        for (digest, kept) in &self.children {
             site.put(&digest.to_string(), digest, &kept.media_type, kept.held()).await?;
         }
         Ok(())
@@ -116,7 +126,7 @@ impl Plan {
         for (digest, _) in kept(&self.blobs) {
             asked.oci.shelf.take(&owner, Kind::Blob, digest);
         }
-        for (digest, _) in kept(&self.children) {
+        for (digest, _) in &self.children {
             asked.oci.shelf.take(&owner, Kind::Manifest, digest);
         }
     }

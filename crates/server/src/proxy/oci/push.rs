@@ -97,6 +97,7 @@ impl Asked<'_> {
     }
 
     async fn go(&self, pushed: &Pushed<'_>, document: &Document, plan: &Plan) -> Result<Response, Response> {
+        let _turn = self.oci.shelf.turn(self.repository).await;
         plan.go(self).await?;
         let name = pushed.name.text();
         let done = self.site().put(&name, &pushed.digest, document.media_type(), &pushed.held).await?;

@@ -2,12 +2,12 @@
 //! who brought it and in the repository that it was brought for; bounded in number and age here, in bytes by the spool.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use attest::Digest;
 use attest::time::Span;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::proxy::hold::Held;
 
@@ -75,6 +75,7 @@ pub(super) struct Shelf {
     keep: Duration,
     content: Mutex<Content>,
     sweeping: Once,
+    turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Shelf {
@@ -84,6 +85,7 @@ impl Shelf {
             keep: Duration::from_secs(u64::try_from(keep.as_seconds()).unwrap_or(0)),
             content: Mutex::default(),
             sweeping: Once::new(),
+            turns: Mutex::default(),
         })
     }
 
@@ -131,6 +133,18 @@ impl Shelf {
 
     pub(super) fn end(&self, id: &str) {
         self.content().uploads.remove(id);
+    }
+
+    /// One push after the other goes up to a repository: registries mind the same blob twice at once.
+    pub(super) async fn turn(&self, repository: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let turn = turns.get(repository).and_then(Weak::upgrade).unwrap_or_default();
+            turns.insert(repository.to_owned(), Arc::downgrade(&turn));
+            turn
+        };
+        turn.lock_owned().await
     }
 
     fn sweep(&self) {
