@@ -105,13 +105,17 @@ fn a_manifest_that_is_not_what_was_decided_about_or_lacks_a_part_goes_nowhere() 
     let twice = text.replacen("\"layers\"", "\"layers\":[],\"layers\"", 1);
     let both = text.replacen('{', "{\"manifests\":[],", 1);
     let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
-    let nested = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{{"mediaType":"{INDEX}","digest":"{}","size":{}}}]}}"#,
-        Digest::sha256(index.as_bytes()),
-        index.len()
-    );
     let by = |digest: &Digest| format!("shop/manifests/{digest}");
-    assert_eq!(put(&by(&Digest::sha256(index.as_bytes())), INDEX, &index).0, 201);
+    // each in the next one
+    let mut nested = index;
+    for _ in 0..3 {
+        let digest = Digest::sha256(nested.as_bytes());
+        assert_eq!(put(&by(&digest), INDEX, &nested).0, 201);
+        nested = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{{"mediaType":"{INDEX}","digest":"{digest}","size":{}}}]}}"#,
+            nested.len()
+        );
+    }
     for (at, kind, text, status, says) in [
         ("shop/manifests/1", MANIFEST, &swapped, 403, "error[built-by]"),
         ("shop/manifests/1", MANIFEST, &longer, 400, "MANIFEST_INVALID"),
@@ -119,7 +123,7 @@ fn a_manifest_that_is_not_what_was_decided_about_or_lacks_a_part_goes_nowhere() 
         ("shop/manifests/1", MANIFEST, &both, 403, "cannot be read"),
         ("shop/manifests/1", INDEX, &text, 403, "cannot be read"),
         ("shop/manifests/1", CONFIG, &text, 403, "cannot be read"),
-        ("shop/manifests/1", INDEX, &nested, 400, "an index in an index"),
+        ("shop/manifests/1", INDEX, &nested, 400, "too many indexes in each other"),
         (&by(&good.digest), MANIFEST, &swapped, 400, "DIGEST_INVALID"),
         ("shop/manifests/1", MANIFEST, &"x".repeat((4 << 20) + 1), 413, "SIZE_INVALID"),
     ] {

@@ -198,7 +198,13 @@ impl World {
 
     pub fn file(&self, bytes: &[u8]) -> String {
         let name = format!("body-{}", Digest::sha256(bytes).hex());
-        fs::write(self.folder.path().join(&name), bytes).unwrap();
+        let file = self.folder.path().join(&name);
+        // another request may be reading it
+        if !file.exists() {
+            let new = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+            fs::write(new.path(), bytes).unwrap();
+            new.persist(file).unwrap();
+        }
         name
     }
 

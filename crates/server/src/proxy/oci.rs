@@ -16,13 +16,16 @@ mod site;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use attest::time::Span;
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Limited};
 
 use crate::fields::{number, span};
 use crate::proxy::adapter::{Adapter, With};
@@ -33,6 +36,9 @@ use site::Site;
 
 /// Blobs, parts of blobs, and manifests that wait, each in a file.
 const PLACES: (u64, u64, u64) = (16, 100_000, 1000);
+/// Bytes of a body that nobody wants, and how long they are waited for.
+const UNWANTED: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it waits.
 const KEEP: Span = Span::seconds(3600);
 
@@ -74,35 +80,35 @@ impl Oci {
         Some(Self { takes_evidence: takes_evidence?, shelf: Shelf::of(places?, keep?) })
     }
 
-    async fn serve(&self, request: Request<Body>, with: &With) -> Result<Response, Response> {
-        let path = request.uri().path().to_owned();
-        let address = Address::parse(&path).ok_or_else(|| {
+    /// `body` is taken by whoever wants it.
+    async fn serve(&self, head: &Parts, body: &mut Body, with: &With) -> Result<Response, Response> {
+        let address = Address::parse(head.uri.path()).ok_or_else(|| {
             error(StatusCode::NOT_FOUND, "NAME_INVALID", "this is no address of a registry")
         })?;
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
         let (repository, target) = match &address {
             Address::Base if is_read => {
                 return Ok(content("application/json", b"{}".to_vec()));
             }
-            Address::Catalog if is_read => return pass(with, request).await,
+            Address::Catalog if is_read => return pass(with, head).await,
             Address::Base | Address::Catalog => return Err(no_such_method()),
             Address::Within(repository, target) => (repository.as_str(), target),
         };
         let asked = Asked { oci: self, with, repository };
-        match (request.method().as_str(), target) {
+        match (head.method.as_str(), target) {
             ("GET" | "HEAD", Target::Upload(id)) => asked.status(id).await,
-            ("GET" | "HEAD", Target::Blob(digest)) => asked.read(Kind::Blob, digest, request).await,
+            ("GET" | "HEAD", Target::Blob(digest)) => asked.read(Kind::Blob, digest, head).await,
             ("GET" | "HEAD", Target::Manifest(Name::Digest(digest))) => {
-                asked.read(Kind::Manifest, digest, request).await
+                asked.read(Kind::Manifest, digest, head).await
             }
             ("GET" | "HEAD", Target::Manifest(Name::Tag(_)) | Target::Tags | Target::Referrers) => {
-                pass(with, request).await
+                pass(with, head).await
             }
-            ("POST", Target::Uploads) => asked.begin(request).await,
-            ("PATCH", Target::Upload(id)) => asked.more(id, request).await,
-            ("PUT", Target::Upload(id)) => asked.finish(id, request).await,
+            ("POST", Target::Uploads) => asked.begin(head, body).await,
+            ("PATCH", Target::Upload(id)) => asked.more(id, head, body).await,
+            ("PUT", Target::Upload(id)) => asked.finish(id, head, body).await,
             ("DELETE", Target::Upload(id)) => asked.cancel(id),
-            ("PUT", Target::Manifest(name)) => asked.push(name, request).await,
+            ("PUT", Target::Manifest(name)) => asked.push(name, head, body).await,
             ("DELETE", Target::Blob(_) | Target::Manifest(_)) => Err(error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "UNSUPPORTED",
@@ -123,16 +129,11 @@ impl Asked<'_> {
     }
 
     /// What waits is there for who brought it; for all else the registry is asked.
-    async fn read(
-        &self,
-        kind: Kind,
-        digest: &attest::Digest,
-        request: Request<Body>,
-    ) -> Result<Response, Response> {
+    async fn read(&self, kind: Kind, digest: &attest::Digest, head: &Parts) -> Result<Response, Response> {
         let Some(kept) = self.oci.shelf.get(&self.owner(), kind, digest) else {
-            return pass(self.with, request).await;
+            return pass(self.with, head).await;
         };
-        let body = if request.method() == Method::HEAD { Body::empty() } else { kept.held().body() };
+        let body = if head.method == Method::HEAD { Body::empty() } else { kept.held().body() };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, kept.held().length().into());
@@ -144,8 +145,8 @@ impl Asked<'_> {
 }
 
 /// Lets a read through. Who the registry wants to see is this proxy's affair, and no client's.
-async fn pass(with: &With, request: Request<Body>) -> Result<Response, Response> {
-    let (mut head, _) = request.into_parts();
+async fn pass(with: &With, head: &Parts) -> Result<Response, Response> {
+    let mut head = head.clone();
     head.headers.remove(header::CONTENT_LENGTH);
     let mut response = with.pass(Request::from_parts(head, Body::empty())).await;
     response.headers_mut().remove(header::WWW_AUTHENTICATE);
@@ -155,13 +156,24 @@ async fn pass(with: &With, request: Request<Body>) -> Result<Response, Response>
     Ok(response)
 }
 
+/// Reads what nobody wanted, where it is little: a client that is still sending does not hear an answer.
+async fn drain(body: Body) {
+    let rest = Limited::new(body, UNWANTED).collect();
+    tokio::time::timeout(PATIENCE, rest).await.ok();
+}
+
 fn no_such_method() -> Response {
     error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "this is not done through here")
 }
 
 impl Adapter for Oci {
     fn answer<'a>(&'a self, request: Request<Body>, with: &'a With) -> BoxFuture<'a, Response> {
-        Box::pin(async move { self.serve(request, with).await.unwrap_or_else(|refused| refused) })
+        Box::pin(async move {
+            let (head, mut body) = request.into_parts();
+            let answer = self.serve(&head, &mut body, with).await;
+            drain(body).await;
+            answer.unwrap_or_else(|refused| refused)
+        })
     }
 
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {

@@ -13,8 +13,9 @@ use crate::proxy::oci::name::Name;
 use crate::proxy::oci::push::{MANIFEST, parse};
 use crate::proxy::oci::shelf::Kind;
 
-/// Bytes of one record: the largest envelope.
+/// Bytes of one record, the largest envelope, and of all that one request makes us look at.
 const RECORD: u64 = 24 << 20;
+const RECORDS: u64 = 96 << 20;
 /// Manifests in a list of referrers.
 const LISTED: usize = 256;
 /// Layers of one manifest.
@@ -43,18 +44,23 @@ pub(super) async fn is_evidence(
     name: &Name,
     document: &Document,
 ) -> Result<bool, Response> {
+    let mut left = RECORDS;
     match (name, document) {
         (Name::Digest(_), Document::Manifest { subject: Some(_), layers, .. }) => {
-            records(asked, layers).await
+            records(asked, layers, &mut left).await
         }
-        (Name::Tag(tag), Document::Manifest { layers, .. }) if is_cosign(tag) => records(asked, layers).await,
-        (Name::Tag(tag), Document::Index { manifests, .. }) if is_list(tag) => listed(asked, manifests).await,
+        (Name::Tag(tag), Document::Manifest { layers, .. }) if is_cosign(tag) => {
+            records(asked, layers, &mut left).await
+        }
+        (Name::Tag(tag), Document::Index { manifests, .. }) if is_list(tag) => {
+            listed(asked, manifests, &mut left).await
+        }
         _ => Ok(false),
     }
 }
 
 /// A list of referrers, as clients keep it where the registry keeps none: of evidence alone.
-async fn listed(asked: &Asked<'_>, manifests: &[Descriptor]) -> Result<bool, Response> {
+async fn listed(asked: &Asked<'_>, manifests: &[Descriptor], left: &mut u64) -> Result<bool, Response> {
     if manifests.len() > LISTED {
         return Ok(false);
     }
@@ -65,30 +71,33 @@ async fn listed(asked: &Asked<'_>, manifests: &[Descriptor]) -> Result<bool, Res
         let Ok(Document::Manifest { subject: Some(_), layers, .. }) = parse(&bytes, None) else {
             return Ok(false);
         };
-        if !records(asked, &layers).await? {
+        if !records(asked, &layers, left).await? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-async fn records(asked: &Asked<'_>, layers: &[Descriptor]) -> Result<bool, Response> {
+async fn records(asked: &Asked<'_>, layers: &[Descriptor], left: &mut u64) -> Result<bool, Response> {
     let is_one = |layer: &Descriptor| KINDS.iter().any(|kind| layer.media_type.starts_with(kind));
     if layers.is_empty() || layers.len() > LAYERS || !layers.iter().all(|l| is_one(l) && l.size <= RECORD) {
         return Ok(false);
     }
     for layer in layers {
-        if !bytes(asked, &layer.digest).await?.is_some_and(|bytes| is_text(&bytes)) {
+        let Some(rest) = left.checked_sub(layer.size) else { return Ok(false) };
+        *left = rest;
+        if !bytes(asked, &layer.digest, layer.size).await?.is_some_and(|bytes| is_text(&bytes)) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-async fn bytes(asked: &Asked<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, Response> {
+/// A blob that has at most so many bytes.
+async fn bytes(asked: &Asked<'_>, digest: &Digest, most: u64) -> Result<Option<Vec<u8>>, Response> {
     match asked.oci.shelf.get(&asked.owner(), Kind::Blob, digest) {
-        Some(kept) => kept.held().bytes(RECORD).map(Some).map_err(|e| asked.with.not_held(&e)),
-        None => asked.site().bytes("blobs", digest, RECORD).await,
+        Some(kept) => kept.held().bytes(most).map(Some).map_err(|e| asked.with.not_held(&e)),
+        None => asked.site().bytes("blobs", digest, most).await,
     }
 }
 

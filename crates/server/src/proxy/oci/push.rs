@@ -3,7 +3,8 @@
 
 use attest::{Digest, DigestSet, Json};
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use policy::Unreadable;
 use registry::{Document, DocumentError};
@@ -34,8 +35,13 @@ pub(super) fn parse(bytes: &[u8], said: Option<&str>) -> Result<Document, Docume
 }
 
 impl Asked<'_> {
-    pub(super) async fn push(&self, name: &Name, request: Request<Body>) -> Result<Response, Response> {
-        let (head, body) = request.into_parts();
+    pub(super) async fn push(
+        &self,
+        name: &Name,
+        head: &Parts,
+        body: &mut Body,
+    ) -> Result<Response, Response> {
+        let body = std::mem::take(body);
         let config = self.with.proxy.config();
         let most = config.limits.body.min(MANIFEST);
         let held = Held::take(body, &config.spool, self.with.proxy.room(), most).await;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use attest::Digest;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 
@@ -17,15 +18,15 @@ use crate::proxy::oci::{Asked, name};
 impl Asked<'_> {
     /// `POST`: an upload begins; with a digest it is whole already. A blob of another repository is not mounted: it would
     /// be stored before the decision. The client brings it instead.
-    pub(super) async fn begin(&self, request: Request<Body>) -> Result<Response, Response> {
-        let digest = named(&request, "digest")?;
-        if let Some(mount) = named(&request, "mount")?
+    pub(super) async fn begin(&self, head: &Head, body: &mut Body) -> Result<Response, Response> {
+        let digest = named(head, "digest")?;
+        if let Some(mount) = named(head, "mount")?
             && self.has(&mount).await?
         {
             return Ok(self.is_kept(&mount));
         }
         if let Some(digest) = digest {
-            let held = self.with.hold(request.into_body()).await?;
+            let held = self.with.hold(std::mem::take(body)).await?;
             return self.keep(held, &digest);
         }
         let mut bytes = [0; 16];
@@ -40,15 +41,15 @@ impl Asked<'_> {
     }
 
     /// `PATCH`: one more part. One that breaks off leaves nothing, and the upload as it was.
-    pub(super) async fn more(&self, id: &str, request: Request<Body>) -> Result<Response, Response> {
+    pub(super) async fn more(&self, id: &str, head: &Head, body: &mut Body) -> Result<Response, Response> {
         let parts = self.parts(id)?;
         let mut parts = parts.try_lock_owned().or(Err(is_written()))?;
         let length = length(&parts);
-        let range = range(request.headers())?;
+        let range = range(&head.headers)?;
         if range.is_some_and(|(begin, _)| begin != length) {
             return Err(self.upload(StatusCode::RANGE_NOT_SATISFIABLE, id, length));
         }
-        let held = self.with.hold(request.into_body()).await?;
+        let held = self.with.hold(std::mem::take(body)).await?;
         if range.is_some_and(|(begin, end)| end.checked_sub(begin) != held.length().checked_sub(1)) {
             return Err(error(
                 StatusCode::BAD_REQUEST,
@@ -64,18 +65,18 @@ impl Asked<'_> {
     }
 
     /// `PUT`: the last part, and the digest that all of them have to have.
-    pub(super) async fn finish(&self, id: &str, request: Request<Body>) -> Result<Response, Response> {
-        let digest = named(&request, "digest")?;
+    pub(super) async fn finish(&self, id: &str, head: &Head, body: &mut Body) -> Result<Response, Response> {
+        let digest = named(head, "digest")?;
         let digest = digest.ok_or_else(|| {
             error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "an upload ends with its digest")
         })?;
         let parts = self.parts(id)?;
         let parts = parts.try_lock_owned().or(Err(is_written()))?;
         let before = length(&parts);
-        if range(request.headers())?.is_some_and(|(begin, _)| begin != before) {
+        if range(&head.headers)?.is_some_and(|(begin, _)| begin != before) {
             return Err(self.upload(StatusCode::RANGE_NOT_SATISFIABLE, id, before));
         }
-        let last = self.with.hold(request.into_body()).await?;
+        let last = self.with.hold(std::mem::take(body)).await?;
         self.within(before, last.length())?;
         let answer = match parts.as_slice() {
             [] => self.keep(last, &digest),
@@ -184,9 +185,9 @@ fn is_written() -> Response {
 }
 
 /// A digest in the query.
-fn named(request: &Request<Body>, key: &str) -> Result<Option<Digest>, Response> {
+fn named(head: &Head, key: &str) -> Result<Option<Digest>, Response> {
     let invalid = |text: &str| error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", text);
-    let value = parameter(request.uri().query(), key)
+    let value = parameter(head.uri.query(), key)
         .map_err(|_| invalid(&format!("the parameter `{key}` stands twice")))?;
     let digest = |text: String| {
         name::digest(&text).ok_or_else(|| invalid(&format!("`{key}` is no sha256 or sha512 digest")))
