@@ -57,7 +57,7 @@ pub enum Document {
         /// What it is attached to.
         subject: Option<Descriptor>,
         /// Its configuration.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// What it is made of.
         layers: Vec<Descriptor>,
     },
@@ -154,7 +154,7 @@ impl Document {
         Ok(Self::Manifest {
             media_type,
             artifact_type: Some(artifact_type.map_or_else(|| config.media_type.clone(), str::to_owned)),
-            config,
+            config: Box::new(config),
             subject: subject.map_err(|e| e.within("subject"))?,
             layers: each("layers", object.array("layers")?, Descriptor::read)?,
         })
