@@ -18,6 +18,7 @@ mod json;
 mod listen;
 mod metrics;
 mod path;
+mod oci;
 mod put;
 mod room;
 mod upstream;

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
+use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
 
 /// A protocol. One for each proxy, shared by all its requests.
@@ -47,6 +48,7 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         "json" => &["calls"],
+        "oci" => &["oci"],
         _ => &[],
     }
 }
@@ -56,6 +58,7 @@ pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> 
     match kind {
         "put" => Some(Arc::new(Put)),
         "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
+        "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
         _ => None,
     }
 }
