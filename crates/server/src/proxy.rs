@@ -12,7 +12,9 @@ mod config;
 mod handle;
 mod hold;
 mod listen;
+mod package;
 mod put;
+mod pypi;
 mod upstream;
 
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use crate::proxy::listen::Proxy;
 use crate::proxy::put::Put;
+use crate::proxy::pypi::{self, Pypi};
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -37,15 +38,16 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "pypi" => &pypi::KEYS,
         _ => &[],
     }
 }
 
 /// Reads what only one kind has to say.
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
-    let _ = (fields, problems);
     match kind {
         "put" => Some(Arc::new(Put)),
+        "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
         _ => None,
     }
 }

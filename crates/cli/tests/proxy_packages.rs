@@ -1,0 +1,10 @@
+//! A real `portcullis serve` with proxies in front of real registries of packages, and the clients that people upload with.
+
+mod tools;
+
+#[path = "proxy_packages/pypi.rs"]
+mod pypi;
+#[path = "proxy_packages/server.rs"]
+mod server;
+#[path = "proxy/site.rs"]
+mod site;
