@@ -2,6 +2,8 @@
 
 mod tools;
 
+#[path = "proxy_packages/npm.rs"]
+mod npm;
 #[path = "proxy_packages/pypi.rs"]
 mod pypi;
 #[path = "proxy_packages/server.rs"]

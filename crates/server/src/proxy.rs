@@ -7,11 +7,13 @@
 //! adapter does not know is refused.
 
 mod adapter;
+mod archive;
 mod ask;
 mod config;
 mod handle;
 mod hold;
 mod listen;
+mod npm;
 mod package;
 mod put;
 mod pypi;

@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use crate::proxy::listen::Proxy;
+use crate::proxy::npm::Npm;
 use crate::proxy::put::Put;
 use crate::proxy::pypi::{self, Pypi};
 
@@ -47,6 +48,7 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
     match kind {
         "put" => Some(Arc::new(Put)),
+        "npm" => Some(Arc::new(Npm::new())),
         "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
         _ => None,
     }
