@@ -4,8 +4,14 @@ mod tools;
 
 #[path = "proxy/nginx.rs"]
 mod nginx;
+#[path = "proxy/raw.rs"]
+mod raw;
 #[path = "proxy/site.rs"]
 mod site;
+#[path = "proxy/smuggling.rs"]
+mod smuggling;
+#[path = "proxy/upstream.rs"]
+mod upstream;
 
 use std::fs;
 use std::process::Command;

@@ -313,7 +313,7 @@ fn forms_with_two_readings_and_files_under_other_names_are_refused() {
     let to = format!("{}?:action=remove_pkg", world.url());
     for (more, status, why) in [
         (&["--header", "Content-Encoding: gzip"][..], "403", "another meaning"),
-        (&["--header", "X-HTTP-Method-Override: DELETE"], "403", "another meaning"),
+        (&["--header", "X-HTTP-Method-Override: DELETE"], "400", "does not go through here"),
         (&[&to], "403", "asks for more"),
         (&["--request", "PUT"], "405", "only uploads to /"),
         (&["--request", "DELETE"], "405", "only uploads to /"),

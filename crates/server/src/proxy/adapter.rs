@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use crate::proxy::listen::Proxy;
+use crate::proxy::metrics::Course;
 use crate::proxy::npm::Npm;
 use crate::proxy::put::Put;
 use crate::proxy::pypi::{self, Pypi};
@@ -22,6 +23,11 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
 
     /// A refusal in the words of the protocol; `text` is for people, and of many lines.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
+
+    /// Whether `%2F` may stand in a path, where it is no separator.
+    fn takes_encoded_slash(&self) -> bool {
+        false
+    }
 }
 
 /// What an adapter has for one request.
@@ -31,6 +37,8 @@ pub(crate) struct With {
     pub(crate) proxy: Arc<Proxy>,
     /// Who asks, proven; nothing where anybody may.
     pub(crate) requester: Option<String>,
+    /// What came of it until now.
+    pub(crate) course: Course,
 }
 
 /// The protocols, by the word for them in the configuration.

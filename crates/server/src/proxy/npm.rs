@@ -121,6 +121,11 @@ impl Adapter for Npm {
         })
     }
 
+    /// The one in a scoped name is always encoded.
+    fn takes_encoded_slash(&self) -> bool {
+        true
+    }
+
     /// npm prints `error`.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
         let body = Object::new().with("error", text.trim_end()).with("code", code);

@@ -36,11 +36,10 @@ pub(crate) fn shown(text: &str) -> String {
     if shown.is_empty() { "nothing".to_owned() } else { shown }
 }
 
-/// Why the headers of an upload have two meanings, where they have: a server that unpacks the body, or takes another
-/// method for this one, stores something else than what was judged.
+/// Why the headers of an upload have two meanings, where they have: a server that unpacks the body stores something
+/// else than what was judged.
 pub(crate) fn two_meanings(head: &Parts) -> Option<Unreadable> {
-    const HEADERS: [&str; 4] =
-        ["content-encoding", "x-http-method-override", "x-method-override", "content-range"];
+    const HEADERS: [&str; 2] = ["content-encoding", "content-range"];
     if let Some(query) = head.uri.query() {
         return Some(unreadable("", "the address of an upload asks for more", "no `?` in it", query));
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::proxy::adapter::{Adapter, With};
 use crate::proxy::ask::Subject;
+use crate::proxy::head::Decoded;
 
 /// `PUT` to a path.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl Put {
             Ok(held) => held,
             Err(response) => return response,
         };
-        let path = head.uri.path().trim_start_matches('/').to_owned();
+        let path = head.extensions.get::<Decoded>().map(|path| path.0.as_str()).unwrap_or_default();
+        let path = path.trim_start_matches('/').to_owned();
         let subject = Subject {
             uri: format!("{}/{path}", with.proxy.config().prefix.trim_end_matches('/')),
             name: path,

@@ -1,14 +1,18 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::{FormError, boundary, parts};
-use crate::proxy::hold::{Held, Room};
+use crate::proxy::hold::{Held, Most};
+use crate::proxy::room::Room;
 
 fn held(body: &[u8]) -> Held {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = Body::from(body.to_vec());
-    runtime.block_on(Held::take(body, folder.path(), &Room::of(1 << 30), 1 << 30)).unwrap()
+    let most = Most { bytes: 1 << 30, time: Duration::from_secs(60) };
+    runtime.block_on(Held::take(body, folder.path(), &Room::of(1 << 30), most)).unwrap()
 }
 
 fn read(body: &[u8]) -> Result<Vec<(String, Option<String>, Vec<u8>)>, String> {
