@@ -11,6 +11,7 @@ mod answer;
 mod archive;
 mod ask;
 mod config;
+mod debian;
 mod flow;
 mod handle;
 mod head;

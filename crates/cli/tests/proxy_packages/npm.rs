@@ -57,8 +57,11 @@ impl World {
 ",
             registry.port
         );
-        let policies =
-            [Policy::tested("prod/shop", "pkg:npm/*"), Policy::tested("prod/payroll", "pkg:npm/payroll")];
+        let policies = [
+            Policy::tested("prod/shop", "pkg:npm/shop"),
+            Policy::tested("prod/acme", "pkg:npm/%40acme/*"),
+            Policy::tested("prod/payroll", "pkg:npm/payroll"),
+        ];
         let site = Site::new(&policies, &section);
         identity(&site);
         let running = site.start();

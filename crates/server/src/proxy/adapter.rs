@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::debian::{self, Debian};
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
 use crate::proxy::npm::Npm;
@@ -47,6 +48,7 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "debian" => &debian::KEYS,
         "pypi" => &pypi::KEYS,
         _ => &[],
     }
@@ -56,6 +58,7 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
     match kind {
         "put" => Some(Arc::new(Put)),
+        "debian" => Some(Arc::new(Debian::read(fields, problems)?)),
         "npm" => Some(Arc::new(Npm::new())),
         "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
         _ => None,

@@ -110,12 +110,11 @@ impl Adapter for Npm {
                 (Method::PUT | Method::DELETE, Some(Target::Tag(name, tag))) => {
                     self.tag(&name, &tag, request, with).await
                 }
-                _ => Err(self.refuse(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "not-proxied",
+                _ => Err(with.not_proxied(
+                    request,
                     "only `npm publish`, `npm dist-tag` and what reads go through here; unpublishing, owners, access and \
                      logins are for the registry's keepers",
-                )),
+                ).await),
             };
             answer.unwrap_or_else(|refusal| refusal)
         })

@@ -87,11 +87,10 @@ impl Adapter for Pypi {
             match *request.method() {
                 Method::GET | Method::HEAD => with.pass(request).await,
                 Method::POST if request.uri().path() == self.uploads => self.upload(request, with).await,
-                _ => self.refuse(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "not-proxied",
-                    &format!("only uploads to {}, GET and HEAD go through here", self.uploads),
-                ),
+                _ => {
+                    let text = format!("only uploads to {}, GET and HEAD go through here", self.uploads);
+                    with.not_proxied(request, &text).await
+                }
             }
         })
     }
