@@ -2,6 +2,10 @@
 
 mod tools;
 
+#[path = "proxy_packages/debian.rs"]
+mod debian;
+#[path = "proxy/nginx.rs"]
+mod nginx;
 #[path = "proxy_packages/npm.rs"]
 mod npm;
 #[path = "proxy_packages/pypi.rs"]

@@ -75,10 +75,11 @@ fn tags(document: &Object) -> Result<&Object, Unreadable> {
 
 impl<'a> Publication<'a> {
     fn read(name: &'a Name, document: &'a Object) -> Result<Self, Unreadable> {
-        if document.get("_attachments").is_none() {
+        let attachments = document.optional_object("_attachments").map_err(|e| shape(&e))?;
+        let Some(attachments) = attachments.filter(|attachments| !attachments.is_empty()) else {
             let wanted = "`npm publish` of a new version; deprecating, unpublishing and owners are for the registry's keepers";
             return Err(wrong("_attachments", "the document changes what is published already", wanted, ""));
-        }
+        };
         if let Some((key, _)) = document.iter().find(|(key, _)| !KNOWN.contains(key)) {
             return Err(wrong(
                 key,
@@ -113,7 +114,6 @@ impl<'a> Publication<'a> {
                 return Err(wrong("dist-tags", "a tag names another version", version, &found));
             }
         }
-        let attachments = document.object("_attachments").map_err(|e| shape(&e))?;
         Ok(Self { name, version, manifest, attachments })
     }
 
