@@ -16,6 +16,7 @@ mod flow;
 mod handle;
 mod head;
 mod hold;
+mod json;
 mod listen;
 mod metrics;
 mod npm;

@@ -230,3 +230,57 @@ fn no_header_makes_another_request_of_it() {
     assert_eq!(answers, ["200", "403", "200"], "{said}");
     assert!(upstream.seen().iter().all(|seen| seen.body.as_deref() == Some(b"good")));
 }
+
+#[tokio::test]
+async fn what_comes_as_http2_means_one_thing_too() {
+    let upstream = Recorder::start();
+    let site = in_front(&upstream);
+    let running = site.start();
+    let to = address(&running, "files");
+    let send = async |uri: &str, headers: &[(&str, &str)], body: &'static str| {
+        let connector =
+            tokio_rustls::TlsConnector::from(std::sync::Arc::new(crate::raw::settings(&site, "ci", b"h2")));
+        let tcp = tokio::net::TcpStream::connect(&to).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        let stream = connector.connect(name, tcp).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(
+            hyper_util::rt::TokioExecutor::new(),
+            hyper_util::rt::TokioIo::new(stream),
+        )
+        .await
+        .unwrap();
+        tokio::spawn(connection);
+        let mut request = hyper::Request::builder().method("PUT").uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = http_body_util::Full::new(bytes::Bytes::from(body));
+        let answer = sender.send_request(request.body(body).unwrap()).await;
+        answer.map_or(0, |answer| answer.status().as_u16())
+    };
+    let good = "https://proxy.example/releases/shop";
+    for (uri, headers, wanted) in [
+        (good, vec![("host", "other.example")], 400),
+        (good, vec![("x-http-method-override", "DELETE")], 400),
+        (good, vec![("content-type", "a/b"), ("content-type", "c/d")], 400),
+        ("https://proxy.example/releases//shop", vec![], 400),
+        ("https://proxy.example/releases/%2e%2e/shop", vec![], 400),
+        ("http://proxy.example/releases/shop", vec![], 400),
+        (good, vec![("content-length", "9")], 0),
+        (good, vec![("content-length", "3")], 0),
+    ] {
+        let status = send(uri, &headers, "good").await;
+        assert!(status == wanted || (wanted == 0 && status >= 400), "{uri} {headers:?}: {status}");
+    }
+    assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+    assert_eq!(
+        send(good, &[("host", "proxy.example"), ("cookie", "a=b"), ("cookie", "c=d")], "good").await,
+        200
+    );
+    let seen = upstream.seen().remove(0);
+    assert_eq!(seen.first_line(), "PUT /releases/shop HTTP/1.1");
+    assert_eq!(seen.header("content-length").unwrap(), "4");
+    assert_eq!((seen.header("cookie"), seen.header("transfer-encoding")), (None, None));
+    assert_eq!(send(good, &[], "evil").await, 403);
+    assert_eq!(upstream.seen().len(), 1);
+}

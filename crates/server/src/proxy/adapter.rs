@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use crate::proxy::debian::{self, Debian};
+use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
 use crate::proxy::npm::Npm;
@@ -50,6 +51,7 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         "debian" => &debian::KEYS,
         "pypi" => &pypi::KEYS,
+        "json" => &["calls"],
         _ => &[],
     }
 }
@@ -61,6 +63,7 @@ pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> 
         "debian" => Some(Arc::new(Debian::read(fields, problems)?)),
         "npm" => Some(Arc::new(Npm::new())),
         "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
+        "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
         _ => None,
     }
 }

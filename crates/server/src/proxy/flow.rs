@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -120,6 +120,58 @@ impl<T: Send + Unpin + 'static> Holding<T> {
 }
 
 impl<T: Unpin> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body that comes back where somebody drops it before its end.
+#[derive(Debug)]
+pub(crate) struct Returning {
+    body: Body,
+    rest: Rest,
+}
+
+/// What is left of a body that nobody reads any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rest(Arc<Mutex<Option<Body>>>);
+
+impl Rest {
+    /// The body, and what will be left of it.
+    pub(crate) fn of(body: Body) -> (Body, Self) {
+        let rest = Self::default();
+        (Body::new(Returning { body, rest: rest.clone() }), rest)
+    }
+
+    pub(crate) fn take(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            let body = std::mem::replace(&mut self.body, Body::empty());
+            *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
+
+impl HttpBody for Returning {
     type Data = Bytes;
     type Error = axum::Error;
 

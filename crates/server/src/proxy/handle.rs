@@ -12,7 +12,7 @@ use hyper::body::Body as _;
 
 use crate::proxy::adapter::With;
 use crate::proxy::answer::{Ends, clean};
-use crate::proxy::flow::Holding;
+use crate::proxy::flow::{Holding, Rest};
 use crate::proxy::head::{self, Rules};
 use crate::proxy::hold::{Held, HoldError, Most};
 use crate::proxy::listen::Proxy;
@@ -65,7 +65,18 @@ async fn handle(
     let mut counted = Counted { proxy: Arc::clone(&proxy), course: Course::default(), is_answered: false };
     counted.course.set(End::Refused);
     let is_last = head::is_chunked(&request) && request.version() == Version::HTTP_11;
+    // who waits to be told to send its body is not told to send it for nothing
+    let is_sending = !request.headers().contains_key(header::EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, rest) = Rest::of(body);
+    let request = Request::from_parts(head, body);
     let mut response = through(&proxy, &names, request, &counted.course).await;
+    if !response.status().is_success() && is_sending && !response.headers().contains_key(header::CONNECTION) {
+        // who is still sending would hear of a broken connection, and not why
+        if let Some(rest) = rest.take() {
+            drain(rest).await;
+        }
+    }
     counted.is_answered = true;
     let headers = response.headers_mut();
     if is_last {
@@ -93,12 +104,12 @@ async fn through(proxy: &Arc<Proxy>, names: &Names, mut request: Request, course
     };
     let Ok(place) = Arc::clone(proxy.places()).try_acquire_owned() else {
         course.set(End::Busy);
-        drain(request.into_body()).await;
         let text = "too many requests at once; come again";
         return adapter.refuse(StatusCode::TOO_MANY_REQUESTS, "busy", text);
     };
     drop_hop_by_hop_but_framing(request.headers_mut());
-    let rules = Rules { slash: adapter.takes_encoded_slash(), headers: &proxy.config().headers };
+    let config = proxy.config();
+    let rules = Rules { kind: &config.kind, slash: adapter.takes_encoded_slash(), headers: &config.headers };
     if let Err(unclear) = head::clear(&mut request, rules) {
         let mut response = adapter.refuse(unclear.status, "unclear", &unclear.to_string());
         if request.version() == Version::HTTP_11 {
@@ -178,9 +189,8 @@ impl With {
     pub(crate) async fn hold(&self, body: Body) -> Result<Held, Response> {
         let config = self.proxy.config();
         let most = Most { bytes: config.limits.body, time: config.limits.time };
-        // what is said to be too large need not be read; its sender hears so where it is still listening
+        // what is said to be too large need not be held
         if body.size_hint().lower() > most.bytes {
-            drain(body).await;
             return Err(self.not_held(&HoldError::TooLarge(most.bytes)));
         }
         let held = Held::take(body, &config.spool, self.proxy.room(), most).await;

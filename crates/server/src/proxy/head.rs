@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 
 use crate::proxy::path;
 
-/// Headers that go on. Prefixes end with `-`.
-const KEPT: [&str; 32] = [
+/// Headers that go on for every protocol. Prefixes end with `-`.
+const KEPT: [&str; 27] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -28,7 +28,6 @@ const KEPT: [&str; 32] = [
     "content-type",
     "date",
     "digest",
-    "docker-",
     "host",
     "idempotency-key",
     "if-match",
@@ -36,17 +35,16 @@ const KEPT: [&str; 32] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
-    "npm-",
-    "oci-",
     "portcullis-",
     "range",
     "repr-digest",
     "traceparent",
     "user-agent",
     "want-digest",
-    "x-amz-",
-    "x-checksum-",
 ];
+/// Headers that go on for one protocol alone: for another they could bring in what nobody judged, as a copy of something
+/// that lies elsewhere.
+const OWN: [(&str, &str); 4] = [("oci", "docker-"), ("oci", "oci-"), ("npm", "npm-"), ("s3", "x-amz-")];
 /// Of those, the ones that are lists, and may stand twice: all others have one value or none.
 const LISTS: [&str; 7] = [
     "accept",
@@ -89,6 +87,8 @@ pub(crate) fn unclear(why: impl Into<String>) -> Unclear {
 /// What of requests is this proxy's own matter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules<'a> {
+    /// The word for the protocol.
+    pub(crate) kind: &'a str,
     /// `%2F` may stand in a path, where it is no separator.
     pub(crate) slash: bool,
     /// Names of further headers that go on.
@@ -126,7 +126,7 @@ pub(crate) fn clear(request: &mut Request<Body>, rules: Rules<'_>) -> Result<(),
     let target = PathAndQuery::try_from(target).or(Err(unclear("its address cannot be read")))?;
     *request.uri_mut() = Uri::from(target);
     let is_with_body = has_body(request.headers());
-    headers(request.headers_mut(), rules.headers)?;
+    headers(request.headers_mut(), rules)?;
     request.headers_mut().insert(header::HOST, host);
     request.extensions_mut().insert(Decoded(text));
     if matches!(method, Method::GET | Method::HEAD) {
@@ -196,18 +196,19 @@ fn framing(headers: &HeaderMap) -> Result<(), Unclear> {
     Ok(())
 }
 
-fn headers(headers: &mut HeaderMap, further: &[String]) -> Result<(), Unclear> {
+fn headers(headers: &mut HeaderMap, rules: Rules<'_>) -> Result<(), Unclear> {
     if let Some(name) = OVERRIDES.into_iter().find(|name| headers.contains_key(*name)) {
         return Err(unclear(format!("with {name} it would be another one for some")));
     }
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names {
         let text = name.as_str();
-        let is_kept = KEPT.iter().any(|kept| match kept.strip_suffix('-') {
+        let own = OWN.iter().filter(|(kind, _)| *kind == rules.kind).map(|(_, kept)| kept);
+        let is_kept = KEPT.iter().chain(own).any(|kept| match kept.strip_suffix('-') {
             Some(_) => text.starts_with(kept),
             None => text == *kept,
         });
-        if !is_kept && !further.iter().any(|kept| kept == text) {
+        if !is_kept && !rules.headers.iter().any(|kept| kept == text) {
             headers.remove(&name);
         } else if !LISTS.contains(&text) && headers.get_all(&name).iter().nth(1).is_some() {
             return Err(unclear(format!("two headers {name}")));
@@ -226,7 +227,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::empty()).unwrap();
-        let rules = Rules { slash: false, headers: &["x-ours".to_owned()] };
+        let rules = Rules { kind: "s3", slash: false, headers: &["x-ours".to_owned()] };
         clear(&mut request, rules).map_err(|e| e.why)?;
         Ok(request)
     }

@@ -286,7 +286,7 @@ impl Held {
             Kept::Memory(bytes) => return Body::from(bytes.clone()),
             Kept::File(file) => Arc::clone(file),
         };
-        let first = Reading { file, length: self.length, at: 0, taken: Arc::clone(&self.taken) };
+        let first = Reading { file, length: self.length, at: 0, _taken: Arc::clone(&self.taken) };
         let pieces = futures_util::stream::unfold(first.next(), |next| async move {
             let (reading, piece) = next?;
             let piece = piece.await.unwrap_or_else(|e| Err(io::Error::other(e)));
@@ -304,7 +304,7 @@ struct Reading {
     length: u64,
     at: u64,
     /// The bytes count as held until they are sent.
-    taken: Arc<Taken>,
+    _taken: Arc<Taken>,
 }
 
 impl Reading {
