@@ -9,11 +9,14 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::debian::{self, Debian};
 use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
 use crate::proxy::oci::Oci;
+use crate::proxy::npm::Npm;
 use crate::proxy::put::Put;
+use crate::proxy::pypi::{self, Pypi};
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -47,6 +50,8 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "debian" => &debian::KEYS,
+        "pypi" => &pypi::KEYS,
         "json" => &["calls"],
         "oci" => &["oci"],
         _ => &[],
@@ -57,6 +62,9 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
     match kind {
         "put" => Some(Arc::new(Put)),
+        "debian" => Some(Arc::new(Debian::read(fields, problems)?)),
+        "npm" => Some(Arc::new(Npm::new())),
+        "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
         "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
         "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
         _ => None,
