@@ -13,6 +13,7 @@ mod handle;
 mod hold;
 mod listen;
 mod put;
+mod s3;
 mod upstream;
 
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};

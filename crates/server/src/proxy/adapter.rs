@@ -1,6 +1,7 @@
 //! What knows a protocol: from a request to what it deploys, and from a ruling to an answer that the client understands.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attest::yaml::{Fields, Problems};
@@ -11,6 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::proxy::listen::Proxy;
 use crate::proxy::put::Put;
+use crate::proxy::s3::S3;
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -20,6 +22,16 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
 
     /// A refusal in the words of the protocol; `text` is for people, and of many lines.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
+
+    /// The files that only this kind names, to be made relative to the configuration's own.
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// Opens what only this kind names, before anything is answered.
+    fn open(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What an adapter has for one request.
@@ -37,15 +49,16 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "s3" => &["region", "keys", "accounts"],
         _ => &[],
     }
 }
 
 /// Reads what only one kind has to say.
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
-    let _ = (fields, problems);
     match kind {
         "put" => Some(Arc::new(Put)),
+        "s3" => Some(Arc::new(S3::read(fields, problems)?)),
         _ => None,
     }
 }

@@ -72,6 +72,8 @@ impl Proxy {
         let tls = tls::server(&config.tls, authorities, &[HTTP2, HTTP1]).map_err(ServeError::Tls)?;
         let upstream = Upstream::open(&config.upstream).map_err(ServeError::Tls)?;
         let failed = |what: String| move |e| ServeError::Io(what, e);
+        let opened = config.adapter.open().map_err(std::io::Error::other);
+        opened.map_err(failed(format!("open what the proxy {} needs", config.name)))?;
         std::fs::create_dir_all(&config.spool)
             .map_err(failed(format!("make the folder {}", config.spool.display())))?;
         let tcp = TcpListener::bind(&config.listen)

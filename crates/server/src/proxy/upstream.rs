@@ -21,6 +21,10 @@ use crate::tls::{self, TlsError};
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// The proxy's own `Authorization` for one request, where it must be made anew for each: an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed(pub(crate) HeaderValue);
+
 /// Sends requests to one place.
 pub(crate) struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Body>,
@@ -113,12 +117,14 @@ impl Upstream {
             Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
         *request.uri_mut() = uri.build().or(Err(UpstreamError::Request))?;
         *request.version_mut() = axum::http::Version::HTTP_11;
+        let signed = request.extensions_mut().remove::<Signed>();
         let headers = request.headers_mut();
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             headers.remove(name);
         }
-        if let Some(credentials) = &self.credentials {
-            headers.insert(header::AUTHORIZATION, credentials.clone());
+        let own = signed.map(|Signed(value)| value).or_else(|| self.credentials.clone());
+        if let Some(credentials) = own {
+            headers.insert(header::AUTHORIZATION, credentials);
         }
         let host = HeaderValue::from_str(self.authority.as_str()).or(Err(UpstreamError::Request))?;
         headers.insert(header::HOST, host);
