@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 22] = [
+const PROGRAMS: [(&str, &str); 23] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
@@ -31,6 +31,7 @@ const PROGRAMS: [(&str, &str); 22] = [
     ("pkcs11-tool", "opensc"),
     ("initdb", "postgresql"),
     ("python3", "python3"),
+    ("nginx", "nginx-light"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
 const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96ced7071faebabf6";
