@@ -1,3 +1,4 @@
+// A store with the API of S3, pinned here and by go.sum. `build.sh` beside this file builds it.
 module portcullis.invalid/s3-server
 
 go 1.26.8

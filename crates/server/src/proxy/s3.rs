@@ -90,7 +90,9 @@ impl S3 {
             Operation::Copy(source) => self.copy(&head, &address, &source, &with).await,
             Operation::Document(word) => self.document(&head, body, &address, word, &with).await,
             Operation::Begin => self.begin(&head, &address, &with),
-            Operation::Part { number, upload } => self.part(&head, body, &address, (number, &upload), &with).await,
+            Operation::Part { number, upload } => {
+                self.part(&head, body, &address, (number, &upload), &with).await
+            }
             Operation::PartCopy { number, upload, source } => {
                 self.part_copy(&head, &address, (number, &upload), &source, &with).await
             }

@@ -90,7 +90,9 @@ impl Accounts {
         let parsed = parsed.and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC)).map(|t| t.timestamp());
         let signed_at = parsed.or(Err("x-amz-date is no time, as in 20130524T000000Z"))?;
         if now.duration_since(signed_at).as_secs().abs() > SKEW_SECONDS {
-            return Err(format!("the signature is of {time}, and it is {now}: mend the clock, or sign again"));
+            return Err(format!(
+                "the signature is of {time}, and it is {now}: mend the clock, or sign again"
+            ));
         }
         let headers = claim.headers(head)?;
         let payload = headers::text(&head.headers, "x-amz-content-sha256")?.unwrap_or("UNSIGNED-PAYLOAD");
@@ -102,7 +104,9 @@ impl Accounts {
             payload,
         };
         let is_signed = parse_hex(claim.signature).is_some_and(|s| canonical.is_signed(keys, &scope, &s));
-        is_signed.then(|| name.clone()).ok_or("the signature is not one by this access key's secret".to_owned())
+        is_signed
+            .then(|| name.clone())
+            .ok_or("the signature is not one by this access key's secret".to_owned())
     }
 }
 
@@ -118,7 +122,8 @@ impl<'h> Claim<'h> {
     fn read(text: &'h str) -> Option<Self> {
         let fields = text.strip_prefix("AWS4-HMAC-SHA256")?.split(',').map(str::trim);
         let fields: Vec<(&str, &str)> = fields.map(|field| field.split_once('=')).collect::<Option<_>>()?;
-        let [("Credential", credential), ("SignedHeaders", names), ("Signature", signature)] = fields[..] else {
+        let [("Credential", credential), ("SignedHeaders", names), ("Signature", signature)] = fields[..]
+        else {
             return None;
         };
         let (id, scope) = credential.split_once('/')?;
@@ -138,7 +143,8 @@ impl<'h> Claim<'h> {
             signed.insert(name.as_str().to_owned(), value);
         }
         let says = |name: &str| name.starts_with("x-amz-") && !name.starts_with("x-amz-checksum-");
-        let unsigned = head.headers.keys().find(|name| says(name.as_str()) && !signed.contains_key(name.as_str()));
+        let unsigned =
+            head.headers.keys().find(|name| says(name.as_str()) && !signed.contains_key(name.as_str()));
         match unsigned {
             Some(name) => Err(format!("the header {name} is not signed")),
             None if !signed.contains_key("host") => Err("the header host is not signed".to_owned()),

@@ -55,7 +55,8 @@ impl Address {
         let is_walk = |part: &str| matches!(part, "." | "..");
         if key.split('/').any(is_walk) || key.starts_with('/') || key.contains("//") || key.contains('\\') {
             return Err(
-                "a key with `.`, `..`, nothing between two slashes, or `\\` does not go through here".to_owned()
+                "a key with `.`, `..`, nothing between two slashes, or `\\` does not go through here"
+                    .to_owned(),
             );
         }
         let mut words = BTreeMap::new();
@@ -72,7 +73,11 @@ impl Address {
 
     /// `BUCKET/KEY`, or `BUCKET`; each character that could be read as something else in its percent form.
     pub(super) fn name(&self) -> String {
-        if self.key.is_empty() { self.bucket.clone() } else { format!("{}/{}", self.bucket, encode(&self.key, true)) }
+        if self.key.is_empty() {
+            self.bucket.clone()
+        } else {
+            format!("{}/{}", self.bucket, encode(&self.key, true))
+        }
     }
 
     /// The one path for it.
@@ -142,7 +147,10 @@ mod tests {
         assert_eq!(read("/shop/a%3Facl", ""), Ok(same("shop/a%3Facl")));
         assert_eq!(read("/shop/a:b@sha256:c", ""), Ok(same("shop/a%3Ab%40sha256%3Ac")));
         assert_eq!(read("/shop", "X-Amz-Signature=a&acl"), Ok(("shop".into(), "/shop?acl".into())));
-        assert_eq!(read("/shop", "prefix=a+b%2f&list-type=2").unwrap().1, "/shop?list-type=2&prefix=a%20b%2F");
+        assert_eq!(
+            read("/shop", "prefix=a+b%2f&list-type=2").unwrap().1,
+            "/shop?list-type=2&prefix=a%20b%2F"
+        );
     }
 
     #[test]

@@ -74,7 +74,11 @@ impl Sum {
         match self {
             Self::Cyclic(_, value, bits) => {
                 let [.., a, b, c, d] = (!value).to_be_bytes();
-                if bits == 32 { STANDARD.encode([a, b, c, d]) } else { STANDARD.encode((!value).to_be_bytes()) }
+                if bits == 32 {
+                    STANDARD.encode([a, b, c, d])
+                } else {
+                    STANDARD.encode((!value).to_be_bytes())
+                }
             }
             Self::Md5(md5) => STANDARD.encode(md5.finalize()),
             Self::Other(context) => STANDARD.encode(context.finish()),
@@ -103,7 +107,8 @@ mod tests {
             let mut sum = Sum::named(name).unwrap();
             sum.update(b"1234");
             sum.update(b"56789");
-            let bytes = (0..value.len()).step_by(2).map(|at| u8::from_str_radix(&value[at..at + 2], 16).unwrap());
+            let bytes =
+                (0..value.len()).step_by(2).map(|at| u8::from_str_radix(&value[at..at + 2], 16).unwrap());
             assert_eq!(sum.finish(), STANDARD.encode(bytes.collect::<Vec<_>>()), "{name}");
         }
         assert!(Sum::named("x-amz-checksum-mode").is_none());

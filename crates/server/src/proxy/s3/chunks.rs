@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn pieces_become_one_body_however_they_come() {
-        let signed = "3;chunk-signature=ab\r\none\r\n3;chunk-signature=cd\r\ntwo\r\n0;chunk-signature=ef\r\n\r\n";
+        let signed =
+            "3;chunk-signature=ab\r\none\r\n3;chunk-signature=cd\r\ntwo\r\n0;chunk-signature=ef\r\n\r\n";
         let trailed = "6\r\nonetwo\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n";
         for step in [1, 2, 7, 1000] {
             assert_eq!(read(6, signed, step), Ok(("onetwo".to_owned(), Vec::new())));
@@ -156,7 +157,8 @@ mod tests {
             (6, "6\nonetwo\n0\n\n", "no last piece"),
         ] {
             let found = read(length, body, 1000).map(|_| ()).unwrap_err();
-            let found = if found.contains("less than") && why == "no last piece" { why.to_owned() } else { found };
+            let found =
+                if found.contains("less than") && why == "no last piece" { why.to_owned() } else { found };
             assert!(found.contains(why), "{body:?}: {found}");
         }
         assert!(read(6, &"6".repeat(1000), 1000).unwrap_err().contains("does not end"));

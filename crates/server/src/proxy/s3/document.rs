@@ -65,8 +65,11 @@ impl Document {
         let changed: Vec<_> = counts.into_iter().filter(|(_, count)| *count != 0).collect();
         let mut shown = changed.clone();
         shown.sort_by_key(|(_, count)| *count > 0);
-        let mut text: String =
-            shown.iter().take(MOST_LINES).map(|(line, count)| format!("  {} {line}\n", sign(*count))).collect();
+        let mut text: String = shown
+            .iter()
+            .take(MOST_LINES)
+            .map(|(line, count)| format!("  {} {line}\n", sign(*count)))
+            .collect();
         if changed.len() > MOST_LINES {
             writeln!(text, "  and {} more", changed.len() - MOST_LINES).ok();
         }
@@ -87,7 +90,7 @@ impl Document {
         Ok(Self { text: json.to_string(), lines })
     }
 
-    /// Elements, their attributes in order, and their text: no declaration, no comments, nothing between elements.
+    /// Elements and attributes in the order of their names, and text: no declaration, no comments, nothing between elements.
     fn of_xml(bytes: &[u8]) -> Result<Self, String> {
         let text = str::from_utf8(bytes).or(Err("it is no UTF-8"))?;
         let root = Element::parse(text)?;
@@ -136,7 +139,9 @@ impl Element {
                 Event::Start(tag) => {
                     count += 1;
                     if open.len() > DEEPEST || count > MOST_ELEMENTS {
-                        return Err(format!("it is deeper than {DEEPEST}, or has more than {MOST_ELEMENTS} elements"));
+                        return Err(format!(
+                            "it is deeper than {DEEPEST}, or has more than {MOST_ELEMENTS} elements"
+                        ));
                     }
                     open.push(Self::of_tag(&tag)?);
                 }
@@ -181,7 +186,9 @@ impl Element {
         let mut element = Self { name: tag.name().as_ref().to_owned(), ..Self::default() };
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|e| format!("it is no XML: {e}"))?;
-            let value = attribute.unescape_value().map_err(|e| format!("it is no XML: {e}"))?;
+            let value = attribute
+                .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+                .map_err(|e| format!("it is no XML: {e}"))?;
             element.attributes.insert(attribute.key.as_ref().to_owned(), value.into_owned());
         }
         Ok(element)
@@ -195,7 +202,7 @@ impl Element {
         Ok(())
     }
 
-    /// White space between elements is nothing.
+    /// White space between elements is nothing, and so is the order of those with different names: each SDK has its own.
     fn closed(mut self) -> Result<Self, String> {
         if !self.children.is_empty() {
             if !self.text.trim().is_empty() {
@@ -203,6 +210,7 @@ impl Element {
             }
             self.text.clear();
         }
+        self.children.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(self)
     }
 }
@@ -249,8 +257,10 @@ mod tests {
 
     #[test]
     fn two_ways_to_write_one_document_have_one_form() {
-        let one = r#"<A xmlns="x"><B c="1" a="2">t &amp; u</B><C></C></A>"#.replace(r#"c="1" a="2""#, r#"a="2" c="1""#);
-        let other = "<?xml version='1.0'?>\n<A xmlns='x'>\n <!-- n -->\n <B c='1' a='2'>t &#38; u</B>\n <C/></A>\n";
+        let one = r#"<A xmlns="x"><B c="1" a="2">t &amp; u</B><C></C></A>"#
+            .replace(r#"c="1" a="2""#, r#"a="2" c="1""#);
+        let other =
+            "<?xml version='1.0'?>\n<A xmlns='x'>\n <!-- n -->\n <B c='1' a='2'>t &#38; u</B>\n <C/></A>\n";
         assert_eq!(form("acl", other), Ok(one.clone()));
         assert_eq!(form("acl", &one), Ok(one));
         let policy = r#"{"Statement":[{"Action":"a","Effect":"Allow"}],"Version":"2012-10-17"}"#;

@@ -44,8 +44,14 @@ const OF_WRITES: [&str; 12] = [
 ];
 const META: &str = "x-amz-meta-";
 /// What an object brings along when it is copied.
-const COPIED: [&str; 6] =
-    ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
+const COPIED: [&str; 6] = [
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+];
 
 /// For a request that reads.
 pub(super) fn of_read(headers: &HeaderMap) -> Result<HeaderMap, String> {

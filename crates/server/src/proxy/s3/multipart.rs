@@ -109,10 +109,15 @@ impl S3 {
         if !answer.status().is_success() {
             return Ok(answer);
         }
-        let tag = answer.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let tag =
+            answer.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let location = address.plain().path();
-        let values =
-            [("Location", location.as_str()), ("Bucket", &address.bucket), ("Key", &address.key), ("ETag", tag)];
+        let values = [
+            ("Location", location.as_str()),
+            ("Bucket", &address.bucket),
+            ("Key", &address.key),
+            ("ETag", tag),
+        ];
         Ok(result("CompleteMultipartUploadResult", &values))
     }
 

@@ -95,7 +95,8 @@ impl S3 {
             }
             let changes = self.changes(address, word, &document, with).await;
             let digest = Digest::sha256(&text);
-            let text = format!("{}{changes}what was sent, in its one form: {name} {digest}\n", ruling.to_text());
+            let text =
+                format!("{}{changes}what was sent, in its one form: {name} {digest}\n", ruling.to_text());
             return Err(self.refuse(StatusCode::FORBIDDEN, "rejected", &text));
         }
         // the store wants a checksum of some documents, and the client's is of another form of it

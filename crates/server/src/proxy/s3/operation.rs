@@ -79,7 +79,9 @@ impl Operation {
         match (method.as_str(), is_object, words.as_slice()) {
             ("GET" | "HEAD", true, _) if words.contains(&"uploadId") => Ok(Self::Parts(upload())),
             ("GET" | "HEAD", ..) => Self::read(address, &words),
-            _ if address.bucket.is_empty() => Err(unknown("nothing but the list of buckets is asked without a bucket")),
+            _ if address.bucket.is_empty() => {
+                Err(unknown("nothing but the list of buckets is asked without a bucket"))
+            }
             ("PUT", true, []) => Ok(source()?.map_or(Self::Put, Self::Copy)),
             ("PUT", true, ["partNumber", "uploadId"]) => {
                 let number = address.query.get("partNumber").and_then(|text| text.parse().ok());

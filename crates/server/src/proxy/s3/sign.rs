@@ -82,7 +82,8 @@ impl Canonical<'_> {
     }
 
     fn text(&self) -> String {
-        let pair = |(word, value): (&String, &String)| format!("{}={}", encode(word, false), encode(value, false));
+        let pair =
+            |(word, value): (&String, &String)| format!("{}={}", encode(word, false), encode(value, false));
         let mut query: Vec<String> = self.query.iter().map(pair).collect();
         query.sort();
         let mut text = format!("{}\n{}\n{}\n", self.method, self.path, query.join("&"));
@@ -126,16 +127,41 @@ mod tests {
         let scope = Scope { time: "20130524T000000Z", region: "us-east-1" };
         let always = [("host", "examplebucket.s3.amazonaws.com"), ("x-amz-date", "20130524T000000Z")];
         let put = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-        let put_headers = [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
+        let put_headers =
+            [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
         let examples: [(&str, &str, &[(&str, &str)], &[(&str, &str)], &str, &str); 4] = [
-            ("GET", "/test.txt", &[], &[("range", "bytes=0-9")], EMPTY,
-                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
-            ("PUT", "/test%24file.text", &[], &put_headers, put,
-                "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"),
-            ("GET", "/", &[("lifecycle", "")], &[], EMPTY,
-                "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
-            ("GET", "/", &[("max-keys", "2"), ("prefix", "J")], &[], EMPTY,
-                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+            (
+                "GET",
+                "/test.txt",
+                &[],
+                &[("range", "bytes=0-9")],
+                EMPTY,
+                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            ),
+            (
+                "PUT",
+                "/test%24file.text",
+                &[],
+                &put_headers,
+                put,
+                "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+            ),
+            (
+                "GET",
+                "/",
+                &[("lifecycle", "")],
+                &[],
+                EMPTY,
+                "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
+            ),
+            (
+                "GET",
+                "/",
+                &[("max-keys", "2"), ("prefix", "J")],
+                &[],
+                EMPTY,
+                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            ),
         ];
         for (method, path, query, more, payload, signature) in examples {
             let mut headers = map(&always);
@@ -143,7 +169,10 @@ mod tests {
             headers.extend(map(&[("x-amz-content-sha256", payload)]));
             let query = map(query);
             let canonical = Canonical { method, path, query: &query, headers: &headers, payload };
-            assert!(canonical.authorization(&keys, &scope).ends_with(&format!("Signature={signature}")), "{path}");
+            assert!(
+                canonical.authorization(&keys, &scope).ends_with(&format!("Signature={signature}")),
+                "{path}"
+            );
             assert!(canonical.is_signed(&keys, &scope, &attest::digest::parse_hex(signature).unwrap()));
             let other = Canonical { method: "DELETE", ..canonical };
             assert!(!other.is_signed(&keys, &scope, &attest::digest::parse_hex(signature).unwrap()));

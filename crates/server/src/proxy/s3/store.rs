@@ -72,7 +72,8 @@ impl S3 {
         payload: Payload,
         with: &With,
     ) -> Result<Request<Body>, Response> {
-        let broken = || error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the request cannot be signed");
+        let broken =
+            || error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the request cannot be signed");
         let value = |text: &str| HeaderValue::from_str(text).or(Err(broken()));
         let time = with.proxy.now().strftime("%Y%m%dT%H%M%SZ").to_string();
         headers.insert(HeaderName::from_static("x-amz-date"), value(&time)?);
@@ -95,8 +96,11 @@ impl S3 {
         if !payload.body_is_empty() || method == Method::PUT {
             headers.insert(header::CONTENT_LENGTH, payload.length.into());
         }
-        let mut request =
-            Request::builder().method(method).uri(address.to_path_and_query()).body(payload.body).or(Err(broken()))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(address.to_path_and_query())
+            .body(payload.body)
+            .or(Err(broken()))?;
         *request.headers_mut() = headers;
         let mut authorization = value(&authorization)?;
         authorization.set_sensitive(true);

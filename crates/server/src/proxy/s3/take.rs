@@ -42,7 +42,7 @@ pub(super) async fn take(head: &HeaderMap, body: Body, with: &With) -> Result<Ta
     let adapter = &with.proxy.config().adapter;
     let refuse = |why: Refusal| adapter.refuse(why.status, why.code, &why.text);
     let said = Said::read(head).map_err(|why| refuse(bad(&why)))?;
-    let coming = Arc::new(Mutex::new(Coming { chunks: said.length.map(Chunks::of), sums: said.sums()}));
+    let coming = Arc::new(Mutex::new(Coming { chunks: said.length.map(Chunks::of), sums: said.sums() }));
     let body = unframed(body, Arc::clone(&coming));
     let held = with.hold(body).await?;
     let coming = std::mem::replace(
@@ -69,7 +69,8 @@ impl<'h> Said<'h> {
         let is_framed = payload.is_some_and(|payload| STREAMING.contains(&payload));
         let is_hash = payload.is_some_and(|p| p.len() == 64 && p.bytes().all(|b| b.is_ascii_hexdigit()));
         if !is_framed && !is_hash && !matches!(payload, None | Some("UNSIGNED-PAYLOAD")) {
-            return Err("x-amz-content-sha256 is neither a hash nor a way to send a body that is known here".to_owned());
+            return Err("x-amz-content-sha256 is neither a hash nor a way to send a body that is known here"
+                .to_owned());
         }
         let coding = headers::text(head, "content-encoding")?.unwrap_or_default();
         if coding.split(',').any(|word| word.trim() == "aws-chunked") && !is_framed {
@@ -135,10 +136,9 @@ impl<'h> Said<'h> {
         }
         let found = held.digests().get(Algorithm::Sha256).map(|digest| digest.hex());
         match self.sha256 {
-            Some(wanted) if found.as_deref() != Some(wanted) => Err(Refusal {
-                code: "XAmzContentSHA256Mismatch",
-                ..wrong("x-amz-content-sha256")
-            }),
+            Some(wanted) if found.as_deref() != Some(wanted) => {
+                Err(Refusal { code: "XAmzContentSHA256Mismatch", ..wrong("x-amz-content-sha256") })
+            }
             _ => Ok(self.checksums),
         }
     }

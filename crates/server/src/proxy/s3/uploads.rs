@@ -112,7 +112,8 @@ impl Upload {
             return Err(Refusal { status: StatusCode::BAD_REQUEST, code: "InvalidPartOrder", text });
         }
         let part = |(number, tag): &(u16, String)| {
-            let part = self.parts.get(number).filter(|part| part.tag.trim_matches('"') == tag.trim_matches('"'));
+            let part =
+                self.parts.get(number).filter(|part| part.tag.trim_matches('"') == tag.trim_matches('"'));
             let text = format!("part {number} did not come, or another came in its place");
             part.map(|part| Arc::clone(&part.held)).ok_or(Refusal { code: "InvalidPart", ..bad(&text) })
         };
