@@ -26,6 +26,7 @@ mod oci;
 mod put;
 mod pypi;
 mod room;
+mod s3;
 mod upstream;
 mod who;
 

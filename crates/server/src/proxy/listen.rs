@@ -80,6 +80,8 @@ impl Proxy {
         let certificates = Certificates::load(files).map_err(ServeError::Tls)?;
         let upstream = Upstream::open(&config.upstream).map_err(ServeError::Tls)?;
         let failed = |what: String| move |e| ServeError::Io(what, e);
+        let opened = config.adapter.open().map_err(std::io::Error::other);
+        opened.map_err(failed(format!("open what the proxy {} needs", config.name)))?;
         let room = rooms
             .open(&config.spool, config.limits.held)
             .map_err(failed(format!("hold bodies in {}", config.spool.display())))?;
