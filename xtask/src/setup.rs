@@ -8,11 +8,12 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 22] = [
+const PROGRAMS: [(&str, &str); 23] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
     ("gpgv", "gpgv"),
+    ("minisign", "minisign"),
     ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),

@@ -18,6 +18,7 @@ pub mod json;
 pub mod jwt;
 pub mod key;
 pub mod merkle;
+pub mod minisign;
 pub mod ni;
 pub mod note;
 pub mod open;
