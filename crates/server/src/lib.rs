@@ -19,6 +19,7 @@ mod http;
 mod identity;
 mod job;
 mod listen;
+pub mod proxy;
 mod queue;
 mod ready;
 mod run;

@@ -28,7 +28,7 @@ mod ready;
 mod registries;
 mod review;
 mod ruling;
-mod service;
+pub(crate) mod service;
 mod standing;
 mod summaries;
 mod tell;

@@ -64,6 +64,8 @@ pub struct Config {
     pub after: After,
     /// The Kubernetes webhook.
     pub webhook: Webhook,
+    /// Proxies in front of what takes uploads or requests.
+    pub proxies: Vec<crate::proxy::Config>,
     /// The file that says all this.
     pub file: PathBuf,
     /// Its text.
@@ -171,6 +173,7 @@ impl Config {
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.summaries.as_mut().and_then(Summaries::path));
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
+        paths.extend(self.proxies.iter_mut().flat_map(crate::proxy::Config::paths));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
             paths.push(file);
         }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
+use crate::proxy;
 use crate::service::Clock;
 use crate::tls::TlsError;
 use crate::webhook::after::Tell;
@@ -166,6 +167,7 @@ pub struct Choke {
     front: Arc<Front>,
     main: listen::Door,
     metrics: listen::Door,
+    proxies: Vec<proxy::Listener>,
 }
 
 impl Choke {
@@ -207,7 +209,16 @@ impl Choke {
             seen.see();
         };
         tokio::task::spawn_blocking(first).await.ok();
-        Ok(Self { front, main, metrics })
+        let proxies = Self::bind_proxies(&front).await?;
+        Ok(Self { front, main, metrics, proxies })
+    }
+
+    async fn bind_proxies(front: &Arc<Front>) -> Result<Vec<proxy::Listener>, ServeError> {
+        let mut proxies = Vec::new();
+        for config in &front.config.proxies {
+            proxies.push(proxy::Proxy::bind(config, &front.judge, &front.clock).await?);
+        }
+        Ok(proxies)
     }
 
     /// Where events go.
@@ -231,7 +242,7 @@ impl Choke {
 
     /// Serves until `stop`, then drains; says whether every request was answered.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> bool {
-        let Self { front, main, metrics } = self;
+        let Self { front, main, metrics, proxies } = self;
         let details = Object::new().with("address", main.address()).with("metrics", metrics.address());
         let details = details.with("governed", front.config.governance.is_some());
         front.tell("listening", details);
@@ -247,8 +258,12 @@ impl Choke {
             tokio::time::sleep(duration(drain)).await;
             ending.end.send_replace(End::Closing);
         });
+        let proxying: Vec<_> = proxies.into_iter().map(|one| one.start(&front)).collect();
         let open = main.serve(&front).await;
         let is_whole = open.hang_up(LAST_WORDS).await;
+        for one in proxying {
+            one.await.ok();
+        }
         looking.abort();
         let judge = Arc::clone(&front.judge);
         tokio::task::spawn_blocking(move || judge.close()).await.ok();

@@ -13,9 +13,10 @@ use super::after;
 use super::governance::governance;
 use super::registries::registries;
 use super::{After, Alarms, Api, Clients, Config, Log, Summaries, Webhook};
-use crate::fields::{address, key_pair, number, path, size, span, text, words};
+use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
+use crate::proxy;
 
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "book",
     "trust-root",
     "guardrails",
@@ -32,6 +33,7 @@ const KNOWN: [&str; 16] = [
     "summaries",
     "alarms",
     "webhook",
+    "proxies",
 ];
 /// Beside those of the mapping.
 const WEBHOOK: [&str; 9] =
@@ -68,6 +70,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let alarms =
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
+    let proxies = list(&fields, "proxies", problems, proxy::Config::read);
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
     let is_witnessed = after.as_ref().is_none_or(|after| after.witnesses.is_some());
@@ -100,6 +103,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         alarms: alarms?,
         after: after?,
         webhook,
+        proxies,
         file: PathBuf::new(),
         text: String::new(),
     })

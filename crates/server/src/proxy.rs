@@ -1,0 +1,19 @@
+//! The proxy of Figure 14-8: the only way to something that takes uploads or requests, through which goes only what is
+//! admitted.
+//!
+//! `listen.rs` is the story of a proxy, `handle.rs` of one request: who asks, and whether the request means one thing.
+//! Then the [`Adapter`] for the upstream's protocol tells what the request deploys. What reads goes through, streamed;
+//! what deploys is held until it was hashed and decided about, and the very bytes that were hashed are sent on; what an
+//! adapter does not know is refused.
+
+mod adapter;
+mod ask;
+mod config;
+mod handle;
+mod hold;
+mod listen;
+mod put;
+mod upstream;
+
+pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};
+pub(crate) use listen::{Listener, Proxy};

@@ -1,0 +1,51 @@
+//! What knows a protocol: from a request to what it deploys, and from a ruling to an answer that the client understands.
+
+use std::fmt;
+use std::sync::Arc;
+
+use attest::yaml::{Fields, Problems};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+
+use crate::proxy::listen::Proxy;
+use crate::proxy::put::Put;
+
+/// A protocol. One for each proxy, shared by all its requests.
+pub(crate) trait Adapter: Send + Sync + fmt::Debug {
+    /// Answers one request. Whatever it does not know, it refuses: a new way to change something must not go through
+    /// because nobody thought of it.
+    fn answer<'a>(&'a self, request: Request<Body>, with: &'a With) -> BoxFuture<'a, Response>;
+
+    /// A refusal in the words of the protocol; `text` is for people, and of many lines.
+    fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
+}
+
+/// What an adapter has for one request.
+#[derive(Clone, Debug)]
+pub(crate) struct With {
+    /// The proxy.
+    pub(crate) proxy: Arc<Proxy>,
+    /// Who asks, proven; nothing where anybody may.
+    pub(crate) requester: Option<String>,
+}
+
+/// The protocols, by the word for them in the configuration.
+pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "npm", "s3", "kubernetes"];
+
+/// The keys that only one kind reads.
+pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        _ => &[],
+    }
+}
+
+/// Reads what only one kind has to say.
+pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
+    let _ = (fields, problems);
+    match kind {
+        "put" => Some(Arc::new(Put)),
+        _ => None,
+    }
+}
