@@ -28,6 +28,7 @@ pub mod pem;
 mod pkcs8;
 pub mod provenance;
 pub mod redact;
+pub mod release;
 pub mod secret;
 pub mod sigstore;
 pub mod simple_signing;

@@ -35,6 +35,8 @@ pub enum EventKind {
     ReVerified,
     /// What a comparison with an API server's audit log came to.
     AuditJoin,
+    /// A release key signed what was admitted.
+    Signature,
 }
 
 /// An event on record.
@@ -69,7 +71,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -80,6 +82,7 @@ impl EventKind {
         Self::AlarmClosed,
         Self::ReVerified,
         Self::AuditJoin,
+        Self::Signature,
     ];
 
     /// The word in JSON and messages.
@@ -96,6 +99,7 @@ impl EventKind {
             Self::AlarmClosed => "alarm-closed",
             Self::ReVerified => "re-verified",
             Self::AuditJoin => "audit-join",
+            Self::Signature => "signature",
         }
     }
 }

@@ -53,4 +53,4 @@ pub use owners::{Cluster, NotRead};
 pub use registries::RegistryMetrics;
 pub use ruling::Ruling;
 pub use service::{Choke, ServeError, serve};
-pub use summaries::SummaryMetrics;
+pub use summaries::{SummaryMetrics, in_trust_root};
