@@ -25,12 +25,15 @@ const MAX_BLOCK: u64 = 512 << 10;
 /// The file is read once: these bytes are decided about, and these bytes are signed. The key is opened only after the
 /// decision, where the policy is met or a grant holds: neither a dry run nor an outage lets anything be signed.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "Examples:
-  portcullis sign Release --form openpgp-clear --environment release/apt --bundle Release.release.json \\
-      --key release.key --block shop.asc --out InRelease \\
-      --book policies --trust-root trust-root.yaml --log log --log-key log.key --origin shop.example/releases
-  portcullis sign SHA256SUMS --form minisign --environment release/files --as shop/SHA256SUMS \\
-      --server https://gate.example:8443 --key files --out SHA256SUMS.minisig")]
+  portcullis sign Release --form openpgp-clear --environment release/apt \\
+      --bundle Release.release.json --key release.key --block shop.asc --out InRelease \\
+      --book policies --trust-root trust-root.yaml \\
+      --log log --log-key log.key --origin shop.example/releases
+  portcullis sign SHA256SUMS --form minisign --environment release/files \\
+      --as shop/SHA256SUMS --bundle SHA256SUMS.release.json --out SHA256SUMS.minisig \\
+      --server https://gate.example:8443 --key files")]
 pub(crate) struct Args {
     /// The file
     file: PathBuf,
