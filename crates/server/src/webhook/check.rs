@@ -244,7 +244,7 @@ fn notes(config: &Config, book: Option<&Book>, notes: &mut Vec<String>) {
             }
         }
         let asking = book.policies().iter().filter(|policy| policy.asks_for("requested-by"));
-        for policy in asking.filter(|_| webhook.api.is_none()) {
+        for policy in asking.filter(|_| webhook.is_kubernetes && webhook.api.is_none()) {
             notes.push(format!(
                 "{} asks who requested it, and there is no `webhook: api`: a controller's Pod was requested by its controller",
                 policy.place().file

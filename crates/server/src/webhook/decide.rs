@@ -377,6 +377,10 @@ impl Judge for Kubernetes {
         told
     }
 
+    fn files(&self) -> Vec<String> {
+        self.engine.digests().to_vec()
+    }
+
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
         self.desk.get().map(|desk| desk.metrics().clone())
     }

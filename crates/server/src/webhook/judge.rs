@@ -43,6 +43,11 @@ pub trait Judge: Send + Sync + 'static {
     /// Looks at the files that are in force; gives what came of each that changed.
     fn reload(&self, now: Timestamp) -> Vec<Reloaded>;
 
+    /// Digests of the files in force: an answer under others may be another one.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Numbers about alarms, where there are any.
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
         None

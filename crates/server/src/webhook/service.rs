@@ -21,6 +21,7 @@ use crate::webhook::after::Tell;
 use crate::webhook::certificates::Certificates;
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
+use crate::webhook::decisions::Deciding;
 use crate::webhook::door::Door;
 use crate::webhook::engine::DecisionLog;
 use crate::webhook::events::Events;
@@ -70,6 +71,8 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) certificates: Certificates,
     pub(crate) traces: Exporter,
+    /// Where somebody may ask about anything but Kubernetes' objects.
+    pub(crate) decisions: Option<Deciding>,
     /// Places for those who bring evidence.
     pub(crate) bringing: Arc<Semaphore>,
     events: Arc<Events>,
@@ -111,6 +114,7 @@ impl Front {
     pub(crate) fn readiness(&self) -> (Json, bool) {
         let now = self.now();
         self.readiness.check(&Now {
+            serves: self.config.serves(),
             is_draining: *self.end.borrow() != End::Not,
             certificate: self.certificates.check(now),
             certificate_left: self.certificates.left(now),
@@ -193,6 +197,7 @@ impl Choke {
                 judge.summary_metrics().as_ref(),
                 judge.registry_metrics().as_ref(),
             ),
+            decisions: config.decisions.as_ref().map(Deciding::new),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),
