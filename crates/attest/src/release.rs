@@ -75,6 +75,16 @@ impl Form {
         }
     }
 
+    /// The protocol: a key signs in one alone, or else somebody who chooses what is signed in the one gets a word in the other.
+    #[must_use]
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::OpenPgp | Self::OpenPgpClear => "openpgp",
+            Self::Minisign => "minisign",
+            Self::Cosign | Self::CosignImage => "cosign",
+        }
+    }
+
     /// The form of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

@@ -31,6 +31,7 @@ mod registries;
 mod review;
 mod ruling;
 pub(crate) mod service;
+mod signing;
 mod standing;
 mod summaries;
 mod tell;

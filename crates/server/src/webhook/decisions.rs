@@ -5,7 +5,7 @@
 
 mod answers;
 mod asker;
-mod read;
+pub(crate) mod read;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -176,7 +176,7 @@ impl Work {
 }
 
 /// The answer to a decision. One that could not be made is not given again: whoever comes again wants one.
-fn said(ruling: &Ruling) -> Said {
+pub(crate) fn said(ruling: &Ruling) -> Said {
     let (end, status, again) = match (ruling.is_admitted(), ruling.decision().word()) {
         (true, _) => ("answered", StatusCode::OK, None),
         (false, "cannot-decide") => ("undecided", StatusCode::SERVICE_UNAVAILABLE, Some(AGAIN)),
@@ -193,7 +193,7 @@ fn end_of(ruling: &Ruling) -> Option<Timestamp> {
 }
 
 /// A ruling in words, for records and numbers.
-fn told(ruling: &Ruling) -> Told {
+pub(crate) fn told(ruling: &Ruling) -> Told {
     let decision = ruling.decision();
     let mut rules: Vec<String> = decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect();
     rules.dedup();
@@ -220,7 +220,7 @@ fn attributes(told: &Told) -> Attributes {
     id.into_iter().chain(said).collect()
 }
 
-fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
+pub(crate) fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
     match no {
         NotRuled::Late => {
             front.tell("decision-late", line.with("caller", "gone"));
@@ -238,13 +238,13 @@ fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
     }
 }
 
-fn failed(message: &str) -> Refusal {
+pub(crate) fn failed(message: &str) -> Refusal {
     Refusal::new(503, "failed", message)
         .fix("try again; where it stays so, the choke point's log says why")
         .again(AGAIN)
 }
 
-fn late() -> Refusal {
+pub(crate) fn late() -> Refusal {
     Refusal::new(503, "late", "cannot decide: there is no decision in the time that was given")
         .fix("try again; where it stays so, look at `portcullis_stage_seconds`, or ask with a longer `?timeout=`")
         .again(1)

@@ -14,7 +14,7 @@ use crate::http::{Refusal, answer, json};
 use crate::webhook::judge::{Kept, Purpose};
 use crate::webhook::openapi::openapi;
 use crate::webhook::service::Front;
-use crate::webhook::{attach, decisions, review};
+use crate::webhook::{attach, decisions, review, signing};
 
 pub(crate) type Shared = State<Arc<Front>>;
 
@@ -43,6 +43,9 @@ pub(crate) fn router(front: Arc<Front>) -> Router {
     }
     if front.decisions.is_some() {
         routes = routes.route("/v1/decisions", post(decide));
+    }
+    if front.signing.is_some() {
+        routes = routes.route("/v1/signatures", post(sign));
     }
     let routes = routes
         .route("/v1/evidence", put(evidence))
@@ -94,6 +97,10 @@ async fn mutate(State(front): Shared, Extension(caller): Extension<Caller>, requ
 
 async fn decide(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
     decisions::answer(front, &caller, request).await
+}
+
+async fn sign(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    signing::answer(front, &caller, request).await
 }
 
 async fn evidence(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {

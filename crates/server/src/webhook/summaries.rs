@@ -99,7 +99,7 @@ impl Summaries {
     pub(crate) fn start(settings: &Settings, config: &Config, with: With) -> Result<Self, String> {
         let signer = key::open(&settings.key)?;
         let (_, root) = with.engine.in_force();
-        if let Some(whose) = key::shared(signer.public(), config, &root) {
+        if let Some(whose) = key::shared(signer.public(), config, &root, Role::Verifier) {
             return Err(format!("the key of `summaries` is {whose}: give summaries a key of their own"));
         }
         let (queue, waiting) = sync_channel(WAITING);

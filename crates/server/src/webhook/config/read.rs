@@ -13,11 +13,12 @@ use super::after;
 use super::governance::governance;
 use super::registries::registries;
 use super::roles::{self, Roles};
+use super::signing::signing;
 use super::{After, Alarms, Api, Clients, Config, Decisions, Log, Summaries, Webhook};
 use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
 use crate::proxy;
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "book",
     "trust-root",
     "guardrails",
@@ -36,12 +37,13 @@ const KNOWN: [&str; 18] = [
     "webhook",
     "proxies",
     "decisions",
+    "signing",
 ];
 /// Beside those of the mapping.
 const WEBHOOK: [&str; 9] =
     ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
 /// What makes a choke point without Kubernetes.
-const OTHERS: [&str; 2] = ["decisions", "proxies"];
+const OTHERS: [&str; 3] = ["decisions", "proxies", "signing"];
 const MAX_BODY: u64 = 64 << 20;
 const CACHE: u64 = 64 << 20;
 const SPOOL: u64 = 64 << 20;
@@ -75,6 +77,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let decisions = fields.optional("decisions").map(|n| Decisions::read(n, problems));
     let decisions = decisions.map_or(Some(None), |decisions| decisions.map(Some));
+    let signing = signing(&fields, problems);
     let has_others = OTHERS.iter().any(|key| fields.optional(key).is_some());
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, has_others, problems));
     let proxies = list(&fields, "proxies", problems, proxy::Config::read);
@@ -91,13 +94,15 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         );
     }
     let (attach, webhook, decisions, alarms) = (attach?, webhook?, decisions?, alarms?);
-    let asking = decisions.as_ref().map_or(&[][..], |decisions| &decisions.names);
+    let asking =
+        decisions.iter().map(|decisions| &decisions.names).chain(signing.iter().map(|key| &key.names));
+    let asking: Vec<String> = asking.flatten().cloned().collect();
     roles::one_each(
         node,
-        &Roles { webhook: &webhook, attach: &attach, asking, close: &alarms.close },
+        &Roles { webhook: &webhook, attach: &attach, asking: &asking, close: &alarms.close },
         problems,
     );
-    if decisions.is_some() && webhook.is_kubernetes && webhook.clients.is_none() {
+    if (decisions.is_some() || !signing.is_empty()) && webhook.is_kubernetes && webhook.clients.is_none() {
         problems.push(roles::open_to_askers(node));
     }
     Some(Config {
@@ -119,6 +124,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         after: after?,
         webhook,
         decisions,
+        signing,
         proxies,
         file: PathBuf::new(),
         text: String::new(),

@@ -38,8 +38,8 @@ fn secret(file: &Path) -> Result<Zeroizing<String>, String> {
 
 /// Who else's key it is. Whoever has the log's key could else vouch for what was never decided, and whoever may sign
 /// summaries could promise records, or build.
-pub(crate) fn shared(key: &PublicKey, config: &Config, root: &TrustRoot) -> Option<String> {
-    in_trust_root(key, root, Role::Verifier).or_else(|| in_configuration(key, config))
+pub(crate) fn shared(key: &PublicKey, config: &Config, root: &TrustRoot, own: Role) -> Option<String> {
+    in_trust_root(key, root, own).or_else(|| in_configuration(key, config))
 }
 
 /// Who else's key it is, by the trust root. It may be listed in one role, and in nothing more.
