@@ -4,6 +4,8 @@ mod tools;
 
 #[path = "sign/here.rs"]
 mod here;
+#[path = "sign/there.rs"]
+mod there;
 #[path = "sign/token.rs"]
 mod token;
 #[path = "sign/world.rs"]

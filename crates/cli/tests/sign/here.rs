@@ -290,6 +290,6 @@ impl Drop for Mounted {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's own clock")]
-fn now() -> String {
+pub fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
