@@ -12,6 +12,7 @@ pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
@@ -69,6 +70,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
+        Command::Deploy(args) => deploy::run(&args, output),
         Command::Serve(args) => serve::run(&args, output),
         Command::Why(args) => why::run(&args, output),
         Command::Running(args) => running::run(&args, output),

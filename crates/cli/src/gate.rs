@@ -24,6 +24,7 @@ use spool::Spool;
 /// Where the decision comes from
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Choke point")]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,

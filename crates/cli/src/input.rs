@@ -142,7 +142,7 @@ pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
     let real = dir.canonicalize().map_err(failed)?;
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut files = Vec::new();
-    for path in server::webhook::policy_paths(dir).map_err(failed)? {
+    for path in chokepoint::policy_paths(dir).map_err(failed)? {
         let below = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         files.push(SourceFile { name: format!("{name}/{below}"), text: text("policy", &path)? });
     }

@@ -44,7 +44,7 @@ pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTl
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::{DecisionLog, Shared};
-pub use files::{is_policy, policy_paths};
+
 pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,

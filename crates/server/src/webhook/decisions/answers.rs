@@ -304,7 +304,8 @@ mod tests {
                 None,
             );
         }
-        assert_eq!((answers.lock().entries.len(), answers.lock().bytes), (4, BYTES));
+        let counts = |table: &Table| (table.entries.len(), table.bytes);
+        assert_eq!(counts(&answers.lock()), (4, BYTES));
         for number in 0..MOST + 10 {
             lead(&answers, id("b", &number.to_string()), "q", "f", 100).await.finish(said(""), at(100), None);
         }
