@@ -42,5 +42,5 @@ pub use last_good::LastGood;
 pub use limits::Limits;
 pub use record::{Record, RecordError, Recorded};
 pub use replay::{Replay, Replayer, replay, what_if};
-pub use signed::Signed;
+pub use signed::{Rests, Signed};
 pub use summary::{Passed, Verifier};

@@ -48,6 +48,18 @@ fn what_is_released_is_signed_in_every_form_and_its_own_tools_take_it() {
     assert!(verify(&file).unwrap().contains("Verified OK"));
     verify(&desk.at("other")).unwrap_err();
     assert_eq!(desk.signatures().len(), 4);
+    audited(&desk, &signature);
+}
+
+/// Every signature rests on a decision; one that is not on record is found.
+fn audited(desk: &Desk, signature: &str) {
+    let (log, own) = (desk.at("log"), desk.at("published"));
+    fs::write(&own, signature).unwrap();
+    let said = expect(0, &["log", "signatures", &log, &own]);
+    assert!(said.contains("openpgp-clear") && said.contains("every signature rests on a decision"), "{said}");
+    fs::write(&own, format!("{signature}\n")).unwrap();
+    let said = expect(1, &["log", "signatures", &log, &own]);
+    assert!(said.contains("not on record") && said.contains("published"), "{said}");
 }
 
 #[test]
