@@ -13,6 +13,7 @@ const PROGRAMS: [(&str, &str); 25] = [
     ("git", "git"),
     ("gpg", "gnupg"),
     ("gpgv", "gpgv"),
+    ("minisign", "minisign"),
     ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),

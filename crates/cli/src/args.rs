@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::command::{
     advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deploy,
     deployed, explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild,
-    replay, running, serve, summary, threats, trust_root, verify, why,
+    replay, running, serve, sign, summary, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Sign a release, once it is admitted and on record: OpenPGP for apt, minisign, cosign's form
+    Sign(sign::Args),
     /// Signed summaries of what was admitted, for other choke points
     #[command(subcommand)]
     Summary(summary::Command),

@@ -33,6 +33,7 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod running;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod summary;
 pub(crate) mod threats;
@@ -75,6 +76,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Running(args) => running::run(&args, output),
         Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Sign(args) => sign::run(&args, output),
         Command::Summary(command) => summary::run(&command, output),
         Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

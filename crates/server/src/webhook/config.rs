@@ -7,6 +7,7 @@ mod governance;
 mod read;
 mod registries;
 mod roles;
+mod signing;
 mod summaries;
 
 pub use after::{After, Verify, Witnesses};
@@ -26,6 +27,7 @@ use crate::webhook::certificates::Files;
 pub use decisions::Decisions;
 pub use governance::Governance;
 pub use registries::Registry;
+pub use signing::Signing;
 pub use summaries::{Summaries, SummaryKey};
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
@@ -70,6 +72,8 @@ pub struct Config {
     pub webhook: Webhook,
     /// Who may ask about anything else; nothing where nobody may.
     pub decisions: Option<Decisions>,
+    /// Release keys, and who may have what signed with them.
+    pub signing: Vec<Signing>,
     /// Proxies in front of what takes uploads or requests.
     pub proxies: Vec<crate::proxy::Config>,
     /// The file that says all this.
@@ -180,6 +184,7 @@ impl Config {
         let all = [
             (self.webhook.is_kubernetes, "kubernetes"),
             (self.decisions.is_some(), "decisions"),
+            (!self.signing.is_empty(), "signing"),
             (!self.proxies.is_empty(), "proxies"),
         ];
         all.into_iter().filter_map(|(is_served, name)| is_served.then_some(name)).collect()
@@ -204,6 +209,7 @@ impl Config {
         paths.extend(self.summaries.as_mut().and_then(Summaries::path));
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
         paths.extend(self.decisions.iter_mut().flat_map(Decisions::paths));
+        paths.extend(self.signing.iter_mut().flat_map(Signing::paths));
         paths.extend(self.proxies.iter_mut().flat_map(crate::proxy::Config::paths));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
             paths.push(file);
@@ -234,6 +240,8 @@ impl Config {
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         let keys = self.decisions.iter().flat_map(Decisions::named);
         named.extend(keys.map(|file| ("the keys of a token's issuer, or their authority", file.as_path())));
+        let keys = self.signing.iter().flat_map(Signing::named);
+        named.extend(keys.map(|file| ("a release key, or its published block", file.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         named.extend(self.proxies.iter().flat_map(crate::proxy::Config::named));
         if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {

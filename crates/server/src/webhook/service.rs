@@ -30,6 +30,7 @@ use crate::webhook::listen;
 use crate::webhook::metrics::{Metrics, Moment};
 use crate::webhook::owners;
 use crate::webhook::ready::{Now, Readiness};
+use crate::webhook::signing::Releasing;
 use crate::webhook::trace::Exporter;
 
 /// Requests that are judged at the same time: more than processors, because most of an answer waits for the disk, and
@@ -73,6 +74,8 @@ pub(crate) struct Front {
     pub(crate) traces: Exporter,
     /// Where somebody may ask about anything but Kubernetes' objects.
     pub(crate) decisions: Option<Deciding>,
+    /// Where somebody may have something signed.
+    pub(crate) signing: Option<Releasing>,
     /// Places for those who bring evidence.
     pub(crate) bringing: Arc<Semaphore>,
     events: Arc<Events>,
@@ -200,6 +203,7 @@ impl Choke {
                 judge.registry_metrics().as_ref(),
             ),
             decisions: config.decisions.as_ref().map(Deciding::new),
+            signing: Releasing::new(&config.signing),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),

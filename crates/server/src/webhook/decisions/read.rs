@@ -29,10 +29,11 @@ pub(crate) fn question(bytes: &[u8], asker: &str, cluster: Option<&str>) -> Resu
     };
     let limits = Limits { bytes: bytes.len(), ..Limits::default() };
     let json = parse_with(bytes, limits).map_err(|e| bad(&e.to_string()))?;
-    read(&json, asker, cluster).map_err(|e| bad(&e.to_string()))
+    of(&json, asker, cluster).map_err(|e| bad(&e.to_string()))
 }
 
-fn read(json: &Json, asker: &str, cluster: Option<&str>) -> Result<Question, ShapeError> {
+/// The same of a body that is parsed.
+pub(crate) fn of(json: &Json, asker: &str, cluster: Option<&str>) -> Result<Question, ShapeError> {
     let object = json.as_object()?;
     only(object, &KEYS)?;
     let environment = line(object, "environment", MAX_NAME)?;
