@@ -10,7 +10,9 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
+use crate::proxy::metrics::Course;
 use crate::proxy::put::Put;
 use crate::proxy::s3::S3;
 
@@ -32,6 +34,11 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
     fn open(&self) -> Result<(), String> {
         Ok(())
     }
+
+    /// Whether `%2F` may stand in a path, where it is no separator.
+    fn takes_encoded_slash(&self) -> bool {
+        false
+    }
 }
 
 /// What an adapter has for one request.
@@ -41,6 +48,8 @@ pub(crate) struct With {
     pub(crate) proxy: Arc<Proxy>,
     /// Who asks, proven; nothing where anybody may.
     pub(crate) requester: Option<String>,
+    /// What came of it until now.
+    pub(crate) course: Course,
 }
 
 /// The protocols, by the word for them in the configuration.
@@ -50,6 +59,7 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         "s3" => &["region", "keys", "accounts"],
+        "json" => &["calls"],
         _ => &[],
     }
 }
@@ -59,6 +69,7 @@ pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> 
     match kind {
         "put" => Some(Arc::new(Put)),
         "s3" => Some(Arc::new(S3::read(fields, problems)?)),
+        "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
         _ => None,
     }
 }
