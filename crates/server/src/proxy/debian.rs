@@ -192,14 +192,18 @@ impl Adapter for Debian {
                 Method::GET | Method::HEAD => with.pass(request).await,
                 Method::PUT => self.put(request, with).await.unwrap_or_else(|refusal| refusal),
                 _ => {
-                    with.not_proxied(request, "only PUT of an upload's files, GET and HEAD go through here")
-                        .await
+                    let text = "only PUT of an upload's files, GET and HEAD go through here";
+                    self.refuse(StatusCode::METHOD_NOT_ALLOWED, "not-proxied", text)
                 }
             }
         })
     }
 
-    fn refuse(&self, status: StatusCode, _code: &str, text: &str) -> Response {
-        plain(status, text)
+    /// dput-ng takes 403 for "it was there already", and ends as if all were well: so a refusal has another status.
+    fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
+        match code {
+            "rejected" => plain(StatusCode::UNPROCESSABLE_ENTITY, text),
+            _ => plain(status, text),
+        }
     }
 }

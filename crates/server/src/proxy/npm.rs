@@ -30,6 +30,9 @@ const MAX_DOCUMENT: u64 = 96 << 20;
 /// So many documents are in memory at once.
 const AT_ONCE: usize = 2;
 
+const ONLY: &str = "only `npm publish`, `npm dist-tag` and what reads go through here; unpublishing, owners, access \
+                    and logins are for the registry's keepers";
+
 /// Publishing and tags; everything else can only be read.
 #[derive(Debug)]
 pub(crate) struct Npm {
@@ -45,7 +48,7 @@ impl Npm {
         let (head, body) = request.into_parts();
         let held = Arc::new(with.hold(body).await?);
         let (own, twofold) = (Arc::clone(&held), two_meanings(&head));
-        let _place = self.places.acquire().await;
+        let place = self.places.acquire().await;
         let subject = with
             .read(move || {
                 let read = || {
@@ -59,7 +62,7 @@ impl Npm {
                 Ok(read().unwrap_or_else(|why| nameless(&name, why)))
             })
             .await?;
-        drop(_place);
+        drop(place);
         with.admit(subject, &head.headers).await?;
         Ok(with.forward(head, &held).await)
     }
@@ -110,11 +113,7 @@ impl Adapter for Npm {
                 (Method::PUT | Method::DELETE, Some(Target::Tag(name, tag))) => {
                     self.tag(&name, &tag, request, with).await
                 }
-                _ => Err(with.not_proxied(
-                    request,
-                    "only `npm publish`, `npm dist-tag` and what reads go through here; unpublishing, owners, access and \
-                     logins are for the registry's keepers",
-                ).await),
+                _ => Err(self.refuse(StatusCode::METHOD_NOT_ALLOWED, "not-proxied", ONLY)),
             };
             answer.unwrap_or_else(|refusal| refusal)
         })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
@@ -11,7 +10,6 @@ use policy::Unreadable;
 use crate::proxy::adapter::With;
 use crate::proxy::ask::Subject;
 use crate::proxy::hold::Held;
-use crate::webhook::review::drain;
 
 /// The longest name of a package, a version or a file: registries take shorter ones.
 pub(crate) const LONGEST: usize = 255;
@@ -57,12 +55,6 @@ pub(crate) fn once<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Opt
 }
 
 impl With {
-    /// Refuses what no adapter knows. Its body is read, or the answer would be lost.
-    pub(crate) async fn not_proxied(&self, request: Request<Body>, text: &str) -> Response {
-        drain(request.into_body()).await;
-        self.proxy.config().adapter.refuse(StatusCode::METHOD_NOT_ALLOWED, "not-proxied", text)
-    }
-
     /// Decides about it; an error is the answer to the client. What cannot be read goes nowhere, whatever else is said.
     pub(crate) async fn admit(&self, subject: Subject, headers: &HeaderMap) -> Result<(), Response> {
         let broken = subject.unreadable.first().map(|one| one.what.clone());

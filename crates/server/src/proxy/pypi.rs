@@ -89,7 +89,7 @@ impl Adapter for Pypi {
                 Method::POST if request.uri().path() == self.uploads => self.upload(request, with).await,
                 _ => {
                     let text = format!("only uploads to {}, GET and HEAD go through here", self.uploads);
-                    with.not_proxied(request, &text).await
+                    self.refuse(StatusCode::METHOD_NOT_ALLOWED, "not-proxied", &text)
                 }
             }
         })
