@@ -264,6 +264,51 @@ fn a_killed_proxy_leaves_nothing_and_a_spool_that_is_full_or_gone_is_said_so() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
+/// A small disk, unmounted when it is dropped.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    /// Nothing, said loudly, where nobody may mount one.
+    fn mount(at: std::path::PathBuf) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&at).output().unwrap();
+        if !done.status.success() {
+            eprintln!("\n*** SKIPPED: only root can mount a small disk; NOTHING was filled ***\n");
+            return None;
+        }
+        Some(Self(at))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        std::process::Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_serves_what_does() {
+    let upstream = Recorder::start();
+    let site = site(&upstream.url(), "");
+    let Some(_disk) = Disk::mount(site.at("spool")) else { return };
+    let running = site.start();
+    let file = site.at("large");
+    fs::write(&file, vec![b'x'; 2 << 20]).unwrap();
+    let url = format!("{}/releases/large", proxy(&running, "files"));
+    let (status, text) = said(site.curl("ci").arg("-T").arg(file).arg(url));
+    assert!(status == 507 && text.contains("No space left"), "{status} {text}");
+    until("what was held stays", || held(&running) == "0" && open_files(&running) == 0);
+    assert!(upstream.seen().is_empty());
+    let body = vec![b'y'; 500_000];
+    site.test(&Digest::sha256(&body));
+    let file = site.at("fits");
+    fs::write(&file, body).unwrap();
+    let url = format!("{}/releases/fits", proxy(&running, "files"));
+    let (status, text) = said(site.curl("ci").arg("-T").arg(file).arg(url));
+    assert_eq!(status, 200, "{text}");
+}
+
 #[test]
 fn a_large_body_takes_little_memory_and_arrives_whole() {
     let megabytes = setting("PORTCULLIS_MEGABYTES", 256);
