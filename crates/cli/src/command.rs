@@ -15,6 +15,7 @@ pub(crate) mod demo;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
+pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod git_hook;
 pub(crate) mod import;
@@ -35,6 +36,7 @@ pub(crate) mod serve;
 pub(crate) mod signer;
 pub(crate) mod summary;
 pub(crate) mod threats;
+pub(crate) mod throw_away;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
 pub(crate) mod why;
@@ -46,6 +48,7 @@ use crate::output::Output;
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),

@@ -1,0 +1,188 @@
+//! Where drills are staged: a folder with a repository, keys, a builder, facts, and what a choke point is set up with.
+//! What costs time is made once, when the first drill asks for it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use attest::{Digest, Scheme, SecretKey};
+use builder::{Store, capture};
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::keys;
+use crate::output::Output;
+
+mod decide;
+mod facts;
+mod program;
+mod repository;
+mod rules;
+
+pub(super) use decide::{Deployment, later};
+pub(super) use facts::{People, digest};
+pub(super) use program::{Ran, word};
+pub(super) use repository::{ALICE, BOB, Repository};
+pub(super) use rules::Rules;
+
+/// Whose signatures count for something, and the thief's own.
+const KEYS: [&str; 9] =
+    ["forge", "alice", "bob", "bob-second", "carol", "release-desk", "scanner", "workstation", "rebuilder"];
+/// The origin of the builder's log of signatures.
+pub(super) const BUILDS: &str = "portcullis.local/builds";
+
+pub(super) struct Stage<'a> {
+    dir: PathBuf,
+    output: &'a Output,
+    keys: BTreeMap<&'static str, SecretKey>,
+    builder: SecretKey,
+    repository: OnceCell<Repository>,
+    toolchain: OnceCell<Digest>,
+    built: RefCell<BTreeMap<String, Built>>,
+    numbers: Cell<u32>,
+}
+
+/// What the builder made of a branch.
+#[derive(Clone, Debug)]
+pub(super) struct Built {
+    pub(super) artifact: PathBuf,
+    pub(super) provenance: PathBuf,
+    pub(super) test: PathBuf,
+    pub(super) commit: Digest,
+}
+
+impl<'a> Stage<'a> {
+    /// Keys and logs; everything else is made when it is asked for.
+    pub(super) fn set(dir: &Path, output: &'a Output) -> Result<Self, Failure> {
+        for below in ["keys", "facts", "builder", "store", "home"] {
+            keys::folder(&dir.join(below))?;
+        }
+        let file = |name: &str| dir.join("keys").join(format!("{name}.key"));
+        let made = KEYS.iter().map(|name| Ok((*name, keys::key(&file(name), Scheme::Ed25519)?)));
+        let keys = made.collect::<Result<_, Failure>>()?;
+        let builder = keys::key(&dir.join("builder/local-demo.key"), Scheme::P256)?;
+        keys::log(&dir.join("builder/builds"), BUILDS, &dir.join("builder/builds-log.key"))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            output,
+            keys,
+            builder,
+            repository: OnceCell::new(),
+            toolchain: OnceCell::new(),
+            built: RefCell::default(),
+            numbers: Cell::new(0),
+        })
+    }
+
+    /// A path below the stage.
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(super) fn now(&self) -> Result<Timestamp, Failure> {
+        clock::now(None)
+    }
+
+    /// A new folder of this name, for what is tried once.
+    pub(super) fn fresh(&self, name: &str) -> Result<PathBuf, Failure> {
+        self.numbers.set(self.numbers.get() + 1);
+        let dir = self.dir.join(format!("{name}-{}", self.numbers.get()));
+        keys::folder(&dir)?;
+        Ok(dir)
+    }
+
+    /// A key by its name; the builder's is `builder`.
+    pub(super) fn key(&self, name: &str) -> Result<&SecretKey, Failure> {
+        match name {
+            "builder" => Ok(&self.builder),
+            name => self.keys.get(name).ok_or_else(|| Failure::new(&format!("the drill has no key {name}"))),
+        }
+    }
+
+    pub(super) fn key_file(&self, name: &str) -> PathBuf {
+        self.dir.join("keys").join(format!("{name}.key"))
+    }
+
+    /// The repository that the policy allows, with one reviewed commit on `main`.
+    pub(super) fn repository(&self) -> Result<&Repository, Failure> {
+        if let Some(repository) = self.repository.get() {
+            return Ok(repository);
+        }
+        let repository = Repository::begin(&self.dir.join("source"), &self.toolchain()?)?;
+        Ok(self.repository.get_or_init(|| repository))
+    }
+
+    /// This machine's C toolchain, declared by digest.
+    pub(super) fn toolchain(&self) -> Result<Digest, Failure> {
+        if let Some(digest) = self.toolchain.get() {
+            return Ok(digest.clone());
+        }
+        self.output.progress("     capturing this machine's C toolchain as an archive");
+        let archive = self.dir.join("toolchain.tar");
+        let failed = |what: &str, e: &dyn std::fmt::Display| Failure::new(what).line("found", &e.to_string());
+        let digest = capture(&archive).map_err(|e| failed("the toolchain cannot be captured", &e))?;
+        let store = Store::new(&self.dir.join("store"));
+        store.put(&archive).map_err(|e| failed("the toolchain cannot be stored", &e))?;
+        std::fs::remove_file(&archive).ok();
+        Ok(self.toolchain.get_or_init(|| digest).clone())
+    }
+
+    /// What the builder makes of a branch of the allowed repository, built once.
+    pub(super) fn built(&self, branch: &str) -> Result<Built, Failure> {
+        if let Some(built) = self.built.borrow().get(branch) {
+            return Ok(built.clone());
+        }
+        let built = self.build(self.repository()?, branch)?;
+        self.built.borrow_mut().insert(branch.to_owned(), built.clone());
+        Ok(built)
+    }
+
+    /// A build as a user asks for it. A test that fails is told, and publishes its result.
+    pub(super) fn build(&self, repository: &Repository, branch: &str) -> Result<Built, Failure> {
+        let commit = repository.head(branch)?;
+        let out = self.fresh("built")?;
+        let ran = self.try_build(repository, branch, "shop", &out)?;
+        if ran.exit != 0 && ran.exit != 1 {
+            return Err(Failure::new("a build of the drill failed").line("found", ran.text.trim()));
+        }
+        let at = |name: &str| out.join(name);
+        Ok(Built {
+            artifact: at("shop"),
+            provenance: at("shop.sigstore.json"),
+            test: at("shop.unit.test.sigstore.json"),
+            commit,
+        })
+    }
+
+    /// A build that may fail, by the command.
+    pub(super) fn try_build(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        target: &str,
+        out: &Path,
+    ) -> Result<Ran, Failure> {
+        self.output.progress(&format!("     building {target} of {branch} in the sandbox"));
+        let source = repository.dir().display().to_string();
+        let [out, state, store] =
+            [out, &self.at("builder"), &self.at("store")].map(|p| p.display().to_string());
+        self.portcullis(&[
+            "build",
+            &source,
+            "--ref",
+            branch,
+            "--target",
+            target,
+            "--out",
+            &out,
+            "--state",
+            &state,
+            "--store",
+            &store,
+            "--offline",
+            "--recheck",
+            "0",
+        ])
+    }
+}
