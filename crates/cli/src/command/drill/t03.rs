@@ -31,7 +31,8 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     Ok(vec![
         stage.attack(
             "provenance that was signed on a workstation",
-            Wanted::rules(&["built-by"]),
+            // without provenance that counts, nothing says of which build a test is
+            Wanted::rules(&["built-by", "tests"]),
             (&rules, &forged),
             ("the workstation's key trusted as a builder's, and no `logged`", &trusting),
         )?,
