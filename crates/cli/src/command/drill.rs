@@ -17,10 +17,13 @@ mod stage;
 mod t01;
 mod t02;
 mod t03;
+mod t04;
 mod t05;
 mod t07;
 mod t08;
 mod t09;
+mod t13;
+mod t15;
 
 use outcome::{Drilled, Trial};
 use stage::Stage;
@@ -56,14 +59,17 @@ struct Drill {
 }
 
 /// In the words of THREATS.md.
-const DRILLS: [Drill; 7] = [
+const DRILLS: [Drill; 10] = [
     Drill { threat: "T1", title: "a change accidentally introduces a vulnerability", stage: t01::stage },
     Drill { threat: "T2", title: "a change adds a backdoor", stage: t02::stage },
     Drill { threat: "T3", title: "a build from a locally modified tree", stage: t03::stage },
+    Drill { threat: "T4", title: "a harmful configuration is deployed", stage: t04::stage },
     Drill { threat: "T5", title: "a modified binary is deployed", stage: t05::stage },
     Drill { threat: "T7", title: "the signing key is stolen", stage: t07::stage },
     Drill { threat: "T8", title: "an old version with a known vulnerability is deployed", stage: t08::stage },
     Drill { threat: "T9", title: "CI is misconfigured to build any repository", stage: t09::stage },
+    Drill { threat: "T13", title: "breakglass is abused", stage: t13::stage },
+    Drill { threat: "T15", title: "the policy or trust root is weakened", stage: t15::stage },
 ];
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {

@@ -19,12 +19,14 @@ mod facts;
 mod program;
 mod repository;
 mod rules;
+mod webhook;
 
 pub(super) use decide::{Deployment, later};
 pub(super) use facts::{People, digest};
-pub(super) use program::{Ran, word};
+pub(super) use program::{Ran, word, words_of};
 pub(super) use repository::{ALICE, BOB, Repository};
 pub(super) use rules::Rules;
+pub(super) use webhook::{Webhook, open};
 
 /// Whose signatures count for something, and the thief's own.
 const KEYS: [&str; 9] =

@@ -14,7 +14,7 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     let unscanned = good.clone().without("scan")?;
     let vulnerable = good.clone().with("scan", scanned(0, Some(Severity::High))?);
     let old = good.clone().with("release", stage.release(&shop, "1.4.1")?);
-    let aged = good.clone().with("scan", scanned(31 * 24, None)?).days_later(31)?;
+    let aged = good.clone().with("scan", scanned(31 * 24, None)?).hours_later(31 * 24)?;
 
     let (no_scan, no_version) = (rules.without("scanned")?, rules.without("version")?);
     let no_scan = ("no `scanned` in the policy", &no_scan);

@@ -52,10 +52,15 @@ impl Deployment {
             .ok_or_else(|| Failure::new(&format!("the drill brings no {kind}")))
     }
 
-    /// Asked so many days later, or earlier.
-    pub(crate) fn days_later(mut self, days: i64) -> Result<Self, Failure> {
-        self.at = later(self.at, days * 24)?;
+    /// Asked so many hours later.
+    pub(crate) fn hours_later(mut self, hours: i64) -> Result<Self, Failure> {
+        self.at = later(self.at, hours)?;
         Ok(self)
+    }
+
+    /// All that is brought along.
+    pub(crate) fn bundles(&self) -> Vec<&Path> {
+        self.evidence.values().map(PathBuf::as_path).collect()
     }
 
     /// As the choke point is asked.

@@ -67,6 +67,18 @@ impl Stage<'_> {
     }
 }
 
+/// The words for programs in messages: `rule` in `error[rule]: …`.
+pub(crate) fn words_of(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for part in text.split("error[").skip(1) {
+        let word = part.split(']').next().unwrap_or_default().to_owned();
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
 /// A path as a word of a command line.
 pub(crate) fn word(path: &Path) -> String {
     path.display().to_string()
