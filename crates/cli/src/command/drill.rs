@@ -23,6 +23,7 @@ mod t07;
 mod t08;
 mod t09;
 mod t13;
+mod t14;
 mod t15;
 
 use outcome::{Drilled, Trial};
@@ -59,7 +60,7 @@ struct Drill {
 }
 
 /// In the words of THREATS.md.
-const DRILLS: [Drill; 10] = [
+const DRILLS: [Drill; 11] = [
     Drill { threat: "T1", title: "a change accidentally introduces a vulnerability", stage: t01::stage },
     Drill { threat: "T2", title: "a change adds a backdoor", stage: t02::stage },
     Drill { threat: "T3", title: "a build from a locally modified tree", stage: t03::stage },
@@ -69,6 +70,7 @@ const DRILLS: [Drill; 10] = [
     Drill { threat: "T8", title: "an old version with a known vulnerability is deployed", stage: t08::stage },
     Drill { threat: "T9", title: "CI is misconfigured to build any repository", stage: t09::stage },
     Drill { threat: "T13", title: "breakglass is abused", stage: t13::stage },
+    Drill { threat: "T14", title: "the log is edited or truncated", stage: t14::stage },
     Drill { threat: "T15", title: "the policy or trust root is weakened", stage: t15::stage },
 ];
 

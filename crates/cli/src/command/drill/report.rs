@@ -47,8 +47,11 @@ pub(super) fn came(seen: &Seen) -> String {
     format!("{} ({})", seen.reasons.join(", "), seen.basis)
 }
 
+/// The line of the message that says what stopped it, or its first.
 pub(super) fn first_line(seen: &Seen) -> &str {
-    seen.message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+    let lines = || seen.message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let names = |line: &&str| seen.reasons.first().is_some_and(|reason| line.contains(reason.as_str()));
+    lines().find(names).or_else(|| lines().next()).unwrap_or_default()
 }
 
 pub(super) fn to_json(drilled: &[Drilled]) -> Json {

@@ -16,21 +16,33 @@ use crate::output::Output;
 
 mod decide;
 mod facts;
+mod process;
 mod program;
 mod repository;
 mod rules;
 mod webhook;
 
-pub(super) use decide::{Deployment, later};
+pub(super) use decide::{DECISIONS, Deployment, later};
 pub(super) use facts::{People, digest};
+pub(super) use process::Process;
 pub(super) use program::{Ran, word, words_of};
 pub(super) use repository::{ALICE, BOB, Repository};
 pub(super) use rules::Rules;
 pub(super) use webhook::{Webhook, open};
 
 /// Whose signatures count for something, and the thief's own.
-const KEYS: [&str; 9] =
-    ["forge", "alice", "bob", "bob-second", "carol", "release-desk", "scanner", "workstation", "rebuilder"];
+const KEYS: [&str; 10] = [
+    "forge",
+    "alice",
+    "bob",
+    "bob-second",
+    "carol",
+    "release-desk",
+    "scanner",
+    "workstation",
+    "rebuilder",
+    "witness",
+];
 /// The origin of the builder's log of signatures.
 pub(super) const BUILDS: &str = "portcullis.local/builds";
 

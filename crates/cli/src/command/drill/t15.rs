@@ -81,7 +81,7 @@ impl<'s> Place<'s> {
         stage.portcullis(&["init", &word(&dir)])?.worked()?;
         let file = dir.join("serve.yaml");
         let mut text =
-            input::text("configuration", &file)?.replacen("log.key }", "log.key, spool: 1MiB }", 1);
+            input::text("configuration", &file)?.replacen("log.key }", "log.key, spool: 16MiB }", 1);
         if !is_governed {
             let (from, to) = GOVERNANCE;
             let (before, rest) = text.split_once(from).ok_or_else(|| Failure::new("nothing governs"))?;

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::{input, keys};
 
 /// The origin of the logs of decisions.
-const DECISIONS: &str = "portcullis.local/drill/decisions";
+pub(crate) const DECISIONS: &str = "portcullis.local/drill/decisions";
 /// The spool of a log that holds a decision or two.
 const SPOOL: usize = 1 << 20;
 

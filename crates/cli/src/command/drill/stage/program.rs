@@ -59,7 +59,7 @@ impl Stage<'_> {
         let output = output.map_err(|e| {
             Failure::new("the drill cannot start its own program").line("found", &e.to_string())
         })?;
-        let text = [output.stdout, output.stderr].concat();
+        let text = [output.stderr, output.stdout].concat();
         Ok(Ran {
             exit: output.status.code().unwrap_or(-1),
             text: String::from_utf8_lossy(&text).into_owned(),
