@@ -22,6 +22,8 @@ mod t05;
 mod t07;
 mod t08;
 mod t09;
+mod t10;
+mod t11;
 mod t13;
 mod t14;
 mod t15;
@@ -60,7 +62,7 @@ struct Drill {
 }
 
 /// In the words of THREATS.md.
-const DRILLS: [Drill; 11] = [
+const DRILLS: [Drill; 13] = [
     Drill { threat: "T1", title: "a change accidentally introduces a vulnerability", stage: t01::stage },
     Drill { threat: "T2", title: "a change adds a backdoor", stage: t02::stage },
     Drill { threat: "T3", title: "a build from a locally modified tree", stage: t03::stage },
@@ -69,6 +71,8 @@ const DRILLS: [Drill; 11] = [
     Drill { threat: "T7", title: "the signing key is stolen", stage: t07::stage },
     Drill { threat: "T8", title: "an old version with a known vulnerability is deployed", stage: t08::stage },
     Drill { threat: "T9", title: "CI is misconfigured to build any repository", stage: t09::stage },
+    Drill { threat: "T10", title: "a build script exfiltrates the signing key", stage: t10::stage },
+    Drill { threat: "T11", title: "a backdoored compiler or tool is used", stage: t11::stage },
     Drill { threat: "T13", title: "breakglass is abused", stage: t13::stage },
     Drill { threat: "T14", title: "the log is edited or truncated", stage: t14::stage },
     Drill { threat: "T15", title: "the policy or trust root is weakened", stage: t15::stage },

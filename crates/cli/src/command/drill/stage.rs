@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
 
+mod build;
 mod decide;
 mod facts;
 mod process;
@@ -22,8 +23,9 @@ mod repository;
 mod rules;
 mod webhook;
 
+pub(super) use build::{Built, Wish};
 pub(super) use decide::{DECISIONS, Deployment, later};
-pub(super) use facts::{People, digest};
+pub(super) use facts::{People, about, digest};
 pub(super) use process::Process;
 pub(super) use program::{Ran, word, words_of};
 pub(super) use repository::{ALICE, BOB, Repository};
@@ -55,15 +57,6 @@ pub(super) struct Stage<'a> {
     toolchain: OnceCell<Digest>,
     built: RefCell<BTreeMap<String, Built>>,
     numbers: Cell<u32>,
-}
-
-/// What the builder made of a branch.
-#[derive(Clone, Debug)]
-pub(super) struct Built {
-    pub(super) artifact: PathBuf,
-    pub(super) provenance: PathBuf,
-    pub(super) test: PathBuf,
-    pub(super) commit: Digest,
 }
 
 impl<'a> Stage<'a> {
@@ -140,63 +133,5 @@ impl<'a> Stage<'a> {
         store.put(&archive).map_err(|e| failed("the toolchain cannot be stored", &e))?;
         std::fs::remove_file(&archive).ok();
         Ok(self.toolchain.get_or_init(|| digest).clone())
-    }
-
-    /// What the builder makes of a branch of the allowed repository, built once.
-    pub(super) fn built(&self, branch: &str) -> Result<Built, Failure> {
-        if let Some(built) = self.built.borrow().get(branch) {
-            return Ok(built.clone());
-        }
-        let built = self.build(self.repository()?, branch)?;
-        self.built.borrow_mut().insert(branch.to_owned(), built.clone());
-        Ok(built)
-    }
-
-    /// A build as a user asks for it. A test that fails is told, and publishes its result.
-    pub(super) fn build(&self, repository: &Repository, branch: &str) -> Result<Built, Failure> {
-        let commit = repository.head(branch)?;
-        let out = self.fresh("built")?;
-        let ran = self.try_build(repository, branch, "shop", &out)?;
-        if ran.exit != 0 && ran.exit != 1 {
-            return Err(Failure::new("a build of the drill failed").line("found", ran.text.trim()));
-        }
-        let at = |name: &str| out.join(name);
-        Ok(Built {
-            artifact: at("shop"),
-            provenance: at("shop.sigstore.json"),
-            test: at("shop.unit.test.sigstore.json"),
-            commit,
-        })
-    }
-
-    /// A build that may fail, by the command.
-    pub(super) fn try_build(
-        &self,
-        repository: &Repository,
-        branch: &str,
-        target: &str,
-        out: &Path,
-    ) -> Result<Ran, Failure> {
-        self.output.progress(&format!("     building {target} of {branch} in the sandbox"));
-        let source = repository.dir().display().to_string();
-        let [out, state, store] =
-            [out, &self.at("builder"), &self.at("store")].map(|p| p.display().to_string());
-        self.portcullis(&[
-            "build",
-            &source,
-            "--ref",
-            branch,
-            "--target",
-            target,
-            "--out",
-            &out,
-            "--state",
-            &state,
-            "--store",
-            &store,
-            "--offline",
-            "--recheck",
-            "0",
-        ])
     }
 }

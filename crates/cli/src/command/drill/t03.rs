@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::outcome::{Control, Seen, Trial, Wanted};
-use super::stage::Stage;
+use super::stage::{Stage, Wish};
 use crate::command::throw_away::payload;
 use crate::failure::Failure;
 use crate::keys::{self, listed};
@@ -48,7 +48,7 @@ fn modified_tree(stage: &Stage<'_>) -> Result<Trial, Failure> {
     let text = crate::input::text("source file", &file)?;
     keys::write(&file, &text.replace("shop is open", MODIFIED))?;
     let out = stage.fresh("built")?;
-    let ran = stage.try_build(&tree, "main", "shop", &out)?;
+    let ran = stage.try_build(Wish::new(&tree, "main", &out))?;
     let mut seen = ran.seen("is not in commit");
     seen.is_let_through = is_modified(&out.join("shop"))?;
     let by_hand = out.join("by-hand");

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use attest::bundle::Bundle;
 use attest::dsse::{Dsse, IN_TOTO};
 use attest::open::leaf_body;
-use attest::{Digest, Json, Object, Signer as _};
+use attest::{Digest, Signer as _};
 
 use super::outcome::{Trial, Wanted};
-use super::stage::{Deployment, Rules, Stage, digest, word};
+use super::stage::{BUILDS, Deployment, Rules, Stage, about, digest, word};
 use crate::command::throw_away::payload;
 use crate::failure::Failure;
 use crate::keys;
@@ -63,7 +63,7 @@ fn revoked(stage: &Stage<'_>, rules: &Rules, size: u64) -> Result<Rules, Failure
 }
 
 fn builds(stage: &Stage<'_>) -> Result<tlog::Log<tlog::Files>, Failure> {
-    keys::log(&stage.at("builder/builds"), super::stage::BUILDS, &stage.at("builder/builds-log.key"))
+    keys::log(&stage.at("builder/builds"), BUILDS, &stage.at("builder/builds-log.key"))
 }
 
 /// What the thief wants to be believed: the builder's words about another artifact.
@@ -110,15 +110,4 @@ impl Evil {
         )?;
         Ok(path)
     }
-}
-
-/// The same statement about another artifact.
-pub(super) fn about(artifact: &Digest, statement: &str) -> Result<String, Failure> {
-    let json = attest::json::parse(statement.as_bytes());
-    let object = json.ok().and_then(|json| json.as_object().ok().cloned());
-    let mut object = object.ok_or_else(|| Failure::new("the drill's own statement cannot be read"))?;
-    let digest = Object::new().with("sha256", artifact.hex());
-    let subject = Object::new().with("name", "shop").with("digest", digest);
-    object.set("subject", Json::Array(vec![subject.into()]));
-    Ok(object.to_string())
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attest::Signer as _;
+use attest::digest::to_hex;
+use attest::merkle::leaf_hash;
 use attest::note::NoteKey;
 use server::witness::{Https, Settings, start};
 use tlog::Files;
@@ -26,20 +28,23 @@ const DECISIONS_MADE: usize = 3;
 /// How long a witness may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// Where the first two are, each behind the opening of its epoch, and the first behind what is in force as well.
+const FIRST: usize = 2;
+const SECOND: usize = 4;
+
 type Leaves = Vec<Vec<u8>>;
 
 pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     let book = Logbook::write(stage)?;
     let changed = book.changed()?;
-    let reordered = || {
-        let mut leaves = book.leaves.clone();
-        leaves.swap(0, 1);
-        leaves
-    };
+    let mut reordered = book.leaves.clone();
+    reordered.swap(FIRST, SECOND);
+    let mut shorter = book.leaves.clone();
+    shorter.remove(FIRST);
     let mut trials = vec![
         book.edited("one record says another decision", &["is not the one that was logged"], &changed)?,
-        book.edited("two records change places", &["is not the one that was logged"], &reordered())?,
-        book.edited("one record is taken out", &["is malformed"], book.leaves.get(1..).unwrap_or_default())?,
+        book.edited("two records change places", &["is not the one that was logged"], &reordered)?,
+        book.edited("one record is taken out", &["is malformed"], &shorter)?,
     ];
     let kept = ["--key".to_owned(), word(&book.dir.join("log.vkey"))];
     let another = book.rewritten(&changed, "workstation")?;
@@ -156,12 +161,13 @@ impl<'s> Logbook<'s> {
         Ok(copy)
     }
 
-    /// A log of these entries from its beginning, with the parts that they name, under a key.
+    /// A log of these entries from its beginning, with the parts that they name, under a key. Whoever writes it is careful:
+    /// each entry names the one before it, as the writer would have.
     fn rewritten(&self, leaves: &[Vec<u8>], key: &str) -> Result<PathBuf, Failure> {
         let dir = self.stage.fresh("rewritten")?.join("log");
         let mut log = keys::log(&dir, DECISIONS, &self.stage.key_file(key))?;
-        for leaf in leaves {
-            log.append(leaf)
+        for leaf in rechained(leaves)? {
+            log.append(&leaf)
                 .map_err(|e| Failure::new("the log cannot be written").line("found", &e.to_string()))?;
         }
         copy_below(&self.dir.join("blobs"), &dir.join("blobs"))?;
@@ -174,6 +180,34 @@ impl<'s> Logbook<'s> {
         words.extend(more.iter().map(String::as_str));
         self.stage.portcullis(&words)
     }
+}
+
+/// Entries that name each other, as if nobody had been there.
+fn rechained(leaves: &[Vec<u8>]) -> Result<Leaves, Failure> {
+    let mut epoch = 0;
+    let mut chained: Leaves = Vec::new();
+    for (number, leaf) in (0_i64..).zip(leaves) {
+        let json = attest::json::parse(leaf).ok().and_then(|json| json.as_object().ok().cloned());
+        let mut entry = json.ok_or_else(|| Failure::new("the drill's log cannot be read"))?;
+        entry.set("sequence", number);
+        let before = chained.last().map(|leaf| format!("sha256:{}", to_hex(&leaf_hash(leaf))));
+        let is_opening = entry.string("kind").is_ok_and(|kind| kind == "epoch-open");
+        if is_opening {
+            epoch = entry.int("epoch").unwrap_or_default();
+        }
+        entry.set("epoch", epoch);
+        if let Some(before) = before {
+            if is_opening {
+                let mut body = entry.object("body").cloned().unwrap_or_default();
+                body.set("last_sequence", number - 1);
+                body.set("last_leaf", before.as_str());
+                entry.set("body", body);
+            }
+            entry.set("previous", before);
+        }
+        chained.push(entry.to_string().into_bytes());
+    }
+    Ok(chained)
 }
 
 fn copy_below(from: &Path, to: &Path) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attest::bundle::Bundle;
 use attest::claims::{RELEASE, REVIEW, Release, Review, Scan, Severity, VULNS, Vulnerability};
 use attest::dsse::{Dsse, IN_TOTO};
-use attest::{Digest, Object, Signer, Statement};
+use attest::{Digest, Json, Object, Signer, Statement};
 use jiff::Timestamp;
 
 use super::{Built, Deployment, Stage};
@@ -126,6 +126,17 @@ impl Stage<'_> {
         write(&path, &format!("{}\n", Bundle::write(&dsse, &id, &[])))?;
         Ok(path)
     }
+}
+
+/// The same statement about another artifact.
+pub(crate) fn about(artifact: &Digest, statement: &str) -> Result<String, Failure> {
+    let json = attest::json::parse(statement.as_bytes());
+    let object = json.ok().and_then(|json| json.as_object().ok().cloned());
+    let mut object = object.ok_or_else(|| Failure::new("the drill's own statement cannot be read"))?;
+    let digest = Object::new().with("sha256", artifact.hex());
+    let subject = Object::new().with("name", "shop").with("digest", digest);
+    object.set("subject", Json::Array(vec![subject.into()]));
+    Ok(object.to_string())
 }
 
 /// The SHA-256 of a file.

@@ -1,6 +1,7 @@
 //! A process of ours that runs while a drill does, and ends with it.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -64,5 +65,20 @@ impl Process {
         }
         Err(Failure::new(&format!("a process of the drill does not say `{name}`"))
             .line("found", &self.said.join("; ")))
+    }
+
+    /// Waits until a file is there that it makes.
+    pub(crate) fn wait_for(&mut self, file: &Path) -> Result<(), Failure> {
+        let began = Instant::now();
+        while !file.exists() {
+            if began.elapsed() > WITHIN || self.child.try_wait().ok().flatten().is_some() {
+                let said: Vec<String> = self.lines.try_iter().collect();
+                return Err(
+                    Failure::new("a process of the drill did not begin").line("found", &said.join("; "))
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 }

@@ -55,7 +55,13 @@ impl Stage<'_> {
 
     /// Runs it to its end.
     pub(crate) fn portcullis(&self, words: &[&str]) -> Result<Ran, Failure> {
-        let output = self.program()?.args(words).output();
+        let mut program = self.program()?;
+        program.args(words);
+        Self::run(program)
+    }
+
+    pub(super) fn run(mut program: Command) -> Result<Ran, Failure> {
+        let output = program.output();
         let output = output.map_err(|e| {
             Failure::new("the drill cannot start its own program").line("found", &e.to_string())
         })?;
