@@ -22,7 +22,7 @@ fn each_threat_is_mitigated_by_named_rules_or_says_what_to_add_and_what_stays_op
     for words in [
         "  note dry run: nothing is refused",
         "  note on-outage: admit: while a part of ours is away",
-        "  note breakglass: one of oncall lets anything in, for 4h; somebody else looks at it within 24h",
+        "  note breakglass: one of oncall lets anything in, for 4h; somebody else looks at it within 1d",
         "  note until 2027-01-15T00:00:00Z: hermetic only warn",
         "       limit reviewers and tests miss things",
         "T12  the choke point is bypassed                            not a matter of this policy: give --config",
