@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 23] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
