@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 24] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
@@ -32,6 +32,8 @@ const PROGRAMS: [(&str, &str); 24] = [
     ("pkcs11-tool", "opensc"),
     ("initdb", "postgresql"),
     ("python3", "python3"),
+    ("npm", "nodejs npm"),
+    ("dput", "dput-ng"),
     ("nginx", "nginx-light"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
@@ -49,6 +51,7 @@ pub(crate) fn all() -> Outcome {
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     script("registries, crane and oras", "scripts/registry/build.sh")?;
+    script("clients and registries of packages", "scripts/fetch-packages.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

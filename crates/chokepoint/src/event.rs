@@ -35,6 +35,8 @@ pub enum EventKind {
     ReVerified,
     /// What a comparison with an API server's audit log came to.
     AuditJoin,
+    /// Something was let in while the choke point could not be reached, and was brought to it later.
+    Spooled,
     /// A release key signed what was admitted.
     Signature,
 }
@@ -71,7 +73,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -82,6 +84,7 @@ impl EventKind {
         Self::AlarmClosed,
         Self::ReVerified,
         Self::AuditJoin,
+        Self::Spooled,
         Self::Signature,
     ];
 
@@ -99,6 +102,7 @@ impl EventKind {
             Self::AlarmClosed => "alarm-closed",
             Self::ReVerified => "re-verified",
             Self::AuditJoin => "audit-join",
+            Self::Spooled => "spooled",
             Self::Signature => "signature",
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod deploy;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
+pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod git_hook;
 pub(crate) mod import;
@@ -37,6 +38,7 @@ pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod summary;
 pub(crate) mod threats;
+pub(crate) mod throw_away;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
 pub(crate) mod why;
@@ -48,6 +50,7 @@ use crate::output::Output;
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),

@@ -89,9 +89,22 @@ impl Args {
     /// Reads everything that a decision needs.
     pub(crate) fn open(&self) -> Result<Gate, Failure> {
         if self.server.url().is_some() {
+            if self.book.is_some() && self.spool.is_none() {
+                return Err(Failure::new("two say what is allowed: the choke point, and --book")
+                    .code("usage")
+                    .line(
+                        "fix",
+                        "leave out --book and --trust-root, or say what they are for: --spool DIR",
+                    ));
+            }
             let remote =
                 Remote::new(self.server.clone(), self.token_file.as_deref(), self.breakglass.as_deref())?;
             return Ok(Gate::Server(Box::new(remote), self.spool()?));
+        }
+        if self.spool.is_some() {
+            return Err(Failure::new("nothing says whom the spool waits for")
+                .code("usage")
+                .line("fix", "give --server URL; a machine that decides itself needs no spool"));
         }
         let (Some(dir), Some(key), Some(origin)) = (&self.log, &self.log_key, &self.origin) else {
             return Err(Failure::new("nothing says who decides")
@@ -124,6 +137,11 @@ impl Args {
     pub(crate) fn spool(&self) -> Result<Option<Spool>, Failure> {
         let Some(dir) = &self.spool else { return Ok(None) };
         Ok(Some(Spool::new(dir, self.files()?)))
+    }
+
+    /// The same where there may be no spool.
+    pub(crate) fn bring_waiting(&self) -> Result<usize, Failure> {
+        if self.spool.is_none() { Ok(0) } else { self.bring() }
     }
 
     /// Brings what waits to the server; gives how many records that were.

@@ -5,10 +5,16 @@
 mod cluster;
 #[path = "deploy/decided.rs"]
 mod decided;
+#[path = "deploy/installed.rs"]
+mod installed;
+#[path = "deploy/served.rs"]
+mod served;
 #[path = "deploy/sql.rs"]
 mod sql;
 #[path = "deploy/swapped.rs"]
 mod swapped;
 mod tools;
+#[path = "deploy/watched.rs"]
+mod watched;
 #[path = "deploy/world.rs"]
 mod world;

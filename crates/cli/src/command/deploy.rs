@@ -4,9 +4,11 @@
 mod child;
 mod credential;
 mod members;
+mod releases;
 mod sealed;
+mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
 use policy::DeploymentRequest;
@@ -17,6 +19,7 @@ use crate::gate::{self, Gate, GateRuling};
 use crate::output::Output;
 use child::Child;
 use credential::Credential;
+use releases::Releases;
 use sealed::Sealed;
 
 /// Verify a file, and run a command on exactly the verified bytes
@@ -40,10 +43,10 @@ Examples:
       -- psql -d orders -v ON_ERROR_STOP=1 --single-transaction --file={}")]
 pub(crate) struct Args {
     /// The file that is deployed
-    #[arg(required_unless_present = "bring_spool")]
+    #[arg(required_unless_present_any = ["bring_spool", "watch"])]
     file: Option<PathBuf>,
     /// Where it is deployed to, as in prod/orders
-    #[arg(long, value_name = "ENVIRONMENT", required_unless_present = "bring_spool")]
+    #[arg(long, value_name = "ENVIRONMENT", required_unless_present_any = ["bring_spool", "watch"])]
     environment: Option<String>,
     /// The URI under which the artifact is requested; where this machine decides, else what the environment's policy names
     #[arg(long = "as", value_name = "URI")]
@@ -58,12 +61,19 @@ pub(crate) struct Args {
     /// An argument with {} is repeated for each; with --stdin they come one after the other
     #[arg(long, value_name = "ENDING")]
     members: Option<String>,
+    /// FILE is a tar, packed with gzip or not: unpack it to DIR/releases/DIGEST, and let the link DIR/current lead there, in
+    /// one step; then the command is run, if one is given, with the release's path for {}
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stdin", "members"])]
+    install: Option<PathBuf>,
     /// Once admitted, put this into the command's environment: NAME=file:PATH, or NAME=command:PROGRAM ARGUMENTS
     #[arg(long = "credential", value_name = "NAME=FROM", value_parser = Credential::parse)]
     credentials: Vec<Credential>,
     /// The same in a file that only the command has; NAME holds its path, as in PGPASSFILE
     #[arg(long = "credential-file", value_name = "NAME=FROM", value_parser = Credential::parse)]
     credential_files: Vec<Credential>,
+    /// Follow a pointer to releases for ever, as this file says: see docs/deploy.md
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["file", "environment", "command", "dry_run", "bring_spool"])]
+    watch: Option<PathBuf>,
     /// Only bring what waits in the spool to the choke point
     #[arg(long, requires = "spool", conflicts_with_all = ["file", "environment", "command", "dry_run"])]
     bring_spool: bool,
@@ -80,6 +90,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     if args.bring_spool {
         return bring(args, output);
+    }
+    if let Some(file) = &args.watch {
+        return watch::run(file, &args.gate, output);
     }
     check(args)?;
     let gate = args.gate.open()?;
@@ -123,6 +136,9 @@ fn decide(args: &Args, gate: Gate) -> Result<(Sealed, GateRuling), Failure> {
 
 /// What only an admission lets happen.
 fn act(args: &Args, sealed: Sealed, output: &Output) -> Result<u8, Failure> {
+    if let Some(dir) = &args.install {
+        return install(args, dir, &sealed, output);
+    }
     let (files, all) = match &args.members {
         Some(ending) => members::read(&sealed, ending, args.stdin)?,
         None => (vec![sealed], None),
@@ -130,24 +146,57 @@ fn act(args: &Args, sealed: Sealed, output: &Output) -> Result<u8, Failure> {
     // no program that prints a credential inherits anything
     let values = fetch(&args.credentials)?;
     let secrets = fetch(&args.credential_files)?;
-    let mut child = Child::new(&args.command, &files)?;
+    let paths = files.iter().map(Sealed::inherit).collect::<std::io::Result<Vec<String>>>();
+    let paths = paths.map_err(|e| {
+        Failure::new("the verified bytes cannot be handed over").line("found", &e.to_string())
+    })?;
+    let mut child = start(&args.command, &paths, (values, secrets))?;
     if args.stdin {
         child.stdin(all.as_ref().or(files.first()))?;
-    }
-    values.into_iter().for_each(|(name, value)| child.environment(name, &value));
-    for (name, value) in secrets {
-        child.secret(name, &value)?;
     }
     child.run(output)
 }
 
-fn fetch(credentials: &[Credential]) -> Result<Vec<(&str, Zeroizing<Vec<u8>>)>, Failure> {
+/// Puts a release in place; a command, where there is one, comes after.
+fn install(args: &Args, dir: &Path, sealed: &Sealed, output: &Output) -> Result<u8, Failure> {
+    // a release that cannot be started afterwards is not switched to
+    let values = fetch(&args.credentials)?;
+    let secrets = fetch(&args.credential_files)?;
+    let release = Releases::new(dir).switch(sealed)?;
+    output.progress(&format!("{} leads to {}", dir.join("current").display(), release.display()));
+    if args.command.is_empty() {
+        return Ok(0);
+    }
+    start(&args.command, &[release.display().to_string()], (values, secrets))?.run(output)
+}
+
+/// A command with its credentials, which has not begun.
+fn start(
+    words: &[String],
+    paths: &[String],
+    (values, secrets): (Fetched<'_>, Fetched<'_>),
+) -> Result<Child, Failure> {
+    let mut child = Child::new(words, paths)?;
+    values.into_iter().for_each(|(name, value)| child.environment(name, &value));
+    for (name, value) in secrets {
+        child.secret(name, &value)?;
+    }
+    Ok(child)
+}
+
+/// Names and values.
+type Fetched<'a> = Vec<(&'a str, Zeroizing<Vec<u8>>)>;
+
+fn fetch(credentials: &[Credential]) -> Result<Fetched<'_>, Failure> {
     credentials.iter().map(|credential| Ok((credential.name(), credential.value()?))).collect()
 }
 
 /// What can be wrong with the command line itself, before anything is read.
 fn check(args: &Args) -> Result<(), Failure> {
     let usage = |message: &str| Failure::new(message).code("usage");
+    if args.install.is_some() {
+        return Ok(());
+    }
     if args.command.is_empty() && !args.dry_run {
         return Err(usage("nothing says what to run")
             .line("fix", "give a command behind `--`, as in: -- psql -v ON_ERROR_STOP=1 -f {}")

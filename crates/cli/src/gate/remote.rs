@@ -16,6 +16,9 @@ use crate::failure::Failure;
 use crate::input;
 use crate::keys;
 
+/// How many characters of a file's name the choke point hears.
+const MAX_NAME: usize = 60;
+
 /// A choke point, and as whom this process comes.
 pub(crate) struct Remote {
     server: Server,
@@ -154,7 +157,8 @@ impl Remote {
     }
 }
 
-/// Connections that fail, and names that nobody resolves: a closed list, so that no answer ever passes for an outage.
+/// Connections that fail or break off before anybody has proven who he is, and names that nobody resolves: a closed list,
+/// so that no answer ever passes for an outage.
 fn is_unreachable(error: &ClientError) -> bool {
     match error {
         ClientError::Late => true,
@@ -164,6 +168,7 @@ fn is_unreachable(error: &ClientError) -> bool {
                 ErrorKind::ConnectionRefused
                     | ErrorKind::ConnectionReset
                     | ErrorKind::ConnectionAborted
+                    | ErrorKind::UnexpectedEof
                     | ErrorKind::TimedOut
                     | ErrorKind::HostUnreachable
                     | ErrorKind::NetworkUnreachable
@@ -176,10 +181,16 @@ fn is_unreachable(error: &ClientError) -> bool {
 
 /// A piece of evidence in a request.
 fn piece(submitted: &Submitted) -> Result<Json, Failure> {
-    let object = Object::new().with("name", submitted.name.as_str());
-    Ok(match bundle(submitted)? {
-        Json::String(text) => object.with("text", text),
-        other => object.with("bundle", other),
+    let name: String = policy::one_line(&submitted.name);
+    // the end of a path says more than its beginning, and a name is short
+    let skip = name.chars().count().saturating_sub(MAX_NAME);
+    let object = Object::new().with("name", name.chars().skip(skip).collect::<String>());
+    // what is no bundle is judged as that there
+    Ok(match (bundle(submitted), std::str::from_utf8(&submitted.bytes)) {
+        (Ok(Json::String(text)), _) => object.with("text", text),
+        (Ok(bundle), _) => object.with("bundle", bundle),
+        (Err(_), Ok(text)) => object.with("text", text),
+        (Err(failure), Err(_)) => return Err(failure),
     }
     .into())
 }

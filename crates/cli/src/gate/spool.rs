@@ -13,6 +13,7 @@ use server::webhook::Ruling;
 use super::GateRuling;
 use super::local::{self, Files, Log};
 use super::remote::{Remote, Unanswered, bundle};
+use crate::command::destination::refused;
 use crate::failure::Failure;
 use crate::input;
 use crate::keys;
@@ -93,6 +94,7 @@ impl Spool {
                     .line("found", &e.to_string())
                     .line("fix", "keep it for the investigation, and compare it with the log beside it")
             })?;
+            let digest = Digest::sha256(record.to_string().as_bytes()).to_string();
             let body = Json::from(Object::new().with("records", Json::Array(vec![record])));
             let (status, answer) = match remote.ask("/v1/decisions/spooled", &body) {
                 Ok(answered) => answered,
@@ -103,8 +105,8 @@ impl Spool {
                         .line("fix", "try again; what waits stays where it is"));
                 }
             };
-            if !(200..300).contains(&status) {
-                return Err(crate::command::destination::refused(status, &answer));
+            if status != 200 || !has(&answer, &digest) {
+                return Err(refused(status, &answer));
             }
             fs::remove_file(file)
                 .map_err(|e| Failure::io("take away the record that was brought,", file, &e))?;
@@ -152,6 +154,15 @@ fn record(
         object.set("grant", bundle(grant)?);
     }
     Ok(object)
+}
+
+/// Whether the choke point says that it has this one, by the digest of what was brought.
+fn has(answer: &Json, digest: &str) -> bool {
+    let records = answer.as_object().and_then(|object| object.array("records"));
+    let is_it = |record: &Json| {
+        record.as_object().and_then(|object| object.string("digest")).is_ok_and(|found| found == digest)
+    };
+    records.is_ok_and(|records| records.iter().any(is_it))
 }
 
 /// The leaf of a record's name, for a file's.

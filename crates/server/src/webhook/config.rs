@@ -22,6 +22,7 @@ use kubernetes::Mapping;
 use tlog::Level;
 
 use crate::config::KeyPair;
+use crate::webhook::certificates::Files;
 
 pub use decisions::Decisions;
 pub use governance::Governance;
@@ -135,6 +136,12 @@ pub struct Webhook {
     pub mapping: Mapping,
 }
 
+impl Webhook {
+    pub(crate) fn certificates(&self) -> Files {
+        Files { own: self.tls.clone(), authorities: self.clients.as_ref().map(|c| c.ca.clone()) }
+    }
+}
+
 /// Whose certificates count.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -236,6 +243,7 @@ impl Config {
         let keys = self.signing.iter().flat_map(Signing::named);
         named.extend(keys.map(|file| ("a release key, or its published block", file.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
+        named.extend(self.proxies.iter().flat_map(crate::proxy::Config::named));
         if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {
             named.push(("the key of summaries", file));
         }

@@ -334,6 +334,7 @@ impl Judge for Kubernetes {
             }
             Kept::Review => self.review(bytes, now),
             Kept::Closing => self.close_alarm(bytes, by, now),
+            Kept::Spooled => self.spooled(bytes, by, now),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)

@@ -6,6 +6,7 @@
 mod answers;
 mod asker;
 pub(crate) mod read;
+mod spooled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use attest::{Digest, Json, Object};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use chokepoint::Basis;
@@ -27,9 +29,12 @@ use crate::webhook::door::Inside;
 use crate::webhook::frame::{End, Frame};
 use crate::webhook::http::Caller;
 use crate::webhook::judge::{Deadline, NotRuled, Question, Stage, Stages, Told};
-use crate::webhook::review::{body, shed, tell};
+use crate::webhook::review::{body, drain, shed, tell};
 use crate::webhook::ruling::Ruling;
 use crate::webhook::service::Front;
+
+pub(crate) use read::{artifact, line, only as only_keys};
+pub(crate) use spooled::take;
 
 /// What is decided now may be decided otherwise so many seconds later.
 const AGAIN: u64 = 5;
@@ -59,7 +64,10 @@ pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, request: Request)
     let (mut frame, deadline) = Frame::begin(&front, "decide", &request);
     let wants_text = wants_text(request.headers());
     let end = match deadline {
-        Err(refusal) => Err(("malformed", refusal)),
+        Err(refusal) => {
+            drain(request.into_body()).await;
+            Err(malformed(refusal))
+        }
         Ok(deadline) => through(&front, caller, deadline, request, &mut frame).await,
     };
     let end: End = match end {
@@ -70,7 +78,7 @@ pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, request: Request)
     frame.end(end)
 }
 
-type Refused = (&'static str, Refusal);
+pub(crate) type Refused = (&'static str, Refusal);
 
 async fn through(
     front: &Arc<Front>,
@@ -82,14 +90,20 @@ async fn through(
     let nobody = || ("failed", Refusal::new(404, "no-such-route", "nobody may ask for decisions here"));
     let deciding = front.decisions.as_ref().ok_or_else(nobody)?;
     let (now, until) = (frame.now, tokio::time::Instant::from_std(deadline.at()));
-    let late = || ("late", late());
-    let who = tokio::time::timeout_at(until, asker::who(deciding, caller, request.headers(), now));
-    let asker = who.await.map_err(|_| late())?.map_err(|refusal| ("unauthenticated", refusal))?;
-    only(request.uri().query(), &["timeout"]).map_err(malformed)?;
-    let key = idempotency(request.headers()).map_err(malformed)?;
-    let inside = front.door.enter(&deadline).map_err(|estimate| ("shed", shed(estimate)))?;
+    let (head, rest) = request.into_parts();
+    let who = tokio::time::timeout_at(until, asker::who(deciding, caller, &head.headers, now));
+    let who =
+        who.await.map_err(|_| late()).and_then(|who| who.map_err(|refusal| ("unauthenticated", refusal)));
+    let Entered { asker, key, inside } = match who.and_then(|asker| enter(front, &head, asker, &deadline)) {
+        Ok(entered) => entered,
+        Err(refused) => {
+            drain(rest).await;
+            return Err(refused);
+        }
+    };
     let began = Instant::now();
-    let body = body(request, front.config.webhook.body, &deadline).await.map_err(malformed)?;
+    let body = body(Request::from_parts(head, rest), front.config.webhook.body, &deadline);
+    let body = body.await.map_err(malformed)?;
     frame.stages.add(Stage::Read, began);
     let parse = || read::question(&body, &asker, front.config.cluster());
     let question = frame.stages.measure(Stage::Parse, parse).map_err(malformed)?;
@@ -108,14 +122,39 @@ async fn through(
         return Err(late());
     };
     frame.stages.add(Stage::Wait, began);
-    let (work, own) = (Work { inside, thread, lead, asker, question, deadline, now }, Arc::clone(front));
+    let work = Work { inside, thread, lead, asker, question, deadline, now };
+    Ok((decided(front, work, until, frame).await?, false))
+}
+
+/// Who is let in, and what they call their question.
+struct Entered {
+    asker: String,
+    key: Option<String>,
+    inside: Inside,
+}
+
+fn enter(front: &Front, head: &Parts, asker: String, deadline: &Deadline) -> Result<Entered, Refused> {
+    only(head.uri.query(), &["timeout"]).map_err(malformed)?;
+    let key = idempotency(&head.headers).map_err(malformed)?;
+    let inside = front.door.enter(deadline).map_err(|estimate| ("shed", shed(estimate)))?;
+    Ok(Entered { asker, key, inside })
+}
+
+/// Decides on a thread; nobody waits longer than the asker does.
+async fn decided(
+    front: &Arc<Front>,
+    work: Work,
+    until: tokio::time::Instant,
+    frame: &mut Frame,
+) -> Result<Arc<Said>, Refused> {
+    let own = Arc::clone(front);
     let work = tokio::task::spawn_blocking(move || work.decide(&own));
     match tokio::time::timeout_at(until, work).await {
         Ok(Ok((outcome, measured))) => {
             frame.stages.extend(measured);
             let (said, attributes) = outcome?;
             frame.attributes.extend(attributes);
-            Ok((said, false))
+            Ok(said)
         }
         // the thread catches panics itself; what fails here is the runtime
         Ok(Err(e)) => Err(("failed", failed(&format!("cannot decide: {e}")))),
@@ -224,7 +263,7 @@ pub(crate) fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
     match no {
         NotRuled::Late => {
             front.tell("decision-late", line.with("caller", "gone"));
-            ("late", late())
+            late()
         }
         NotRuled::Busy(why) => {
             front.tell("decision-failed", line.with("found", why.as_str()));
@@ -244,10 +283,11 @@ pub(crate) fn failed(message: &str) -> Refusal {
         .again(AGAIN)
 }
 
-pub(crate) fn late() -> Refusal {
-    Refusal::new(503, "late", "cannot decide: there is no decision in the time that was given")
-        .fix("try again; where it stays so, look at `portcullis_stage_seconds`, or ask with a longer `?timeout=`")
-        .again(1)
+pub(crate) fn late() -> Refused {
+    let fix =
+        "try again; where it stays so, look at `portcullis_stage_seconds`, or ask with a longer `?timeout=`";
+    let message = "cannot decide: there is no decision in the time that was given";
+    ("late", Refusal::new(503, "late", message).fix(fix).again(1))
 }
 
 fn malformed(refusal: Refusal) -> Refused {

@@ -42,7 +42,7 @@ pub(crate) fn router(front: Arc<Front>) -> Router {
         routes = reviews.into_iter().fold(routes, |routes, (path, method)| routes.route(path, method));
     }
     if front.decisions.is_some() {
-        routes = routes.route("/v1/decisions", post(decide));
+        routes = routes.route("/v1/decisions", post(decide)).route("/v1/decisions/spooled", post(spooled));
     }
     if front.signing.is_some() {
         routes = routes.route("/v1/signatures", post(sign));
@@ -69,10 +69,12 @@ fn health(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
 fn fallbacks(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
     let see = "see /v1/openapi.json on the webhook's address";
     routes
-        .fallback(async move || {
+        .fallback(async move |request: Request| {
+            review::drain(request.into_body()).await;
             Refusal::new(404, "no-such-route", "there is nothing at this address").fix(see)
         })
-        .method_not_allowed_fallback(async move || {
+        .method_not_allowed_fallback(async move |request: Request| {
+            review::drain(request.into_body()).await;
             Refusal::new(405, "no-such-method", "this address does not take this method").fix(see)
         })
 }
@@ -97,6 +99,10 @@ async fn mutate(State(front): Shared, Extension(caller): Extension<Caller>, requ
 
 async fn decide(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
     decisions::answer(front, &caller, request).await
+}
+
+async fn spooled(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    decisions::take(&front, &caller, request).await.unwrap_or_else(|e| e.into_response())
 }
 
 async fn sign(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {

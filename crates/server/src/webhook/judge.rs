@@ -238,6 +238,8 @@ pub enum Kept {
     Review,
     /// That somebody has seen an alarm, for the log.
     Closing,
+    /// What was let in while the choke point could not be reached, for the log.
+    Spooled,
 }
 
 /// Why something was not kept.

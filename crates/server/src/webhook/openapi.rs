@@ -6,7 +6,7 @@ use crate::http::openapi::{Route, describe};
 
 const REFUSALS: [&str; 9] = ["400", "403", "408", "413", "415", "429", "500", "503", "504"];
 
-const ROUTES: [Route; 11] = [
+const ROUTES: [Route; 12] = [
     Route {
         path: "/healthz",
         method: "get",
@@ -68,6 +68,16 @@ const ROUTES: [Route; 11] = [
         refusals: &["400", "401", "403", "408", "409", "413", "415", "429", "503"],
     },
     Route {
+        path: "/v1/decisions/spooled",
+        method: "post",
+        id: "bringSpooled",
+        summary: "Bring what was let in by breakglass grants while this choke point could not be reached (permission: decisions). Each is alarmed and on record when this answers; brought again, it is the same.",
+        query: &[],
+        body: Some("Spooled"),
+        answer: ("200", "application/json", "Brought"),
+        refusals: &["400", "401", "403", "408", "413", "415", "429", "503"],
+    },
+    Route {
         path: "/v1/signatures",
         method: "post",
         id: "sign",
@@ -124,7 +134,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> Json {
-    describe("Portcullis choke point", &ROUTES, SCHEMAS, |route| route.id == "decide")
+    describe("Portcullis choke point", &ROUTES, SCHEMAS, |route| route.path.starts_with("/v1/decisions"))
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ async fn through(
     (stages, attributes): Notes<'_>,
 ) -> End {
     if let Err(refusal) = permitted(front, caller, Permission::Ask) {
+        drain(request.into_body()).await;
         return ("unauthenticated", refusal.into_response());
     }
     let inside = match front.door.enter(&asked.deadline) {
@@ -221,12 +222,12 @@ pub(crate) fn shed(estimate: Duration) -> Refusal {
         .again(seconds)
 }
 
-/// What is thrown away of a body that is too large, so that its sender hears why: a connection that is closed over unread
-/// bytes is reset, and the answer lost.
+/// What is thrown away of a body that nobody reads, so that its sender hears why: a connection that is closed over unread
+/// bytes, or a stream, is reset, and the answer lost.
 const THROWN_AWAY: usize = 1 << 20;
 const THROWING: Duration = Duration::from_secs(1);
 
-async fn drain(mut body: Body) {
+pub(crate) async fn drain(mut body: Body) {
     let reading = async {
         let mut left = THROWN_AWAY;
         while left > 0 {
@@ -243,6 +244,7 @@ pub(crate) async fn body(request: Request, most: u64, deadline: &Deadline) -> Re
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if kind.as_deref() != Some("application/json") {
+        drain(request.into_body()).await;
         return Err(Refusal::new(415, "no-json", "the body is sent as something else than JSON")
             .wanted("Content-Type: application/json")
             .found(kind.as_deref().unwrap_or("none")));

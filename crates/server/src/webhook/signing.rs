@@ -88,7 +88,7 @@ async fn through(
     let bytes = body(request, MAX_BODY, &deadline).await.map_err(|refusal| ("malformed", refusal))?;
     let until = tokio::time::Instant::from_std(deadline.at());
     let Ok(Some(thread)) = tokio::time::timeout_at(until, front.door.thread()).await else {
-        return Err(("late", decisions::late()));
+        return Err(decisions::late());
     };
     let caller = caller.clone();
     let work = Work { caller, bytes, deadline, now: frame.now, _held: (inside, thread, place) };
@@ -97,7 +97,7 @@ async fn through(
     match tokio::time::timeout_at(until, work).await {
         Ok(Ok(end)) => end,
         Ok(Err(e)) => Err(("failed", decisions::failed(&format!("cannot sign: {e}")))),
-        Err(_) => Err(("late", decisions::late())),
+        Err(_) => Err(decisions::late()),
     }
 }
 

@@ -29,19 +29,14 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// The command with `{}` replaced: an argument that has it is there once for each file.
-    pub(super) fn new(words: &[String], files: &[Sealed]) -> Result<Self, Failure> {
-        let failed = |e: std::io::Error| {
-            Failure::new("the verified bytes cannot be handed over").line("found", &e.to_string())
-        };
+    /// The command with `{}` replaced: an argument that has it is there once for each path.
+    pub(super) fn new(words: &[String], paths: &[String]) -> Result<Self, Failure> {
         let mut given = Vec::new();
         for word in words {
-            if !word.contains("{}") {
+            if word.contains("{}") {
+                given.extend(paths.iter().map(|path| word.replace("{}", path)));
+            } else {
                 given.push(word.clone());
-                continue;
-            }
-            for file in files {
-                given.push(word.replace("{}", &file.inherit().map_err(failed)?));
             }
         }
         let (program, arguments) =

@@ -86,7 +86,7 @@ fn named(evidence: &[Digest], grant: Option<&Digest>) -> Json {
     body.into()
 }
 
-fn artifact(object: &Object) -> Result<Artifact, ShapeError> {
+pub(crate) fn artifact(object: &Object) -> Result<Artifact, ShapeError> {
     only(object, &["uri", "digest"])?;
     let uri = line(object, "uri", MAX_URI)?;
     // a second place for the digest would be one that nothing compares
@@ -120,14 +120,14 @@ fn digest_of(text: &str) -> Result<Digest, ShapeError> {
 }
 
 /// A text that people read in one line.
-fn line<'o>(object: &'o Object, key: &str, most: usize) -> Result<&'o str, ShapeError> {
+pub(crate) fn line<'o>(object: &'o Object, key: &str, most: usize) -> Result<&'o str, ShapeError> {
     let text = object.string(key)?;
     let is_line = (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
     let wanted = format!("one line of 1 to {most} bytes");
     is_line.then_some(text).ok_or_else(|| ShapeError::new(key, &wanted, &format!("{} bytes", text.len())))
 }
 
-fn only(object: &Object, known: &[&str]) -> Result<(), ShapeError> {
+pub(crate) fn only(object: &Object, known: &[&str]) -> Result<(), ShapeError> {
     match object.iter().find(|(key, _)| !known.contains(key)) {
         None => Ok(()),
         Some((key, _)) => {
