@@ -57,11 +57,7 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let registries = fields.optional("registries").map_or(Some(Vec::new()), |n| registries(n, problems));
-    let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
-        let text = problems.keep(node.string())?;
-        let parsed = if text == "none" { Some(0) } else { size(text) };
-        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
-    });
+    let cache = cache(&fields, problems);
     let reload = short(&fields, "reload", Span::seconds(10), problems);
     let metrics = fields
         .required("metrics", problems)
@@ -80,26 +76,11 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let proxies = list(&fields, "proxies", problems, proxy::Config::read);
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
-    let is_witnessed = after.as_ref().is_none_or(|after| after.witnesses.is_some());
-    if let Some(node) = fields.optional("log").filter(|_| !is_witnessed)
-        && log.as_ref().is_some_and(|log| log.level == Level::Witnessed)
-    {
-        problems.push(
-            LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked")
-                .wanted("`witnesses` beside `level: witnessed`")
-                .fix("name the witnesses, or lower the level: `level: sequenced`"),
-        );
-    }
+    admitting_nothing(&fields, log.as_ref(), after.as_ref(), problems);
     let (attach, webhook, decisions, alarms) = (attach?, webhook?, decisions?, alarms?);
-    let asking = decisions.as_ref().map_or(&[][..], |decisions| &decisions.names);
-    roles::one_each(
-        node,
-        &Roles { webhook: &webhook, attach: &attach, asking, close: &alarms.close },
-        problems,
-    );
-    if decisions.is_some() && webhook.is_kubernetes && webhook.clients.is_none() {
-        problems.push(roles::open_to_askers(node));
-    }
+    let asking = decisions.as_ref().map(|decisions| decisions.names.as_slice());
+    let close = &alarms.close;
+    roles::one_each(node, &Roles { webhook: &webhook, attach: &attach, asking, close }, problems);
     Some(Config {
         book: book?,
         trust_root: trust_root?,
@@ -123,6 +104,27 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         file: PathBuf::new(),
         text: String::new(),
     })
+}
+
+fn cache(fields: &Fields<'_>, problems: &mut Problems) -> Option<u64> {
+    let Some(node) = fields.optional("cache") else { return Some(CACHE) };
+    let text = problems.keep(node.string())?;
+    let parsed = if text == "none" { Some(0) } else { size(text) };
+    problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
+}
+
+/// A level that nothing ever reaches.
+fn admitting_nothing(fields: &Fields<'_>, log: Option<&Log>, after: Option<&After>, problems: &mut Problems) {
+    let is_witnessed = after.is_none_or(|after| after.witnesses.is_some());
+    if let Some(node) = fields.optional("log").filter(|_| !is_witnessed)
+        && log.is_some_and(|log| log.level == Level::Witnessed)
+    {
+        problems.push(
+            LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked")
+                .wanted("`witnesses` beside `level: witnessed`")
+                .fix("name the witnesses, or lower the level: `level: sequenced`"),
+        );
+    }
 }
 
 fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
