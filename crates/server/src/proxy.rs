@@ -7,14 +7,24 @@
 //! adapter does not know is refused.
 
 mod adapter;
+mod answer;
 mod ask;
 mod config;
+mod flow;
 mod handle;
+mod head;
 mod hold;
+mod json;
 mod listen;
+mod metrics;
 mod oci;
+mod path;
 mod put;
+mod room;
 mod upstream;
+mod who;
 
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};
 pub(crate) use listen::{Listener, Proxy};
+pub(crate) use metrics::ProxyMetrics;
+pub(crate) use room::{Rooms, spools};

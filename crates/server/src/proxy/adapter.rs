@@ -9,7 +9,9 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
+use crate::proxy::metrics::Course;
 use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
 
@@ -21,6 +23,11 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
 
     /// A refusal in the words of the protocol; `text` is for people, and of many lines.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
+
+    /// Whether `%2F` may stand in a path, where it is no separator.
+    fn takes_encoded_slash(&self) -> bool {
+        false
+    }
 }
 
 /// What an adapter has for one request.
@@ -30,6 +37,8 @@ pub(crate) struct With {
     pub(crate) proxy: Arc<Proxy>,
     /// Who asks, proven; nothing where anybody may.
     pub(crate) requester: Option<String>,
+    /// What came of it until now.
+    pub(crate) course: Course,
 }
 
 /// The protocols, by the word for them in the configuration.
@@ -38,6 +47,7 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "json" => &["calls"],
         "oci" => &["oci"],
         _ => &[],
     }
@@ -47,7 +57,8 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
     match kind {
         "put" => Some(Arc::new(Put)),
-        "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
+        "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
+        "oci" => Some(Arc::new(Oci::read(fields, problems)?)),
         _ => None,
     }
 }

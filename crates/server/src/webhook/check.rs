@@ -172,7 +172,7 @@ fn certificates(config: &Config, now: Timestamp, checked: &mut Checked) {
     if !files.into_iter().flatten().all(|file| checked.has(file)) {
         return;
     }
-    match Certificates::load(webhook) {
+    match Certificates::load(webhook.certificates()) {
         Err(e) => {
             let fix = "give PEM files that belong together: the chain with the webhook's own certificate first, and its key";
             checked.refuse("tls-invalid", &e.file, "this cannot be used for TLS", &e.why, fix);

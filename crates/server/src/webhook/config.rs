@@ -19,6 +19,7 @@ use kubernetes::Mapping;
 use tlog::Level;
 
 use crate::config::KeyPair;
+use crate::webhook::certificates::Files;
 
 pub use governance::Governance;
 pub use registries::Registry;
@@ -123,6 +124,12 @@ pub struct Webhook {
     pub mapping: Mapping,
 }
 
+impl Webhook {
+    pub(crate) fn certificates(&self) -> Files {
+        Files { own: self.tls.clone(), authorities: self.clients.as_ref().map(|c| c.ca.clone()) }
+    }
+}
+
 /// Who may ask.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -202,6 +209,7 @@ impl Config {
         named.extend(witnesses.map(|(_, _, key)| ("a witness's key", key.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
+        named.extend(self.proxies.iter().flat_map(crate::proxy::Config::named));
         if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {
             named.push(("the key of summaries", file));
         }

@@ -276,7 +276,7 @@ fn traceparent(headers: &HeaderMap) -> Option<Parent> {
 const THROWN_AWAY: usize = 1 << 20;
 const THROWING: Duration = Duration::from_secs(1);
 
-async fn drain(mut body: Body) {
+pub(crate) async fn drain(mut body: Body) {
     let reading = async {
         let mut left = THROWN_AWAY;
         while left > 0 {

@@ -131,7 +131,7 @@ impl Front {
     fn reload(&self) {
         let now = self.now();
         let mut all = Vec::new();
-        if let Some(result) = self.certificates.reload(&self.config.webhook, now) {
+        if let Some(result) = self.certificates.reload(now) {
             all.push(("certificate", result));
         }
         match catch_unwind(AssertUnwindSafe(|| self.judge.reload(now))) {
@@ -152,10 +152,12 @@ impl Front {
 
     /// Looks whether it can decide.
     fn see(&self) {
-        let look = catch_unwind(AssertUnwindSafe(|| self.judge.look(self.now()))).unwrap_or_else(|_| Look {
+        let look = catch_unwind(AssertUnwindSafe(|| self.judge.look(self.now())));
+        let mut look = look.unwrap_or_else(|_| Look {
             parts: vec![("choke point", Err("it fails when it judges a case that it knows".to_owned()))],
             ..Look::default()
         });
+        look.parts.extend(proxy::spools(&self.config.proxies));
         self.metrics.look(&look);
         self.readiness.saw(look);
     }
@@ -180,7 +182,7 @@ impl Choke {
             let what = format!("listen on {address}");
             move |e| ServeError::Io(what, e)
         };
-        let certificates = Certificates::load(&config.webhook).map_err(ServeError::Tls)?;
+        let certificates = Certificates::load(config.webhook.certificates()).map_err(ServeError::Tls)?;
         let listen = config.webhook.listen.as_str();
         let main = listen::Door::main(listen).await.map_err(failed(listen))?;
         let metrics = listen::Door::metrics(&config.metrics).await.map_err(failed(&config.metrics))?;
@@ -214,9 +216,9 @@ impl Choke {
     }
 
     async fn bind_proxies(front: &Arc<Front>) -> Result<Vec<proxy::Listener>, ServeError> {
-        let mut proxies = Vec::new();
+        let (mut proxies, mut rooms) = (Vec::new(), proxy::Rooms::default());
         for config in &front.config.proxies {
-            proxies.push(proxy::Proxy::bind(config, &front.judge, &front.clock).await?);
+            proxies.push(proxy::Proxy::bind(config, front, &mut rooms).await?);
         }
         Ok(proxies)
     }

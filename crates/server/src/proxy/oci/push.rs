@@ -10,7 +10,7 @@ use policy::Unreadable;
 use registry::{Document, DocumentError};
 
 use crate::proxy::ask::Subject;
-use crate::proxy::hold::Held;
+use crate::proxy::hold::{Held, Most};
 use crate::proxy::oci::Asked;
 use crate::proxy::oci::answer::{at, describe, error, set};
 use crate::proxy::oci::evidence;
@@ -43,7 +43,7 @@ impl Asked<'_> {
     ) -> Result<Response, Response> {
         let body = std::mem::take(body);
         let config = self.with.proxy.config();
-        let most = config.limits.body.min(MANIFEST);
+        let most = Most { bytes: config.limits.body.min(MANIFEST), time: config.limits.time };
         let held = Held::take(body, &config.spool, self.with.proxy.room(), most).await;
         let held = held.map_err(|e| self.with.not_held(&e))?;
         let bytes = held.bytes(MANIFEST).map_err(|e| self.with.not_held(&e))?;
