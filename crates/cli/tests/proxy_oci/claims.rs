@@ -5,6 +5,7 @@ use std::fs;
 use attest::Digest;
 
 use crate::images::{CONFIG, INDEX, Image, LAYER, MANIFEST};
+use crate::registries::Registry;
 use crate::tools::{cache, expect, part, path, stdout};
 use crate::world::{World, refused, succeeded};
 
@@ -70,6 +71,45 @@ fn oras_attaches_a_bundle_and_no_programs() {
     let there = format!("{}/shop@{}", world.registry.address, image.digest);
     let listed = stdout(&world.oras(&["discover", "--plain-http", "--format", "json", &there]));
     assert!(listed.contains(BUNDLE), "{listed}");
+}
+
+#[test]
+fn evidence_that_is_pushed_before_the_tag_admits_it() {
+    let Some(registries) = Registry::all() else { return };
+    for (registry, _) in registries {
+        let world = World::asking(registry);
+        for (name, key) in [("lonely", ""), ("strange", "forge"), ("proven", "ci-tests")] {
+            let image = world.image(name);
+            let from = format!("{}@{}", path(&image.folder), image.digest);
+            if !key.is_empty() {
+                let file = world.folder.path().join("test.json");
+                fs::write(file, world.site.tested(&image.digest, key, "passed")).unwrap();
+                let bundle = format!("test.json:{BUNDLE}");
+                succeeded(&world.oras(&[
+                    "attach",
+                    "--oci-layout",
+                    &from,
+                    "--artifact-type",
+                    BUNDLE,
+                    &bundle,
+                ]));
+            }
+            let to = format!("{}/cart:{name}", world.host);
+            let tls = ["--to-ca-file", "certificates/ca.crt", "--to-cert-file", "certificates/client.cert"];
+            let key = ["--to-key-file", "certificates/client.key"];
+            let copied =
+                world.oras(&[&["copy", "-r", "--from-oci-layout", &from, &to], &tls[..], &key].concat());
+            let tag = world.tag(&format!("cart:{name}"));
+            if name == "proven" {
+                succeeded(&copied);
+                assert_eq!(tag, Some(image.digest.to_string()));
+            } else {
+                let said = refused(&copied);
+                assert!(said.contains("denied: error[signed-by]"), "{said}");
+                assert_eq!(tag, None);
+            }
+        }
+    }
 }
 
 #[test]
