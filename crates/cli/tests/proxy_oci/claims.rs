@@ -172,8 +172,18 @@ fn an_image_that_says_it_is_evidence_is_an_image() {
     let at = format!("shop/manifests/{}", Digest::sha256(claim.as_bytes()));
     let (status, said) = world.manifest(&at, MANIFEST, claim.as_bytes(), &["-i"]);
     assert!(status == 201 && !said.contains("it waits here"), "{said}");
-    assert_ne!(world.registry.stored(), before);
+    let after = world.registry.stored();
+    assert_ne!(after, before);
     assert_eq!(world.tag("shop:1"), Some(good.digest.to_string()));
+    // a program for a configuration
+    let program = [0x7f, b'E', b'L', b'F', 0, 0, 0, 0];
+    world.blob("shop", &program);
+    let sized = format!("\"digest\":\"{}\",\"size\":8}}", Digest::sha256(&program));
+    let hiding = claim.replace(&format!("\"digest\":\"{config}\",\"size\":2}}"), &sized);
+    let at = format!("shop/manifests/{}", Digest::sha256(hiding.as_bytes()));
+    let (status, said) = world.manifest(&at, MANIFEST, hiding.as_bytes(), &["-i"]);
+    assert!(status == 201 && said.contains("it waits here"), "{said}");
+    assert_eq!(world.registry.stored(), after);
 }
 
 #[test]

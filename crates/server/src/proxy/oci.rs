@@ -162,3 +162,34 @@ impl Adapter for Oci {
         refusal(status, code, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use attest::yaml::Node;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Oci, String> {
+        let node = Node::parse("serve.yaml", text).unwrap();
+        let mut problems = Problems::new();
+        let fields = Fields::read(&node, "a proxy", &["kind", "oci"], &mut problems).unwrap();
+        let oci = Oci::read(&fields, &mut problems);
+        problems.finish(oci).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_a_registry_takes_is_said_or_usual() {
+        assert!(read("kind: oci\n").unwrap().takes_evidence);
+        assert!(read("oci: { keep: 10m, places: 16 }\n").unwrap().takes_evidence);
+        assert!(!read("oci: { evidence: refuse }\n").unwrap().takes_evidence);
+        for (bad, why) in [
+            ("oci: { evidence: maybe }\n", "`pass` or `refuse`"),
+            ("oci: { keep: soon }\n", "a span of time"),
+            ("oci: { places: 1 }\n", "16"),
+            ("oci: { tags: all }\n", "tags"),
+        ] {
+            let found = read(bad).unwrap_err();
+            assert!(found.contains(why), "{bad}: {found}");
+        }
+    }
+}
