@@ -31,7 +31,10 @@ fn each_threat_is_mitigated_by_named_rules_or_says_what_to_add_and_what_stays_op
     }
     let lines: Vec<&str> = text.lines().collect();
     let t2 = lines.iter().position(|line| line.starts_with("  T2 ")).unwrap();
-    assert!(lines[t2].ends_with("NOT mitigated") && lines[t2 + 1].trim_start().starts_with("add   source: {"), "{text}");
+    assert!(
+        lines[t2].ends_with("NOT mitigated") && lines[t2 + 1].trim_start().starts_with("add   source: {"),
+        "{text}"
+    );
     // what is upcoming mitigates nothing yet
     let t10 = lines.iter().find(|line| line.starts_with("  T10 ")).unwrap();
     assert!(t10.ends_with(" built-by"), "{text}");
