@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
-    drill, explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay,
-    running, serve, summary, threats, trust_root, verify, why,
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deploy,
+    deployed, drill, explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild,
+    replay, running, serve, sign, summary, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
     Serve(serve::Args),
+    /// Verify a file, and run a command on exactly the verified bytes: migrations, releases, units
+    Deploy(Box<deploy::Args>),
     /// What a cluster needs around the choke point
     #[command(subcommand)]
     Kubernetes(kubernetes::Command),
@@ -118,6 +120,8 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Sign a release, once it is admitted and on record: OpenPGP for apt, minisign, cosign's form
+    Sign(sign::Args),
     /// Signed summaries of what was admitted, for other choke points
     #[command(subcommand)]
     Summary(summary::Command),

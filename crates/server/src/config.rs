@@ -1,6 +1,6 @@
 //! What the operator of a build service says: a file, reviewed like code.
 
-mod read;
+pub(crate) mod read;
 
 use std::path::PathBuf;
 
@@ -10,6 +10,8 @@ use attest::yaml::{Node, Problems};
 use jsonwebtoken::Algorithm;
 
 use crate::identity::Identity;
+
+pub(crate) use read::issuer;
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");

@@ -90,7 +90,7 @@ fn certificates(node: &Node, problems: &mut Problems) -> Option<Certificates> {
     Some(Certificates { ca: ca?, identity })
 }
 
-fn issuer(node: &Node, problems: &mut Problems) -> Option<Issuer> {
+pub(crate) fn issuer(node: &Node, problems: &mut Problems) -> Option<Issuer> {
     let known = ["issuer", "audience", "algorithm", "keys", "identity", "claims"];
     let fields = Fields::read(node, "an issuer", &known, problems)?;
     let (issuer, audience) = (text(&fields, "issuer", problems), text(&fields, "audience", problems));

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::alarm::AlarmMetrics;
+use crate::proxy::ProxyMetrics;
 use crate::webhook::judge::{AfterLook, Look, Stages, Told};
 use crate::webhook::registries::RegistryMetrics;
 use crate::webhook::summaries::SummaryMetrics;
@@ -27,8 +28,17 @@ const BASES: [&str; 6] = ["policy", "dry-run", "cannot-decide", "standing", "bre
 const BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// How a request can end.
-pub(crate) const ENDS: [&str; 8] =
-    ["answered", "refused", "unauthenticated", "shed", "late", "malformed", "failed", "panicked"];
+pub(crate) const ENDS: [&str; 9] = [
+    "answered",
+    "refused",
+    "undecided",
+    "unauthenticated",
+    "shed",
+    "late",
+    "malformed",
+    "failed",
+    "panicked",
+];
 
 /// All numbers.
 #[derive(Debug)]
@@ -45,6 +55,8 @@ pub(crate) struct Metrics {
     cache: [Counter; 2],
     cached: std::sync::Mutex<(u64, u64)>,
     lost: [Counter; 2],
+    /// What proxies count.
+    pub(crate) proxies: ProxyMetrics,
     names: RwLock<Names>,
 }
 
@@ -150,8 +162,10 @@ impl Metrics {
             cache: [Counter::default(), Counter::default()],
             cached: std::sync::Mutex::default(),
             lost: [Counter::default(), Counter::default()],
+            proxies: ProxyMetrics::default(),
             names: RwLock::default(),
         };
+        metrics.proxies.register(&mut metrics.registry);
         metrics.register_counts();
         metrics.register_gauges();
         if let Some(alarms) = alarms {
