@@ -24,6 +24,7 @@ mod t08;
 mod t09;
 mod t10;
 mod t11;
+mod t12;
 mod t13;
 mod t14;
 mod t15;
@@ -62,7 +63,7 @@ struct Drill {
 }
 
 /// In the words of THREATS.md.
-const DRILLS: [Drill; 13] = [
+const DRILLS: [Drill; 14] = [
     Drill { threat: "T1", title: "a change accidentally introduces a vulnerability", stage: t01::stage },
     Drill { threat: "T2", title: "a change adds a backdoor", stage: t02::stage },
     Drill { threat: "T3", title: "a build from a locally modified tree", stage: t03::stage },
@@ -73,6 +74,7 @@ const DRILLS: [Drill; 13] = [
     Drill { threat: "T9", title: "CI is misconfigured to build any repository", stage: t09::stage },
     Drill { threat: "T10", title: "a build script exfiltrates the signing key", stage: t10::stage },
     Drill { threat: "T11", title: "a backdoored compiler or tool is used", stage: t11::stage },
+    Drill { threat: "T12", title: "the choke point is bypassed", stage: t12::stage },
     Drill { threat: "T13", title: "breakglass is abused", stage: t13::stage },
     Drill { threat: "T14", title: "the log is edited or truncated", stage: t14::stage },
     Drill { threat: "T15", title: "the policy or trust root is weakened", stage: t15::stage },

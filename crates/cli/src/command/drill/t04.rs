@@ -21,7 +21,7 @@ on-outage: reject
 const GUARD: &str = "  guard:\n    - { kinds: [ConfigMap, Deployment], namespaces: [shop] }\n";
 const UNGUARDED: &str = "no `guard` in the configuration of the choke point";
 const SETTINGS: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"shop"},"data":{"admins":"NAME"}}"#;
-const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"web","image":"registry.example/shop@DIGEST","args":[ARGS]}]}}}}"#;
+pub(super) const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"web","image":"registry.example/shop@DIGEST","args":[ARGS]}]}}}}"#;
 
 pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     let (guarded, unguarded) = (choke_point(stage, ("", ""))?, choke_point(stage, (GUARD, ""))?);
@@ -29,9 +29,8 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     let image = digest(&stage.honest()?.artifact)?.to_string();
     let web = |args: &str| DEPLOYMENT.replace("DIGEST", &image).replace("ARGS", args);
     let (plain, debug) = (web(""), web(r#""--debug""#));
-    for object in [&settings, &plain] {
-        guarded.attach(stage, &canonical(stage, object)?, &[&reviewed(stage, object)?])?;
-    }
+    attach(stage, &guarded, &settings)?;
+    attach(stage, &guarded, &plain)?;
     let attack = |what, new: &str, old: Option<&str>| {
         let seen = guarded.write(new, old)?;
         let control = Control { off: UNGUARDED, seen: unguarded.write(new, old)? };
@@ -51,12 +50,17 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
 }
 
 /// A choke point that knows the evidence of the image.
-fn choke_point(stage: &Stage<'_>, words: (&str, &str)) -> Result<Webhook, Failure> {
+pub(super) fn choke_point(stage: &Stage<'_>, words: (&str, &str)) -> Result<Webhook, Failure> {
     let (rules, good) = (stage.rules()?, stage.honest()?);
     let image = rules.policy.replacen("artifact: shop", "artifact: registry.example/shop", 1);
     let webhook = stage.webhook(&format!("{image}{CONFIGURATION}"), &rules.trust_root, words)?;
     webhook.attach(stage, &digest(&good.artifact)?, &good.bundles())?;
     Ok(webhook)
+}
+
+/// Brings bob's word that he has read an object.
+pub(super) fn attach(stage: &Stage<'_>, webhook: &Webhook, object: &str) -> Result<(), Failure> {
+    webhook.attach(stage, &canonical(stage, object)?, &[&reviewed(stage, object)?])
 }
 
 /// What identifies the object, as the command says it.

@@ -90,7 +90,7 @@ impl Backdoored {
         std::fs::copy(&self.archive, &place).map_err(|e| Failure::io("poison", &place, &e))?;
         let out = stage.fresh("built")?;
         let wish = Wish { store: Some(&store), ..Wish::new(stage.repository()?, "main", &out) };
-        let mut seen = stage.try_build(wish)?.seen("is not what was declared");
+        let mut seen = stage.try_build(wish)?.seen("is not the one declared");
         if out.join("shop").exists() {
             seen.left.push("an artifact was published".to_owned());
         }
@@ -98,7 +98,7 @@ impl Backdoored {
         let control = Seen { is_let_through: declared.artifact.exists(), ..Seen::default() };
         Ok(Trial::Attack {
             what: "another compiler lies in the store in place of the declared one",
-            wanted: Wanted::failed(&["is not what was declared"]),
+            wanted: Wanted::failed(&["is not the one declared"]),
             seen,
             control: Control { off: "that compiler declared in the source", seen: control },
         })
@@ -170,12 +170,20 @@ fn rebuilt(stage: &Stage<'_>, rules: &Rules, good: &Deployment) -> Result<Vec<Tr
 
 /// Builds again what provenance describes, and gives where the vote is.
 fn rebuild(stage: &Stage<'_>, provenance: &Path, artifact: &Path) -> Result<(PathBuf, Ran), Failure> {
-    let (out, state) = (stage.fresh("vote")?, stage.fresh("rebuilder")?);
+    let out = stage.fresh("vote")?;
     let root = out.join("trust-root.yaml");
     keys::write(&root, &stage.rules()?.trust_root)?;
     let key = word(&stage.key_file("rebuilder"));
     let what = ["rebuild", &word(provenance), "--artifact", &word(artifact), "--trust-root", &word(&root)];
-    let with = ["--key", &key, "--state", &word(&state), "--store", &word(&stage.at("store")), "--offline"];
+    let with = [
+        "--key",
+        &key,
+        "--state",
+        &word(&stage.at("builder")),
+        "--store",
+        &word(&stage.at("store")),
+        "--offline",
+    ];
     let ran = stage.portcullis(&[&what[..], &with, &["--out", &word(&out)]].concat())?;
     Ok((out.join("shop.rebuild.sigstore.json"), ran))
 }

@@ -71,6 +71,17 @@ impl Webhook {
 
     /// What somebody is told who writes an object over the one that is there.
     pub(crate) fn write(&self, object: &str, old: Option<&str>) -> Result<Seen, Failure> {
+        Ok(self.write_audited(object, old)?.0)
+    }
+
+    /// The log of its decisions, with all of them in its tree.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.judge.close();
+        self.dir.join("log")
+    }
+
+    /// The same, and what the API server writes into its audit log of the answer.
+    pub(crate) fn write_audited(&self, object: &str, old: Option<&str>) -> Result<(Seen, Object), Failure> {
         let deadline = Deadline::after(WITHIN);
         let now = clock::now(None)?;
         let body = review(object, old)?.to_string().into_bytes().into();
@@ -84,7 +95,8 @@ impl Webhook {
         let is_let_through = matches!(response.get("allowed"), Some(Json::Bool(true)));
         let status = response.optional_object("status").ok().flatten();
         let message = status.and_then(|status| status.string("message").ok()).unwrap_or_default();
-        Ok(told(&judged.decisions, is_let_through, message))
+        let audited = response.optional_object("auditAnnotations").ok().flatten().cloned();
+        Ok((told(&judged.decisions, is_let_through, message), audited.unwrap_or_default()))
     }
 }
 
