@@ -8,11 +8,12 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 23] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
     ("gpgv", "gpgv"),
+    ("minisign", "minisign"),
     ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),
@@ -31,6 +32,8 @@ const PROGRAMS: [(&str, &str); 23] = [
     ("pkcs11-tool", "opensc"),
     ("initdb", "postgresql"),
     ("python3", "python3"),
+    ("npm", "nodejs npm"),
+    ("dput", "dput-ng"),
     ("nginx", "nginx-light"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
@@ -48,6 +51,8 @@ pub(crate) fn all() -> Outcome {
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     script("registries, crane and oras", "scripts/registry/build.sh")?;
+    script("clients and registries of packages", "scripts/fetch-packages.sh")?;
+    script("an object store and Amazon's clients", "scripts/s3/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

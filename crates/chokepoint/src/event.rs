@@ -37,6 +37,8 @@ pub enum EventKind {
     AuditJoin,
     /// Something was let in while the choke point could not be reached, and was brought to it later.
     Spooled,
+    /// A release key signed what was admitted.
+    Signature,
 }
 
 /// An event on record.
@@ -71,7 +73,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -83,6 +85,7 @@ impl EventKind {
         Self::ReVerified,
         Self::AuditJoin,
         Self::Spooled,
+        Self::Signature,
     ];
 
     /// The word in JSON and messages.
@@ -100,6 +103,7 @@ impl EventKind {
             Self::ReVerified => "re-verified",
             Self::AuditJoin => "audit-join",
             Self::Spooled => "spooled",
+            Self::Signature => "signature",
         }
     }
 }

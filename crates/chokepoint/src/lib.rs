@@ -25,6 +25,7 @@ mod prepared;
 mod record;
 mod recorder;
 mod replay;
+mod signed;
 mod summary;
 
 pub use append::{NotAppended, append};
@@ -41,4 +42,5 @@ pub use last_good::LastGood;
 pub use limits::Limits;
 pub use record::{Record, RecordError, Recorded};
 pub use replay::{Replay, Replayer, replay, what_if};
+pub use signed::{Rests, Signed};
 pub use summary::{Passed, Verifier};

@@ -16,6 +16,7 @@ pub(crate) mod deploy;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
+pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod git_hook;
 pub(crate) mod import;
@@ -33,9 +34,11 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod running;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod summary;
 pub(crate) mod threats;
+pub(crate) mod throw_away;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
 pub(crate) mod why;
@@ -47,6 +50,7 @@ use crate::output::Output;
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),
@@ -75,6 +79,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Running(args) => running::run(&args, output),
         Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Sign(args) => sign::run(&args, output),
         Command::Summary(command) => summary::run(&command, output),
         Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

@@ -3,6 +3,7 @@
 
 mod local;
 mod remote;
+mod sign;
 mod spool;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::input;
 use local::{Files, Log};
 use remote::Remote;
+pub(crate) use sign::Others;
 use spool::Spool;
 
 /// Where the decision comes from

@@ -2,10 +2,22 @@
 
 mod tools;
 
+#[path = "proxy/auth.rs"]
+mod auth;
+#[path = "proxy/calls.rs"]
+mod calls;
+#[path = "proxy/faults.rs"]
+mod faults;
 #[path = "proxy/nginx.rs"]
 mod nginx;
+#[path = "proxy/raw.rs"]
+mod raw;
 #[path = "proxy/site.rs"]
 mod site;
+#[path = "proxy/smuggling.rs"]
+mod smuggling;
+#[path = "proxy/upstream.rs"]
+mod upstream;
 
 use std::fs;
 use std::process::Command;
@@ -75,4 +87,55 @@ fn what_is_tested_goes_through_and_nothing_else() {
     assert_eq!(nginx.requests().len(), 1);
     let (status, text) = said(site.curl("ci").arg(format!("{to}/releases/shop")));
     assert_eq!((status, text.as_str()), (200, "good"));
+}
+
+#[test]
+fn with_tls_on_both_sides_only_the_proxy_has_the_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Site::new(&[], "");
+    for name in ["ca.crt", "server.crt", "server.key"] {
+        fs::copy(made.at(&format!("tls/{name}")), dir.path().join(name)).unwrap();
+    }
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(dir.path().join("passwords"), "proxy:{PLAIN}secret\n").unwrap();
+    let server = format!(
+        "ssl_certificate {}; ssl_certificate_key {}; ssl_client_certificate {}; ssl_verify_client on;
+    auth_basic upstream; auth_basic_user_file {};",
+        at("server.crt"),
+        at("server.key"),
+        at("ca.crt"),
+        at("passwords")
+    );
+    let Some(nginx) = Nginx::start("ssl", &server) else { return };
+    let section = format!(
+        "  - name: files
+    kind: put
+    {TLS}
+    upstream: {{ url: \"https://127.0.0.1:{}\", ca: tls/ca.crt, credentials: login, identity: {{ certificate: tls/ci.crt, key: tls/ci.key }} }}
+    as: files.example
+    routes: [{{ names: [\"releases/*\"], environment: prod/files }}]
+",
+        nginx.port
+    );
+    let site = made;
+    site.policy(&Policy::tested("prod/files", "files.example/releases/*"));
+    site.proxies(&section);
+    site.test(&Digest::sha256(b"good"));
+    fs::write(site.at("good"), "good").unwrap();
+    fs::write(site.at("login"), "Basic cHJveHk6c2VjcmV0").unwrap();
+    let running = site.start();
+    let url = format!("{}/releases/shop", proxy(&running, "files"));
+    let put = || said(site.curl("ci").args(["-D", "-", "-T"]).arg(site.at("good")).arg(&url));
+    let (status, text) = put();
+    assert_eq!(status, 201, "{text}");
+    assert_eq!(fs::read(nginx.file("releases/shop")).unwrap(), b"good");
+    assert!(nginx.requests()[0].contains(" - proxy "), "{:?}", nginx.requests());
+    // a login that does not do is the proxy's matter, and nobody is asked for another
+    fs::remove_file(nginx.file("releases/shop")).unwrap();
+    fs::write(site.at("login"), "Basic cHJveHk6d3Jvbmc=").unwrap();
+    running.event_with(&["\"reloaded\"", "\"what\":\"upstream\""]);
+    let (status, text) = put();
+    assert!(status == 502 && text.contains("mend `upstream: credentials`"), "{status} {text}");
+    assert!(!text.contains("cHJv") && !text.to_lowercase().contains("www-authenticate"), "{text}");
+    assert!(nginx.is_empty());
 }

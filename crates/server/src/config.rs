@@ -1,6 +1,6 @@
 //! What the operator of a build service says: a file, reviewed like code.
 
-mod read;
+pub(crate) mod read;
 
 use std::path::PathBuf;
 

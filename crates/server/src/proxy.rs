@@ -7,13 +7,30 @@
 //! adapter does not know is refused.
 
 mod adapter;
+mod answer;
+mod archive;
 mod ask;
 mod config;
+mod debian;
+mod flow;
 mod handle;
+mod head;
 mod hold;
+mod json;
 mod listen;
+mod metrics;
+mod npm;
+mod oci;
+mod package;
+mod path;
 mod put;
+mod pypi;
+mod room;
+mod s3;
 mod upstream;
+mod who;
 
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};
 pub(crate) use listen::{Listener, Proxy};
+pub(crate) use metrics::ProxyMetrics;
+pub(crate) use room::{Rooms, spools};

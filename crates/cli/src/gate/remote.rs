@@ -108,7 +108,12 @@ impl Remote {
     }
 
     /// An answer counts where its status and its word agree, and it is about these bytes.
-    fn read(&self, status: u16, answer: &Json, artifact: &Artifact) -> Result<GateRuling, Failure> {
+    pub(super) fn read(
+        &self,
+        status: u16,
+        answer: &Json,
+        artifact: &Artifact,
+    ) -> Result<GateRuling, Failure> {
         let read = answer.as_object().ok().and_then(|object| {
             let about = Artifact::read(object.get("artifact")?).ok()?;
             Some((GateRuling::read(object).ok()?, about))
@@ -128,7 +133,7 @@ impl Remote {
         Ok(ruling)
     }
 
-    fn body(&self, request: &DeploymentRequest, is_dry_run: bool) -> Result<Json, Failure> {
+    pub(super) fn body(&self, request: &DeploymentRequest, is_dry_run: bool) -> Result<Json, Failure> {
         let evidence = request.envelopes.iter().map(piece).collect::<Result<Vec<Json>, Failure>>()?;
         let mut object = Object::new()
             .with("environment", request.environment.as_str())

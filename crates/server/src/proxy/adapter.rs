@@ -1,6 +1,7 @@
 //! What knows a protocol: from a request to what it deploys, and from a ruling to an answer that the client understands.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attest::yaml::{Fields, Problems};
@@ -9,8 +10,15 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::debian::{self, Debian};
+use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
+use crate::proxy::metrics::Course;
+use crate::proxy::npm::Npm;
+use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
+use crate::proxy::pypi::{self, Pypi};
+use crate::proxy::s3::S3;
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -20,6 +28,21 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
 
     /// A refusal in the words of the protocol; `text` is for people, and of many lines.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
+
+    /// Whether `%2F` may stand in a path, where it is no separator.
+    fn takes_encoded_slash(&self) -> bool {
+        false
+    }
+
+    /// The files that only this kind names, to be made relative to the configuration's own.
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// Opens what only this kind names, before anything is answered.
+    fn open(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What an adapter has for one request.
@@ -29,6 +52,8 @@ pub(crate) struct With {
     pub(crate) proxy: Arc<Proxy>,
     /// Who asks, proven; nothing where anybody may.
     pub(crate) requester: Option<String>,
+    /// What came of it until now.
+    pub(crate) course: Course,
 }
 
 /// The protocols, by the word for them in the configuration.
@@ -37,15 +62,25 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
+        "debian" => &debian::KEYS,
+        "pypi" => &pypi::KEYS,
+        "json" => &["calls"],
+        "oci" => &["oci"],
+        "s3" => &["region", "keys", "accounts"],
         _ => &[],
     }
 }
 
 /// Reads what only one kind has to say.
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
-    let _ = (fields, problems);
     match kind {
         "put" => Some(Arc::new(Put)),
+        "debian" => Some(Arc::new(Debian::read(fields, problems)?)),
+        "npm" => Some(Arc::new(Npm::new())),
+        "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
+        "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
+        "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
+        "s3" => Some(Arc::new(S3::read(fields, problems)?)),
         _ => None,
     }
 }

@@ -1,15 +1,17 @@
 //! From what a request deploys to a ruling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use attest::{Artifact, Digest, DigestSet, Json};
+use attest::{Artifact, Digest, DigestSet, Json, Object};
 use axum::http::HeaderMap;
 use kubernetes::mapping::UNCLAIMED;
 use policy::{DeploymentRequest, Submitted, Unreadable};
 
 use crate::proxy::adapter::With;
-use crate::webhook::{Deadline, NotRuled, Question, Ruling};
+use crate::proxy::metrics::End;
+use crate::webhook::{Deadline, NotRuled, Question, Ruling, Told};
 
 /// Names evidence in the store, by digests behind commas.
 pub(crate) const EVIDENCE: &str = "portcullis-evidence";
@@ -51,15 +53,94 @@ impl With {
         let (evidence, grants) =
             (named(headers, EVIDENCE, &mut request), named(headers, BREAKGLASS, &mut request));
         let question = Question { request, evidence, grant: grants.into_iter().next(), dry_run: false };
-        let (proxy, deadline) = (self.proxy.clone(), Deadline::after(PATIENCE));
-        let own = deadline.clone();
+        let about = About::of(&question.request);
+        let ruled = self.rule(question).await;
+        self.record(&about, &ruled);
+        ruled
+    }
+
+    /// On a thread of its own, one of those that all decisions share.
+    async fn rule(&self, question: Question) -> Result<Ruling, NotRuled> {
+        let busy = || NotRuled::Busy("too much is asked at once".to_owned());
+        let caller = Caller(Deadline::after(PATIENCE));
+        let until = tokio::time::Instant::from_std(caller.0.at());
+        let waited = tokio::time::timeout_at(until, self.proxy.front().door.thread()).await;
+        let thread = waited.ok().flatten().ok_or_else(busy)?;
+        let (proxy, own) = (Arc::clone(&self.proxy), caller.0.clone());
         let work = tokio::task::spawn_blocking(move || {
             let now = proxy.now();
             let ruled = catch_unwind(AssertUnwindSafe(|| proxy.judge().rule(question, &own, now)));
+            drop(thread);
             ruled.unwrap_or_else(|_| Err(NotRuled::Failed("judging it failed".to_owned())))
         });
-        let ruled = tokio::time::timeout(PATIENCE, work).await.or(Err(NotRuled::Late))?;
+        let ruled = tokio::time::timeout_at(until, work).await.or(Err(NotRuled::Late))?;
         ruled.unwrap_or_else(|e| Err(NotRuled::Failed(e.to_string())))
+    }
+
+    /// One line for each decision, as reviews have them, and the numbers.
+    fn record(&self, about: &About, ruled: &Result<Ruling, NotRuled>) {
+        let mut line = Object::new()
+            .with("environment", about.environment.as_str())
+            .with("artifact", about.artifact.as_str())
+            .with("workload", about.workload.as_str());
+        line.set_some("requester", self.requester.clone());
+        let end = match ruled {
+            Err(e) => {
+                line.set("decision", "cannot-decide");
+                line.set("found", e.to_string());
+                End::Undecided
+            }
+            Ok(ruling) => {
+                let decision = ruling.decision();
+                let told = Told {
+                    environment: about.environment.clone(),
+                    artifact: about.artifact.clone(),
+                    decision: decision.word().to_owned(),
+                    basis: decision.basis().name().to_owned(),
+                    rules: decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect(),
+                    ..Told::default()
+                };
+                self.proxy.front().metrics.decided(&told);
+                line.set("decision", told.decision);
+                line.set("basis", told.basis);
+                line.set("rules", told.rules);
+                line.set_some("receipt", ruling.receipt());
+                match (ruling.is_admitted(), decision.word()) {
+                    (true, _) => End::Admitted,
+                    (false, "cannot-decide") => End::Undecided,
+                    (false, _) => End::Rejected,
+                }
+            }
+        };
+        self.course.set(end);
+        self.proxy.tell("proxied", line);
+    }
+}
+
+/// What a question was about, for records.
+struct About {
+    environment: String,
+    artifact: String,
+    workload: String,
+}
+
+impl About {
+    fn of(request: &DeploymentRequest) -> Self {
+        Self {
+            environment: request.environment.clone(),
+            artifact: request.artifact.short(),
+            workload: request.workload.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Somebody who waits. Where nobody does any more, what was not begun is not: nothing goes on record for a caller that is
+/// gone.
+struct Caller(Deadline);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }
 

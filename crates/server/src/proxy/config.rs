@@ -6,41 +6,70 @@
 //!     kind: oci
 //!     listen: 0.0.0.0:5443
 //!     tls: { certificate: tls.crt, key: tls.key }
-//!     clients: { ca: clients.crt, names: [ci.example] }   # or `anonymous: true`
-//!     upstream: { url: "https://registry.internal:5000", ca: internal.crt, credentials: registry.login }
+//!     clients: { ca: clients.crt, names: [ci.example] }   # and, or instead, `issuers`; or `anonymous: true`
+//!     issuers:                                            # as the build service's; a token is also good as a password
+//!       - { issuer: "https://ci.example", audience: images.example, algorithm: RS256, keys: { file: jwks.json }, identity: sub }
+//!     upstream: { url: "https://registry.internal:5000", ca: internal.crt, credentials: registry.login, answer: 60s }
+//!     public: https://images.example                      # as clients call this proxy; otherwise as each request does
+//!     headers: [x-ours]                                   # request headers that go on beside the usual ones
 //!     spool: spool/images                                 # where bodies wait until they were decided about
-//!     limits: { body: 10GiB, held: 100GiB, requests: 1000 }
+//!     limits: { body: 10GiB, held: 100GiB, requests: 1000, time: 1h }
 //!     as: registry.example                                # how the artifacts' URIs begin
 //!     routes:
 //!       - { names: ["shop/**"], environment: prod/shop }  # what stands nowhere is nobody's, and refused
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use attest::sigstore::Pattern;
+use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
 
-use crate::config::KeyPair;
-use crate::fields::{address, key_pair, list, number, path, size, text, words};
+use crate::config::read::issuer;
+use crate::config::{Issuer, KeyPair, Keys};
+use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
 use crate::proxy::adapter::{self, Adapter};
 
-const KNOWN: [&str; 11] =
-    ["name", "kind", "listen", "tls", "clients", "anonymous", "upstream", "spool", "limits", "as", "routes"];
+const KNOWN: [&str; 14] = [
+    "name",
+    "kind",
+    "listen",
+    "tls",
+    "clients",
+    "issuers",
+    "anonymous",
+    "upstream",
+    "public",
+    "headers",
+    "spool",
+    "limits",
+    "as",
+    "routes",
+];
 
 /// One proxy.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// Its name, in records and metrics.
     pub name: String,
+    /// The word for its protocol.
+    pub kind: String,
     /// The address to listen on.
     pub listen: String,
     /// Its own certificate chain and key.
     pub tls: KeyPair,
-    /// Who may come; nothing where anybody may.
+    /// Who may come with a certificate. Where this and `issuers` say nobody, anybody may come.
     pub clients: Option<Clients>,
+    /// Whose tokens are taken; each bearer of one may come.
+    pub issuers: Vec<Issuer>,
     /// What it stands in front of.
     pub upstream: Upstream,
+    /// As clients call it, `https://HOST[:PORT]`; nothing where each request says.
+    pub public: Option<String>,
+    /// Request headers that go on beside the usual ones, in lower case.
+    pub headers: Vec<String>,
     /// The folder where bodies wait until they were decided about.
     pub spool: PathBuf,
     /// How much it takes.
@@ -73,6 +102,10 @@ pub struct Upstream {
     pub credentials: Option<PathBuf>,
     /// The client's certificate for it.
     pub identity: Option<KeyPair>,
+    /// For a connection.
+    pub connect: Duration,
+    /// How long nothing may move: while a request is sent, until its answer begins, and between its pieces.
+    pub answer: Duration,
 }
 
 /// How much a proxy takes.
@@ -84,6 +117,8 @@ pub struct Limits {
     pub held: u64,
     /// Requests at once.
     pub requests: usize,
+    /// For a body to come in.
+    pub time: Duration,
 }
 
 /// Which names are which environment.
@@ -112,7 +147,9 @@ impl Proxy {
         });
         let (name, listen) = (text(&fields, "name", problems), address(&fields, problems));
         let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
-        let clients = clients(&fields, problems);
+        let who = who(&fields, problems);
+        let public = fields.optional("public").map(|node| origin(node, problems));
+        let headers = header_names(&fields, problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
         let spool = path(&fields, "spool", problems);
         let limits = limits(fields.optional("limits"), problems);
@@ -121,12 +158,17 @@ impl Proxy {
         fields.required("routes", problems);
         let routes = list(&fields, "routes", problems, route);
         let adapter = kind.and_then(|kind| adapter::read(kind, &fields, problems));
+        let (clients, issuers) = who?;
         Some(Self {
             name: name?,
+            kind: kind?.to_owned(),
             listen: listen?,
             tls: tls?,
-            clients: clients?,
+            clients,
+            issuers,
             upstream: upstream?,
+            public: public.map_or(Some(None), |p| p.map(Some))?,
+            headers: headers?,
             spool: spool?,
             limits: limits?,
             prefix: prefix?,
@@ -138,13 +180,39 @@ impl Proxy {
     /// The files and folders that are named, to be made relative to the configuration's own.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.tls.certificate, &mut self.tls.key, &mut self.spool];
+        paths.extend(Arc::get_mut(&mut self.adapter).into_iter().flat_map(|adapter| adapter.paths()));
         paths.extend(self.clients.as_mut().map(|clients| &mut clients.ca));
+        for issuer in &mut self.issuers {
+            match &mut issuer.keys {
+                Keys::File(file) => paths.push(file),
+                Keys::Url { ca, .. } => paths.extend(ca),
+            }
+        }
         paths.extend(self.upstream.ca.as_mut());
         paths.extend(self.upstream.credentials.as_mut());
         paths.extend(
             self.upstream.identity.iter_mut().flat_map(|pair| [&mut pair.certificate, &mut pair.key]),
         );
         paths
+    }
+
+    /// Files that must be there before the proxy starts, and what they are.
+    pub(crate) fn named(&self) -> Vec<(&'static str, &Path)> {
+        let (upstream, pair) = (&self.upstream, self.upstream.identity.as_ref());
+        let mut named: Vec<(&'static str, Option<&PathBuf>)> = vec![
+            ("a proxy's certificate", Some(&self.tls.certificate)),
+            ("a proxy's key", Some(&self.tls.key)),
+            ("the authorities of a proxy's clients", self.clients.as_ref().map(|clients| &clients.ca)),
+            ("the authorities of a proxy's upstream", upstream.ca.as_ref()),
+            ("a proxy's login", upstream.credentials.as_ref()),
+            ("a proxy's certificate as a client", pair.map(|pair| &pair.certificate)),
+            ("a proxy's key as a client", pair.map(|pair| &pair.key)),
+        ];
+        named.extend(self.issuers.iter().map(|issuer| match &issuer.keys {
+            Keys::File(file) => ("an issuer's keys", Some(file)),
+            Keys::Url { ca, .. } => ("the authorities of an issuer", ca.as_ref()),
+        }));
+        named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path()))).collect()
     }
 
     /// The environment of a name; nothing where it is nobody's.
@@ -155,29 +223,72 @@ impl Proxy {
     }
 }
 
-/// Nobody may come by accident: either names, or the word for it.
-fn clients(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Clients>> {
+/// Nobody may come by accident: either names or issuers, or the word for it.
+fn who(fields: &Fields<'_>, problems: &mut Problems) -> Option<(Option<Clients>, Vec<Issuer>)> {
     let is_anonymous = fields.optional("anonymous").map_or(Some(false), |n| problems.keep(n.boolean()))?;
-    match (fields.optional("clients"), is_anonymous) {
+    let issuers = list(fields, "issuers", problems, issuer);
+    let said = [fields.optional("clients"), fields.optional("issuers")];
+    match (said.into_iter().flatten().next(), is_anonymous) {
         (Some(node), true) => {
-            problems.push(node.mismatch("not `clients` and `anonymous: true` together"));
-            None
+            problems.push(node.mismatch("not this and `anonymous: true` together"));
+            return None;
         }
-        (None, true) => Some(None),
         (None, false) => {
             fields.required("clients", problems);
-            None
+            return None;
         }
-        (Some(node), false) => {
-            let fields = Fields::read(node, "`clients`", &["ca", "names"], problems)?;
-            let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems));
-            Some(Some(Clients { ca: ca?, names: names? }))
-        }
+        _ => {}
     }
+    let clients = fields.optional("clients").map(|node| {
+        let fields = Fields::read(node, "`clients`", &["ca", "names"], problems)?;
+        let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems));
+        Some(Clients { ca: ca?, names: names? })
+    });
+    let clients = clients.map_or(Some(None), |clients| clients.map(Some))?;
+    if clients.is_none() && issuers.is_empty() && !is_anonymous {
+        // an empty list of issuers would let nobody in: never anybody
+        let node = fields.required("issuers", problems)?;
+        problems.push(node.mismatch("at least one issuer"));
+        return None;
+    }
+    Some((clients, issuers))
+}
+
+/// Names of headers in lower case.
+fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let names = words(fields, "headers", problems)?;
+    let is_name = |name: &String| {
+        // what says where a message ends, or who sends it, is never a client's to say
+        let is_ours = ["authorization", "connection", "cookie", "host", "te", "transfer-encoding", "upgrade"];
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !is_ours.contains(&name.as_str())
+    };
+    if names.iter().all(is_name) {
+        return Some(names);
+    }
+    let node = fields.required("headers", problems)?;
+    problems.push(node.mismatch("names of headers in lower case, and none of a connection or a login"));
+    None
+}
+
+/// `https://HOST[:PORT]`.
+fn origin(node: &Node, problems: &mut Problems) -> Option<String> {
+    let text = problems.keep(node.string())?.trim_end_matches('/');
+    if text.strip_prefix("https://").is_some_and(is_authority) {
+        return Some(text.to_owned());
+    }
+    problems.push(node.mismatch("https://HOST[:PORT]"));
+    None
+}
+
+fn is_authority(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
 fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
-    let fields = Fields::read(node, "`upstream`", &["url", "ca", "credentials", "identity"], problems)?;
+    let known = ["url", "ca", "credentials", "identity", "connect", "answer"];
+    let fields = Fields::read(node, "`upstream`", &known, problems)?;
     let file = |key: &str, problems: &mut Problems| {
         fields.optional(key).and_then(|n| problems.keep(n.string())).map(PathBuf::from)
     };
@@ -186,13 +297,15 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     let node = fields.required("url", problems)?;
     let url = problems.keep(node.string())?.trim_end_matches('/');
     let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if !authority
-        .is_some_and(|a| !a.is_empty() && a.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c)))
-    {
+    if !authority.is_some_and(is_authority) {
         problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
         return None;
     }
+    let connect = time(&fields, "connect", Span::seconds(10), problems);
+    let answer = time(&fields, "answer", Span::seconds(60), problems);
     Some(Upstream {
+        connect: connect?,
+        answer: answer?,
         url: url.to_owned(),
         ca,
         credentials,
@@ -200,10 +313,22 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     })
 }
 
+/// A span that is neither nothing nor more than a day.
+fn time(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems) -> Option<Duration> {
+    let seconds = span(fields, key, otherwise, problems)?.as_seconds();
+    match (u64::try_from(seconds), fields.optional(key)) {
+        (Ok(seconds @ 1..=86_400), _) => Some(Duration::from_secs(seconds)),
+        (_, node) => {
+            problems.keep(Err::<(), _>(node?.mismatch("a span of time of at most a day, as in 60s")));
+            None
+        }
+    }
+}
+
 fn limits(node: Option<&Node>, problems: &mut Problems) -> Option<Limits> {
-    let usual = Limits { body: 10 << 30, held: 50 << 30, requests: 1024 };
+    let usual = Limits { body: 10 << 30, held: 50 << 30, requests: 1024, time: Duration::from_secs(3600) };
     let Some(node) = node else { return Some(usual) };
-    let fields = Fields::read(node, "`limits`", &["body", "held", "requests"], problems)?;
+    let fields = Fields::read(node, "`limits`", &["body", "held", "requests", "time"], problems)?;
     let bytes = |key: &str, otherwise: u64, problems: &mut Problems| {
         fields.optional(key).map_or(Some(otherwise), |node| {
             let found = size(problems.keep(node.string())?);
@@ -212,7 +337,8 @@ fn limits(node: Option<&Node>, problems: &mut Problems) -> Option<Limits> {
     };
     let (body, held) = (bytes("body", usual.body, problems), bytes("held", usual.held, problems));
     let requests = number(&fields, "requests", (1, 100_000, 1024), problems);
-    Some(Limits { body: body?, held: held?, requests: requests? })
+    let time = time(&fields, "time", Span::seconds(3600), problems);
+    Some(Limits { body: body?, held: held?, requests: requests?, time: time? })
 }
 
 fn route(node: &Node, problems: &mut Problems) -> Option<Route> {

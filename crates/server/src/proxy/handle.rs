@@ -2,16 +2,23 @@
 
 use std::sync::Arc;
 
+use attest::Object;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
 use axum::{Extension, Router};
+use hyper::body::Body as _;
 
 use crate::proxy::adapter::With;
-use crate::proxy::hold::{Held, HoldError};
+use crate::proxy::answer::{Ends, clean};
+use crate::proxy::flow::{Holding, Rest};
+use crate::proxy::head::{self, Rules};
+use crate::proxy::hold::{Held, HoldError, Most};
 use crate::proxy::listen::Proxy;
+use crate::proxy::metrics::{Course, End};
 use crate::proxy::upstream::UpstreamError;
+use crate::webhook::review::drain;
 use crate::webhook::{NotRuled, Ruling};
 
 /// The names in a connection's certificate; nothing where it showed none.
@@ -28,37 +35,106 @@ const HOP_BY_HOP: [header::HeaderName; 6] = [
     header::PROXY_AUTHENTICATE,
 ];
 
+/// After how many seconds a client may come again.
+const AGAIN: HeaderValue = HeaderValue::from_static("5");
+
 pub(crate) fn router(proxy: Arc<Proxy>) -> Router {
     Router::new().fallback(handle).with_state(proxy)
+}
+
+/// One request, until its end: whatever happens to it is counted once.
+struct Counted {
+    proxy: Arc<Proxy>,
+    course: Course,
+    is_answered: bool,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let end = if self.is_answered { self.course.end() } else { End::Gone };
+        let config = self.proxy.config();
+        self.proxy.front().metrics.proxies.ended(&config.name, &config.kind, end);
+    }
 }
 
 async fn handle(
     State(proxy): State<Arc<Proxy>>,
     Extension(names): Extension<Names>,
-    mut request: Request,
+    request: Request,
 ) -> Response {
-    let adapter = Arc::clone(&proxy.config().adapter);
-    let requester = match proxy.requester(&names) {
-        Ok(requester) => requester,
-        Err(text) => return adapter.refuse(StatusCode::FORBIDDEN, "not-permitted", &text),
-    };
-    let Ok(_place) = Arc::clone(proxy.places()).try_acquire_owned() else {
-        return adapter.refuse(
-            StatusCode::TOO_MANY_REQUESTS,
-            "busy",
-            "too many requests at once; come again",
-        );
-    };
-    if request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE) {
-        return adapter.refuse(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-proxied",
-            "nothing but requests goes through here",
-        );
+    let mut counted = Counted { proxy: Arc::clone(&proxy), course: Course::default(), is_answered: false };
+    counted.course.set(End::Refused);
+    let is_last = head::is_chunked(&request) && request.version() == Version::HTTP_11;
+    // who waits to be told to send its body is not told to send it for nothing
+    let is_sending = !request.headers().contains_key(header::EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, rest) = Rest::of(body);
+    let request = Request::from_parts(head, body);
+    let mut response = through(&proxy, &names, request, &counted.course).await;
+    if !response.status().is_success() && is_sending && !response.headers().contains_key(header::CONNECTION) {
+        // who is still sending would hear of a broken connection, and not why
+        if let Some(rest) = rest.take() {
+            drain(rest).await;
+        }
     }
-    drop_hop_by_hop(request.headers_mut());
-    let with = With { proxy, requester };
-    adapter.answer(request, &with).await
+    counted.is_answered = true;
+    let headers = response.headers_mut();
+    if is_last {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if matches!(counted.course.end(), End::Busy | End::Undecided) {
+        headers.entry(header::RETRY_AFTER).or_insert(AGAIN);
+    }
+    response
+}
+
+async fn through(proxy: &Arc<Proxy>, names: &Names, mut request: Request, course: &Course) -> Response {
+    let adapter = Arc::clone(&proxy.config().adapter);
+    let requester = match proxy.requester(names, request.headers()).await {
+        Ok(requester) => requester,
+        Err(stranger) => {
+            course.set(End::Stranger);
+            let status = stranger.status(!proxy.config().issuers.is_empty());
+            let mut response = adapter.refuse(status, stranger.code(), &stranger.text());
+            if status == StatusCode::UNAUTHORIZED {
+                proxy.challenge(&mut response);
+            }
+            return response;
+        }
+    };
+    let Ok(place) = Arc::clone(proxy.places()).try_acquire_owned() else {
+        course.set(End::Busy);
+        let text = "too many requests at once; come again";
+        return adapter.refuse(StatusCode::TOO_MANY_REQUESTS, "busy", text);
+    };
+    drop_hop_by_hop_but_framing(request.headers_mut());
+    let config = proxy.config();
+    let rules = Rules { kind: &config.kind, slash: adapter.takes_encoded_slash(), headers: &config.headers };
+    if let Err(unclear) = head::clear(&mut request, rules) {
+        let mut response = adapter.refuse(unclear.status, "unclear", &unclear.to_string());
+        if request.version() == Version::HTTP_11 {
+            // where the next request begins is as unclear
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
+    let with = With { proxy: Arc::clone(proxy), requester, course: course.clone() };
+    let response = adapter.answer(request, &with).await;
+    // an answer that is still on its way takes its place
+    response.map(|body| Holding::body(body, place))
+}
+
+/// Takes out what the header `Connection` says is about the connection; what says how long a message is stays.
+fn drop_hop_by_hop_but_framing(headers: &mut HeaderMap) {
+    let kept = [header::TRANSFER_ENCODING, header::UPGRADE, header::CONTENT_LENGTH, header::HOST];
+    let kept = kept.map(|name| (headers.get_all(&name).iter().cloned().collect::<Vec<_>>(), name));
+    drop_hop_by_hop(headers);
+    for (values, name) in kept {
+        headers.remove(&name);
+        for value in values {
+            headers.append(&name, value);
+        }
+    }
 }
 
 /// Takes out what is about the connection, and what the header `Connection` says is.
@@ -87,17 +163,37 @@ impl With {
         }
     }
 
-    /// Sends a request to what the proxy stands in front of.
+    /// Sends a request to what the proxy stands in front of. What comes back names no place but the proxy, and has
+    /// nothing of its login.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, UpstreamError> {
-        let mut response = self.proxy.upstream().send(request).await?;
+        let (proxy, upstream) = (&self.proxy, self.proxy.upstream());
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let ends = Ends {
+            upstream: upstream.authority(),
+            own: proxy.config().public.clone().or_else(|| host.map(|host| format!("https://{host}"))),
+            credentials: upstream.credentials(),
+            is_read: matches!(*request.method(), Method::GET | Method::HEAD),
+        };
+        let mut request = request;
+        drop_hop_by_hop(request.headers_mut());
+        let began = std::time::Instant::now();
+        let mut response = upstream.send(request).await.inspect_err(|_| self.course.set(End::Upstream))?;
+        proxy.front().metrics.proxies.upstream_took(&proxy.config().name, began.elapsed());
         drop_hop_by_hop(response.headers_mut());
+        clean(&mut response, &ends).inspect_err(|_| self.course.set(End::Upstream))?;
+        self.course.passed();
         Ok(response)
     }
 
     /// Takes a body whole, to be decided about before anything is sent on.
     pub(crate) async fn hold(&self, body: Body) -> Result<Held, Response> {
         let config = self.proxy.config();
-        let held = Held::take(body, &config.spool, self.proxy.room(), config.limits.body).await;
+        let most = Most { bytes: config.limits.body, time: config.limits.time };
+        // what is said to be too large need not be held
+        if body.size_hint().lower() > most.bytes {
+            return Err(self.not_held(&HoldError::TooLarge(most.bytes)));
+        }
+        let held = Held::take(body, &config.spool, self.proxy.room(), most).await;
         held.map_err(|e| self.not_held(&e))
     }
 
@@ -114,21 +210,33 @@ impl With {
         }
     }
 
-    fn no_answer(&self, error: &UpstreamError) -> Response {
+    /// The answer where the upstream has none. What was admitted and may have arrived is said to be so.
+    pub(crate) fn no_answer(&self, error: &UpstreamError) -> Response {
+        self.course.set(End::Upstream);
+        self.proxy.tell("upstream-failed", Object::new().with("found", error.to_string()));
         let status = match error {
-            UpstreamError::Late => StatusCode::GATEWAY_TIMEOUT,
+            UpstreamError::Late(_) => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         };
-        self.proxy.config().adapter.refuse(status, "upstream", &error.to_string())
+        let mut text = error.to_string();
+        if !error.is_unsent() {
+            text.push_str("\n  fix: look whether it is there before sending it again");
+        }
+        self.proxy.config().adapter.refuse(status, "upstream", &text)
     }
 
-    fn not_held(&self, error: &HoldError) -> Response {
-        let (status, code) = match error {
-            HoldError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
-            HoldError::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            HoldError::Body(_) => (StatusCode::BAD_REQUEST, "broken-body"),
-            HoldError::Io(_) => (StatusCode::INSUFFICIENT_STORAGE, "not-held"),
+    pub(crate) fn not_held(&self, error: &HoldError) -> Response {
+        let (status, code, end) = match error {
+            HoldError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", End::NotHeld),
+            HoldError::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", End::Busy),
+            HoldError::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "slow", End::NotHeld),
+            HoldError::Body(_) => (StatusCode::BAD_REQUEST, "broken-body", End::NotHeld),
+            HoldError::Io(_) => (StatusCode::INSUFFICIENT_STORAGE, "not-held", End::NotHeld),
         };
+        self.course.set(end);
+        if matches!(error, HoldError::Full | HoldError::Io(_)) {
+            self.proxy.tell("not-held", Object::new().with("found", error.to_string()));
+        }
         self.proxy.config().adapter.refuse(status, code, &error.to_string())
     }
 }

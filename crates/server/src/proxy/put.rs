@@ -2,12 +2,13 @@
 
 use attest::Json;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use crate::proxy::adapter::{Adapter, With};
 use crate::proxy::ask::Subject;
+use crate::proxy::head::Decoded;
 
 /// `PUT` to a path.
 #[derive(Debug)]
@@ -36,11 +37,15 @@ impl Adapter for Put {
 impl Put {
     async fn put(&self, request: Request<Body>, with: &With) -> Response {
         let (mut head, body) = request.into_parts();
+        if let Some(why) = unjudged(&head.headers, head.uri.query()) {
+            return self.refuse(StatusCode::BAD_REQUEST, "unclear", why);
+        }
         let held = match with.hold(body).await {
             Ok(held) => held,
             Err(response) => return response,
         };
-        let path = head.uri.path().trim_start_matches('/').to_owned();
+        let path = head.extensions.get::<Decoded>().map(|path| path.0.as_str()).unwrap_or_default();
+        let path = path.trim_start_matches('/').to_owned();
         let subject = Subject {
             uri: format!("{}/{path}", with.proxy.config().prefix.trim_end_matches('/')),
             name: path,
@@ -55,6 +60,17 @@ impl Put {
         head.headers.insert(header::CONTENT_LENGTH, held.length().into());
         with.pass(Request::from_parts(head, held.body())).await
     }
+}
+
+/// What would make something else of the file than what is judged.
+fn unjudged(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Some("a piece of a file goes to nowhere: put all of it");
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Some("the body is encoded: nobody could say which of its two forms was judged");
+    }
+    query.map(|_| "a file is put to a path without a query")
 }
 
 /// An answer in plain text.

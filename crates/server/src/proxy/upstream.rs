@@ -2,8 +2,13 @@
 //! them, and no client's own go through.
 
 use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use attest::Digest;
 use axum::body::Body;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Request, Uri, header};
@@ -15,18 +20,36 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::client::ClientTls;
 use crate::proxy::config;
+use crate::proxy::flow::{Progress, Timed, Watched};
 use crate::tls::{self, TlsError};
+use crate::webhook::certificates::digest_of;
 
-/// For a connection, and for the beginning of an answer once the request is sent.
-const PATIENCE: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(10);
+/// For a connection that nobody uses: shorter than what servers keep one open, so that few are closed under a request.
+const IDLE: Duration = Duration::from_secs(20);
+const MAX_CREDENTIALS: u64 = 64 << 10;
+
+type Https = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// The proxy's own `Authorization` for one request, where it must be made anew for each: an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed(pub(crate) HeaderValue);
 
 /// Sends requests to one place.
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    config: config::Upstream,
     scheme: Scheme,
     authority: Authority,
+    current: Mutex<Current>,
+}
+
+/// What requests that begin now are sent with.
+#[derive(Clone)]
+struct Current {
+    client: Https,
     credentials: Option<HeaderValue>,
+    /// Of the files that it was made of, and of those that were tried last.
+    files: Option<Digest>,
+    tried: Option<Digest>,
 }
 
 impl fmt::Debug for Upstream {
@@ -42,12 +65,17 @@ pub(crate) enum UpstreamError {
     Request,
     /// No connection, or it broke off.
     Connection(Error),
-    /// No answer began in time.
-    Late,
+    /// Nothing moved for so many seconds.
+    Late(u64),
+    /// It does not take the proxy's own login; the field is the status.
+    Login(u16),
+    /// It answers what does not go on; the field says what.
+    Answer(&'static str),
 }
 
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WHO: &str = "what this proxy stands in front of";
         match self {
             Self::Request => f.write_str("the request cannot be sent on"),
             Self::Connection(e) => {
@@ -56,11 +84,25 @@ impl fmt::Display for UpstreamError {
                 while let Some(source) = cause.source() {
                     cause = source;
                 }
-                write!(f, "what this proxy stands in front of does not answer: {cause}")
+                write!(f, "{WHO} does not answer: {cause}")
             }
-            Self::Late => {
-                write!(f, "what this proxy stands in front of gave no answer within {} s", PATIENCE.as_secs())
-            }
+            Self::Late(seconds) => write!(f, "{WHO} gave no answer within {seconds} s"),
+            Self::Login(status) => write!(
+                f,
+                "{WHO} answers {status} to the proxy's own login: mend `upstream: credentials` of this proxy"
+            ),
+            Self::Answer(what) => write!(f, "{WHO} gave an answer that does not go on: {what}"),
+        }
+    }
+}
+
+impl UpstreamError {
+    /// Whether nothing of the request can have arrived.
+    pub(crate) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Request => true,
+            Self::Connection(e) => e.is_connect(),
+            Self::Late(_) | Self::Login(_) | Self::Answer(_) => false,
         }
     }
 }
@@ -72,12 +114,100 @@ impl Upstream {
         let (Some(scheme), Some(authority)) = (url.scheme().cloned(), url.authority().cloned()) else {
             return Err(unusable("it is no address"));
         };
+        Ok(Self { config: config.clone(), scheme, authority, current: Mutex::new(Current::open(config)?) })
+    }
+
+    /// The host and port, as the upstream knows itself.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// What is sent with each request.
+    pub(crate) fn credentials(&self) -> Option<HeaderValue> {
+        self.current().credentials
+    }
+
+    fn current(&self) -> Current {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the files; nothing where they are what they were. Files that do not do leave the last good ones.
+    pub(crate) fn reload(&self) -> Option<Result<(), String>> {
+        let found = digest_of(files(&self.config));
+        let old = self.current();
+        if found == old.files || found == old.tried {
+            return None;
+        }
+        match Current::open(&self.config) {
+            Ok(new) => {
+                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = new;
+                Some(Ok(()))
+            }
+            Err(e) => {
+                self.current.lock().unwrap_or_else(PoisonError::into_inner).tried = found;
+                Some(Err(e.to_string()))
+            }
+        }
+    }
+
+    /// Sends a request to the same path there, with its credentials and no others. Never sends it twice: what broke off
+    /// may have arrived.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response, UpstreamError> {
+        let Current { client, credentials, .. } = self.current();
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let uri =
+            Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
+        *request.uri_mut() = uri.build().or(Err(UpstreamError::Request))?;
+        *request.version_mut() = axum::http::Version::HTTP_11;
+        let signed = request.extensions_mut().remove::<Signed>();
+        let headers = request.headers_mut();
+        for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+            headers.remove(name);
+        }
+        let own = signed.map(|Signed(value)| value).or(credentials);
+        if let Some(credentials) = own {
+            headers.insert(header::AUTHORIZATION, credentials);
+        }
+        let host = HeaderValue::from_str(self.authority.as_str()).or(Err(UpstreamError::Request))?;
+        headers.insert(header::HOST, host);
+        let progress = Progress::default();
+        let watched = progress.clone();
+        let request = request.map(|body| Body::new(Watched::new(body, watched)));
+        let response = self.patient(client.request(request), &progress).await?;
+        let patience = self.config.answer;
+        Ok(response.map(|body| Body::new(Timed::new(body, patience))))
+    }
+
+    /// Waits as long as something moves: a large body takes its time, and the answer comes only behind it.
+    async fn patient<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+        progress: &Progress,
+    ) -> Result<T, UpstreamError> {
+        let mut answer = pin!(answer);
+        let mut seen = progress.count();
+        loop {
+            match tokio::time::timeout(self.config.answer, answer.as_mut()).await {
+                Ok(answer) => return answer.map_err(UpstreamError::Connection),
+                Err(_) if progress.count() == seen => {
+                    return Err(UpstreamError::Late(self.config.answer.as_secs()));
+                }
+                Err(_) => seen = progress.count(),
+            }
+        }
+    }
+}
+
+impl Current {
+    fn open(config: &config::Upstream) -> Result<Self, TlsError> {
+        // first the digest: files that change meanwhile are looked at again
+        let found = digest_of(files(config));
         let identity = config.identity.as_ref().map(|pair| (pair.certificate.clone(), pair.key.clone()));
         let tls = ClientTls { ca: config.ca.clone(), identity };
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT));
+        http.set_connect_timeout(Some(config.connect));
         let mut settings = tls::client(&tls)?;
         // the connector offers what it speaks itself
         settings.alpn_protocols.clear();
@@ -87,43 +217,29 @@ impl Upstream {
             .enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(IDLE)
             .build(https.wrap_connector(http));
-        let credentials = config.credentials.as_deref().map(|file| {
-            let failed = |why: String| TlsError { file: file.to_owned(), why };
-            let text = std::fs::read_to_string(file).map_err(|e| failed(e.to_string()))?;
-            let mut value = HeaderValue::from_str(text.trim()).or(Err(failed(
-                "it is no value of an Authorization header, as in `Basic …` or `Bearer …`".to_owned(),
-            )))?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        Ok(Self { client, scheme, authority, credentials: credentials.transpose()? })
+        let credentials = config.credentials.as_deref().map(credentials).transpose()?;
+        Ok(Self { client, credentials, tried: None, files: found })
     }
+}
 
-    /// The host and port, as the upstream knows itself.
-    pub(crate) fn authority(&self) -> &Authority {
-        &self.authority
-    }
+fn files(config: &config::Upstream) -> impl Iterator<Item = &Path> {
+    let pair = config.identity.iter().flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]);
+    config.ca.as_deref().into_iter().chain(config.credentials.as_deref()).chain(pair)
+}
 
-    /// Sends a request to the same path there, with its credentials and no others.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response, UpstreamError> {
-        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let uri =
-            Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
-        *request.uri_mut() = uri.build().or(Err(UpstreamError::Request))?;
-        *request.version_mut() = axum::http::Version::HTTP_11;
-        let headers = request.headers_mut();
-        for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
-            headers.remove(name);
-        }
-        if let Some(credentials) = &self.credentials {
-            headers.insert(header::AUTHORIZATION, credentials.clone());
-        }
-        let host = HeaderValue::from_str(self.authority.as_str()).or(Err(UpstreamError::Request))?;
-        headers.insert(header::HOST, host);
-        let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
-        let response = answer.await.or(Err(UpstreamError::Late))?.map_err(UpstreamError::Connection)?;
-        Ok(response.map(Body::new))
-    }
+/// The value of the `Authorization` header in a file. Never shows any of it.
+fn credentials(file: &Path) -> Result<HeaderValue, TlsError> {
+    use std::io::Read as _;
+    let failed = |why: String| TlsError { file: file.to_owned(), why };
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(|e| failed(e.to_string()))?;
+    opened.take(MAX_CREDENTIALS).read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
+    let value = HeaderValue::from_str(text.trim()).ok().filter(|value| !value.is_empty());
+    let mut value = value.ok_or_else(|| {
+        failed("it is no value of an Authorization header, as in `Basic …` or `Bearer …`".to_owned())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }

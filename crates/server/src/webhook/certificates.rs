@@ -1,7 +1,7 @@
-//! The webhook's own certificate, and the authorities of its clients: looked at again and again, replaced while
+//! A listener's own certificate, and the authorities of its clients: looked at again and again, replaced while
 //! connections stay.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attest::Digest;
@@ -10,13 +10,21 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::validity;
+use crate::config::KeyPair;
 use crate::connection::{HTTP1, HTTP2};
 use crate::tls::{self, TlsError};
-use crate::webhook::config::Webhook;
 
 /// What a connection that begins now is served with.
 pub(crate) struct Certificates {
+    files: Files,
     current: Mutex<Current>,
+}
+
+/// The chain and its key, and the authorities of clients where they may come with certificates.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) own: KeyPair,
+    pub(crate) authorities: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -31,8 +39,8 @@ struct Current {
 }
 
 impl Certificates {
-    pub(crate) fn load(webhook: &Webhook) -> Result<Self, TlsError> {
-        Ok(Self { current: Mutex::new(read(webhook)?) })
+    pub(crate) fn load(files: Files) -> Result<Self, TlsError> {
+        Ok(Self { current: Mutex::new(read(&files)?), files })
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Current> {
@@ -68,8 +76,8 @@ impl Certificates {
     }
 
     /// Looks at the files; nothing where they are what they were. Files that do not do leave the last good ones.
-    pub(crate) fn reload(&self, webhook: &Webhook, now: Timestamp) -> Option<Result<String, String>> {
-        let files = digest(webhook);
+    pub(crate) fn reload(&self, now: Timestamp) -> Option<Result<String, String>> {
+        let files = digest(&self.files);
         let old = self.current().clone();
         if files == old.files {
             self.current().refused = None;
@@ -79,7 +87,7 @@ impl Certificates {
             return None;
         }
         let is_good = |(from, until): (i64, i64)| (from..=until).contains(&now.as_second());
-        let refused = match read(webhook) {
+        let refused = match read(&self.files) {
             Ok(new) if is_good(old.validity) && !is_good(new.validity) => {
                 "the certificate on disk does not count now; the one in force does".to_owned()
             }
@@ -95,23 +103,27 @@ impl Certificates {
     }
 }
 
-fn read(webhook: &Webhook) -> Result<Current, TlsError> {
+fn read(of: &Files) -> Result<Current, TlsError> {
     // first the digest: files that change meanwhile are looked at again
-    let files = digest(webhook);
-    let authorities = webhook.clients.as_ref().map(|c| c.ca.as_path());
-    let server = tls::server(&webhook.tls, authorities, &[HTTP2, HTTP1])?;
-    let chain = tls::certificates(&webhook.tls.certificate)?;
+    let files = digest(of);
+    let server = tls::server(&of.own, of.authorities.as_deref(), &[HTTP2, HTTP1])?;
+    let chain = tls::certificates(&of.own.certificate)?;
     let unreadable =
-        || TlsError { file: webhook.tls.certificate.clone(), why: "its dates cannot be read".to_owned() };
+        || TlsError { file: of.own.certificate.clone(), why: "its dates cannot be read".to_owned() };
     let validity = chain.first().and_then(|leaf| validity(leaf)).ok_or_else(unreadable)?;
     Ok(Current { server: Arc::new(server), validity, files, refused: None })
 }
 
-fn digest(webhook: &Webhook) -> Option<Digest> {
-    let authorities = webhook.clients.as_ref().map(|c| c.ca.as_path());
+fn digest(of: &Files) -> Option<Digest> {
+    digest_of(
+        [Some(&*of.own.certificate), Some(&*of.own.key), of.authorities.as_deref()].into_iter().flatten(),
+    )
+}
+
+/// One digest of what is in small files; nothing where one cannot be read.
+pub(crate) fn digest_of<'a>(files: impl Iterator<Item = &'a Path>) -> Option<Digest> {
     let mut all = Vec::new();
-    for file in [Some(&*webhook.tls.certificate), Some(&*webhook.tls.key), authorities].into_iter().flatten()
-    {
+    for file in files {
         all.extend_from_slice(Digest::sha256(&small(file)?).to_string().as_bytes());
     }
     Some(Digest::sha256(&all))

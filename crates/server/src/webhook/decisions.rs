@@ -5,7 +5,7 @@
 
 mod answers;
 mod asker;
-mod read;
+pub(crate) mod read;
 mod spooled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,7 +78,7 @@ pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, request: Request)
     frame.end(end)
 }
 
-type Refused = (&'static str, Refusal);
+pub(crate) type Refused = (&'static str, Refusal);
 
 async fn through(
     front: &Arc<Front>,
@@ -215,7 +215,7 @@ impl Work {
 }
 
 /// The answer to a decision. One that could not be made is not given again: whoever comes again wants one.
-fn said(ruling: &Ruling) -> Said {
+pub(crate) fn said(ruling: &Ruling) -> Said {
     let (end, status, again) = match (ruling.is_admitted(), ruling.decision().word()) {
         (true, _) => ("answered", StatusCode::OK, None),
         (false, "cannot-decide") => ("undecided", StatusCode::SERVICE_UNAVAILABLE, Some(AGAIN)),
@@ -232,7 +232,7 @@ fn end_of(ruling: &Ruling) -> Option<Timestamp> {
 }
 
 /// A ruling in words, for records and numbers.
-fn told(ruling: &Ruling) -> Told {
+pub(crate) fn told(ruling: &Ruling) -> Told {
     let decision = ruling.decision();
     let mut rules: Vec<String> = decision.verdict().findings().iter().map(|f| f.rule.to_owned()).collect();
     rules.dedup();
@@ -259,7 +259,7 @@ fn attributes(told: &Told) -> Attributes {
     id.into_iter().chain(said).collect()
 }
 
-fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
+pub(crate) fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
     match no {
         NotRuled::Late => {
             front.tell("decision-late", line.with("caller", "gone"));
@@ -277,13 +277,13 @@ fn refused(front: &Front, no: &NotRuled, line: Object) -> Refused {
     }
 }
 
-fn failed(message: &str) -> Refusal {
+pub(crate) fn failed(message: &str) -> Refusal {
     Refusal::new(503, "failed", message)
         .fix("try again; where it stays so, the choke point's log says why")
         .again(AGAIN)
 }
 
-fn late() -> Refused {
+pub(crate) fn late() -> Refused {
     let fix =
         "try again; where it stays so, look at `portcullis_stage_seconds`, or ask with a longer `?timeout=`";
     let message = "cannot decide: there is no decision in the time that was given";

@@ -14,7 +14,7 @@ use crate::http::{Refusal, answer, json};
 use crate::webhook::judge::{Kept, Purpose};
 use crate::webhook::openapi::openapi;
 use crate::webhook::service::Front;
-use crate::webhook::{attach, decisions, review};
+use crate::webhook::{attach, decisions, review, signing};
 
 pub(crate) type Shared = State<Arc<Front>>;
 
@@ -43,6 +43,9 @@ pub(crate) fn router(front: Arc<Front>) -> Router {
     }
     if front.decisions.is_some() {
         routes = routes.route("/v1/decisions", post(decide)).route("/v1/decisions/spooled", post(spooled));
+    }
+    if front.signing.is_some() {
+        routes = routes.route("/v1/signatures", post(sign));
     }
     let routes = routes
         .route("/v1/evidence", put(evidence))
@@ -100,6 +103,10 @@ async fn decide(State(front): Shared, Extension(caller): Extension<Caller>, requ
 
 async fn spooled(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
     decisions::take(&front, &caller, request).await.unwrap_or_else(|e| e.into_response())
+}
+
+async fn sign(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    signing::answer(front, &caller, request).await
 }
 
 async fn evidence(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attest::{Digest, Json, Object};
+use attest::{Digest, Json, Object, PublicKey};
 use bytes::Bytes;
+use chokepoint::NewEvent;
 use jiff::Timestamp;
 use policy::DeploymentRequest;
 
@@ -46,6 +47,19 @@ pub trait Judge: Send + Sync + 'static {
     /// Digests of the files in force: an answer under others may be another one.
     fn files(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Puts an event on record, and comes back once it is.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn put_on_record(&self, event: NewEvent) -> Result<(), String> {
+        Err(format!("nothing records the event {}", event.kind))
+    }
+
+    /// Whose key it is beside a release's, by the files in force; nothing where it is nobody else's.
+    fn others(&self, _key: &PublicKey) -> Option<String> {
+        Some("nobody can say whose".to_owned())
     }
 
     /// Numbers about alarms, where there are any.

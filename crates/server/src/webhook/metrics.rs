@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::alarm::AlarmMetrics;
+use crate::proxy::ProxyMetrics;
 use crate::webhook::judge::{AfterLook, Look, Stages, Told};
 use crate::webhook::registries::RegistryMetrics;
 use crate::webhook::summaries::SummaryMetrics;
@@ -54,6 +55,8 @@ pub(crate) struct Metrics {
     cache: [Counter; 2],
     cached: std::sync::Mutex<(u64, u64)>,
     lost: [Counter; 2],
+    /// What proxies count.
+    pub(crate) proxies: ProxyMetrics,
     names: RwLock<Names>,
 }
 
@@ -159,8 +162,10 @@ impl Metrics {
             cache: [Counter::default(), Counter::default()],
             cached: std::sync::Mutex::default(),
             lost: [Counter::default(), Counter::default()],
+            proxies: ProxyMetrics::default(),
             names: RwLock::default(),
         };
+        metrics.proxies.register(&mut metrics.registry);
         metrics.register_counts();
         metrics.register_gauges();
         if let Some(alarms) = alarms {

@@ -6,7 +6,7 @@ use crate::http::openapi::{Route, describe};
 
 const REFUSALS: [&str; 9] = ["400", "403", "408", "413", "415", "429", "500", "503", "504"];
 
-const ROUTES: [Route; 11] = [
+const ROUTES: [Route; 12] = [
     Route {
         path: "/healthz",
         method: "get",
@@ -76,6 +76,16 @@ const ROUTES: [Route; 11] = [
         body: Some("Spooled"),
         answer: ("200", "application/json", "Brought"),
         refusals: &["400", "401", "403", "408", "413", "415", "429", "503"],
+    },
+    Route {
+        path: "/v1/signatures",
+        method: "post",
+        id: "sign",
+        summary: "Sign these bytes with a release key, once their release is admitted and on record (permission: the key's `signing: names`). The signature is on record before it is answered. 403: refused, or admitted by a dry run or an outage alone; nothing is signed. The requester is the name in the certificate.",
+        query: &[("timeout", "how long the asker waits, as in 10s; at most 30s count")],
+        body: Some("SignatureQuestion"),
+        answer: ("200", "application/json", "Signature"),
+        refusals: &["400", "403", "408", "413", "415", "429", "503"],
     },
     Route {
         path: "/v1/evidence",

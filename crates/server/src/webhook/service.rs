@@ -30,6 +30,7 @@ use crate::webhook::listen;
 use crate::webhook::metrics::{Metrics, Moment};
 use crate::webhook::owners;
 use crate::webhook::ready::{Now, Readiness};
+use crate::webhook::signing::Releasing;
 use crate::webhook::trace::Exporter;
 
 /// Requests that are judged at the same time: more than processors, because most of an answer waits for the disk, and
@@ -73,6 +74,8 @@ pub(crate) struct Front {
     pub(crate) traces: Exporter,
     /// Where somebody may ask about anything but Kubernetes' objects.
     pub(crate) decisions: Option<Deciding>,
+    /// Where somebody may have something signed.
+    pub(crate) signing: Option<Releasing>,
     /// Places for those who bring evidence.
     pub(crate) bringing: Arc<Semaphore>,
     events: Arc<Events>,
@@ -135,7 +138,7 @@ impl Front {
     fn reload(&self) {
         let now = self.now();
         let mut all = Vec::new();
-        if let Some(result) = self.certificates.reload(&self.config.webhook, now) {
+        if let Some(result) = self.certificates.reload(now) {
             all.push(("certificate", result));
         }
         match catch_unwind(AssertUnwindSafe(|| self.judge.reload(now))) {
@@ -156,10 +159,12 @@ impl Front {
 
     /// Looks whether it can decide.
     fn see(&self) {
-        let look = catch_unwind(AssertUnwindSafe(|| self.judge.look(self.now()))).unwrap_or_else(|_| Look {
+        let look = catch_unwind(AssertUnwindSafe(|| self.judge.look(self.now())));
+        let mut look = look.unwrap_or_else(|_| Look {
             parts: vec![("choke point", Err("it fails when it judges a case that it knows".to_owned()))],
             ..Look::default()
         });
+        look.parts.extend(proxy::spools(&self.config.proxies));
         self.metrics.look(&look);
         self.readiness.saw(look);
     }
@@ -184,7 +189,7 @@ impl Choke {
             let what = format!("listen on {address}");
             move |e| ServeError::Io(what, e)
         };
-        let certificates = Certificates::load(&config.webhook).map_err(ServeError::Tls)?;
+        let certificates = Certificates::load(config.webhook.certificates()).map_err(ServeError::Tls)?;
         let listen = config.webhook.listen.as_str();
         let main = listen::Door::main(listen).await.map_err(failed(listen))?;
         let metrics = listen::Door::metrics(&config.metrics).await.map_err(failed(&config.metrics))?;
@@ -198,6 +203,7 @@ impl Choke {
                 judge.registry_metrics().as_ref(),
             ),
             decisions: config.decisions.as_ref().map(Deciding::new),
+            signing: Releasing::new(&config.signing),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),
@@ -219,9 +225,9 @@ impl Choke {
     }
 
     async fn bind_proxies(front: &Arc<Front>) -> Result<Vec<proxy::Listener>, ServeError> {
-        let mut proxies = Vec::new();
+        let (mut proxies, mut rooms) = (Vec::new(), proxy::Rooms::default());
         for config in &front.config.proxies {
-            proxies.push(proxy::Proxy::bind(config, &front.judge, &front.clock).await?);
+            proxies.push(proxy::Proxy::bind(config, front, &mut rooms).await?);
         }
         Ok(proxies)
     }

@@ -13,11 +13,12 @@ use super::after;
 use super::governance::governance;
 use super::registries::registries;
 use super::roles::{self, Roles};
+use super::signing::signing;
 use super::{After, Alarms, Api, Clients, Config, Decisions, Log, Summaries, Webhook};
 use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
 use crate::proxy;
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "book",
     "trust-root",
     "guardrails",
@@ -36,12 +37,13 @@ const KNOWN: [&str; 18] = [
     "webhook",
     "proxies",
     "decisions",
+    "signing",
 ];
 /// Beside those of the mapping.
 const WEBHOOK: [&str; 9] =
     ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
 /// What makes a choke point without Kubernetes.
-const OTHERS: [&str; 2] = ["decisions", "proxies"];
+const OTHERS: [&str; 3] = ["decisions", "proxies", "signing"];
 const MAX_BODY: u64 = 64 << 20;
 const CACHE: u64 = 64 << 20;
 const SPOOL: u64 = 64 << 20;
@@ -57,49 +59,32 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let registries = fields.optional("registries").map_or(Some(Vec::new()), |n| registries(n, problems));
-    let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
-        let text = problems.keep(node.string())?;
-        let parsed = if text == "none" { Some(0) } else { size(text) };
-        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
-    });
+    let cache = fields.optional("cache").map_or(Some(CACHE), |node| cache(node, problems));
     let reload = short(&fields, "reload", Span::seconds(10), problems);
-    let metrics = fields
-        .required("metrics", problems)
-        .and_then(|node| address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems));
+    let metrics = fields.required("metrics", problems).and_then(|node| metrics(node, problems));
     let traces = fields.optional("traces").map(|n| traces(n, problems));
-    let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
-        words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
-    });
+    let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| attach(node, problems));
     let summaries = fields.optional("summaries").map(|n| Summaries::read(n, problems));
     let alarms =
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
     let decisions = fields.optional("decisions").map(|n| Decisions::read(n, problems));
     let decisions = decisions.map_or(Some(None), |decisions| decisions.map(Some));
+    let signing = signing(&fields, problems);
     let has_others = OTHERS.iter().any(|key| fields.optional(key).is_some());
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, has_others, problems));
     let proxies = list(&fields, "proxies", problems, proxy::Config::read);
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
-    let is_witnessed = after.as_ref().is_none_or(|after| after.witnesses.is_some());
-    if let Some(node) = fields.optional("log").filter(|_| !is_witnessed)
-        && log.as_ref().is_some_and(|log| log.level == Level::Witnessed)
-    {
-        problems.push(
-            LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked")
-                .wanted("`witnesses` beside `level: witnessed`")
-                .fix("name the witnesses, or lower the level: `level: sequenced`"),
-        );
+    if let Some(error) = unwitnessed(&fields, after.as_ref(), log.as_ref()) {
+        problems.push(error);
     }
     let (attach, webhook, decisions, alarms) = (attach?, webhook?, decisions?, alarms?);
-    let asking = decisions.as_ref().map_or(&[][..], |decisions| &decisions.names);
-    roles::one_each(
-        node,
-        &Roles { webhook: &webhook, attach: &attach, asking, close: &alarms.close },
-        problems,
-    );
-    if decisions.is_some() && webhook.is_kubernetes && webhook.clients.is_none() {
-        problems.push(roles::open_to_askers(node));
-    }
+    let asking = decisions.iter().map(|decisions| &decisions.names);
+    let asking: Vec<String> = asking.chain(signing.iter().map(|key| &key.names)).flatten().cloned().collect();
+    // who signs asks too
+    let asking = (decisions.is_some() || !signing.is_empty()).then_some(asking.as_slice());
+    let close = &alarms.close;
+    roles::one_each(node, &Roles { webhook: &webhook, attach: &attach, asking, close }, problems);
     Some(Config {
         book: book?,
         trust_root: trust_root?,
@@ -119,10 +104,38 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         after: after?,
         webhook,
         decisions,
+        signing,
         proxies,
         file: PathBuf::new(),
         text: String::new(),
     })
+}
+
+fn metrics(node: &Node, problems: &mut Problems) -> Option<String> {
+    address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
+}
+
+fn attach(node: &Node, problems: &mut Problems) -> Option<Vec<String>> {
+    words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
+}
+
+fn cache(node: &Node, problems: &mut Problems) -> Option<u64> {
+    let text = problems.keep(node.string())?;
+    let parsed = if text == "none" { Some(0) } else { size(text) };
+    problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
+}
+
+/// A level that nobody could ever reach.
+fn unwitnessed(fields: &Fields<'_>, after: Option<&After>, log: Option<&Log>) -> Option<LoadError> {
+    let is_asked = log.is_some_and(|log| log.level == Level::Witnessed);
+    let is_witnessed = after.is_none_or(|after| after.witnesses.is_some());
+    let node = fields.optional("log").filter(|_| is_asked && !is_witnessed)?;
+    let error = LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked");
+    Some(
+        error
+            .wanted("`witnesses` beside `level: witnessed`")
+            .fix("name the witnesses, or lower the level: `level: sequenced`"),
+    )
 }
 
 fn log(node: &Node, problems: &mut Problems) -> Option<Log> {

@@ -29,10 +29,11 @@ pub(crate) fn question(bytes: &[u8], asker: &str, cluster: Option<&str>) -> Resu
     };
     let limits = Limits { bytes: bytes.len(), ..Limits::default() };
     let json = parse_with(bytes, limits).map_err(|e| bad(&e.to_string()))?;
-    read(&json, asker, cluster).map_err(|e| bad(&e.to_string()))
+    of(&json, asker, cluster).map_err(|e| bad(&e.to_string()))
 }
 
-fn read(json: &Json, asker: &str, cluster: Option<&str>) -> Result<Question, ShapeError> {
+/// The same of a body that is parsed.
+pub(crate) fn of(json: &Json, asker: &str, cluster: Option<&str>) -> Result<Question, ShapeError> {
     let object = json.as_object()?;
     only(object, &KEYS)?;
     let environment = line(object, "environment", MAX_NAME)?;
@@ -147,7 +148,7 @@ mod tests {
             r#"{{"environment":"prod/shop","artifact":{{"uri":"r.example/shop","digest":{{"sha256":"{HEX}"}}}}{more}}}"#
         );
         let json = attest::json::parse(text.as_bytes()).map_err(|e| e.to_string())?;
-        read(&json, "deployer.example", Some("eu-1")).map_err(|e| e.to_string())
+        of(&json, "deployer.example", Some("eu-1")).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -206,8 +207,7 @@ mod tests {
             (r#"{"uri":"x","digest":{},"size":1}"#, "artifact.size"),
         ] {
             let text = format!(r#"{{"environment":"e","artifact":{artifact}}}"#);
-            let found =
-                read(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
+            let found = of(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
             assert!(found.to_string().contains(wanted), "{artifact}: {found}");
         }
     }
