@@ -180,6 +180,7 @@ impl Proxy {
     /// The files and folders that are named, to be made relative to the configuration's own.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.tls.certificate, &mut self.tls.key, &mut self.spool];
+        paths.extend(Arc::get_mut(&mut self.adapter).into_iter().flat_map(|adapter| adapter.paths()));
         paths.extend(self.clients.as_mut().map(|clients| &mut clients.ca));
         for issuer in &mut self.issuers {
             match &mut issuer.keys {

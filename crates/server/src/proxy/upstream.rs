@@ -30,6 +30,10 @@ const MAX_CREDENTIALS: u64 = 64 << 10;
 
 type Https = Client<HttpsConnector<HttpConnector>, Body>;
 
+/// The proxy's own `Authorization` for one request, where it must be made anew for each: an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed(pub(crate) HeaderValue);
+
 /// Sends requests to one place.
 pub(crate) struct Upstream {
     config: config::Upstream,
@@ -155,11 +159,13 @@ impl Upstream {
             Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
         *request.uri_mut() = uri.build().or(Err(UpstreamError::Request))?;
         *request.version_mut() = axum::http::Version::HTTP_11;
+        let signed = request.extensions_mut().remove::<Signed>();
         let headers = request.headers_mut();
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             headers.remove(name);
         }
-        if let Some(credentials) = credentials {
+        let own = signed.map(|Signed(value)| value).or(credentials);
+        if let Some(credentials) = own {
             headers.insert(header::AUTHORIZATION, credentials);
         }
         let host = HeaderValue::from_str(self.authority.as_str()).or(Err(UpstreamError::Request))?;

@@ -1,0 +1,128 @@
+//! Object stores with S3's API. What a `PUT` brings is the artifact, and so is every document that says who may do what
+//! with a bucket. The list of what goes through is closed: S3 grows by a word behind the question mark, or by a header.
+//!
+//! Clients' signatures are taken off; the proxy signs what it sends itself, over the SHA-256 of the very bytes that were
+//! decided about: so the store, too, takes no others.
+
+mod account;
+mod address;
+mod answer;
+mod checksum;
+mod chunks;
+mod copy;
+mod document;
+mod headers;
+mod multipart;
+mod object;
+mod operation;
+mod sign;
+mod store;
+mod take;
+mod uploads;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use attest::yaml::{Fields, Problems};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+
+use crate::fields::{path, text};
+use crate::proxy::adapter::{Adapter, With};
+use crate::proxy::s3::account::Accounts;
+use crate::proxy::s3::address::Address;
+use crate::proxy::s3::answer::{Refusal, bad, error, word};
+use crate::proxy::s3::operation::Operation;
+use crate::proxy::s3::sign::Keys;
+use crate::proxy::s3::uploads::Uploads;
+
+/// An object store.
+#[derive(Debug)]
+pub(crate) struct S3 {
+    region: String,
+    /// The file with the store's own keys.
+    keys: PathBuf,
+    /// The file with those of clients, where they sign.
+    accounts: Option<PathBuf>,
+    opened: OnceLock<Opened>,
+    uploads: Uploads,
+}
+
+/// What stands in the files.
+#[derive(Debug)]
+struct Opened {
+    keys: Keys,
+    accounts: Option<Accounts>,
+}
+
+impl S3 {
+    pub(crate) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let (region, keys) = (text(fields, "region", problems), path(fields, "keys", problems));
+        let accounts = match fields.optional("accounts") {
+            Some(node) => Some(PathBuf::from(problems.keep(node.string())?)),
+            None => None,
+        };
+        let (opened, uploads) = (OnceLock::new(), Uploads::default());
+        Some(Self { region: region?, keys: keys?, accounts, opened, uploads })
+    }
+
+    fn opened(&self) -> Result<&Opened, Response> {
+        let missing = || error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "no keys were opened");
+        self.opened.get().ok_or_else(missing)
+    }
+
+    async fn respond(&self, request: Request<Body>, with: &With) -> Result<Response, Response> {
+        let opened = self.opened()?;
+        let (head, body) = request.into_parts();
+        let address = Address::read(head.uri.path(), head.uri.query().unwrap_or_default());
+        let address = address.map_err(|why| refused(&bad(&why)))?;
+        let mut with = with.clone();
+        if let Some(accounts) = &opened.accounts {
+            let found = accounts.who(&head, &address, &self.region, with.proxy.now());
+            with.requester = Some(found.map_err(|why| error(StatusCode::FORBIDDEN, "AccessDenied", &why))?);
+        }
+        let operation = Operation::of(&head.method, &head.headers, &address).map_err(|r| refused(&r))?;
+        match operation {
+            Operation::Read => self.read_on(&head, &address, &with).await,
+            Operation::Put => self.put(&head, body, &address, &with).await,
+            Operation::Copy(source) => self.copy(&head, &address, &source, &with).await,
+            Operation::Document(word) => self.document(&head, body, &address, word, &with).await,
+            Operation::Begin => self.begin(&head, &address, &with),
+            Operation::Part { number, upload } => {
+                self.part(&head, body, &address, (number, &upload), &with).await
+            }
+            Operation::PartCopy { number, upload, source } => {
+                self.part_copy(&head, &address, (number, &upload), &source, &with).await
+            }
+            Operation::Parts(upload) => self.parts(&address, &upload, &with),
+            Operation::Complete(upload) => self.complete(&head, body, &address, &upload, &with).await,
+            Operation::Abort(upload) => self.abort(&address, &upload, &with),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    error(refusal.status, refusal.code, &refusal.text)
+}
+
+impl Adapter for S3 {
+    fn answer<'a>(&'a self, request: Request<Body>, with: &'a With) -> BoxFuture<'a, Response> {
+        Box::pin(async move { self.respond(request, with).await.unwrap_or_else(|refusal| refusal) })
+    }
+
+    fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
+        error(status, word(code), text)
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        std::iter::once(&mut self.keys).chain(&mut self.accounts).collect()
+    }
+
+    fn open(&self) -> Result<(), String> {
+        let keys = account::keys(&self.keys)?;
+        let accounts = self.accounts.as_deref().map(Accounts::open).transpose()?;
+        self.opened.set(Opened { keys, accounts }).or(Err("it is open already".to_owned()))
+    }
+}
