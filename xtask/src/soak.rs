@@ -15,7 +15,7 @@ struct Soak {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 6] = [
+const SOAKS: [Soak; 7] = [
     Soak {
         name: "differential",
         package: "policy",
@@ -54,6 +54,13 @@ const SOAKS: [Soak; 6] = [
         test: "kubernetes",
         only: "failures::many",
         settings: &[("PORTCULLIS_PODS", "10000"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "proxy",
+        package: "portcullis",
+        test: "proxy",
+        only: "a_large_body",
+        settings: &[("PORTCULLIS_MEGABYTES", "10240")],
     },
     Soak {
         name: "sigstore",
