@@ -8,11 +8,12 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 23] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
     ("gpgv", "gpgv"),
+    ("minisign", "minisign"),
     ("ssh-keygen", "openssh-client"),
     ("gcc", "gcc libc6-dev"),
     ("g++", "g++"),
@@ -31,6 +32,8 @@ const PROGRAMS: [(&str, &str); 23] = [
     ("pkcs11-tool", "opensc"),
     ("initdb", "postgresql"),
     ("python3", "python3"),
+    ("npm", "nodejs npm"),
+    ("dput", "dput-ng"),
     ("nginx", "nginx-light"),
 ];
 const UPSTREAM: &str = "tree_2.1.0.orig.tar.gz";
@@ -38,15 +41,17 @@ const UPSTREAM_SHA256: &str = "0160c535bff2b0dc6a830b9944e981e3427380f63e748da96
 
 pub(crate) fn all() -> Outcome {
     for_demo()?;
-    script("cosign", "scripts/fetch-cosign.sh")?;
+    unpacked("sid", "cosign", &["cosign"])?;
     script("slsa-verifier", "scripts/slsa-verifier/build.sh")?;
     script("gitleaks", "scripts/gitleaks/build.sh")?;
     script("in-toto", "scripts/fetch-in-toto.sh")?;
-    script("gVisor", "scripts/fetch-runsc.sh")?;
+    unpacked("trixie", "runsc", &["runsc"])?;
+    unpacked("forky", "containerd", &["containerd", "ctr"])?;
     script("Helm", "scripts/helm/build.sh")?;
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     script("registries, crane and oras", "scripts/registry/build.sh")?;
+    script("clients and registries of packages", "scripts/fetch-packages.sh")?;
     script("an object store and Amazon's clients", "scripts/s3/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
@@ -159,6 +164,13 @@ fn upstream() -> Outcome {
         .and_then(|()| std::fs::write(&temporary, bytes))
         .and_then(|()| std::fs::rename(&temporary, &stored))
         .map_err(|e| format!("{}: {e}", stored.display()))
+}
+
+/// Programs of one of Debian's newer suites.
+fn unpacked(suite: &str, package: &str, programs: &[&str]) -> Outcome {
+    let words = ["scripts/fetch-debian.sh", suite, package];
+    let all: Vec<&str> = words.into_iter().chain(programs.iter().copied()).collect();
+    run("bash", &all).map_err(|e| format!("{package} cannot be had: {e}"))
 }
 
 fn script(what: &str, path: &str) -> Outcome {

@@ -16,6 +16,8 @@ use crate::statement::{Predicate, Statement, StatementError, Subject};
 mod deb822;
 mod read;
 
+pub use deb822::Paragraph;
+
 /// The type of the statement that a `.buildinfo` amounts to.
 pub const BUILDINFO: &str = "https://portcullis.dev/buildinfo/v1";
 /// The build type: a Debian source package, built by dpkg.

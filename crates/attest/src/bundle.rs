@@ -6,9 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::digest::{Algorithm, Digest};
-use crate::dsse::{Dsse, base64};
+use crate::dsse::{Dsse, IN_TOTO, base64};
 use crate::json::{Json, Object, ShapeError, each};
+use crate::key::Scheme;
 use crate::merkle::Hash;
+use crate::secret::{SignError, Signer};
 use crate::sigstore::Foreign;
 
 /// The media type that is written.
@@ -20,6 +22,8 @@ const MEDIA_TYPES: [&str; 5] = [
     "application/vnd.dev.sigstore.bundle.v0.3+json",
     "application/vnd.dev.sigstore.bundle.v0.2+json",
 ];
+/// The predicate of cosign 3's signatures of images: nothing but that it was signed.
+const COSIGN_SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
 const MAX_LOG_ENTRIES: usize = 8;
 
 /// What a bundle carries.
@@ -142,6 +146,95 @@ impl Bundle {
             .into()
     }
 }
+
+impl Bundle {
+    /// Signs a file as `cosign sign-blob --key` does, without a log: what `cosign verify-blob --key --bundle
+    /// --insecure-ignore-tlog` reads.
+    ///
+    /// # Errors
+    /// [`BlobError`]: cosign signs the file's bytes as they are, so a file that is what another protocol signs would be
+    /// a signature there too.
+    pub fn sign_blob(signer: &dyn Signer, message: &[u8]) -> Result<Json, BlobError> {
+        if signer.public().scheme() != Scheme::P256 {
+            return Err(BlobError::Scheme(signer.public().scheme()));
+        }
+        if let Some(name) = of_another_protocol(message) {
+            return Err(BlobError::Message(name));
+        }
+        let signature = signer.sign(message).map_err(BlobError::Key)?;
+        let digest = Object::new()
+            .with("algorithm", "SHA2_256")
+            .with("digest", STANDARD.encode(Digest::sha256(message).bytes()));
+        let signed =
+            Object::new().with("messageDigest", digest).with("signature", STANDARD.encode(signature));
+        let material = Object::new().with("publicKey", Object::new().with("hint", hint_of(signer)));
+        let bundle = Object::new().with("mediaType", MEDIA_TYPE).with("verificationMaterial", material);
+        Ok(bundle.with("messageSignature", signed).into())
+    }
+
+    /// Signs the digest of an image's manifest as `cosign sign --key` does, without a log: what `cosign verify --key
+    /// --insecure-ignore-tlog` reads where it is attached to the image.
+    ///
+    /// # Errors
+    /// [`SignError`] where the key cannot sign.
+    pub fn sign_image(signer: &dyn Signer, image: &Digest) -> Result<Json, SignError> {
+        let subject = Object::new().with("digest", Object::new().with(image.algorithm().name(), image.hex()));
+        let statement = Object::new()
+            .with("_type", "https://in-toto.io/Statement/v1")
+            .with("subject", Json::Array(vec![subject.into()]))
+            .with("predicateType", COSIGN_SIGNED)
+            .with("predicate", Object::new());
+        let dsse = Dsse::sign(IN_TOTO, Json::from(statement).to_string().as_bytes(), &[signer])?;
+        Ok(Self::write(&dsse, &hint_of(signer), &[]))
+    }
+}
+
+/// cosign's own name for a key.
+fn hint_of(signer: &dyn Signer) -> String {
+    STANDARD.encode(Digest::sha256(signer.public().spki()).bytes())
+}
+
+/// Which protocol signs just these bytes. A key should sign in one protocol alone; where it does not, this keeps the others.
+fn of_another_protocol(message: &[u8]) -> Option<&'static str> {
+    if message.starts_with(b"DSSEv1 ") {
+        return Some("DSSE");
+    }
+    // OpenPGP hashes the text, the front of its signature, and how long that is
+    let (rest, count) = message.split_last_chunk::<4>()?;
+    let front = usize::try_from(u32::from_be_bytes(*count)).ok()?;
+    let before = rest.strip_suffix(&[4, 0xff])?;
+    let begin = before.len().checked_sub(front)?;
+    (before.get(begin) == Some(&4)).then_some("OpenPGP")
+}
+
+/// Why a file was not signed in cosign's form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobError {
+    /// A kind of key that is not taken for this.
+    Scheme(Scheme),
+    /// The file is what another protocol signs; the field names that.
+    Message(&'static str),
+    /// The key cannot sign.
+    Key(SignError),
+}
+
+impl std::fmt::Display for BlobError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Scheme(found) => {
+                write!(f, "a key for {} does not sign in cosign's form here (wanted p256)", found.name())
+            }
+            Self::Message(name) => {
+                write!(
+                    f,
+                    "the file is made as what {name} signs, and a signature over it would count there too"
+                )
+            }
+            Self::Key(e) => e.fmt(f),
+        }
+    }
+}
+impl std::error::Error for BlobError {}
 
 fn read_message(message: &Object) -> Result<Content, ShapeError> {
     let digest = message.object("messageDigest")?;

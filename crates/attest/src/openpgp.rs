@@ -4,6 +4,8 @@
 //! A key counts because the reviewed trust root lists it, in its own window. So a block's user ids, self-signatures and
 //! dates are not read. A subkey is another key that nobody reviewed by itself: it counts only where the listed primary
 //! key signed that it is one for signing, and the subkey signed back. The time of a signature is its signer's claim.
+//!
+//! [`SigningKey`] writes what the rest reads: detached signatures, clear-signed text, and the block of its own public key.
 
 use std::fmt;
 
@@ -13,11 +15,13 @@ mod armor;
 mod block;
 mod cleartext;
 mod packet;
+mod sign;
 mod signature;
 mod subpacket;
 
 pub use block::read_keys;
 pub use cleartext::ClearSigned;
+pub use sign::{NotSigned, SigningKey};
 pub use signature::Signature;
 
 /// The first line of a clear-signed text.

@@ -8,7 +8,7 @@ use attest::json::{ShapeError, each};
 use attest::provenance::Provenance;
 use attest::{Digest, Json, Object};
 
-use crate::collect::Output;
+use crate::collect::{Output, make_executable};
 use crate::orchestrate::BuildError;
 use crate::store::{Store, hash_file};
 
@@ -39,6 +39,8 @@ pub(crate) fn take(store: &Store, entry: &Entry, own: &Path) -> Result<Option<Ve
         if fs::copy(store.output(digest), &file).is_err() {
             return Ok(None);
         }
+        // as what is built anew: else a test that passed after the build fails after the cache
+        make_executable(&file).map_err(|e| BuildError::Io(file.clone(), e))?;
         if hash_file(&file).map_err(BuildError::Input)? != *digest {
             return Ok(None);
         }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 pub use kind::{AlarmKind, Severity};
 pub use recorded::{of_decision, of_recorded};
-pub use said::Live;
+pub use said::{Away, Live};
 pub use state::{Alarms, Closing, Open, Refused};
 
 use crate::entry::time;

@@ -35,6 +35,10 @@ pub enum EventKind {
     ReVerified,
     /// What a comparison with an API server's audit log came to.
     AuditJoin,
+    /// Something was let in while the choke point could not be reached, and was brought to it later.
+    Spooled,
+    /// A release key signed what was admitted.
+    Signature,
 }
 
 /// An event on record.
@@ -69,7 +73,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -80,6 +84,8 @@ impl EventKind {
         Self::AlarmClosed,
         Self::ReVerified,
         Self::AuditJoin,
+        Self::Spooled,
+        Self::Signature,
     ];
 
     /// The word in JSON and messages.
@@ -96,6 +102,8 @@ impl EventKind {
             Self::AlarmClosed => "alarm-closed",
             Self::ReVerified => "re-verified",
             Self::AuditJoin => "audit-join",
+            Self::Spooled => "spooled",
+            Self::Signature => "signature",
         }
     }
 }

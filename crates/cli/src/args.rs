@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deployed,
-    explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild, replay, running,
-    serve, summary, threats, trust_root, verify, why,
+    advisories, alarms, attach, attest_facts, audit, binauthz, breakglass, build, builder, demo, deploy,
+    deployed, drill, explain, git_hook, import, init, keygen, kubernetes, layout, log, open, policy, rebuild,
+    replay, running, serve, sign, summary, threats, trust_root, verify, why,
 };
 use crate::output::{Color, Format};
 
@@ -48,6 +48,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show the whole of it on a real upstream project, in a throw-away folder
     Demo(demo::Args),
+    /// Stage every threat against the real parts, and show what stops it
+    Drill(drill::Args),
     /// Write a trust root, keys, an example book, a guardrail and a policy test that work together
     Init(init::Args),
     /// Make a key pair: NAME.key and NAME.pub
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     TrustRoot(trust_root::Command),
     Serve(serve::Args),
+    /// Verify a file, and run a command on exactly the verified bytes: migrations, releases, units
+    Deploy(Box<deploy::Args>),
     /// What a cluster needs around the choke point
     #[command(subcommand)]
     Kubernetes(kubernetes::Command),
@@ -116,6 +120,8 @@ pub(crate) enum Command {
     Audit(audit::Args),
     /// Decide recorded cases again, and compare byte for byte
     Replay(replay::Args),
+    /// Sign a release, once it is admitted and on record: OpenPGP for apt, minisign, cosign's form
+    Sign(sign::Args),
     /// Signed summaries of what was admitted, for other choke points
     #[command(subcommand)]
     Summary(summary::Command),

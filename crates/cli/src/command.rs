@@ -12,9 +12,11 @@ pub(crate) mod breakglass;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod deployed;
 pub(crate) mod destination;
 pub(crate) mod draft;
+pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod git_hook;
 pub(crate) mod import;
@@ -32,9 +34,11 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod running;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod summary;
 pub(crate) mod threats;
+pub(crate) mod throw_away;
 pub(crate) mod trust_root;
 pub(crate) mod verify;
 pub(crate) mod why;
@@ -46,6 +50,7 @@ use crate::output::Output;
 pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Init(args) => init::run(&args, output),
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Build(args) => build::run(&args, output),
@@ -68,11 +73,13 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::TrustRoot(command) => trust_root::run(&command, output),
         Command::Kubernetes(command) => kubernetes::run(&command, output),
         Command::Log(command) => log::run(&command, output),
+        Command::Deploy(args) => deploy::run(&args, output),
         Command::Serve(args) => serve::run(&args, output),
         Command::Why(args) => why::run(&args, output),
         Command::Running(args) => running::run(&args, output),
         Command::Deployed(args) => deployed::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        Command::Sign(args) => sign::run(&args, output),
         Command::Summary(command) => summary::run(&command, output),
         Command::Audit(args) => audit::run(&args, output),
         Command::Completions { shell } => Ok(manual::completions(shell, output)),

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Found,
     /// Could not do the job.
     Failed,
+    /// As the command ended that was run after an admission.
+    Of(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -23,6 +25,7 @@ impl From<Exit> for ExitCode {
             Exit::Clean => Self::from(0),
             Exit::Found => Self::from(1),
             Exit::Failed => Self::from(2),
+            Exit::Of(status) => Self::from(status),
         }
     }
 }

@@ -142,7 +142,7 @@ pub(crate) fn book_files(dir: &Path) -> Result<Vec<SourceFile>, Failure> {
     let real = dir.canonicalize().map_err(failed)?;
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut files = Vec::new();
-    for path in server::webhook::policy_paths(dir).map_err(failed)? {
+    for path in chokepoint::policy_paths(dir).map_err(failed)? {
         let below = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         files.push(SourceFile { name: format!("{name}/{below}"), text: text("policy", &path)? });
     }
@@ -184,18 +184,28 @@ pub(crate) fn artifact(
     book: &Book,
     also: &[Algorithm],
 ) -> Result<Artifact, Failure> {
-    let digests = digests(text, also)?;
+    Ok(named(text, digests(text, also)?, given, environment, book))
+}
+
+/// The same of digests that are known already.
+pub(crate) fn named(
+    text: &str,
+    digests: DigestSet,
+    given: Option<&str>,
+    environment: &str,
+    book: &Book,
+) -> Artifact {
     if let Some(uri) = given {
-        return Ok(Artifact::new(uri, digests));
+        return Artifact::new(uri, digests);
     }
     let name =
         Path::new(text).file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
     if book.select(environment, &name).is_some() {
-        return Ok(Artifact::new(&name, digests));
+        return Artifact::new(&name, digests);
     }
     // a file has no URI: where one policy guards the environment, it is judged as that policy's artifact
     let mut policies = book.guarding(environment);
     let only = policies.next().filter(|_| policies.next().is_none());
     let uri = only.and_then(|p| p.artifacts().iter().find(|a| !a.text.contains('*')));
-    Ok(Artifact::new(uri.map_or(name.as_str(), |a| a.text.as_str()), digests))
+    Artifact::new(uri.map_or(name.as_str(), |a| a.text.as_str()), digests)
 }

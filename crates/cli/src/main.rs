@@ -6,6 +6,7 @@ mod bounded;
 mod clock;
 mod command;
 mod failure;
+mod gate;
 mod git;
 mod input;
 mod keys;

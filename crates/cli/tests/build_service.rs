@@ -111,7 +111,7 @@ async fn strangers_are_401_and_known_people_without_permission_403() {
 #[tokio::test]
 async fn a_token_counts_for_its_issuer_audience_time_and_algorithm_alone() {
     let place = Place::new("");
-    let issuer = Issuer::new(&place);
+    let issuer = Issuer::new(place.dir.path());
     let running = place.start();
     let header = r#"{"alg":"ES256","kid":"k1"}"#;
     let (start, end) = (now(), now() + 300);
@@ -663,7 +663,7 @@ async fn it_is_ready_only_with_a_signer_and_a_canary_that_passed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuers_keys_come_from_its_own_address() {
     let place = Place::new("");
-    let issuer = Issuer::new(&place);
+    let issuer = Issuer::new(place.dir.path());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut keys = Command::new("openssl")
         .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-WWW"])

@@ -170,6 +170,8 @@ fn a_finished_build_stands_for_one_with_the_same_inputs_and_says_so() {
     let said = setting.build(0, "hello", "two", &[]);
     assert!(said.contains("taking the outputs from the cache"), "{said}");
     assert_eq!(fs::read(setting.at("one/hello")).unwrap(), fs::read(setting.at("two/hello")).unwrap());
+    let mode = |name| fs::metadata(setting.at(name)).unwrap().permissions();
+    assert_eq!(mode("one/hello"), mode("two/hello"), "a test can start it");
     let (one, two) =
         (setting.provenance("one/hello.sigstore.json"), setting.provenance("two/hello.sigstore.json"));
     let bundle = attest::Digest::sha256(&fs::read(setting.at("one/hello.sigstore.json")).unwrap());

@@ -56,6 +56,8 @@ pub enum Document {
         artifact_type: Option<String>,
         /// What it is attached to.
         subject: Option<Descriptor>,
+        /// Its configuration.
+        config: Box<Descriptor>,
         /// What it is made of.
         layers: Vec<Descriptor>,
     },
@@ -151,7 +153,8 @@ impl Document {
         let artifact_type = object.optional_string("artifactType")?.filter(|t| !t.is_empty());
         Ok(Self::Manifest {
             media_type,
-            artifact_type: Some(artifact_type.map_or(config.media_type, str::to_owned)),
+            artifact_type: Some(artifact_type.map_or_else(|| config.media_type.clone(), str::to_owned)),
+            config: Box::new(config),
             subject: subject.map_err(|e| e.within("subject"))?,
             layers: each("layers", object.array("layers")?, Descriptor::read)?,
         })

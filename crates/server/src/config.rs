@@ -11,6 +11,8 @@ use jsonwebtoken::Algorithm;
 
 use crate::identity::Identity;
 
+pub(crate) use read::issuer;
+
 /// A complete configuration with everything that can be said, as the documentation shows it.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");
 

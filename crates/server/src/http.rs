@@ -75,21 +75,43 @@ async fn who(service: &Service, headers: &HeaderMap, peer: &Peer) -> Result<Iden
             .found(found)
             .fix("send one: --client-certificate and --client-key, or --token-file")
     };
-    let mut tokens = headers.get_all(header::AUTHORIZATION).iter();
-    match (tokens.next(), tokens.next(), &peer.0) {
-        (None, _, None) => Err(unknown("neither")),
-        (None, _, Some(Ok(identity))) => Ok(identity.clone()),
-        (None, _, Some(Err(why))) => Err(unknown(why)),
-        (Some(_), Some(_), _) => Err(unknown("two tokens")),
-        (Some(_), None, Some(_)) => Err(unknown("both")),
-        (Some(value), None, None) => {
-            let words = value.to_str().ok().and_then(|v| v.split_once(' '));
-            let token = words.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t);
-            let token = token.ok_or_else(|| unknown("an Authorization header that is no bearer token"))?;
+    match (bearer(headers).map_err(unknown)?, &peer.0) {
+        (None, None) => Err(unknown("neither")),
+        (None, Some(Ok(identity))) => Ok(identity.clone()),
+        (None, Some(Err(why))) => Err(unknown(why)),
+        (Some(_), Some(_)) => Err(unknown("both")),
+        (Some(token), None) => {
             let identified = service.tokens.identify(token, service.now()).await;
             identified.map_err(|e| unknown(&e.to_string()))
         }
     }
+}
+
+/// The one bearer token of a request, where it has one; or what it has instead.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut tokens = headers.get_all(header::AUTHORIZATION).iter();
+    match (tokens.next(), tokens.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err("two tokens"),
+        (Some(value), None) => {
+            let words = value.to_str().ok().and_then(|v| v.split_once(' '));
+            let token = words.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t);
+            token.map(Some).ok_or("an Authorization header that is no bearer token")
+        }
+    }
+}
+
+/// What the caller calls the request, so that it is the same one when it comes again.
+pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let (Some(value), second) = (keys.next(), keys.next()) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 128 && second.is_none());
+    let key = text.ok_or_else(|| {
+        Refusal::new(400, "bad-request", "the idempotency key cannot be used")
+            .wanted("one, of 1 to 128 printable ASCII characters")
+            .fix("use a random one, as `uuidgen` prints")
+    })?;
+    Ok(Some(key.to_owned()))
 }
 
 /// The repository, if this permission is given for it. One that is not configured looks like one without permission.
@@ -137,7 +159,7 @@ pub(crate) fn parameter(query: Option<&str>, name: &str) -> Result<Option<String
 }
 
 /// Only these parameters: one that nothing reads is a mistake that somebody should hear of.
-fn only(query: Option<&str>, known: &[&str]) -> Result<(), Refusal> {
+pub(crate) fn only(query: Option<&str>, known: &[&str]) -> Result<(), Refusal> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     match pairs.find(|(key, _)| !known.contains(&key.as_ref())) {
         None => Ok(()),

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How the name of a token's bearer begins.
+pub(crate) const TOKEN: &str = "token ";
+
 /// A requester, proven.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity {
@@ -20,7 +23,7 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate(name) => write!(f, "certificate {name}"),
-            Self::Token { issuer, identity } => write!(f, "token {issuer} {identity}"),
+            Self::Token { issuer, identity } => write!(f, "{TOKEN}{issuer} {identity}"),
         }
     }
 }

@@ -8,8 +8,10 @@
 
 mod adapter;
 mod answer;
+mod archive;
 mod ask;
 mod config;
+mod debian;
 mod flow;
 mod handle;
 mod head;
@@ -17,8 +19,12 @@ mod hold;
 mod json;
 mod listen;
 mod metrics;
+mod npm;
+mod oci;
+mod package;
 mod path;
 mod put;
+mod pypi;
 mod room;
 mod s3;
 mod upstream;

@@ -11,10 +11,12 @@ pub(crate) mod certificates;
 mod check;
 mod config;
 mod decide;
+mod decisions;
 mod door;
 mod engine;
 mod events;
 mod files;
+mod frame;
 mod gather;
 mod governance;
 mod http;
@@ -29,6 +31,8 @@ mod registries;
 pub(crate) mod review;
 mod ruling;
 pub(crate) mod service;
+mod signing;
+mod spooled;
 mod standing;
 mod summaries;
 mod tell;
@@ -41,7 +45,7 @@ pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTl
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;
 pub use engine::{DecisionLog, Shared};
-pub use files::{is_policy, policy_paths};
+
 pub use governance::Part;
 pub use judge::{
     Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,
@@ -53,4 +57,4 @@ pub use owners::{Cluster, NotRead};
 pub use registries::RegistryMetrics;
 pub use ruling::Ruling;
 pub use service::{Choke, ServeError, serve};
-pub use summaries::SummaryMetrics;
+pub use summaries::{SummaryMetrics, in_trust_root};

@@ -10,23 +10,27 @@ const MAX_FIELDS: usize = 64;
 
 /// A field: what stands beside its name, and the lines below without the space in front.
 #[derive(Debug, Default)]
-pub(super) struct Field<'a> {
-    pub(super) first: &'a str,
-    pub(super) lines: Vec<&'a str>,
+struct Field<'a> {
+    first: &'a str,
+    lines: Vec<&'a str>,
 }
 
-/// The fields by name in lower case.
+/// A control file of Debian's, parsed: its fields by name.
 #[derive(Debug)]
-pub(super) struct Paragraph<'a>(BTreeMap<String, Field<'a>>);
+pub struct Paragraph<'a>(BTreeMap<String, Field<'a>>);
 
 impl<'a> Paragraph<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, ShapeError> {
+    /// Parses a text that is one paragraph.
+    ///
+    /// # Errors
+    /// [`ShapeError`] with the line.
+    pub fn parse(text: &'a str) -> Result<Self, ShapeError> {
         let mut fields: BTreeMap<String, Field<'_>> = BTreeMap::new();
         let mut last = None;
         for line in text.trim_end_matches('\n').split('\n') {
             let wanted = |what: &str| Err(ShapeError::new("", what, &quoted(line)));
             if line.contains(|c: char| c.is_control() && c != '\t') {
-                return wanted("a .buildinfo without control characters");
+                return wanted("text without control characters");
             }
             if let Some(more) = line.strip_prefix([' ', '\t']) {
                 match last.as_ref().and_then(|name| fields.get_mut(name)) {
@@ -48,13 +52,21 @@ impl<'a> Paragraph<'a> {
         Ok(Self(fields))
     }
 
-    /// A field, whatever is in it.
-    pub(super) fn field(&self, name: &str) -> Option<&Field<'a>> {
+    /// Whether a field is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    fn field(&self, name: &str) -> Option<&Field<'a>> {
         self.0.get(&name.to_ascii_lowercase())
     }
 
     /// A value on one line.
-    pub(super) fn line(&self, name: &str) -> Result<Option<&'a str>, ShapeError> {
+    ///
+    /// # Errors
+    /// [`ShapeError`] where it has another form.
+    pub fn line(&self, name: &str) -> Result<Option<&'a str>, ShapeError> {
         match self.field(name) {
             None => Ok(None),
             Some(field) if field.lines.is_empty() && !field.first.is_empty() => Ok(Some(field.first)),
@@ -63,12 +75,18 @@ impl<'a> Paragraph<'a> {
     }
 
     /// A value on one line that must be there.
-    pub(super) fn required(&self, name: &str) -> Result<&'a str, ShapeError> {
+    ///
+    /// # Errors
+    /// [`ShapeError`] where it is not, or has another form.
+    pub fn required(&self, name: &str) -> Result<&'a str, ShapeError> {
         self.line(name)?.ok_or_else(|| ShapeError::new(name, "the field", "nothing"))
     }
 
     /// The lines below a field that must be there, with nothing beside its name.
-    pub(super) fn below(&self, name: &str) -> Result<&[&'a str], ShapeError> {
+    ///
+    /// # Errors
+    /// [`ShapeError`] where it is not, or has another form.
+    pub fn below(&self, name: &str) -> Result<&[&'a str], ShapeError> {
         match self.field(name) {
             Some(field) if field.first.is_empty() && !field.lines.is_empty() => Ok(&field.lines),
             Some(_) => Err(ShapeError::new(name, "lines below the field, and none beside it", "others")),
@@ -76,8 +94,29 @@ impl<'a> Paragraph<'a> {
         }
     }
 
+    /// Lines of `checksum size name`; a name is a file's, without a folder.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where a line has another form.
+    pub fn checksums(&self, field: &str) -> Result<Vec<(&'a str, u64, &'a str)>, ShapeError> {
+        let read = |line: &&'a str| {
+            let mut words = line.split(' ');
+            let (hex, size, name) = (words.next()?, words.next()?, words.next()?);
+            let is_size = !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit());
+            let is_file = !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
+            if words.next().is_some() || !is_size || !is_file {
+                return None;
+            }
+            Some((hex, size.parse().ok()?, name))
+        };
+        let lines = self.below(field)?.iter();
+        let wanted = |line| ShapeError::new(field, "`checksum size name`", &quoted(line));
+        lines.map(|line| read(line).ok_or_else(|| wanted(line))).collect()
+    }
+
     /// Words, wherever lines are broken.
-    pub(super) fn words(&self, name: &str) -> Vec<&'a str> {
+    #[must_use]
+    pub fn words(&self, name: &str) -> Vec<&'a str> {
         let Some(field) = self.field(name) else { return Vec::new() };
         field.lines.iter().fold(field.first.split_whitespace().collect(), |mut words, line| {
             words.extend(line.split_whitespace());

@@ -60,7 +60,7 @@ fn read_source(text: &str, version: &str) -> Result<(String, String), ShapeError
 /// The list under SHA-256; the other lists must be of the same files, or the file says two things.
 fn read_files(paragraph: &Paragraph<'_>) -> Result<Vec<File>, ShapeError> {
     let mut files: Vec<File> = Vec::new();
-    for (hex, size, name) in read_checksums("Checksums-Sha256", paragraph)? {
+    for (hex, size, name) in paragraph.checksums("Checksums-Sha256")? {
         let digest = Digest::from_hex(Algorithm::Sha256, hex)
             .map_err(|e| ShapeError::new("Checksums-Sha256", "SHA-256 in lower-case hex", &e.to_string()))?;
         if files.len() >= MAX_FILES || files.iter().any(|file| file.name == name) {
@@ -73,10 +73,10 @@ fn read_files(paragraph: &Paragraph<'_>) -> Result<Vec<File>, ShapeError> {
         files.push(File { name: name.to_owned(), size, digest });
     }
     for (field, bytes) in [("Checksums-Md5", 16), ("Checksums-Sha1", 20)] {
-        if paragraph.field(field).is_none() {
+        if !paragraph.has(field) {
             continue;
         }
-        let other = read_checksums(field, paragraph)?;
+        let other = paragraph.checksums(field)?;
         let is_hex = |hex: &str| parse_hex(hex).is_some_and(|hash| hash.len() == bytes);
         let is_known = |(hex, size, name): &(&str, u64, &str)| {
             is_hex(hex) && files.iter().any(|file| file.name == *name && file.size == *size)
@@ -86,26 +86,6 @@ fn read_files(paragraph: &Paragraph<'_>) -> Result<Vec<File>, ShapeError> {
         }
     }
     Ok(files)
-}
-
-/// Lines of `checksum size name`.
-fn read_checksums<'a>(
-    field: &str,
-    paragraph: &Paragraph<'a>,
-) -> Result<Vec<(&'a str, u64, &'a str)>, ShapeError> {
-    let read = |line: &&'a str| {
-        let mut words = line.split(' ');
-        let (hex, size, name) = (words.next()?, words.next()?, words.next()?);
-        let is_size = !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit());
-        let is_file = !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
-        if words.next().is_some() || !is_size || !is_file {
-            return None;
-        }
-        Some((hex, size.parse().ok()?, name))
-    };
-    let lines = paragraph.below(field)?.iter();
-    let wanted = |line| ShapeError::new(field, "`checksum size name`", &quoted(line));
-    lines.map(|line| read(line).ok_or_else(|| wanted(line))).collect()
 }
 
 /// The form of Debian's changelogs, RFC 5322 with a day of the week.
@@ -144,7 +124,7 @@ fn read_installed(lines: &[&str]) -> Result<Vec<Installed>, ShapeError> {
 /// Lines of `NAME="value"`, where dpkg writes a quote as `\"` and nothing else in another way.
 fn read_environment(paragraph: &Paragraph<'_>) -> Result<BTreeMap<String, String>, ShapeError> {
     let mut environment = BTreeMap::new();
-    if paragraph.field("Environment").is_none() {
+    if !paragraph.has("Environment") {
         return Ok(environment);
     }
     for line in paragraph.below("Environment")? {

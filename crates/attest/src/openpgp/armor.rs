@@ -9,6 +9,8 @@ use super::OpenPgpError;
 const HEADERS: [&str; 5] = ["Version", "Comment", "MessageID", "Hash", "Charset"];
 /// The most characters on one line.
 const LINE: usize = 256;
+/// The characters on a line that is written.
+const WRITTEN: usize = 64;
 
 /// The bytes of the one block of this kind that `text` consists of.
 pub(super) fn decode(text: &str, kind: &str) -> Result<Vec<u8>, OpenPgpError> {
@@ -54,6 +56,17 @@ pub(super) fn decode(text: &str, kind: &str) -> Result<Vec<u8>, OpenPgpError> {
 fn is_header(line: &str) -> bool {
     let known = |(name, value): (&str, &str)| HEADERS.contains(&name) && !value.contains(char::is_control);
     line.len() <= LINE && line.split_once(": ").is_some_and(known)
+}
+
+/// The one block of this kind with these bytes, and its checksum.
+pub(super) fn encode(bytes: &[u8], kind: &str) -> String {
+    let mut out = format!("-----BEGIN PGP {kind}-----\n\n");
+    for line in STANDARD.encode(bytes).as_bytes().chunks(WRITTEN) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out.push_str(&format!("={}\n-----END PGP {kind}-----\n", STANDARD.encode(crc24(bytes))));
+    out
 }
 
 /// RFC 4880, section 6.1.

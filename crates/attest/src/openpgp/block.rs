@@ -10,9 +10,9 @@ use crate::key::{KeyError, KeyForm, PublicKey, Scheme};
 
 /// The largest block that is read, in bytes; what `gpg --export-options export-minimal` writes has some thousands.
 const MAX_BYTES: usize = 256 << 10;
-const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+pub(super) const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const OID_P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
-const OID_ED25519: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01];
+pub(super) const OID_ED25519: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01];
 /// The types of signatures that take a key or a subkey back.
 const KEY_REVOCATION: u8 = 0x20;
 const SUBKEY_REVOCATION: u8 = 0x28;
@@ -86,7 +86,7 @@ fn signing_subkey(primary: &PublicKey, primary_body: &[u8], subkey: &Part<'_>) -
 }
 
 /// A key as it is hashed.
-fn framed(body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(body: &[u8]) -> Vec<u8> {
     [&[0x99], u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes().as_slice(), body].concat()
 }
 
@@ -98,7 +98,7 @@ fn has_type(body: &[u8], wanted: u8) -> bool {
     }
 }
 
-fn read_key(body: &[u8]) -> Result<PublicKey, KeyError> {
+pub(super) fn read_key(body: &[u8]) -> Result<PublicKey, KeyError> {
     let mut reader = Reader::new(body);
     let version = reader.byte()?;
     if version != 4 {

@@ -87,6 +87,29 @@ impl ClearSigned {
     }
 }
 
+/// A text as it is signed, and as it stands before its signature. Only what can be read back whole is signed: white space at
+/// ends of lines is in no signature, and neither is the last line's end.
+pub(super) fn write(bytes: &[u8], hash: &str) -> Result<(Vec<u8>, String), &'static str> {
+    if bytes.len() > MAX_BYTES {
+        return Err("a text of 4 MiB at most");
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "UTF-8")?;
+    let body = text.strip_suffix('\n').ok_or("a text whose last line ends")?;
+    let mut shown = format!("{SIGNED_MESSAGE}\nHash: {hash}\n\n");
+    for line in body.split('\n') {
+        let bare = line.trim_end_matches([' ', '\t', '\r']);
+        if bare != line || line.len() > MAX_LINE || line.contains(['\r', '\0']) {
+            return Err("lines of 16 KiB at most without NUL, carriage return, or white space at their ends");
+        }
+        if line.starts_with('-') {
+            shown.push_str("- ");
+        }
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    Ok((body.replace('\n', "\r\n").into_bytes(), shown))
+}
+
 /// The hash that the one header names, and what comes after it. Another header is not signed and means nothing.
 fn read_header(text: &str) -> Result<(&str, &str), OpenPgpError> {
     let header = || {

@@ -148,8 +148,7 @@ impl Signature {
         if !reader.is_done() {
             return Err(OpenPgpError::Malformed("nothing after the signature's numbers"));
         }
-        let count = u32::try_from(signed.len()).unwrap_or(u32::MAX).to_be_bytes();
-        let trailer = [signed, &[4, 0xff], &count].concat();
+        let trailer = trailer(signed);
         Ok(Self { kind, algorithm, hash, subpackets, trailer, quick, value })
     }
 
@@ -227,6 +226,12 @@ impl Signature {
         }
         if self.subpackets.created < name.created { Err(OpenPgpError::OlderThanKey) } else { Ok(()) }
     }
+}
+
+/// What is hashed after the signed bytes: the signature's own front, and how long that is.
+pub(super) fn trailer(front: &[u8]) -> Vec<u8> {
+    let count = u32::try_from(front.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [front, &[4, 0xff], &count].concat()
 }
 
 fn read_value(algorithm: u8, reader: &mut Reader<'_>) -> Result<Vec<u8>, OpenPgpError> {

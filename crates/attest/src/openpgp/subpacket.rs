@@ -3,16 +3,16 @@
 use super::OpenPgpError;
 use super::packet::Reader;
 
-const CREATED: u8 = 2;
+pub(super) const CREATED: u8 = 2;
 const EXPIRES: u8 = 3;
 const KEY_EXPIRES: u8 = 9;
-const ISSUER: u8 = 16;
-const KEY_FLAGS: u8 = 27;
+pub(super) const ISSUER: u8 = 16;
+pub(super) const KEY_FLAGS: u8 = 27;
 const EMBEDDED: u8 = 32;
-const FINGERPRINT: u8 = 33;
+pub(super) const FINGERPRINT: u8 = 33;
 const CRITICAL: u8 = 0x80;
 /// The flag of keys that sign data.
-const SIGNS: u8 = 2;
+pub(super) const SIGNS: u8 = 2;
 
 /// What is read of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,8 @@ pub enum AlarmKind {
     BreakglassUnreviewed,
     /// More grants were used than the budget has.
     BreakglassBudget,
+    /// Something was let in while the choke point could not be reached.
+    BreakglassAway,
     /// It runs, and nobody decided about it.
     Undecided,
     /// What runs is vouched for by a key that was revoked, or by a recalled builder.
@@ -72,10 +74,11 @@ impl Severity {
 
 impl AlarmKind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BreakglassUsed,
         Self::BreakglassUnreviewed,
         Self::BreakglassBudget,
+        Self::BreakglassAway,
         Self::Undecided,
         Self::RevokedLive,
         Self::NoLongerMet,
@@ -100,6 +103,7 @@ impl AlarmKind {
             Self::BreakglassUsed => "breakglass-used",
             Self::BreakglassUnreviewed => "breakglass-unreviewed",
             Self::BreakglassBudget => "breakglass-budget",
+            Self::BreakglassAway => "breakglass-away",
             Self::Undecided => "undecided",
             Self::RevokedLive => "revoked-live",
             Self::NoLongerMet => "no-longer-met",
@@ -143,7 +147,14 @@ impl AlarmKind {
     /// Whether it says that something happened, rather than that something is so. What happened and was acknowledged is
     /// over, and alarms anew when it happens again; what is so and was acknowledged is silent until it was gone.
     pub(super) fn is_occurrence(self) -> bool {
-        matches!(self, Self::BreakglassUsed | Self::FailedOpen | Self::ReplayDiffers | Self::TooMany)
+        matches!(
+            self,
+            Self::BreakglassUsed
+                | Self::BreakglassAway
+                | Self::FailedOpen
+                | Self::ReplayDiffers
+                | Self::TooMany
+        )
     }
 
     /// What ends it instead of an acknowledgement, where none can.

@@ -7,6 +7,25 @@ use jiff::Timestamp;
 use super::{Alarm, AlarmKind, Severity, int};
 use crate::breakglass::{Budget, Used};
 
+/// Something that was let in while the choke point could not be reached, as it was brought later.
+#[derive(Clone, Copy, Debug)]
+pub struct Away<'a> {
+    /// SHA-256 of what was brought.
+    pub record: &'a Digest,
+    /// The environment.
+    pub environment: &'a str,
+    /// What, short.
+    pub artifact: &'a str,
+    /// Who asked, as the one who brings it says.
+    pub requester: Option<&'a str>,
+    /// Who brings it.
+    pub by: &'a str,
+    /// When it was, as the one who brings it says.
+    pub when: Timestamp,
+    /// The grant's id and its giver where it held by what is in force now; else why it did not.
+    pub grant: Result<(&'a str, &'a str), &'a str>,
+}
+
 /// Something that runs, as alarms name it.
 #[derive(Clone, Copy, Debug)]
 pub struct Live<'a> {
@@ -73,6 +92,31 @@ impl Alarm {
             &format!("{used} in the {} before {at}", budget.per),
             "find out why the way of every day does not do: portcullis breakglass list --log DIR",
         )
+    }
+
+    /// Something was let in while the choke point could not be reached.
+    #[must_use]
+    pub fn breakglass_away(away: &Away<'_>, at: Timestamp) -> Self {
+        let Away { record, environment, artifact, requester, by, when, grant } = *away;
+        let found = match grant {
+            Ok((id, person)) => format!("grant {id} by {person}, used at {when}; brought by {by}"),
+            Err(why) => format!("no grant that holds: {why}; used at {when}; brought by {by}"),
+        };
+        let fix = match grant {
+            Ok(_) => "look at it with whoever gave the grant, and close this: portcullis alarms close",
+            Err(_) => {
+                "take it away again, and find out how that machine let it in: its own log has the record"
+            }
+        };
+        let alarm = Self::new(AlarmKind::BreakglassAway, &record.to_string(), at).say(
+            &format!("breakglass let {artifact} into {environment} while the choke point was away"),
+            "a decision of the choke point, or a grant that holds",
+            &found,
+            fix,
+        );
+        let alarm = alarm.field("environment", environment).field("artifact", artifact).field("by", by);
+        let alarm = alarm.field("requester", requester.unwrap_or("nobody known"));
+        grant.into_iter().fold(alarm, |alarm, (id, person)| alarm.field("grant", id).field("person", person))
     }
 
     /// It runs, and no record lets it in.

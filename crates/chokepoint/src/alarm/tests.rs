@@ -96,6 +96,8 @@ fn all() -> Vec<Alarm> {
     all.extend([
         Alarm::breakglass_unreviewed(&used(), at(100), now),
         Alarm::breakglass_budget(Budget::parse("3 per 7d").unwrap(), 4, now),
+        Alarm::breakglass_away(&away(Ok(("emergency", "bob"))), now),
+        Alarm::breakglass_away(&away(Err("breakglass is signed by nobody in oncall")), now),
         Alarm::undecided(live, at(50), now),
         Alarm::revoked_live(
             live,
@@ -125,6 +127,12 @@ fn all() -> Vec<Alarm> {
         Alarm::too_many(AlarmKind::Undecided, 10_000, now),
     ]);
     all
+}
+
+fn away<'a>(grant: Result<(&'a str, &'a str), &'a str>) -> Away<'a> {
+    static RECORD: std::sync::LazyLock<Digest> = std::sync::LazyLock::new(|| Digest::sha256(b"record"));
+    let (artifact, by, requester) = ("shop@sha256:9f3c…1a04", "host-7.example", Some("alice"));
+    Away { record: &RECORD, environment: "prod/shop", artifact, requester, by, when: at(20), grant }
 }
 
 #[test]

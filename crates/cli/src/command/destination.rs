@@ -1,6 +1,7 @@
 //! Where evidence and grants go: the local store in a folder, or a choke point's store over the network.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use attest::{Digest, Json};
 use evidence::{ReadError, WriteError};
@@ -10,6 +11,8 @@ use crate::failure::Failure;
 
 /// An answer says what was stored, or why not.
 const MAX_ANSWER: u64 = 1 << 20;
+/// How long the body of an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A choke point that keeps evidence
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -38,30 +41,52 @@ impl Server {
     /// Sends a document, and gives the answer to it.
     pub(crate) fn put(&self, path: &str, body: &Json) -> Result<Json, Failure> {
         let url = self.server.as_deref().unwrap_or_default();
-        let identity = self.client_certificate.clone().zip(self.client_key.clone());
-        let tls = ClientTls { ca: self.ca.clone(), identity };
-        let client = Client::new(url, &tls, None).map_err(|e| lost(url, &e))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| Failure::new("cannot begin").line("found", &e.to_string()))?;
-        let headers = [("content-type", "application/json")];
-        let (status, bytes) = runtime.block_on(async {
-            let sent = client.send("PUT", path, &headers, body.to_string().into_bytes()).await;
-            let answer = sent.map_err(|e| lost(url, &e))?;
-            let status = answer.status;
-            Ok::<_, Failure>((status, answer.all(MAX_ANSWER).await.map_err(|e| lost(url, &e))?))
-        })?;
+        let asked = Asked { method: "PUT", path, key: None, token: None };
+        let (status, bytes) = self.send(&asked, body).map_err(|e| lost(url, &e))?;
         match attest::json::parse(&bytes) {
             Ok(answer) if (200..300).contains(&status) => Ok(answer),
             Ok(refusal) => Err(refused(status, &refusal)),
-            Err(_) => Err(Failure::new(&format!("the choke point {url} answers {status}"))
-                .line("found", "an answer that is no JSON")
-                .line("fix", "check that the address is a choke point's, and not a proxy's before it")),
+            Err(_) => Err(no_json(url, status)),
         }
+    }
+
+    /// Sends a document, and gives status and body of the answer, whatever they say.
+    pub(crate) fn send(&self, asked: &Asked<'_>, body: &Json) -> Result<(u16, Vec<u8>), ClientError> {
+        let url = self.server.as_deref().unwrap_or_default();
+        let identity = self.client_certificate.clone().zip(self.client_key.clone());
+        let tls = ClientTls { ca: self.ca.clone(), identity };
+        let client = Client::new(url, &tls, asked.token.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(asked.key.map(|key| ("idempotency-key", key)));
+        runtime.map_err(ClientError::Io)?.block_on(async {
+            let body = body.to_string().into_bytes();
+            let answer = client.send(asked.method, asked.path, &headers, body).await?;
+            let status = answer.status;
+            let all = tokio::time::timeout(PATIENCE, answer.all(MAX_ANSWER)).await;
+            Ok((status, all.or(Err(ClientError::Late))??))
+        })
     }
 }
 
+/// What is asked of a choke point, beside the document.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// The same key is the same request.
+    pub(crate) key: Option<&'a str>,
+    pub(crate) token: Option<String>,
+}
+
+/// An answer, and not a choke point's.
+pub(crate) fn no_json(url: &str, status: u16) -> Failure {
+    Failure::new(&format!("the choke point {url} answers {status}"))
+        .line("found", "an answer that is no JSON")
+        .line("fix", "check that the address is a choke point's, and not a proxy's before it")
+}
+
 /// A refusal in the server's words.
-fn refused(status: u16, refusal: &Json) -> Failure {
+pub(crate) fn refused(status: u16, refusal: &Json) -> Failure {
     let field = |key| refusal.as_object().ok()?.string(key).ok();
     let message = field("message").map_or_else(|| format!("the choke point answers {status}"), str::to_owned);
     ["wanted", "found", "fix"].into_iter().fold(Failure::new(&message), |failure, label| match field(label) {
@@ -70,7 +95,7 @@ fn refused(status: u16, refusal: &Json) -> Failure {
     })
 }
 
-fn lost(url: &str, error: &ClientError) -> Failure {
+pub(crate) fn lost(url: &str, error: &ClientError) -> Failure {
     Failure::new(&format!("the choke point {url} cannot be used"))
         .line("found", &error.to_string())
         .line("fix", "check the address, --ca, --client-certificate, and whether it runs")

@@ -5,9 +5,12 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use attest::{Json, Object, Scheme, SecretKey, Signer as _};
+use attest::openpgp::SigningKey;
+use attest::{Json, Object, Scheme, SecretKey, Signer as _, minisign};
 use clap::ValueEnum;
+use tlog::LogSigner;
 
+use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Unlock};
 use crate::output::Output;
@@ -17,6 +20,7 @@ use crate::output::Output;
 #[command(after_help = "Examples:
   portcullis keygen ci --passphrase-file ci.pass
   portcullis keygen demo --no-passphrase --algorithm ed25519
+  portcullis keygen shop --public-of release.key --form openpgp --user-id 'Shop <apt@shop.example>'
   portcullis keygen ci \\
       --public-of 'pkcs11:token=portcullis;object=ci?module-path=/PATH.so&pin-source=file:/run/pin'")]
 pub(crate) struct Args {
@@ -31,8 +35,23 @@ pub(crate) struct Args {
     /// Make no key: write the public half of this one, a file or a pkcs11: URI, to NAME.pub
     #[arg(long, value_name = "KEY", conflicts_with_all = ["algorithm", "no_passphrase"])]
     public_of: Option<PathBuf>,
+    /// The form of that: SPKI, for trust roots and cosign, to NAME.pub; OpenPGP, for apt's Signed-By, to NAME.asc; minisign's
+    /// to NAME.minisign.pub
+    #[arg(long, value_enum, default_value = "spki", requires = "public_of")]
+    form: Form,
+    /// Whose key it is, as OpenPGP shows it: NAME <MAIL>
+    #[arg(long, value_name = "ID", required_if_eq("form", "openpgp"))]
+    user_id: Option<String>,
     #[command(flatten)]
     unlock: Unlock,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    Spki,
+    #[value(name = "openpgp")]
+    OpenPgp,
+    Minisign,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,14 +113,35 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 /// The public half of a key there is: what a trust root needs of a key that never leaves its token.
 fn public_of(key: &Path, args: &Args, output: &Output) -> Result<Exit, Failure> {
     let key = input::secret_key(key, &args.unlock)?;
-    let path = extended(&args.name, "pub");
-    write_new(&path, key.public().to_pem().as_bytes(), 0o644)?;
-    output.result(&format!("{}  public, for the trust root\n", path.display()), || {
+    let (extension, text, purpose) = match args.form {
+        Form::Spki => ("pub", key.public().to_pem(), "the trust root"),
+        Form::OpenPgp => {
+            ("asc", openpgp_block(key.as_ref(), args)?, "Signed-By, and portcullis sign --block")
+        }
+        Form::Minisign => {
+            ("minisign.pub", minisign::public_key(key.public()).map_err(|e| no_form(&e))?, "minisign -p")
+        }
+    };
+    let path = extended(&args.name, extension);
+    write_new(&path, text.as_bytes(), 0o644)?;
+    output.result(&format!("{}  public, for {purpose}\n", path.display()), || {
         let object = Object::new().with("public", path.display().to_string());
         let object = object.with("algorithm", key.public().scheme().name());
         Json::from(object.with("id", key.public().id()))
     });
     Ok(Exit::Clean)
+}
+
+/// The key's time of creation is now, and is read from this file ever after: written again, it is another key's.
+fn openpgp_block(key: &LogSigner, args: &Args) -> Result<String, Failure> {
+    let now = clock::now(None)?;
+    let user_id = args.user_id.as_deref().unwrap_or_default();
+    let block = SigningKey::new(key, now).and_then(|own| own.block(user_id, now));
+    block.map_err(|e| no_form(&e))
+}
+
+fn no_form(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("the key cannot be written in this form").line("found", &error.to_string())
 }
 
 /// A new key.

@@ -4,6 +4,7 @@ mod audit;
 mod prove;
 pub(crate) mod shared;
 mod show;
+mod signatures;
 mod witness;
 mod witnesses;
 
@@ -30,6 +31,7 @@ Examples:
   portcullis log show log
   portcullis log show log --kind decision --since 2026-11-22T00:00:00Z
   portcullis log show log 17 --key log.vkey
+  portcullis log signatures log InRelease shop.tar.gz.minisig --key log.vkey
   portcullis log verify log --key log.vkey --witness w1.example=w1.vkey
   portcullis log prove log 17 --witnessed --with-record > 17.tlog-proof
   portcullis log verify-proof 17.tlog-proof --key log.vkey --witness w1.example=w1.vkey
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     },
     /// List the records, or show one whole
     Show(show::Args),
+    /// Find of every release signature on record, and of files with signatures, the decision that it rests on
+    Signatures(signatures::Args),
     /// Prove that a record is in the log (C2SP tlog-proof)
     Prove(prove::Prove),
     /// Verify offline that a record is in a log, and which witnesses saw that
@@ -109,6 +113,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Exit, Failure> {
             verify(dir, &key, &seen, output)
         }
         Command::Show(args) => show::run(args, output),
+        Command::Signatures(args) => signatures::run(args, output),
         Command::Prove(args) => prove::prove(args, output),
         Command::VerifyProof(args) => prove::verify(args, output),
         Command::Witness(args) => witness::run(args, output),

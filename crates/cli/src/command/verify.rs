@@ -101,7 +101,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// All envelopes of all files. Of several that say the same of one build, the first that opens.
-fn read_evidence(files: &[PathBuf], root: &TrustRoot, at: Timestamp) -> Result<Vec<Submitted>, Failure> {
+pub(crate) fn read_evidence(
+    files: &[PathBuf],
+    root: &TrustRoot,
+    at: Timestamp,
+) -> Result<Vec<Submitted>, Failure> {
     let opener: &dyn Opener = &Directly;
     let mut envelopes = Vec::new();
     for file in files {
@@ -112,7 +116,7 @@ fn read_evidence(files: &[PathBuf], root: &TrustRoot, at: Timestamp) -> Result<V
 }
 
 /// The digests that envelopes speak of beside SHA-256.
-fn mentioned<'a>(envelopes: impl Iterator<Item = &'a Submitted>) -> Vec<Algorithm> {
+pub(crate) fn mentioned<'a>(envelopes: impl Iterator<Item = &'a Submitted>) -> Vec<Algorithm> {
     let parsed = envelopes.filter_map(|e| Envelope::parse(&e.bytes).ok());
     parsed.flat_map(|e| e.mentioned_algorithms()).collect()
 }

@@ -23,9 +23,7 @@ pub(crate) fn book_files_at(folder: &Path, reference: &str) -> Result<Vec<Source
     let name = real.file_name().map_or_else(|| "book".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut files = Vec::new();
     for listed in list(&git, reference, ".")? {
-        if listed.path.split('/').any(|part| part.starts_with('.'))
-            || !server::webhook::is_policy(&listed.path)
-        {
+        if listed.path.split('/').any(|part| part.starts_with('.')) || !chokepoint::is_policy(&listed.path) {
             continue;
         }
         let text = text(&git, reference, &listed)?;

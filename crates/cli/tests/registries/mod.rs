@@ -18,7 +18,7 @@ const LOGIN: &str = "alice:$2a$05$J1nJpKAsY4nMOxN.e9kB0.U6RHcsi0.en42.IDV2QTkcLn
 pub struct Registry {
     process: Child,
     pub address: String,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Drop for Registry {
@@ -45,7 +45,7 @@ impl Registry {
         fs::write(data.path().join("config.yml"), config).unwrap();
         let mut command = Command::new(program);
         command.arg("serve").arg(data.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { process: command.spawn().unwrap(), address, _data: data };
+        let registry = Self { process: command.spawn().unwrap(), address, data };
         for _ in 0..200 {
             if TcpStream::connect(&registry.address).is_ok() {
                 return Some(registry);
@@ -61,7 +61,23 @@ impl Registry {
         let mut process = Command::new(program).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut address).unwrap();
-        Some(Self { process, address: address.trim().to_owned(), _data: tempfile::tempdir().unwrap() })
+        Some(Self { process, address: address.trim().to_owned(), data: tempfile::tempdir().unwrap() })
+    }
+
+    /// All that Debian's has on its disk, by the names of its files below the folder of its data.
+    pub fn stored(&self) -> Vec<String> {
+        let (root, mut found) = (self.data.path().join("data"), Vec::new());
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => found.push(path(entry.path().strip_prefix(&root).unwrap()).to_owned()),
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// Both kinds, and whether they keep a list.

@@ -241,7 +241,8 @@ pub async fn ended(client: &Client, id: &str) -> String {
 pub struct Issuer(attest::SecretKey);
 
 impl Issuer {
-    pub fn new(place: &Place) -> Self {
+    /// A new key, whose JWK set is `jwks.json` in this folder.
+    pub fn new(folder: &Path) -> Self {
         use base64_url as encode;
         let key = attest::SecretKey::generate(attest::Scheme::P256).unwrap();
         let point = attest::Signer::public(&key).raw().to_vec();
@@ -251,7 +252,7 @@ impl Issuer {
             encode(x),
             encode(y)
         );
-        fs::write(place.at("jwks.json"), jwks).unwrap();
+        fs::write(folder.join("jwks.json"), jwks).unwrap();
         Self(key)
     }
 

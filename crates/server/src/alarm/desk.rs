@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use attest::{Digest, TrustRoot};
 use chokepoint::alarm::{Alarm, AlarmKind, Alarms, Refused, of_decision, of_recorded};
 use chokepoint::breakglass::{Budget, ReviewRefused, Reviews};
-use chokepoint::{Decision, Entry, NewEvent, Record};
+use chokepoint::{Decision, Entry, EventKind, NewEvent, Record};
 use jiff::Timestamp;
 
 use crate::Clock;
@@ -71,6 +71,8 @@ pub struct Desk {
 struct State {
     alarms: Alarms,
     reviews: Reviews,
+    /// Digests of what was let in elsewhere and brought.
+    brought: BTreeSet<Digest>,
 }
 
 impl fmt::Debug for Desk {
@@ -239,6 +241,24 @@ impl Desk {
         raised
     }
 
+    /// Takes what was let in while the choke point could not be reached: alarmed first, then on record. Brought again, it is
+    /// the same. The event's first part has this digest.
+    ///
+    /// # Errors
+    /// Why it is not on record; brought again, it is tried again.
+    pub fn bring(&self, digest: &Digest, event: NewEvent, alarm: Alarm) -> Result<(), String> {
+        if self.state().brought.contains(digest) {
+            return Ok(());
+        }
+        self.raise(alarm, event.at)?;
+        let mut state = self.state();
+        if !state.brought.contains(digest) {
+            self.put(event)?;
+            state.brought.insert(digest.clone());
+        }
+        Ok(())
+    }
+
     /// Takes a signed review of what a grant let in; gives the place of the event. What it closes is closed.
     ///
     /// # Errors
@@ -298,7 +318,7 @@ impl Desk {
 
 /// The alarms about grants of which all was looked at.
 fn close_reviewed(state: &mut State, now: Timestamp) -> Vec<NewEvent> {
-    let State { alarms, reviews } = state;
+    let State { alarms, reviews, .. } = state;
     let is_open = |alarm: &Alarm| {
         let digest = alarm.fields.string("grant_digest").ok().and_then(|d| Digest::parse(d).ok());
         digest.and_then(|d| reviews.grant(&d)).is_none_or(|used| used.due().is_some())
@@ -325,6 +345,7 @@ fn learn(
         for leaf in leaves {
             if let Ok(entry) = Entry::parse(&leaf) {
                 state.alarms.learn(&entry);
+                state.brought.extend(brought(&entry));
                 if let Some(notice) = of_entry(&entry, origin) {
                     let id = notice.text("id").to_owned();
                     if notice.event == "alarm" {
@@ -341,6 +362,12 @@ fn learn(
     let mut open: Vec<Notice> = open.into_values().collect();
     open.sort_by_key(|notice| notice.sequence);
     Ok((state, size, open))
+}
+
+/// The digest of what was let in elsewhere, where the entry is of such a thing.
+fn brought(entry: &Entry) -> Option<Digest> {
+    let Entry::Event(event) = entry else { return None };
+    event.parts.first().filter(|_| event.kind == EventKind::Spooled).cloned()
 }
 
 fn of_entry(entry: &Entry, origin: &str) -> Option<Notice> {

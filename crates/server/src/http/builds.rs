@@ -11,7 +11,9 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::{Answer, Peer, Permission, Refusal, Shared, job, json, only, parameter, permitted, who};
+use super::{
+    Answer, Peer, Permission, Refusal, Shared, idempotency, job, json, only, parameter, permitted, who,
+};
 use crate::identity::Identity;
 use crate::job::{State as JobState, Wish, reason};
 use crate::queue::{Page, Submission};
@@ -75,17 +77,6 @@ fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
         .wanted("Content-Type: application/json")
         .found(kind)
         .fix("send the header"))
-}
-
-fn idempotency(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 128);
-    let key = text.ok_or_else(|| {
-        Refusal::new(400, "bad-request", "the idempotency key cannot be used")
-            .wanted("1 to 128 printable ASCII characters")
-            .fix("use a random one, as `uuidgen` prints")
-    })?;
-    Ok(Some(key.to_owned()))
 }
 
 fn wish(bytes: &[u8]) -> Result<Wish, Refusal> {

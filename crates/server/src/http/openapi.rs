@@ -122,22 +122,26 @@ const SCHEMAS: &str = include_str!("schemas.json");
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> Json {
+    describe("Portcullis build service", &ROUTES, SCHEMAS, |_| true)
+}
+
+/// The document of routes, shapes and ways to say who asks: with a certificate, and where it is so, with a token.
+pub(crate) fn describe(
+    title: &str,
+    routes: &[Route],
+    schemas: &str,
+    takes_token: impl Fn(&Route) -> bool,
+) -> Json {
     let security = Object::new()
         .with("certificate", Object::new().with("type", "mutualTLS"))
         .with("token", Object::new().with("type", "http").with("scheme", "bearer"));
-    describe("Portcullis build service", &ROUTES, SCHEMAS, security)
-}
-
-/// The document of routes, shapes and ways to say who asks.
-pub(crate) fn describe(title: &str, routes: &[Route], schemas: &str, security: Object) -> Json {
-    let names: Vec<&str> = security.iter().map(|(name, _)| name).collect();
     let mut paths = Object::new();
     for route in routes {
         let mut methods = match paths.remove(route.path) {
             Some(Json::Object(methods)) => methods,
             _ => Object::new(),
         };
-        methods.set(route.method, operation(route, &names));
+        methods.set(route.method, operation(route, takes_token(route)));
         paths.set(route.path, methods);
     }
     let schemas = attest::json::parse(schemas.as_bytes()).unwrap_or(Json::Null);
@@ -150,7 +154,7 @@ pub(crate) fn describe(title: &str, routes: &[Route], schemas: &str, security: O
         .into()
 }
 
-fn operation(route: &Route, security: &[&str]) -> Object {
+fn operation(route: &Route, takes_token: bool) -> Object {
     let mut operation = Object::new().with("operationId", route.id).with("summary", route.summary);
     let text = || Object::new().with("type", "string");
     let in_path = route.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
@@ -162,7 +166,7 @@ fn operation(route: &Route, security: &[&str]) -> Object {
         parameter.with("schema", text())
     });
     let mut parameters: Vec<Object> = in_path.chain(in_query).collect();
-    if route.id == "submit" {
+    if matches!(route.id, "submit" | "decide") {
         let header = Object::new().with("name", "Idempotency-Key").with("in", "header");
         parameters.push(header.with("schema", text().with("maxLength", 128)));
     }
@@ -176,12 +180,15 @@ fn operation(route: &Route, security: &[&str]) -> Object {
     responses.set(status, Object::new().with("description", "done").with("content", content(kind, schema)));
     for status in route.refusals {
         let refusal = Object::new().with("description", "not done; the body says why, and how to mend it");
-        responses.set(status, refusal.with("content", content("application/json", "Refusal")));
+        let is_decision = route.id == "decide" && matches!(*status, "403" | "503");
+        let schema = if is_decision { "NotAdmitted" } else { "Refusal" };
+        responses.set(status, refusal.with("content", content("application/json", schema)));
     }
     operation.set("responses", responses);
     if !route.refusals.is_empty() {
         let one = |name: &str| Object::new().with(name, Json::Array(Vec::new()));
-        operation.set("security", security.iter().map(|name| one(name)).collect::<Vec<Object>>());
+        let ways = ["certificate"].into_iter().chain(takes_token.then_some("token"));
+        operation.set("security", ways.map(one).collect::<Vec<Object>>());
     }
     operation
 }

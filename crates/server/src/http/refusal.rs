@@ -1,8 +1,11 @@
 //! A request that is not met: what was wanted, what was found, and how to mend it, as everywhere in this project.
 
 use attest::{Json, Object};
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+
+use policy::{Diagnostic, Style};
 
 use crate::queue::QueueError;
 
@@ -54,14 +57,22 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut body = Object::new().with("code", self.code).with("message", self.message.as_str());
-        body.set_some("wanted", self.wanted);
-        body.set_some("found", self.found);
-        body.set_some("fix", self.fix);
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = super::json(status, &Json::from(body));
+impl Refusal {
+    /// The answer as people read it.
+    pub(crate) fn to_text(&self) -> Response {
+        let lines = [("wanted", &self.wanted), ("found", &self.found), ("fix", &self.fix)];
+        let lines = lines.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        let shown = lines
+            .fold(Diagnostic::new(self.code, &self.message), |shown, (name, text)| shown.line(name, text));
+        let text = shown.to_text(Style::Plain) + "\n";
+        self.headed(super::answer(self.status(), "text/plain; charset=utf-8", Body::from(text)))
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn headed(&self, mut response: Response) -> Response {
         match self.status {
             401 => drop(
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
@@ -72,6 +83,16 @@ impl IntoResponse for Refusal {
             _ => {}
         }
         response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut body = Object::new().with("code", self.code).with("message", self.message.as_str());
+        body.set_some("wanted", self.wanted.as_deref());
+        body.set_some("found", self.found.as_deref());
+        body.set_some("fix", self.fix.as_deref());
+        self.headed(super::json(self.status(), &Json::from(body)))
     }
 }
 

@@ -10,10 +10,14 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use crate::proxy::debian::{self, Debian};
 use crate::proxy::json::JsonCalls;
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
+use crate::proxy::npm::Npm;
+use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
+use crate::proxy::pypi::{self, Pypi};
 use crate::proxy::s3::S3;
 
 /// A protocol. One for each proxy, shared by all its requests.
@@ -25,6 +29,11 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
     /// A refusal in the words of the protocol; `text` is for people, and of many lines.
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response;
 
+    /// Whether `%2F` may stand in a path, where it is no separator.
+    fn takes_encoded_slash(&self) -> bool {
+        false
+    }
+
     /// The files that only this kind names, to be made relative to the configuration's own.
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         Vec::new()
@@ -33,11 +42,6 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
     /// Opens what only this kind names, before anything is answered.
     fn open(&self) -> Result<(), String> {
         Ok(())
-    }
-
-    /// Whether `%2F` may stand in a path, where it is no separator.
-    fn takes_encoded_slash(&self) -> bool {
-        false
     }
 }
 
@@ -58,8 +62,11 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
-        "s3" => &["region", "keys", "accounts"],
+        "debian" => &debian::KEYS,
+        "pypi" => &pypi::KEYS,
         "json" => &["calls"],
+        "oci" => &["oci"],
+        "s3" => &["region", "keys", "accounts"],
         _ => &[],
     }
 }
@@ -68,8 +75,12 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
 pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Arc<dyn Adapter>> {
     match kind {
         "put" => Some(Arc::new(Put)),
-        "s3" => Some(Arc::new(S3::read(fields, problems)?)),
+        "debian" => Some(Arc::new(Debian::read(fields, problems)?)),
+        "npm" => Some(Arc::new(Npm::new())),
+        "pypi" => Some(Arc::new(Pypi::read(fields, problems)?)),
         "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
+        "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
+        "s3" => Some(Arc::new(S3::read(fields, problems)?)),
         _ => None,
     }
 }

@@ -225,7 +225,7 @@ impl With {
         self.proxy.config().adapter.refuse(status, "upstream", &text)
     }
 
-    fn not_held(&self, error: &HoldError) -> Response {
+    pub(crate) fn not_held(&self, error: &HoldError) -> Response {
         let (status, code, end) = match error {
             HoldError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", End::NotHeld),
             HoldError::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", End::Busy),

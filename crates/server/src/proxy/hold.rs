@@ -54,6 +54,31 @@ enum Kept {
     File(Arc<File>),
 }
 
+/// A part of a held body.
+#[derive(Debug)]
+pub(crate) struct Part {
+    kept: Kept,
+    at: u64,
+    end: u64,
+}
+
+impl io::Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt as _;
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(wanted) = buffer.get_mut(..left) else { return Ok(0) };
+        let read = match &self.kept {
+            Kept::File(file) => file.read_at(wanted, self.at)?,
+            Kept::Memory(bytes) => {
+                let from = bytes.get(usize::try_from(self.at).unwrap_or(usize::MAX)..).unwrap_or_default();
+                io::Read::read(&mut &*from, wanted)?
+            }
+        };
+        self.at = self.at.saturating_add(u64::try_from(read).unwrap_or(0));
+        Ok(read)
+    }
+}
+
 /// Why a body was not taken.
 #[derive(Debug)]
 pub(crate) enum HoldError {
@@ -247,6 +272,12 @@ impl Held {
         let mut bytes = Vec::new();
         file.take(self.length).read_to_end(&mut bytes).map_err(HoldError::Io)?;
         Ok(bytes)
+    }
+
+    /// A part of it, to be read on a thread that may wait; each has a place of its own.
+    pub(crate) fn part(&self, at: u64, length: u64) -> Part {
+        let at = at.min(self.length);
+        Part { kept: self.kept.clone(), at, end: at.saturating_add(length).min(self.length) }
     }
 
     /// The same bytes as a body, read from the file piece by piece, the next one while one is on its way.

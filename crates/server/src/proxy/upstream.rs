@@ -164,7 +164,8 @@ impl Upstream {
         for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
             headers.remove(name);
         }
-        if let Some(credentials) = signed.map(|Signed(value)| value).or(credentials) {
+        let own = signed.map(|Signed(value)| value).or(credentials);
+        if let Some(credentials) = own {
             headers.insert(header::AUTHORIZATION, credentials);
         }
         let host = HeaderValue::from_str(self.authority.as_str()).or(Err(UpstreamError::Request))?;

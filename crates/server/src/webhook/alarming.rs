@@ -123,6 +123,6 @@ impl Kubernetes {
     }
 }
 
-fn nowhere() -> NotKept {
+pub(super) fn nowhere() -> NotKept {
     NotKept::Store("the desk of alarms is not open".to_owned())
 }

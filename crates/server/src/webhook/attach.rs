@@ -13,7 +13,7 @@ use axum::response::Response;
 use crate::http::{Refusal, json};
 use crate::webhook::http::{Caller, Permission, permitted};
 use crate::webhook::judge::{Deadline, Kept, NotKept};
-use crate::webhook::review::body;
+use crate::webhook::review::{body, drain};
 use crate::webhook::service::Front;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,13 +35,22 @@ pub(crate) async fn keep(
         Kept::Grant => ("grant", MAX_GRANT),
         Kept::Review => ("review", MAX_REVIEW),
         Kept::Closing => ("closing of an alarm", MAX_GRANT),
+        Kept::Spooled => ("record of another choke point", MAX_GRANT),
     };
     let counted = |result: &'static str| front.metrics.kept(what, result);
     let permission = if kept == Kept::Closing { Permission::Close } else { Permission::Attach };
-    let by = permitted(front, caller, permission).inspect_err(|_| counted("not permitted"))?;
+    let by = match permitted(front, caller, permission) {
+        Ok(by) => by,
+        Err(refusal) => {
+            counted("not permitted");
+            drain(request.into_body()).await;
+            return Err(refusal);
+        }
+    };
     let busy = || Refusal::new(429, "busy", "too much is brought at once; nothing was kept").again(1);
     let Ok(place) = Arc::clone(&front.bringing).try_acquire_owned() else {
         counted("busy");
+        drain(request.into_body()).await;
         return Err(busy());
     };
     let bytes =

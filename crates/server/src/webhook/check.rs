@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use attest::{LoadError, Place, PublicKey, Scheme, SecretKey, Signer as _};
+use attest::{LoadError, Place, PublicKey, Role, Scheme, SecretKey, Signer as _};
 use jiff::Timestamp;
 use policy::Book;
 
@@ -55,6 +55,7 @@ pub fn check(config: &Config, now: Timestamp) -> Checked {
     log_key(&config.log.key, &mut checked);
     certificates(config, now, &mut checked);
     summary_key(config, &mut checked);
+    release_keys(config, &mut checked);
     secret_key(config, &mut checked);
     kubeconfig(config, &mut checked);
     registries(config, &mut checked);
@@ -157,11 +158,40 @@ fn summary_key(config: &Config, checked: &mut Checked) {
         Err(why) => checked.refuse(CODE, file, "the key of summaries cannot be used", &why, fix),
         Ok(key) => {
             let Ok(Ok(root)) = Files::read_trust_root(config) else { return };
-            if let Some(whose) = summaries::key::shared(key.public(), config, &root) {
+            if let Some(whose) = summaries::key::shared(key.public(), config, &root, Role::Verifier) {
                 let message = "the key of summaries is used for something else too";
                 checked.refuse(CODE, file, message, &format!("it is {whose}"), fix);
             }
         }
+    }
+}
+
+/// Each signs in one protocol, and is nobody else's.
+fn release_keys(config: &Config, checked: &mut Checked) {
+    const CODE: &str = "release-key-invalid";
+    let fix = "portcullis keygen release --no-passphrase";
+    let Ok(Ok(root)) = Files::read_trust_root(config) else { return };
+    let of_summaries = config.summaries.as_ref().and_then(|own| summaries::key::open(&own.key).ok());
+    let mut known: Vec<(String, PublicKey)> =
+        of_summaries.iter().map(|key| ("of summaries".to_owned(), key.public().clone())).collect();
+    for own in &config.signing {
+        let key = match summaries::key::open(&own.key) {
+            Ok(key) => key,
+            Err(why) => {
+                let message = format!("the release key {} cannot be used", own.name);
+                checked.refuse(CODE, &config.file, &message, &why, fix);
+                continue;
+            }
+        };
+        let other = known.iter().find(|(_, other)| other.spki() == key.public().spki());
+        let other = other.map(|(name, _)| name.clone());
+        if let Some(whose) =
+            other.or_else(|| summaries::key::shared(key.public(), config, &root, Role::Signer))
+        {
+            let message = format!("the release key {} is used for something else too", own.name);
+            checked.refuse(CODE, &config.file, &message, &format!("it is {whose}"), fix);
+        }
+        known.push((format!("the release key {}", own.name), key.public().clone()));
     }
 }
 
@@ -244,7 +274,7 @@ fn notes(config: &Config, book: Option<&Book>, notes: &mut Vec<String>) {
             }
         }
         let asking = book.policies().iter().filter(|policy| policy.asks_for("requested-by"));
-        for policy in asking.filter(|_| webhook.api.is_none()) {
+        for policy in asking.filter(|_| webhook.is_kubernetes && webhook.api.is_none()) {
             notes.push(format!(
                 "{} asks who requested it, and there is no `webhook: api`: a controller's Pod was requested by its controller",
                 policy.place().file

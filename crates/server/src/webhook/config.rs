@@ -2,9 +2,12 @@
 
 mod after;
 mod alarms;
+mod decisions;
 mod governance;
 mod read;
 mod registries;
+mod roles;
+mod signing;
 mod summaries;
 
 pub use after::{After, Verify, Witnesses};
@@ -21,8 +24,10 @@ use tlog::Level;
 use crate::config::KeyPair;
 use crate::webhook::certificates::Files;
 
+pub use decisions::Decisions;
 pub use governance::Governance;
 pub use registries::Registry;
+pub use signing::Signing;
 pub use summaries::{Summaries, SummaryKey};
 
 /// A complete configuration with everything that can be said, as the documentation shows it.
@@ -63,8 +68,12 @@ pub struct Config {
     pub alarms: Alarms,
     /// What happens after the answer.
     pub after: After,
-    /// The Kubernetes webhook.
+    /// The main listener, and the Kubernetes webhook on it.
     pub webhook: Webhook,
+    /// Who may ask about anything else; nothing where nobody may.
+    pub decisions: Option<Decisions>,
+    /// Release keys, and who may have what signed with them.
+    pub signing: Vec<Signing>,
     /// Proxies in front of what takes uploads or requests.
     pub proxies: Vec<crate::proxy::Config>,
     /// The file that says all this.
@@ -101,15 +110,18 @@ impl Log {
     }
 }
 
-/// The Kubernetes webhook.
+/// The main listener, and the Kubernetes webhook on it.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     /// The address to listen on.
     pub listen: String,
     /// The webhook's own certificate chain and its key, PEM.
     pub tls: KeyPair,
-    /// Who may ask; nothing where the configuration says `anonymous: true`.
+    /// Whose certificates count; nothing where the configuration says `anonymous: true`, and where there is no Kubernetes
+    /// and nobody comes with a certificate.
     pub clients: Option<Clients>,
+    /// Whether an API server asks: whether there are `environments`.
+    pub is_kubernetes: bool,
     /// Requests that are judged or wait, at once.
     pub concurrency: usize,
     /// Bytes of a request's body.
@@ -130,12 +142,12 @@ impl Webhook {
     }
 }
 
-/// Who may ask.
+/// Whose certificates count.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// The authorities that issue the certificates, PEM.
     pub ca: PathBuf,
-    /// The names of the API server: common name, or any alternative one.
+    /// The names of the API server: common name, or any alternative one. None where there is no Kubernetes.
     pub names: Vec<String>,
 }
 
@@ -167,6 +179,22 @@ impl Config {
         Ok(config)
     }
 
+    /// What this process decides about: what readiness says.
+    pub(crate) fn serves(&self) -> Vec<&'static str> {
+        let all = [
+            (self.webhook.is_kubernetes, "kubernetes"),
+            (self.decisions.is_some(), "decisions"),
+            (!self.signing.is_empty(), "signing"),
+            (!self.proxies.is_empty(), "proxies"),
+        ];
+        all.into_iter().filter_map(|(is_served, name)| is_served.then_some(name)).collect()
+    }
+
+    /// The cluster, where there is one.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        self.webhook.is_kubernetes.then_some(self.webhook.mapping.cluster.as_str())
+    }
+
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let mut paths = vec![&mut self.book, &mut self.trust_root, &mut self.log.path, &mut self.log.key];
         paths.extend(self.log.postgresql.iter_mut().flat_map(replicas::Config::paths));
@@ -180,6 +208,8 @@ impl Config {
         paths.extend(&mut self.webhook.secret_key);
         paths.extend(self.summaries.as_mut().and_then(Summaries::path));
         paths.extend(self.webhook.clients.as_mut().map(|c| &mut c.ca));
+        paths.extend(self.decisions.iter_mut().flat_map(Decisions::paths));
+        paths.extend(self.signing.iter_mut().flat_map(Signing::paths));
         paths.extend(self.proxies.iter_mut().flat_map(crate::proxy::Config::paths));
         if let Some(Api::Kubeconfig(file)) = &mut self.webhook.api {
             paths.push(file);
@@ -208,6 +238,10 @@ impl Config {
         let witnesses = self.after.witnesses.iter().flat_map(|witnesses| &witnesses.of);
         named.extend(witnesses.map(|(_, _, key)| ("a witness's key", key.as_path())));
         named.extend(webhook.clients.iter().map(|c| ("the clients' authorities", c.ca.as_path())));
+        let keys = self.decisions.iter().flat_map(Decisions::named);
+        named.extend(keys.map(|file| ("the keys of a token's issuer, or their authority", file.as_path())));
+        let keys = self.signing.iter().flat_map(Signing::named);
+        named.extend(keys.map(|file| ("a release key, or its published block", file.as_path())));
         named.extend(webhook.secret_key.iter().map(|file| ("the key for Secrets", file.as_path())));
         named.extend(self.proxies.iter().flat_map(crate::proxy::Config::named));
         if let Some(SummaryKey::File(file)) = self.summaries.as_ref().map(|summaries| &summaries.key) {
@@ -255,6 +289,57 @@ mod tests {
     fn a_name_that_may_attach_is_not_the_api_server() {
         let same = problems(("names: [ci.example]", "names: [kube-apiserver]"));
         assert!(same.contains("kube-apiserver may ask and may attach"), "{same}");
+    }
+
+    #[test]
+    fn who_asks_for_decisions_is_proven_and_closes_no_alarm_about_itself() {
+        for (change, wanted) in [
+            (
+                ("names: [deployer.example]", "names: [kube-apiserver]"),
+                "kube-apiserver asks for a cluster and for itself",
+            ),
+            (("names: [deployer.example]", "names: [oncall.example]"), "close the alarms about them"),
+            (("names: [deployer.example]", "names: [\"token x y\"]"), "is how a token's bearer is called"),
+            (("      claims: { repository_owner: acme }\n", ""), "everybody with a token of"),
+            (
+                ("  clients: { ca: apiserver-ca.crt, names: [kube-apiserver] }", "  anonymous: true"),
+                "could pass for the API server",
+            ),
+        ] {
+            let found = problems(change);
+            assert!(found.contains(wanted), "{change:?}: {found}");
+        }
+        let config = Config::parse(
+            Path::new("serve.yaml"),
+            &EXAMPLE.replace("names: [deployer.example]", "names: [ci.example]"),
+        );
+        assert_eq!(config.unwrap().decisions.unwrap().names, ["ci.example"], "who asks may attach");
+    }
+
+    #[test]
+    fn without_kubernetes_nothing_is_said_of_a_cluster() {
+        let begin = EXAMPLE.find("\nwebhook:\n").unwrap();
+        let with = |webhook: &str| {
+            let rest = EXAMPLE.replace("watch: {", "# watch: {");
+            let text = format!(
+                "{}\nwebhook:\n  listen: 127.0.0.1:1\n  tls: {{ certificate: a, key: b }}\n{webhook}",
+                &rest[..begin + 2]
+            );
+            Config::parse(Path::new("serve.yaml"), &text)
+                .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        };
+        let config = with("  clients: { ca: c }\n").unwrap();
+        assert_eq!((config.serves(), config.cluster()), (vec!["decisions"], None));
+        assert!(config.webhook.clients.unwrap().names.is_empty());
+        for (webhook, wanted) in [
+            ("", "nobody can prove a name that may ask for decisions"),
+            ("  clients: { ca: c, names: [kube-apiserver] }\n", "without `environments` none asks"),
+            ("  clients: { ca: c }\n  cluster: eu-1\n", "`cluster` is about Kubernetes"),
+            ("  clients: { ca: c }\n  api: { in-cluster: true }\n", "`api` is about Kubernetes"),
+        ] {
+            let found = with(webhook).unwrap_err();
+            assert!(found.contains(wanted), "{webhook}: {found}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use attest::{Artifact, Digest, DigestSet};
-use chokepoint::{Answer, DecideError};
+use attest::{Artifact, Digest, DigestSet, PublicKey, Role};
+use chokepoint::{Answer, DecideError, NewEvent};
 use evidence::{Attachment, Store, WriteError};
 use jiff::Timestamp;
 use kubernetes::evidence::Memory;
@@ -31,7 +31,7 @@ use crate::webhook::owners::{self, Cluster};
 use crate::webhook::registries::{Looked, Registries, RegistryMetrics, Until, With};
 use crate::webhook::ruling::Ruling;
 use crate::webhook::standing::{Inherited, Standings};
-use crate::webhook::summaries::{Summaries, SummaryMetrics};
+use crate::webhook::summaries::{self, Summaries, SummaryMetrics};
 use crate::webhook::tell::{heard, missing, told};
 
 /// Decides about what an API server asks.
@@ -334,6 +334,7 @@ impl Judge for Kubernetes {
             }
             Kept::Review => self.review(bytes, now),
             Kept::Closing => self.close_alarm(bytes, by, now),
+            Kept::Spooled => self.spooled(bytes, by, now),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)
@@ -375,6 +376,18 @@ impl Judge for Kubernetes {
         let told = self.look_at_files(now);
         self.alarm_files(&told, now);
         told
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.engine.digests().to_vec()
+    }
+
+    fn put_on_record(&self, event: NewEvent) -> Result<(), String> {
+        self.engine.record(event).map_err(|e| e.to_string())
+    }
+
+    fn others(&self, key: &PublicKey) -> Option<String> {
+        summaries::key::shared(key, self.config(), &self.engine.in_force().1, Role::Signer)
     }
 
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {

@@ -14,7 +14,7 @@ use crate::http::{Refusal, answer, json};
 use crate::webhook::judge::{Kept, Purpose};
 use crate::webhook::openapi::openapi;
 use crate::webhook::service::Front;
-use crate::webhook::{attach, review};
+use crate::webhook::{attach, decisions, review, signing};
 
 pub(crate) type Shared = State<Arc<Front>>;
 
@@ -25,7 +25,7 @@ pub(crate) struct Caller(pub(crate) Option<Arc<[String]>>);
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// Ask for a decision: the API server.
+    /// Ask for a review: the API server.
     Ask,
     /// Bring evidence, grants and reviews.
     Attach,
@@ -33,11 +33,21 @@ pub(crate) enum Permission {
     Close,
 }
 
-/// The routes of the main listener; `openapi.rs` describes the same ones, and a test compares.
+/// The routes of the main listener; `openapi.rs` describes the same ones, and a test compares. What the configuration has
+/// nobody for is not there.
 pub(crate) fn router(front: Arc<Front>) -> Router {
-    let routes = Router::new()
-        .route("/v1/kubernetes/validate", post(validate))
-        .route("/v1/kubernetes/mutate", post(mutate))
+    let mut routes = Router::new();
+    if front.config.webhook.is_kubernetes {
+        let reviews = [("/v1/kubernetes/validate", post(validate)), ("/v1/kubernetes/mutate", post(mutate))];
+        routes = reviews.into_iter().fold(routes, |routes, (path, method)| routes.route(path, method));
+    }
+    if front.decisions.is_some() {
+        routes = routes.route("/v1/decisions", post(decide)).route("/v1/decisions/spooled", post(spooled));
+    }
+    if front.signing.is_some() {
+        routes = routes.route("/v1/signatures", post(sign));
+    }
+    let routes = routes
         .route("/v1/evidence", put(evidence))
         .route("/v1/grants", put(grant))
         .route("/v1/reviews", put(breakglass_review))
@@ -59,10 +69,12 @@ fn health(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
 fn fallbacks(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
     let see = "see /v1/openapi.json on the webhook's address";
     routes
-        .fallback(async move || {
+        .fallback(async move |request: Request| {
+            review::drain(request.into_body()).await;
             Refusal::new(404, "no-such-route", "there is nothing at this address").fix(see)
         })
-        .method_not_allowed_fallback(async move || {
+        .method_not_allowed_fallback(async move |request: Request| {
+            review::drain(request.into_body()).await;
             Refusal::new(405, "no-such-method", "this address does not take this method").fix(see)
         })
 }
@@ -83,6 +95,18 @@ async fn validate(State(front): Shared, Extension(caller): Extension<Caller>, re
 
 async fn mutate(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
     review::answer(front, &caller, Purpose::Mutate, request).await
+}
+
+async fn decide(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    decisions::answer(front, &caller, request).await
+}
+
+async fn spooled(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    decisions::take(&front, &caller, request).await.unwrap_or_else(|e| e.into_response())
+}
+
+async fn sign(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
+    signing::answer(front, &caller, request).await
 }
 
 async fn evidence(State(front): Shared, Extension(caller): Extension<Caller>, request: Request) -> Response {
@@ -110,10 +134,12 @@ async fn closing(State(front): Shared, Extension(caller): Extension<Caller>, req
 /// # Errors
 /// A refusal that says what a certificate would need.
 pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) -> Result<String, Refusal> {
-    let clients = front.config.webhook.clients.as_ref();
+    let webhook = &front.config.webhook;
+    let (nobody, clients) = (Vec::new(), webhook.clients.as_ref());
     let (names, list, what) = match (permission, clients) {
-        (Permission::Ask, None) => return Ok("anybody".to_owned()),
-        (Permission::Ask, Some(clients)) => (&clients.names, "webhook: clients: names", "ask for decisions"),
+        (Permission::Ask, None) if webhook.is_kubernetes => return Ok("anybody".to_owned()),
+        (Permission::Ask, None) => (&nobody, "webhook: clients: names", "ask for reviews"),
+        (Permission::Ask, Some(clients)) => (&clients.names, "webhook: clients: names", "ask for reviews"),
         (Permission::Attach, _) => (&front.config.attach, "attach: names", "bring evidence or grants"),
         (Permission::Close, _) => (&front.config.alarms.close, "alarms: close: names", "close an alarm"),
     };
@@ -141,7 +167,7 @@ pub(crate) fn permitted(front: &Front, caller: &Caller, permission: Permission) 
     })
 }
 
-fn list_of(names: &[String]) -> String {
+pub(crate) fn list_of(names: &[String]) -> String {
     let short = |name: &String| name.chars().take(100).collect::<String>();
     let shown: Vec<String> = names.iter().take(5).map(short).collect();
     if shown.is_empty() { "no name".to_owned() } else { format!("the names {}", shown.join(", ")) }

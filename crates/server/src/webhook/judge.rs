@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attest::{Digest, Json, Object};
+use attest::{Digest, Json, Object, PublicKey};
 use bytes::Bytes;
+use chokepoint::NewEvent;
 use jiff::Timestamp;
 use policy::DeploymentRequest;
 
@@ -42,6 +43,24 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Looks at the files that are in force; gives what came of each that changed.
     fn reload(&self, now: Timestamp) -> Vec<Reloaded>;
+
+    /// Digests of the files in force: an answer under others may be another one.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Puts an event on record, and comes back once it is.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn put_on_record(&self, event: NewEvent) -> Result<(), String> {
+        Err(format!("nothing records the event {}", event.kind))
+    }
+
+    /// Whose key it is beside a release's, by the files in force; nothing where it is nobody else's.
+    fn others(&self, _key: &PublicKey) -> Option<String> {
+        Some("nobody can say whose".to_owned())
+    }
 
     /// Numbers about alarms, where there are any.
     fn alarm_metrics(&self) -> Option<AlarmMetrics> {
@@ -219,6 +238,8 @@ pub enum Kept {
     Review,
     /// That somebody has seen an alarm, for the log.
     Closing,
+    /// What was let in while the choke point could not be reached, for the log.
+    Spooled,
 }
 
 /// Why something was not kept.

@@ -28,8 +28,17 @@ const BASES: [&str; 6] = ["policy", "dry-run", "cannot-decide", "standing", "bre
 const BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// How a request can end.
-pub(crate) const ENDS: [&str; 8] =
-    ["answered", "refused", "unauthenticated", "shed", "late", "malformed", "failed", "panicked"];
+pub(crate) const ENDS: [&str; 9] = [
+    "answered",
+    "refused",
+    "undecided",
+    "unauthenticated",
+    "shed",
+    "late",
+    "malformed",
+    "failed",
+    "panicked",
+];
 
 /// All numbers.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! The API's description, OpenAPI 3.1. `docs/reference/webhook-api.json` is this, and a test compares.
 
-use attest::{Json, Object};
+use attest::Json;
 
 use crate::http::openapi::{Route, describe};
 
 const REFUSALS: [&str; 9] = ["400", "403", "408", "413", "415", "429", "500", "503", "504"];
 
-const ROUTES: [Route; 9] = [
+const ROUTES: [Route; 12] = [
     Route {
         path: "/healthz",
         method: "get",
@@ -41,7 +41,7 @@ const ROUTES: [Route; 9] = [
         path: "/v1/kubernetes/validate",
         method: "post",
         id: "validate",
-        summary: "Decide about what the API server is asked to admit (permission: clients). Answers only once the decision is on record. 429: it could not be decided in time, and nothing was judged.",
+        summary: "Decide about what the API server is asked to admit (permission: clients; there only where `webhook: environments` are). Answers only once the decision is on record. 429: it could not be decided in time, and nothing was judged.",
         query: &[("timeout", "how long the API server waits, as in 10s; at most 30s count")],
         body: Some("AdmissionReview"),
         answer: ("200", "application/json", "AdmissionReview"),
@@ -51,11 +51,41 @@ const ROUTES: [Route; 9] = [
         path: "/v1/kubernetes/mutate",
         method: "post",
         id: "mutate",
-        summary: "Put digests and known evidence into an object before it is decided about (permission: clients). Decides nothing.",
+        summary: "Put digests and known evidence into an object before it is decided about (permission: clients; there only where `webhook: environments` are). Decides nothing.",
         query: &[("timeout", "how long the API server waits, as in 10s; at most 30s count")],
         body: Some("AdmissionReview"),
         answer: ("200", "application/json", "AdmissionReview"),
         refusals: &REFUSALS,
+    },
+    Route {
+        path: "/v1/decisions",
+        method: "post",
+        id: "decide",
+        summary: "Decide whether this artifact may go into this environment (permission: decisions). Answers only once the decision is on record. 200 alone means that it may: 403 is a refusal, 503 that nothing can be decided now. The requester is whoever asks. Under the same Idempotency-Key the same question has the same answer for ten minutes. With `Accept: text/plain` the answer is the text alone.",
+        query: &[("timeout", "how long the asker waits, as in 10s; at most 30s count")],
+        body: Some("Question"),
+        answer: ("200", "application/json", "Ruling"),
+        refusals: &["400", "401", "403", "408", "409", "413", "415", "429", "503"],
+    },
+    Route {
+        path: "/v1/decisions/spooled",
+        method: "post",
+        id: "bringSpooled",
+        summary: "Bring what was let in by breakglass grants while this choke point could not be reached (permission: decisions). Each is alarmed and on record when this answers; brought again, it is the same.",
+        query: &[],
+        body: Some("Spooled"),
+        answer: ("200", "application/json", "Brought"),
+        refusals: &["400", "401", "403", "408", "413", "415", "429", "503"],
+    },
+    Route {
+        path: "/v1/signatures",
+        method: "post",
+        id: "sign",
+        summary: "Sign these bytes with a release key, once their release is admitted and on record (permission: the key's `signing: names`). The signature is on record before it is answered. 403: refused, or admitted by a dry run or an outage alone; nothing is signed. The requester is the name in the certificate.",
+        query: &[("timeout", "how long the asker waits, as in 10s; at most 30s count")],
+        body: Some("SignatureQuestion"),
+        answer: ("200", "application/json", "Signature"),
+        refusals: &["400", "403", "408", "413", "415", "429", "503"],
     },
     Route {
         path: "/v1/evidence",
@@ -104,8 +134,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> Json {
-    let security = Object::new().with("certificate", Object::new().with("type", "mutualTLS"));
-    describe("Portcullis webhook", &ROUTES, SCHEMAS, security)
+    describe("Portcullis choke point", &ROUTES, SCHEMAS, |route| route.path.starts_with("/v1/decisions"))
 }
 
 #[cfg(test)]

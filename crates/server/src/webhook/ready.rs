@@ -19,6 +19,8 @@ pub(crate) struct Readiness(Mutex<Option<(Instant, Look)>>);
 /// What is known at the moment of asking.
 #[derive(Debug)]
 pub(crate) struct Now {
+    /// Who may ask here.
+    pub(crate) serves: Vec<&'static str>,
     pub(crate) is_draining: bool,
     pub(crate) certificate: Result<(), String>,
     pub(crate) certificate_left: i64,
@@ -65,7 +67,8 @@ impl Readiness {
         {
             warnings.push(format!("the book on disk is not in force for {} s", look.book_stale.as_secs()));
         }
-        let json = Object::new().with("ready", is_ready).with("parts", states).with("warnings", warnings);
+        let json = Object::new().with("ready", is_ready).with("serves", now.serves.clone());
+        let json = json.with("parts", states).with("warnings", warnings);
         (json.into(), is_ready)
     }
 }

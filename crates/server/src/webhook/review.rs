@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use attest::Object;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -16,35 +16,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::{Refusal, json};
 use crate::webhook::door::Inside;
+use crate::webhook::frame::{End, Frame};
 use crate::webhook::http::{Caller, Permission, permitted};
-use crate::webhook::judge::{Ask, Deadline, Judged, NoAnswer, Purpose, Stage, Stages};
+use crate::webhook::judge::{Ask, Deadline, Judged, NoAnswer, Purpose, Stage, Stages, Told};
 use crate::webhook::service::Front;
-use crate::webhook::trace::{Parent, Trace};
-
-/// Kubernetes asks for no more than this.
-const LONGEST: Duration = Duration::from_secs(30);
-/// What Kubernetes takes where a webhook's configuration says nothing.
-const USUAL: Duration = Duration::from_secs(10);
-/// The way back: an answer at the very end of the caller's time comes too late.
-const WAY: Duration = Duration::from_millis(200);
-
-/// How a request ended: the answer, and the word for it.
-type End = (&'static str, Response);
-
-/// One request, until its end: whatever happens to it is counted once.
-struct Waiting {
-    front: Arc<Front>,
-    deadline: Deadline,
-    end: &'static str,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // where the caller went away, this is dropped in the middle: what still works for it stops
-        self.deadline.give_up();
-        self.front.metrics.ended(self.end);
-    }
-}
+use crate::webhook::trace::Trace;
 
 /// Answers one review.
 pub(crate) async fn answer(
@@ -53,28 +29,16 @@ pub(crate) async fn answer(
     purpose: Purpose,
     request: Request,
 ) -> Response {
-    let (began, now) = (Instant::now(), front.now());
-    let parent = traceparent(request.headers());
-    let deadline = deadline(request.uri().query());
-    let late = Deadline::after(USUAL);
-    let at = deadline.as_ref().unwrap_or(&late).clone();
-    let mut waiting = Waiting { front: Arc::clone(&front), deadline: at, end: "late" };
-    let mut stages = Stages::default();
-    let mut attributes = Vec::new();
-    let (end, response) = match deadline {
+    let name = if purpose == Purpose::Validate { "validate" } else { "mutate" };
+    let (mut frame, deadline) = Frame::begin(&front, name, &request);
+    let end = match deadline {
         Err(refusal) => ("malformed", refusal.into_response()),
         Ok(deadline) => {
-            let told = Asked { purpose, deadline, now };
-            through(&front, caller, told, request, (&mut stages, &mut attributes)).await
+            let asked = Asked { purpose, deadline, now: frame.now };
+            through(&front, caller, asked, request, (&mut frame.stages, &mut frame.attributes)).await
         }
     };
-    waiting.end = end;
-    stages.add(Stage::Total, began);
-    front.metrics.took(&stages);
-    let name = if purpose == Purpose::Validate { "validate" } else { "mutate" };
-    let (now, instant) = (front.now(), Instant::now());
-    front.traces.send(Trace { parent, name, end, now, instant, began, stages, attributes });
-    response
+    frame.end(end)
 }
 
 struct Asked {
@@ -93,11 +57,12 @@ async fn through(
     (stages, attributes): Notes<'_>,
 ) -> End {
     if let Err(refusal) = permitted(front, caller, Permission::Ask) {
+        drain(request.into_body()).await;
         return ("unauthenticated", refusal.into_response());
     }
     let inside = match front.door.enter(&asked.deadline) {
         Ok(inside) => inside,
-        Err(estimate) => return ("shed", shed(estimate)),
+        Err(estimate) => return ("shed", shed(estimate).into_response()),
     };
     let began = Instant::now();
     let body = match body(request, front.config.webhook.body, &asked.deadline).await {
@@ -177,22 +142,26 @@ fn record(front: &Front, outcome: &Outcome, is_gone: bool) {
 /// One line for each decision: which, about what, why. Never what was asked with.
 fn decisions(front: &Front, judged: &Judged, is_gone: bool) {
     for told in &judged.decisions {
-        front.metrics.decided(told);
-        let mut line = Object::new().with("uid", judged.uid.as_str());
-        if let Some((index, leaf)) = &told.record {
-            line.set("record", i64::try_from(*index).unwrap_or(i64::MAX));
-            line.set("leaf", leaf.as_str());
-        }
-        line.set("environment", told.environment.as_str());
-        line.set("artifact", told.artifact.as_str());
-        line.set("decision", told.decision.as_str());
-        line.set("basis", told.basis.as_str());
-        line.set("rules", told.rules.clone());
-        line.set_some("unproven", told.unproven.as_deref());
-        line.set_some("registry", told.registry.clone());
-        line.set_some("caller", is_gone.then_some("gone"));
-        front.tell("decision", line);
+        tell(front, told, Object::new().with("uid", judged.uid.as_str()), is_gone);
     }
+}
+
+/// Counts a decision, and writes its line, which begins with who or what it is for.
+pub(crate) fn tell(front: &Front, told: &Told, mut line: Object, is_gone: bool) {
+    front.metrics.decided(told);
+    if let Some((index, leaf)) = &told.record {
+        line.set("record", i64::try_from(*index).unwrap_or(i64::MAX));
+        line.set("leaf", leaf.as_str());
+    }
+    line.set("environment", told.environment.as_str());
+    line.set("artifact", told.artifact.as_str());
+    line.set("decision", told.decision.as_str());
+    line.set("basis", told.basis.as_str());
+    line.set("rules", told.rules.clone());
+    line.set_some("unproven", told.unproven.as_deref());
+    line.set_some("registry", told.registry.clone());
+    line.set_some("caller", is_gone.then_some("gone"));
+    front.tell("decision", line);
 }
 
 fn respond(outcome: &Outcome) -> End {
@@ -245,34 +214,16 @@ fn late() -> Response {
         .into_response()
 }
 
-fn shed(estimate: Duration) -> Response {
+pub(crate) fn shed(estimate: Duration) -> Refusal {
     let seconds = estimate.as_secs().saturating_add(1).min(30);
     Refusal::new(429, "busy", "more is asked than can be decided in time; nothing was judged")
         .found(&format!("an answer would take {} ms", estimate.as_millis()))
         .fix("try again; where it stays so, run more of this webhook")
         .again(seconds)
-        .into_response()
 }
 
-/// Until when, from `?timeout=10s`: at most so long, and a little before the caller stops waiting.
-fn deadline(query: Option<&str>) -> Result<Deadline, Refusal> {
-    let Some(text) = crate::http::parameter(query, "timeout")? else {
-        return Ok(Deadline::after(USUAL - WAY));
-    };
-    let seconds = text.strip_suffix('s').and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0);
-    let seconds = seconds.ok_or_else(|| {
-        Refusal::new(400, "bad-request", "the timeout cannot be read").wanted("as in 10s").found(&text)
-    })?;
-    let span = Duration::from_secs(seconds).min(LONGEST);
-    Ok(Deadline::after(span - WAY))
-}
-
-fn traceparent(headers: &HeaderMap) -> Option<Parent> {
-    Parent::read(headers.get("traceparent")?.to_str().ok()?)
-}
-
-/// What is thrown away of a body that is too large, so that its sender hears why: a connection that is closed over unread
-/// bytes is reset, and the answer lost.
+/// What is thrown away of a body that nobody reads, so that its sender hears why: a connection that is closed over unread
+/// bytes, or a stream, is reset, and the answer lost.
 const THROWN_AWAY: usize = 1 << 20;
 const THROWING: Duration = Duration::from_secs(1);
 
@@ -293,6 +244,7 @@ pub(crate) async fn body(request: Request, most: u64, deadline: &Deadline) -> Re
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if kind.as_deref() != Some("application/json") {
+        drain(request.into_body()).await;
         return Err(Refusal::new(415, "no-json", "the body is sent as something else than JSON")
             .wanted("Content-Type: application/json")
             .found(kind.as_deref().unwrap_or("none")));

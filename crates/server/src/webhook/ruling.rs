@@ -25,7 +25,25 @@ impl Ruling {
         lost: &[Digest],
         unknown: Option<String>,
     ) -> Self {
-        let (decision, short) = (ruled.decision, artifact.short());
+        Self::told(ruled.decision, ruled.receipt, artifact, has_evidence, lost, unknown)
+    }
+
+    /// What a choke point without a server decided, which asks nobody for evidence.
+    #[must_use]
+    pub fn of_decision(decision: Decision, receipt: Option<String>, artifact: &Artifact) -> Self {
+        // where evidence is brought to no store, no finding says how to attach it
+        Self::told(decision, receipt, artifact, true, &[], None)
+    }
+
+    fn told(
+        decision: Decision,
+        receipt: Option<String>,
+        artifact: &Artifact,
+        has_evidence: bool,
+        lost: &[Digest],
+        unknown: Option<String>,
+    ) -> Self {
+        let short = artifact.short();
         let verdict = decision.verdict();
         let why = match (verdict.outcome(), unknown) {
             (Outcome::CannotDecide(why), Some(unknown)) => Some(format!("{why}; of the registry: {unknown}")),
@@ -60,7 +78,7 @@ impl Ruling {
         if decision.basis() == Basis::Breakglass {
             warnings.insert(0, format!("breakglass: {short} is admitted by a grant, which is on record"));
         }
-        Self { artifact: artifact.clone(), receipt: ruled.receipt, findings, warnings, why, decision }
+        Self { artifact: artifact.clone(), receipt, findings, warnings, why, decision }
     }
 
     /// Whether the deployment may go on. Whatever else is said, this is the answer.

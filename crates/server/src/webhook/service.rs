@@ -21,6 +21,7 @@ use crate::webhook::after::Tell;
 use crate::webhook::certificates::Certificates;
 use crate::webhook::config::Config;
 use crate::webhook::decide::Kubernetes;
+use crate::webhook::decisions::Deciding;
 use crate::webhook::door::Door;
 use crate::webhook::engine::DecisionLog;
 use crate::webhook::events::Events;
@@ -29,6 +30,7 @@ use crate::webhook::listen;
 use crate::webhook::metrics::{Metrics, Moment};
 use crate::webhook::owners;
 use crate::webhook::ready::{Now, Readiness};
+use crate::webhook::signing::Releasing;
 use crate::webhook::trace::Exporter;
 
 /// Requests that are judged at the same time: more than processors, because most of an answer waits for the disk, and
@@ -70,6 +72,10 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) certificates: Certificates,
     pub(crate) traces: Exporter,
+    /// Where somebody may ask about anything but Kubernetes' objects.
+    pub(crate) decisions: Option<Deciding>,
+    /// Where somebody may have something signed.
+    pub(crate) signing: Option<Releasing>,
     /// Places for those who bring evidence.
     pub(crate) bringing: Arc<Semaphore>,
     events: Arc<Events>,
@@ -111,6 +117,7 @@ impl Front {
     pub(crate) fn readiness(&self) -> (Json, bool) {
         let now = self.now();
         self.readiness.check(&Now {
+            serves: self.config.serves(),
             is_draining: *self.end.borrow() != End::Not,
             certificate: self.certificates.check(now),
             certificate_left: self.certificates.left(now),
@@ -195,6 +202,8 @@ impl Choke {
                 judge.summary_metrics().as_ref(),
                 judge.registry_metrics().as_ref(),
             ),
+            decisions: config.decisions.as_ref().map(Deciding::new),
+            signing: Releasing::new(&config.signing),
             bringing: Arc::new(Semaphore::new(BRINGING)),
             readiness: Readiness::default(),
             end: watch::Sender::new(End::Not),

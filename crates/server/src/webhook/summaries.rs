@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use attest::time::Span;
-use attest::{Digest, Object};
+use attest::{Digest, Object, Role};
 use chokepoint::alarm::{Alarm, AlarmKind};
 use chokepoint::{Passed, Verifier};
 use evidence::Store;
@@ -26,6 +26,8 @@ use crate::webhook::config::{Config, Summaries as Settings};
 use crate::webhook::engine::{Engine, Ruled};
 
 pub(crate) mod key;
+
+pub use key::in_trust_root;
 
 /// So many wait; more are lost, counted, and made later by hand.
 const WAITING: usize = 4096;
@@ -97,7 +99,7 @@ impl Summaries {
     pub(crate) fn start(settings: &Settings, config: &Config, with: With) -> Result<Self, String> {
         let signer = key::open(&settings.key)?;
         let (_, root) = with.engine.in_force();
-        if let Some(whose) = key::shared(signer.public(), config, &root) {
+        if let Some(whose) = key::shared(signer.public(), config, &root, Role::Verifier) {
             return Err(format!("the key of `summaries` is {whose}: give summaries a key of their own"));
         }
         let (queue, waiting) = sync_channel(WAITING);
@@ -188,7 +190,7 @@ impl Worker {
     /// Signs, and puts it into the store. The trust root in force may be another one than at the start.
     fn issue(&self, passed: &Passed) -> Result<(), String> {
         let (_, root) = self.with.engine.in_force();
-        if let Some(whose) = key::in_trust_root(self.signer.public(), &root) {
+        if let Some(whose) = key::in_trust_root(self.signer.public(), &root, Role::Verifier) {
             return Err(format!("the key of `summaries` is {whose}: nothing is signed with it"));
         }
         let bundle = passed.sign(&self.verifier, self.signer.as_ref()).map_err(|e| e.to_string())?;

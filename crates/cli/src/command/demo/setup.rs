@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use attest::bundle::Bundle;
 use attest::claims::{REVIEW, Review, TEST_RESULT, TestOutcome, TestResult};
-use attest::dsse::{Dsse, IN_TOTO, base64};
+use attest::dsse::{Dsse, IN_TOTO};
 use attest::note::NoteKey;
 use attest::{Algorithm, Digest, Object, Scheme, SecretKey, Signer as _, Statement};
 use builder::{LOCAL_DEMO, Store, capture};
 
 use super::source::Repository;
 use crate::clock;
+use crate::command::throw_away::payload;
 use crate::failure::Failure;
 use crate::keys::{folder, key, listed, log, vkey, write};
 
@@ -166,13 +167,8 @@ logs:
 
     /// The builder's own statement, word for word, signed by alice.
     pub(super) fn workstation_provenance(&self, bundle: &Path) -> Result<PathBuf, Failure> {
-        let text = crate::input::text("bundle", bundle)?;
-        let payload = attest::json::parse(text.as_bytes()).ok().and_then(|json| {
-            let envelope = json.as_object().ok()?.object("dsseEnvelope").ok()?;
-            base64(envelope.string("payload").ok()?)
-        });
-        let payload = payload.ok_or_else(|| Failure::new("the demo's own bundle cannot be read"))?;
-        self.sign("workstation", &payload, &self.alice)
+        let payload = payload(bundle)?;
+        self.sign("workstation", payload.as_bytes(), &self.alice)
     }
 
     pub(super) fn fork(&self) -> Result<(), Failure> {

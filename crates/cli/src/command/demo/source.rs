@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use attest::Digest;
 use builder::DEFINITION_FILE;
 
+use crate::command::throw_away::{Author, git};
 use crate::failure::Failure;
 use crate::keys::write;
 
 const DEFINITION: &str = include_str!("build.yaml");
+const ALICE: Author = Author { name: "Alice", address: "alice@demo.example" };
 
 pub(super) struct Repository(PathBuf);
 
@@ -52,31 +53,6 @@ impl Repository {
     }
 
     fn git(&self, args: &[&str]) -> Result<String, Failure> {
-        let output = Command::new("git")
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", "/nonexistent")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .args([
-                "-c",
-                "user.name=Alice",
-                "-c",
-                "user.email=alice@demo.example",
-                "-c",
-                "safe.directory=*",
-                "-C",
-            ])
-            .arg(&self.0)
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| {
-                Failure::new("git cannot be started").line("found", &e.to_string()).line("fix", "install git")
-            })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        }
-        Err(Failure::new("git failed").line("found", String::from_utf8_lossy(&output.stderr).trim()))
+        git(&self.0, ALICE, args)
     }
 }

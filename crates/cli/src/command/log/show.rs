@@ -229,7 +229,7 @@ fn decision(index: u64, record: &Record) -> String {
 }
 
 /// A time to the second: more of it is in the record.
-fn second(at: Timestamp) -> String {
+pub(super) fn second(at: Timestamp) -> String {
     let at = Timestamp::from_second(at.as_second()).unwrap_or(at);
     at.to_string()
 }

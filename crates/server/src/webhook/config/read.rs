@@ -12,11 +12,13 @@ use tlog::Level;
 use super::after;
 use super::governance::governance;
 use super::registries::registries;
-use super::{After, Alarms, Api, Clients, Config, Log, Summaries, Webhook};
+use super::roles::{self, Roles};
+use super::signing::signing;
+use super::{After, Alarms, Api, Clients, Config, Decisions, Log, Summaries, Webhook};
 use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
 use crate::proxy;
 
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 19] = [
     "book",
     "trust-root",
     "guardrails",
@@ -34,10 +36,14 @@ const KNOWN: [&str; 17] = [
     "alarms",
     "webhook",
     "proxies",
+    "decisions",
+    "signing",
 ];
 /// Beside those of the mapping.
 const WEBHOOK: [&str; 9] =
     ["listen", "tls", "clients", "anonymous", "concurrency", "body", "drain", "api", "secret-key"];
+/// What makes a choke point without Kubernetes.
+const OTHERS: [&str; 3] = ["decisions", "proxies", "signing"];
 const MAX_BODY: u64 = 64 << 20;
 const CACHE: u64 = 64 << 20;
 const SPOOL: u64 = 64 << 20;
@@ -53,38 +59,33 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let log = fields.required("log", problems).and_then(|n| log(n, problems));
     let (evidence, state) = (path(&fields, "evidence", problems), path(&fields, "state", problems));
     let registries = fields.optional("registries").map_or(Some(Vec::new()), |n| registries(n, problems));
-    let cache = fields.optional("cache").map_or(Some(CACHE), |node| {
-        let text = problems.keep(node.string())?;
-        let parsed = if text == "none" { Some(0) } else { size(text) };
-        problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
-    });
+    let cache = fields.optional("cache").map_or(Some(CACHE), |node| cache(node, problems));
     let reload = short(&fields, "reload", Span::seconds(10), problems);
-    let metrics = fields
-        .required("metrics", problems)
-        .and_then(|node| address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems));
+    let metrics = fields.required("metrics", problems).and_then(|node| metrics(node, problems));
     let traces = fields.optional("traces").map(|n| traces(n, problems));
-    let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| {
-        words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
-    });
+    let attach = fields.optional("attach").map_or(Some(Vec::new()), |node| attach(node, problems));
     let summaries = fields.optional("summaries").map(|n| Summaries::read(n, problems));
     let alarms =
         fields.optional("alarms").map_or_else(|| Some(Alarms::default()), |n| Alarms::read(n, problems));
-    let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, problems));
+    let decisions = fields.optional("decisions").map(|n| Decisions::read(n, problems));
+    let decisions = decisions.map_or(Some(None), |decisions| decisions.map(Some));
+    let signing = signing(&fields, problems);
+    let has_others = OTHERS.iter().any(|key| fields.optional(key).is_some());
+    let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, has_others, problems));
     let proxies = list(&fields, "proxies", problems, proxy::Config::read);
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
-    let is_witnessed = after.as_ref().is_none_or(|after| after.witnesses.is_some());
-    if let Some(node) = fields.optional("log").filter(|_| !is_witnessed)
-        && log.as_ref().is_some_and(|log| log.level == Level::Witnessed)
-    {
-        problems.push(
-            LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked")
-                .wanted("`witnesses` beside `level: witnessed`")
-                .fix("name the witnesses, or lower the level: `level: sequenced`"),
-        );
+    if let Some(error) = unwitnessed(&fields, after.as_ref(), log.as_ref()) {
+        problems.push(error);
     }
-    let (attach, webhook) = (attach?, webhook?);
-    one_role_each(node, &attach, &webhook, problems);
+    let (attach, webhook, decisions, alarms) = (attach?, webhook?, decisions?, alarms?);
+    let asking = decisions.iter().map(|decisions| &decisions.names);
+    let asking: Vec<String> = asking.chain(signing.iter().map(|key| &key.names)).flatten().cloned().collect();
+    let roles = Roles { webhook: &webhook, attach: &attach, asking: &asking, close: &alarms.close };
+    roles::one_each(node, &roles, problems);
+    if (decisions.is_some() || !signing.is_empty()) && webhook.is_kubernetes && webhook.clients.is_none() {
+        problems.push(roles::open_to_askers(node));
+    }
     Some(Config {
         book: book?,
         trust_root: trust_root?,
@@ -100,34 +101,42 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
         traces: traces.map_or(Some(None), |endpoint| endpoint.map(Some))?,
         attach,
         summaries: summaries.map_or(Some(None), |summaries| summaries.map(Some))?,
-        alarms: alarms?,
+        alarms,
         after: after?,
         webhook,
+        decisions,
+        signing,
         proxies,
         file: PathBuf::new(),
         text: String::new(),
     })
 }
 
-/// Who may attach is known by a certificate, and is not the API server: its certificate asks, and brings nothing.
-fn one_role_each(node: &Node, attach: &[String], webhook: &Webhook, problems: &mut Problems) {
-    let names = webhook.clients.as_ref().map(|c| c.names.as_slice());
-    match names {
-        None if !attach.is_empty() => problems.push(
-            LoadError::new(&node.place, "nobody can prove a name that may attach")
-                .wanted("`clients: { ca: FILE, names: [...] }` in `webhook`")
-                .found("`anonymous: true`")
-                .fix("name the authority of client certificates, or remove `attach`"),
-        ),
-        _ => {}
-    }
-    for name in attach.iter().filter(|name| names.is_some_and(|names| names.contains(name))) {
-        problems.push(
-            LoadError::new(&node.place, &format!("{name} may ask and may attach"))
-                .wanted("one role for a name")
-                .fix("give whoever attaches evidence a certificate of its own"),
-        );
-    }
+fn metrics(node: &Node, problems: &mut Problems) -> Option<String> {
+    address(&Fields::read(node, "`metrics`", &["listen"], problems)?, problems)
+}
+
+fn attach(node: &Node, problems: &mut Problems) -> Option<Vec<String>> {
+    words(&Fields::read(node, "`attach`", &["names"], problems)?, "names", problems)
+}
+
+fn cache(node: &Node, problems: &mut Problems) -> Option<u64> {
+    let text = problems.keep(node.string())?;
+    let parsed = if text == "none" { Some(0) } else { size(text) };
+    problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
+}
+
+/// A level that nobody could ever reach.
+fn unwitnessed(fields: &Fields<'_>, after: Option<&After>, log: Option<&Log>) -> Option<LoadError> {
+    let is_asked = log.is_some_and(|log| log.level == Level::Witnessed);
+    let is_witnessed = after.is_none_or(|after| after.witnesses.is_some());
+    let node = fields.optional("log").filter(|_| is_asked && !is_witnessed)?;
+    let error = LoadError::new(&node.place, "nothing would ever be admitted: no witness is asked");
+    Some(
+        error
+            .wanted("`witnesses` beside `level: witnessed`")
+            .fix("name the witnesses, or lower the level: `level: sequenced`"),
+    )
 }
 
 fn log(node: &Node, problems: &mut Problems) -> Option<Log> {
@@ -218,23 +227,30 @@ fn short(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problem
     Some(span)
 }
 
-fn webhook(node: &Node, problems: &mut Problems) -> Option<Webhook> {
+fn webhook(node: &Node, has_others: bool, problems: &mut Problems) -> Option<Webhook> {
     let known: Vec<&str> = WEBHOOK.into_iter().chain(kubernetes::mapping::KEYS).collect();
     let fields = Fields::read(node, "`webhook`", &known, problems)?;
+    let is_kubernetes = fields.optional("environments").is_some() || !has_others;
     let listen = address(&fields, problems);
     let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
-    let clients = clients(node, &fields, problems);
+    let clients = clients(node, &fields, is_kubernetes, problems);
     let concurrency = number(&fields, "concurrency", (1, 100_000, 256), problems);
     let body = body(&fields, problems);
     let drain = short(&fields, "drain", Span::seconds(5), problems);
     let api = fields.optional("api").map(|n| api(n, problems));
     let secret_key = fields.optional("secret-key").map(|n| problems.keep(n.string()).map(Into::into));
-    fields.required("environments", problems);
-    let mapping = Mapping::read(&fields, problems);
+    let mapping = if is_kubernetes {
+        fields.required("environments", problems);
+        Mapping::read(&fields, problems)
+    } else {
+        without_kubernetes(&fields, problems);
+        Some(Mapping::new(""))
+    };
     Some(Webhook {
         listen: listen?,
         tls: tls?,
         clients: clients?,
+        is_kubernetes,
         concurrency: concurrency?,
         body: body?,
         drain: drain?,
@@ -244,8 +260,24 @@ fn webhook(node: &Node, problems: &mut Problems) -> Option<Webhook> {
     })
 }
 
+/// What is said of a cluster while none is asked about would be read by nobody.
+fn without_kubernetes(fields: &Fields<'_>, problems: &mut Problems) {
+    for key in ["api", "secret-key", "anonymous"].iter().chain(&kubernetes::mapping::KEYS) {
+        if let Some(node) = fields.optional(key) {
+            let error =
+                LoadError::new(&node.place, &format!("`{key}` is about Kubernetes, and no API server asks"));
+            problems.push(error.wanted("`environments` beside it").fix("add `environments`, or remove it"));
+        }
+    }
+}
+
 /// Nobody may ask by accident: either names, or the word for it.
-fn clients(node: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Clients>> {
+fn clients(
+    node: &Node,
+    fields: &Fields<'_>,
+    is_kubernetes: bool,
+    problems: &mut Problems,
+) -> Option<Option<Clients>> {
     let anonymous = fields.optional("anonymous").map(|n| problems.keep(n.boolean()));
     let is_anonymous = anonymous.map_or(Some(false), |flag| flag)?;
     let nobody = LoadError::new(&node.place, "nobody may ask")
@@ -257,13 +289,18 @@ fn clients(node: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<
             None
         }
         (None, true) => Some(None),
+        (None, false) if !is_kubernetes => Some(None),
         (None, false) => {
             problems.push(nobody);
             None
         }
         (Some(clients), false) => {
             let fields = Fields::read(clients, "`clients`", &["ca", "names"], problems)?;
-            fields.required("names", problems);
+            if is_kubernetes {
+                fields.required("names", problems);
+            } else if let Some(names) = fields.optional("names") {
+                problems.push(names.mismatch("no names of an API server: without `environments` none asks"));
+            }
             let (ca, names) = (path(&fields, "ca", problems), words(&fields, "names", problems)?);
             Some(Some(Clients { ca: ca?, names }))
         }

@@ -71,7 +71,7 @@ fn is_uri(text: &str) -> bool {
     is_plain && text.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
 }
 
-fn key(node: &Node) -> Result<SummaryKey, LoadError> {
+pub(super) fn key(node: &Node) -> Result<SummaryKey, LoadError> {
     let text = node.string()?;
     if !pkcs11::Uri::is_meant(text) {
         return Ok(SummaryKey::File(text.into()));

@@ -8,11 +8,11 @@ use policy::{Book, Guardrails, SourceFile, digest_of};
 
 use super::Part;
 use crate::webhook::config::{Config, Governance};
-use crate::webhook::files::{self, Files};
+use crate::webhook::files::Files;
 
 /// The policies for the files, as they are on disk now.
 pub(super) fn policies(folder: &Path) -> Result<Vec<SourceFile>, String> {
-    files::book(folder)
+    chokepoint::book_files(folder)
 }
 
 /// All of them but the configuration, which is read once.

@@ -38,15 +38,16 @@ fn secret(file: &Path) -> Result<Zeroizing<String>, String> {
 
 /// Who else's key it is. Whoever has the log's key could else vouch for what was never decided, and whoever may sign
 /// summaries could promise records, or build.
-pub(crate) fn shared(key: &PublicKey, config: &Config, root: &TrustRoot) -> Option<String> {
-    in_trust_root(key, root).or_else(|| in_configuration(key, config))
+pub(crate) fn shared(key: &PublicKey, config: &Config, root: &TrustRoot, own: Role) -> Option<String> {
+    in_trust_root(key, root, own).or_else(|| in_configuration(key, config))
 }
 
-/// Who else's key it is, by the trust root. A verifier it may be, and nothing more.
-pub(crate) fn in_trust_root(key: &PublicKey, root: &TrustRoot) -> Option<String> {
+/// Who else's key it is, by the trust root. It may be listed in one role, and in nothing more.
+#[must_use]
+pub fn in_trust_root(key: &PublicKey, root: &TrustRoot, own: Role) -> Option<String> {
     let is_it = |other: &PublicKey| other.spki() == key.spki();
     for principal in root.principals().filter(|p| p.keys.iter().any(|trusted| is_it(&trusted.key))) {
-        let other = principal.roles.iter().find(|role| **role != Role::Verifier);
+        let other = principal.roles.iter().find(|role| **role != own);
         if let Some(role) = other {
             return Some(format!("of {}, a {} of the trust root", principal.name, role.name()));
         }

@@ -91,11 +91,9 @@ impl Sink {
 
     fn request(&self, batch: &[Trace]) -> Json {
         let spans: Vec<Json> = batch.iter().flat_map(spans).collect();
-        let resource = attributes([
-            ("service.name", "portcullis"),
-            ("service.version", env!("CARGO_PKG_VERSION")),
-            ("k8s.cluster.name", &self.cluster),
-        ]);
+        let own = [("service.name", "portcullis"), ("service.version", env!("CARGO_PKG_VERSION"))];
+        let cluster = ("k8s.cluster.name", self.cluster.as_str());
+        let resource = attributes(own.into_iter().chain((!self.cluster.is_empty()).then_some(cluster)));
         let scope =
             Object::new().with("scope", Object::new().with("name", "portcullis")).with("spans", spans);
         let one = Object::new()

@@ -1,0 +1,50 @@
+//! A server that runs until it is dropped.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::site::{Site, until};
+use crate::tools::{stderr, stdout};
+
+pub struct Server {
+    process: Child,
+    pub port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // it may have children, which are of its group
+        let group = format!("-{}", self.process.id());
+        Command::new("kill").args(["-KILL", "--", &group]).status().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Server {
+    /// Starts what listens at the port it is given; what it says goes to a file.
+    pub fn start(said: &Path, command: impl FnOnce(u16) -> Command) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = command(port);
+        let said = File::create(said).unwrap();
+        command.process_group(0).stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+        let process = command.spawn().unwrap();
+        until("the server does not listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { process, port }
+    }
+}
+
+/// What a client said, on both of its streams, and whether it was content.
+pub fn said(output: &Output) -> (bool, String) {
+    (output.status.success(), stdout(output) + &stderr(output))
+}
+
+/// The certificate of `ci` with its key, in one file.
+pub fn identity(site: &Site) -> PathBuf {
+    let file = site.at("tls/ci.pem");
+    let both = ["tls/ci.crt", "tls/ci.key"].map(|part| fs::read_to_string(site.at(part)).unwrap());
+    fs::write(&file, both.concat()).unwrap();
+    file
+}

@@ -1,0 +1,124 @@
+//! What a binary package says that it is (deb(5)).
+
+use std::io::{self, BufRead, BufReader, Read as _};
+
+use attest::buildinfo::Paragraph;
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::Stream;
+
+use crate::proxy::archive;
+use crate::proxy::hold::{Held, Part};
+
+const MAGIC: &[u8] = b"!<arch>\n";
+/// The length of the header of a member.
+const HEAD: u64 = 60;
+/// Control files and scripts, unpacked.
+const MAX_CONTROL: u64 = 64 << 20;
+/// As much memory as the usual packers ask for.
+const MAX_XZ_MEMORY: u64 = 128 << 20;
+
+/// The fields that a file is named after.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Deb {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) architecture: String,
+}
+
+/// A member of an archive of ar(5).
+struct Member {
+    name: String,
+    at: u64,
+    size: u64,
+}
+
+impl Deb {
+    /// Reads the control file of a package.
+    pub(super) fn read(held: &Held) -> Result<Self, String> {
+        let members = members(held)?;
+        let [format, control, data] = members.as_slice() else {
+            return Err(format!("{} members, and not three", members.len()));
+        };
+        if format.name != "debian-binary" || bytes(held, format.at, format.size.min(8))? != b"2.0\n" {
+            return Err("no format 2.0 at the beginning".to_owned());
+        }
+        if !data.name.starts_with("data.tar") {
+            return Err(format!("{} in the place of data.tar", data.name));
+        }
+        let packed = BufReader::with_capacity(64 << 10, held.part(control.at, control.size));
+        let file = control_file(&control.name, packed)?;
+        let text = std::str::from_utf8(&file).map_err(|_| "a control file that is no UTF-8".to_owned())?;
+        let control = Paragraph::parse(text).map_err(|e| format!("a control file in which {e}"))?;
+        let field = |name: &str| control.required(name).map(str::to_owned).map_err(|e| e.to_string());
+        Ok(Self { name: field("Package")?, version: field("Version")?, architecture: field("Architecture")? })
+    }
+
+    /// The name of the file, which an archive goes by.
+    pub(super) fn file_name(&self) -> String {
+        let version = self.version.split_once(':').map_or(self.version.as_str(), |(_, rest)| rest);
+        format!("{}_{version}_{}.deb", self.name, self.architecture)
+    }
+}
+
+/// The file `control` in the member that has it, unpacked within bounds.
+fn control_file(name: &str, mut packed: BufReader<Part>) -> Result<Vec<u8>, String> {
+    let is_it = |parts: &[&str]| parts.last() == Some(&"control") && parts.len() == 1;
+    let found = match name {
+        "control.tar" => archive::only_file(&mut packed, MAX_CONTROL, is_it),
+        "control.tar.gz" => {
+            archive::only_file(flate2::bufread::GzDecoder::new(&mut packed), MAX_CONTROL, is_it)
+        }
+        "control.tar.xz" => {
+            let stream = Stream::new_stream_decoder(MAX_XZ_MEMORY, 0).map_err(|e| e.to_string())?;
+            archive::only_file(XzDecoder::new_stream(&mut packed, stream), MAX_CONTROL, is_it)
+        }
+        other => return Err(format!("{other}: wanted control.tar.xz or control.tar.gz")),
+    }?;
+    match packed.fill_buf().map(<[u8]>::is_empty) {
+        Ok(true) => Ok(found),
+        Ok(false) => Err("something behind the end of the control member".to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// The members, up to one more than there may be.
+fn members(held: &Held) -> Result<Vec<Member>, String> {
+    if bytes(held, 0, 8)? != MAGIC {
+        return Err("no archive of ar(5)".to_owned());
+    }
+    let (mut at, mut members) = (8, Vec::new());
+    while at < held.length() && members.len() < 4 {
+        let head = bytes(held, at, HEAD)?;
+        let member = member(&head, at + HEAD).ok_or("a broken header of a member")?;
+        at = member.at.saturating_add(member.size);
+        if at > held.length() {
+            return Err("a member that is cut off".to_owned());
+        }
+        if member.size % 2 == 1 {
+            if bytes(held, at, 1)? != b"\n" && at != held.length() {
+                return Err("something between two members".to_owned());
+            }
+            at += 1;
+        }
+        members.push(member);
+    }
+    Ok(members)
+}
+
+fn member(head: &[u8], at: u64) -> Option<Member> {
+    if head.len() != 60 || head.get(58..) != Some(b"`\n") {
+        return None;
+    }
+    let text =
+        |from: usize, to: usize| Some(std::str::from_utf8(head.get(from..to)?).ok()?.trim_end_matches(' '));
+    let (name, size) = (text(0, 16)?, text(48, 58)?);
+    let is_size = !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit());
+    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b"-.2".contains(&b));
+    (is_size && is_name).then(|| Some(Member { name: name.to_owned(), at, size: size.parse().ok()? }))?
+}
+
+fn bytes(held: &Held, at: u64, length: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read: io::Result<usize> = held.part(at, length).read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|e| e.to_string())
+}

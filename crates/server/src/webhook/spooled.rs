@@ -1,0 +1,108 @@
+//! What was let in elsewhere while this choke point could not be reached: its grant is judged again by what is in force
+//! here, and it is alarmed and on record before whoever brings it is answered.
+//!
+//! Nothing of it is believed but the grant's signature: when and what it was, its bringer says.
+
+use attest::json::ShapeError;
+use attest::time::parse_time;
+use attest::{Digest, Object};
+use chokepoint::alarm::{Alarm, Away};
+use chokepoint::{Decision, EventKind, NewEvent};
+use jiff::Timestamp;
+use policy::{DeploymentRequest, Submitted};
+
+use crate::webhook::alarming::nowhere;
+use crate::webhook::decide::Kubernetes;
+use crate::webhook::decisions::{artifact, line, only_keys};
+use crate::webhook::judge::NotKept;
+
+const KEYS: [&str; 12] = [
+    "at",
+    "environment",
+    "artifact",
+    "decision",
+    "basis",
+    "chokepoint",
+    "record",
+    "requester",
+    "workload",
+    "grant",
+    "receipt",
+    "vkey",
+];
+const MAX_TEXT: usize = 500;
+/// Two clocks may differ by so many seconds.
+const TOLERANCE: i64 = 60;
+
+impl Kubernetes {
+    /// Takes one; answers with its digest.
+    pub(super) fn spooled(&self, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept> {
+        let desk = self.desk.get().ok_or_else(nowhere)?;
+        let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
+        let record = attest::json::parse(bytes).map_err(|e| malformed(&e))?;
+        let record = record.as_object().map_err(|e| malformed(&e))?;
+        let (request, at) = read(record).map_err(|e| malformed(&e))?;
+        if at.as_second() > now.as_second().saturating_add(TOLERANCE) {
+            return Err(NotKept::Malformed(format!("at: wanted a time that has been, found {at}")));
+        }
+        let (short, environment) = (request.artifact.short(), request.environment.clone());
+        let requester = request.requester.clone();
+        let decision = self.engine().judge(request, at).decision;
+        let why = why_not(&decision);
+        let held = decision.grant();
+        let digest = Digest::sha256(bytes);
+        let away = Away {
+            record: &digest,
+            environment: &environment,
+            artifact: &short,
+            requester: requester.as_deref(),
+            by,
+            when: at,
+            grant: held.map(|held| (held.grant().id.as_str(), held.person())).ok_or(why.as_str()),
+        };
+        let mut body = Object::new().with("at", at.to_string()).with("by", by);
+        for key in ["environment", "decision", "basis", "chokepoint", "record", "requester", "workload"] {
+            body.set_some(key, record.optional_string(key).ok().flatten());
+        }
+        body.set("artifact", short.as_str());
+        body.set("grant_holds", held.is_some());
+        body.set_some("grant", held.map(|held| held.digest().to_string()));
+        body.set_some("found", held.is_none().then_some(why.as_str()));
+        let event = NewEvent { at: now, kind: EventKind::Spooled, body, parts: vec![bytes.to_vec()] };
+        desk.bring(&digest, event, Alarm::breakglass_away(&away, now)).map_err(NotKept::Store)?;
+        Ok(digest.to_string())
+    }
+}
+
+/// Why the grant does not hold by what is in force here.
+fn why_not(decision: &Decision) -> String {
+    let findings = decision.verdict().findings();
+    let found = findings.iter().find(|finding| finding.rule == "breakglass-grant");
+    found.map_or_else(|| "it came without one".to_owned(), |finding| finding.message.clone())
+}
+
+/// The question that was answered elsewhere, and when.
+fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
+    only_keys(record, &KEYS)?;
+    for key in ["decision", "basis", "record"] {
+        line(record, key, MAX_TEXT)?;
+    }
+    let text = record.string("at")?;
+    let at =
+        parse_time(text).ok_or_else(|| ShapeError::new("at", "a time, as in 2026-11-22T09:00:00Z", text))?;
+    let artifact = artifact(record.object("artifact")?).map_err(|e| e.within("artifact"))?;
+    let environment = line(record, "environment", MAX_TEXT)?;
+    let mut request = DeploymentRequest::new(artifact, environment, line(record, "chokepoint", MAX_TEXT)?);
+    let optional =
+        |key: &str| record.get(key).map(|_| line(record, key, MAX_TEXT).map(str::to_owned)).transpose();
+    (request.requester, request.workload) = (optional("requester")?, optional("workload")?);
+    for key in ["receipt", "vkey"] {
+        record.optional_string(key)?;
+    }
+    if let Some(grant) = record.optional_object("grant")? {
+        let (name, bytes) =
+            ("the grant that was used".to_owned(), attest::Json::from(grant.clone()).to_string());
+        request.grant = Some(Submitted { name, bytes: bytes.into_bytes() });
+    }
+    Ok((request, at))
+}
