@@ -6,9 +6,10 @@ use std::path::Path;
 use crate::Outcome;
 
 /// Crates of floors 0 and 1 that come from outside: they fit on two hands. Adding one is a reviewed line here.
-const OUTSIDE: [&str; 10] = [
+const OUTSIDE: [&str; 11] = [
     "aws-lc-rs",
     "base64",
+    "blake2",
     "jiff",
     "saphyr-parser",
     "semver",

@@ -8,7 +8,7 @@ use attest::Digest;
 use crate::{Outcome, root, run};
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 25] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("bwrap", "bubblewrap"),
     ("git", "git"),
     ("gpg", "gnupg"),
@@ -52,6 +52,7 @@ pub(crate) fn all() -> Outcome {
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     script("registries, crane and oras", "scripts/registry/build.sh")?;
     script("clients and registries of packages", "scripts/fetch-packages.sh")?;
+    script("an object store and Amazon's clients", "scripts/s3/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {
         let dir = cache().join("tools");

@@ -66,7 +66,7 @@ pub(crate) enum Gate {
     /// The engine, over a log of this machine.
     Local(Box<Log>, Box<Files>, Option<Submitted>),
     /// A choke point's API, and what stands in for it in an emergency.
-    Server(Box<Remote>, Option<Spool>),
+    Server(Box<Remote>, Option<Box<Spool>>),
 }
 
 /// A decision. Only one that is admitted, and is no dry run, may be acted on.
@@ -99,7 +99,7 @@ impl Args {
             }
             let remote =
                 Remote::new(self.server.clone(), self.token_file.as_deref(), self.breakglass.as_deref())?;
-            return Ok(Gate::Server(Box::new(remote), self.spool()?));
+            return Ok(Gate::Server(Box::new(remote), self.spool()?.map(Box::new)));
         }
         if self.spool.is_some() {
             return Err(Failure::new("nothing says whom the spool waits for")
@@ -209,7 +209,9 @@ impl Gate {
                 request.grant = grant;
                 log.decide(*files, request, is_dry_run, now)?
             }
-            Self::Server(remote, spool) => remote.decide(spool, request, is_dry_run, now)?,
+            Self::Server(remote, spool) => {
+                remote.decide(spool.map(|spool| *spool), request, is_dry_run, now)?
+            }
         };
         if ruling.is_admitted && !is_dry_run && ruling.record.is_none() {
             return Err(Failure::new("the decision names no record, so nobody may act on it")

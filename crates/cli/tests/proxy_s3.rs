@@ -186,9 +186,8 @@ fn who_may_read_is_configuration_that_is_reviewed() {
             "s.put_bucket_acl(Bucket=B, AccessControlPolicy={{'Owner': {{'ID': 'store-root'}}, 'Grants': [{grants}]}})"
         )
     };
-    let own = "{'Grantee': {'ID': 'store-root', 'Type': 'CanonicalUser'}, 'Permission': 'FULL_CONTROL'}";
-    let public =
-        format!("{own}, {{'Grantee': {{'ID': 'all-users', 'Type': 'Group'}}, 'Permission': 'READ'}}");
+    // the store itself adds what its owner has
+    let shared = "{'Grantee': {'ID': 'partner', 'Type': 'CanonicalUser'}, 'Permission': 'READ'}";
     let grants = |expected: &str| {
         let said = world.direct("print([g['Permission'] for g in s.get_bucket_acl(Bucket=B)['Grants']])");
         assert_eq!(said, format!("{expected}\ndone"));
@@ -207,22 +206,22 @@ fn who_may_read_is_configuration_that_is_reviewed() {
         "x-amz-grant-read",
         &[],
     );
-    let said = world.client(&list(&public));
+    let said = world.client(&list(shared));
     refused(&world, &said, "403 AccessDenied", "error[signed-by]", &[]);
     let added = said.lines().find(|line| line.starts_with("  + ")).unwrap_or_else(|| panic!("{said}"));
-    assert!(added.contains("all-users") && added.contains("<Permission>READ</Permission>"), "{said}");
+    assert!(added.contains("<ID>partner</ID>") && added.contains("<Permission>READ</Permission>"), "{said}");
     grants("['FULL_CONTROL']");
     // what is refused says what a review has to be of
     let (_, digest) =
         said.lines().find(|line| line.starts_with("what was sent")).unwrap().rsplit_once(' ').unwrap();
     let document =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy_s3/public.xml")).unwrap();
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxy_s3/shared.xml")).unwrap();
     assert_eq!(Digest::sha256(document.trim_end().as_bytes()).to_string(), digest, "{said}");
     world.review(document.trim_end().as_bytes());
-    assert_eq!(world.client(&list(&public)), "done");
+    assert_eq!(world.client(&list(shared)), "done");
     grants("['FULL_CONTROL', 'READ']");
     // one more right than was reviewed
-    let more = public.replace("'READ'", "'WRITE'");
+    let more = shared.replace("'READ'", "'WRITE'");
     refused(&world, &world.client(&list(&more)), "403 AccessDenied", "error[signed-by]", &[]);
     grants("['FULL_CONTROL', 'READ']");
 }
@@ -262,6 +261,56 @@ fn a_buckets_policy_is_reviewed_however_it_is_written() {
         "s.put_bucket_versioning(Bucket=B, VersioningConfiguration={'Status': 'Suspended'})",
     ] {
         refused(&world, &world.client(lines), "403 AccessDenied", "error[policy-missing]", &[]);
+    }
+}
+
+/// Bodies in the framing of S3's clients, as one writes them who wants to have the wrong bytes stored.
+#[test]
+fn a_body_means_one_thing() {
+    let Some(world) = World::new() else { return };
+    world.site.test(&Digest::sha256(b"good"));
+    let put = |body: &str, headers: &[&str]| {
+        let mut curl = world.site.curl("ci");
+        curl.args(["--upload-file", "-", "--write-out", "%{http_code}"]);
+        curl.args(headers.iter().flat_map(|header| ["--header", *header]));
+        curl.arg(format!("https://{}/shop-downloads/releases/framed", world.proxy));
+        world::with_input(curl, body.as_bytes())
+    };
+    let (streaming, trailing) = (
+        "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    );
+    let (four, announced) = ("x-amz-decoded-content-length: 4", "x-amz-trailer: x-amz-checksum-crc32");
+    let whole = "4;chunk-signature=ab\r\ngood\r\n0;chunk-signature=cd\r\n\r\n";
+    let with_sum = |sum: &str| format!("4\r\ngood\r\n0\r\nx-amz-checksum-crc32:{sum}\r\n\r\n");
+    let other = format!("x-amz-content-sha256: {}", Digest::sha256(b"evil").hex());
+    for (body, headers, code, why) in [
+        (whole, &[streaming, "x-amz-decoded-content-length: 5"][..], "InvalidRequest", "1 bytes less"),
+        (whole, &[streaming], "InvalidRequest", "x-amz-decoded-content-length is missing"),
+        ("4\r\ngood\r\n0\r\n\r\nevil", &[streaming, four], "IncompleteBody", "behind the last piece"),
+        ("4\r\ngoodevil\r\n0\r\n\r\n", &[streaming, four], "IncompleteBody", "longer than its size"),
+        ("4\r\ngood\r\n", &[streaming, four], "InvalidRequest", "no last piece"),
+        (whole, &["content-encoding: aws-chunked"], "InvalidRequest", "does not"),
+        (whole, &["x-amz-content-sha256: STREAMING-OF-TOMORROW", four], "InvalidRequest", "known here"),
+        (&with_sum("AAAAAA=="), &[trailing, four, announced], "BadDigest", "x-amz-checksum-crc32"),
+        (&with_sum("AAAAAA=="), &[trailing, four], "InvalidRequest", "does not announce"),
+        (whole, &[trailing, four, announced], "InvalidRequest", "it did not come"),
+        ("good", &[&other], "XAmzContentSHA256Mismatch", "send it again"),
+        (whole, &[], "AccessDenied", "error[signed-by]"),
+    ] {
+        let said = put(body, headers);
+        let (code, is_told) = (format!("<Code>{code}</Code>"), said.contains(why));
+        assert!(said.contains(&code) && is_told, "{body:?} {headers:?} {code} {why}:\n{said}");
+        assert_eq!(world.objects(), Vec::<String>::new(), "{said}");
+    }
+    for (body, headers) in [
+        (whole, &[streaming, four, "content-encoding: aws-chunked"][..]),
+        (&with_sum("bIROkg=="), &[trailing, four, announced, "content-encoding: aws-chunked, gzip"]),
+        ("good", &["x-amz-content-sha256: UNSIGNED-PAYLOAD"]),
+    ] {
+        let said = put(body, headers);
+        assert!(said.ends_with("200"), "{said}");
+        assert_eq!(world.object("releases/framed"), b"good");
     }
 }
 

@@ -31,7 +31,9 @@ fn decide(place: &Place, running: &Serving, file: &str, bundles: &[&str], grant:
     python.arg(example("decision-api/decide.py")).args(["--url", &running.url, "--ca", path(&ca)]);
     python.args(["--certificate", path(&cert), "--key", path(&key), "--file", path(&file)]);
     python.args(["--environment", "prod/shop", "--artifact", "pkg:deb/acme/shop"]);
-    bundles.iter().for_each(|bundle| drop(python.args(["--bundle", path(bundle)])));
+    for bundle in &bundles {
+        python.args(["--bundle", path(bundle)]);
+    }
     if !grant.is_empty() {
         python.args(["--grant", grant]);
     }

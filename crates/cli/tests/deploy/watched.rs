@@ -2,7 +2,7 @@
 //! may be killed at any moment.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -281,4 +281,61 @@ fn a_pointer_says_only_where_to_look() {
         text.contains("unknown") && text.contains("a span of time") && text.contains("artifact"),
         "{text}"
     );
+}
+
+/// A web server of openssl's, for the files of a folder.
+struct Web(Child, String);
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn serve(world: &World, folder: &str) -> Web {
+    let (key, certificate) = (world.text("init/tls/server.key"), world.text("init/tls/server.crt"));
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-WWW", "-accept", "127.0.0.1:0", "-cert", &certificate, "-key", &key]);
+    let mut child =
+        command.current_dir(world.at(folder)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.find(|line| line.starts_with("ACCEPT ")).unwrap();
+    // it says every request, and ends where nobody hears
+    std::thread::spawn(move || lines.for_each(drop));
+    Web(child, format!("https://{}", line.trim_start_matches("ACCEPT ")))
+}
+
+#[test]
+fn a_release_is_fetched_from_a_web_server_and_believed_as_little() {
+    let world = world(&["one"]);
+    point(&world, "one");
+    let web = serve(&world, "in");
+    let config = fs::read_to_string(world.at("watch.yaml")).unwrap();
+    let with = |ca: &str| {
+        let pointer = format!("pointer: {}/now.json\nca: {ca}", web.1);
+        fs::write(world.at("watch.yaml"), config.replace("pointer: in/now.json", &pointer)).unwrap();
+    };
+    // under another authority nothing is fetched
+    expect(0, &["init", &world.text("stranger")]);
+    with("stranger/tls/ca.crt");
+    let agent = start(&world);
+    agent.until("cannot be fetched");
+    agent.kill();
+    with("init/tls/ca.crt");
+    let agent = start(&world);
+    agent.until(&format!("{} runs", digest(&world, "one")));
+    assert_eq!(current(&world), "one");
+    // other bytes than the pointer names are nothing
+    let mut changed = fs::read(world.at("in/one")).unwrap();
+    changed[5] ^= 1;
+    fs::write(world.at("in/two"), &changed).unwrap();
+    fs::write(world.at("in/now.json"), "{\"artifact\": \"two\", \"digest\": \"sha256:00\", \"bundles\": []}")
+        .unwrap();
+    agent.until("sha256:HEX");
+    let text =
+        format!("{{\"artifact\": \"two\", \"digest\": \"sha256:{}\", \"bundles\": []}}", "ab".repeat(32));
+    fs::write(world.at("in/now.json"), text).unwrap();
+    agent.until("is not what its name says");
+    assert_eq!((current(&world).as_str(), world.records().len()), ("one", 1));
 }

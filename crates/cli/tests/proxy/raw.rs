@@ -42,6 +42,11 @@ impl Raw {
         Self(StreamOwned::new(tls, tcp))
     }
 
+    /// How long an answer is waited for.
+    pub fn patience(&self, span: Duration) {
+        self.0.sock.set_read_timeout(Some(span)).unwrap();
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         // who is hung up on hears so in what is read
         self.0.write_all(bytes).and_then(|()| self.0.flush()).ok();

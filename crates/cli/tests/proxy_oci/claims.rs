@@ -5,6 +5,7 @@ use std::fs;
 use attest::Digest;
 
 use crate::images::{CONFIG, INDEX, Image, LAYER, MANIFEST};
+use crate::registries::Registry;
 use crate::tools::{cache, expect, part, path, stdout};
 use crate::world::{World, refused, succeeded};
 
@@ -73,6 +74,45 @@ fn oras_attaches_a_bundle_and_no_programs() {
 }
 
 #[test]
+fn evidence_that_is_pushed_before_the_tag_admits_it() {
+    let Some(registries) = Registry::all() else { return };
+    for (registry, _) in registries {
+        let world = World::asking(registry);
+        for (name, key) in [("lonely", ""), ("strange", "forge"), ("proven", "ci-tests")] {
+            let image = world.image(name);
+            let from = format!("{}@{}", path(&image.folder), image.digest);
+            if !key.is_empty() {
+                let file = world.folder.path().join("test.json");
+                fs::write(file, world.site.tested(&image.digest, key, "passed")).unwrap();
+                let bundle = format!("test.json:{BUNDLE}");
+                succeeded(&world.oras(&[
+                    "attach",
+                    "--oci-layout",
+                    &from,
+                    "--artifact-type",
+                    BUNDLE,
+                    &bundle,
+                ]));
+            }
+            let to = format!("{}/cart:{name}", world.host);
+            let tls = ["--to-ca-file", "certificates/ca.crt", "--to-cert-file", "certificates/client.cert"];
+            let key = ["--to-key-file", "certificates/client.key"];
+            let copied =
+                world.oras(&[&["copy", "-r", "--from-oci-layout", &from, &to], &tls[..], &key].concat());
+            let tag = world.tag(&format!("cart:{name}"));
+            if name == "proven" {
+                succeeded(&copied);
+                assert_eq!(tag, Some(image.digest.to_string()));
+            } else {
+                let said = refused(&copied);
+                assert!(said.contains("denied: error[signed-by]"), "{said}");
+                assert_eq!(tag, None);
+            }
+        }
+    }
+}
+
+#[test]
 fn an_image_that_says_it_is_evidence_is_an_image() {
     let Some((world, good)) = with_image() else { return };
     let before = world.registry.stored();
@@ -132,8 +172,18 @@ fn an_image_that_says_it_is_evidence_is_an_image() {
     let at = format!("shop/manifests/{}", Digest::sha256(claim.as_bytes()));
     let (status, said) = world.manifest(&at, MANIFEST, claim.as_bytes(), &["-i"]);
     assert!(status == 201 && !said.contains("it waits here"), "{said}");
-    assert_ne!(world.registry.stored(), before);
+    let after = world.registry.stored();
+    assert_ne!(after, before);
     assert_eq!(world.tag("shop:1"), Some(good.digest.to_string()));
+    // a program for a configuration
+    let program = [0x7f, b'E', b'L', b'F', 0, 0, 0, 0];
+    world.blob("shop", &program);
+    let sized = format!("\"digest\":\"{}\",\"size\":8}}", Digest::sha256(&program));
+    let hiding = claim.replace(&format!("\"digest\":\"{config}\",\"size\":2}}"), &sized);
+    let at = format!("shop/manifests/{}", Digest::sha256(hiding.as_bytes()));
+    let (status, said) = world.manifest(&at, MANIFEST, hiding.as_bytes(), &["-i"]);
+    assert!(status == 201 && said.contains("it waits here"), "{said}");
+    assert_eq!(world.registry.stored(), after);
 }
 
 #[test]

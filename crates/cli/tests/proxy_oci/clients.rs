@@ -97,10 +97,10 @@ fn an_index_is_decided_by_its_own_digest_and_its_images_go_up_with_it() {
 }
 
 #[test]
-fn oras_brings_a_grant_in_a_header_and_it_lets_in_what_it_names_alone() {
+fn a_grant_comes_in_a_header_or_names_the_image_and_lets_in_nothing_else() {
     let Some(world) = World::new("") else { return };
     let (unknown, other) = (world.image("unknown"), world.image("other"));
-    let grant = world.site.grant("prod/shop", Some(&unknown.digest));
+    let grant = world.site.grant("prod/shop", None);
     let copy = |image: &Image, name: &str, header: &str| {
         let (from, to) =
             (format!("{}@{}", path(&image.folder), image.digest), format!("{}/{name}", world.host));
@@ -116,15 +116,21 @@ fn oras_brings_a_grant_in_a_header_and_it_lets_in_what_it_names_alone() {
     let header = format!("Portcullis-Breakglass: {grant}");
     let said = refused(&copy(&unknown, "shop:1", ""));
     assert!(said.contains("denied: error[built-by]"), "{said}");
-    for (image, name, header) in [
-        (&other, "shop:1", header.as_str()),
-        (&unknown, "till:1", &header),
-        (&unknown, "shop:1", "Portcullis-Breakglass: yes"),
-    ] {
-        let said = refused(&copy(image, name, header));
+    for (name, header) in
+        [("till:1", header.as_str()), ("shop/other:1", &header), ("shop:1", "Portcullis-Breakglass: yes")]
+    {
+        let said = refused(&copy(&unknown, name, header));
         assert!(said.contains("denied: error["), "{said}");
         world.is_empty();
     }
     succeeded(&copy(&unknown, "shop:1", &header));
     assert_eq!(world.tag("shop:1"), Some(unknown.digest.to_string()));
+    // skopeo can send no header: a grant that names the image speaks for itself, and for no other
+    let more = world.image("more");
+    world.site.grant("prod/shop", Some(&more.digest));
+    refused(&world.skopeo(&other.folder, "shop:2", &[]));
+    refused(&world.skopeo(&more.folder, "till:2", &[]));
+    assert_eq!((world.tag("shop:2"), world.tag("till:2")), (None, None));
+    succeeded(&world.skopeo(&more.folder, "shop:2", &[]));
+    assert_eq!(world.tag("shop:2"), Some(more.digest.to_string()));
 }

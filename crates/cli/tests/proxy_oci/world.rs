@@ -37,13 +37,14 @@ pub struct World {
 }
 
 /// The section of a proxy in front of what stands in `upstream`.
-fn proxies(upstream: &str, more: &str) -> String {
+fn proxies(upstream: &str, more: &str, name: &str) -> String {
     let routes = "routes:
       - { names: [shop, \"shop/**\"], environment: prod/shop }
-      - { names: [till], environment: prod/till }";
-    let of = |name: &str, tls: &str| {
+      - { names: [till], environment: prod/till }
+      - { names: [cart], environment: prod/cart }";
+    let of = |proxy: &str, tls: &str| {
         format!(
-            "  - name: {name}\n    kind: oci\n    {tls}\n    as: {NAME}\n    upstream: {{ {upstream} }}\n    {more}\n    {routes}\n"
+            "  - name: {proxy}\n    kind: oci\n    {tls}\n    as: \"{name}\"\n    upstream: {{ {upstream} }}\n    {more}\n    {routes}\n"
         )
     };
     let clients = "clients: { ca: tls/ca.crt, names: [ci.acme.example] }";
@@ -60,17 +61,33 @@ impl World {
 
     /// With what stands in `upstream`.
     pub fn at(registry: Registry, upstream: &str, more: &str) -> Self {
+        Self::called(registry, upstream, more, NAME)
+    }
+
+    /// Where images are called as the registry is, and it is asked for their evidence.
+    pub fn asking(registry: Registry) -> Self {
+        let address = registry.address.clone();
+        Self::called(registry, &format!("url: \"http://{address}\""), "", &address)
+    }
+
+    fn called(registry: Registry, upstream: &str, more: &str, name: &str) -> Self {
         let shop = Policy {
             environment: "prod/shop".to_owned(),
-            artifact: format!("{NAME}/shop"),
+            artifact: format!("{name}/shop"),
             text: SHOP.to_owned(),
         };
         let till = Policy {
             environment: "prod/till".to_owned(),
-            artifact: format!("{NAME}/till"),
+            artifact: format!("{name}/till"),
             text: SHOP.replace("acme/shop", "acme/till"),
         };
-        let site = Site::new(&[shop, till], &proxies(upstream, more));
+        let cart = Policy::tested("prod/cart", &format!("{name}/cart"));
+        let site = Site::new(&[shop, till, cart], &proxies(upstream, more, name));
+        if name != NAME {
+            let config = fs::read_to_string(site.at("serve.yaml")).unwrap();
+            let registries = format!("registries: [{{ registry: \"{name}\" }}]\nproxies:\n");
+            fs::write(site.at("serve.yaml"), config.replace("proxies:\n", &registries)).unwrap();
+        }
         let root = fs::read_to_string(site.at("trust-root.yaml")).unwrap();
         let root = root.replace("https://ci.acme.example/builders/official", BUILDER);
         fs::write(site.at("trust-root.yaml"), root).unwrap();

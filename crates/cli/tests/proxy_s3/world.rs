@@ -1,6 +1,7 @@
 //! A real store with S3's API, Amazon's SDK, and a proxy between them.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,8 +35,10 @@ impl Store {
     fn start() -> Option<Self> {
         let program = part("versitygw", cache("s3/versitygw"))?;
         let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        ["objects", "accounts"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         command.args([
             "--quiet",
             "--access",
@@ -46,9 +49,19 @@ impl Store {
             "us-east-1",
             "--keep-alive",
         ]);
-        command.args(["--port", &format!("127.0.0.1:{port}"), "posix"]).arg(folder.path());
+        command
+            .args(["--port", &format!("127.0.0.1:{port}"), "--iam-dir"])
+            .arg(at("accounts"))
+            .arg("posix")
+            .arg(at("objects"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until("versitygw does not listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        // somebody to grant something to
+        let mut command = Command::new(&program);
+        command.args(["admin", "--access", OWN.0, "--secret", OWN.1, "--endpoint-url"]);
+        command.arg(format!("http://127.0.0.1:{port}")).args(["create-user", "--access", "partner"]);
+        let made = command.args(["--secret", "partners-secret", "--role", "user"]).output().unwrap();
+        assert!(made.status.success(), "{}", stderr(&made));
         Some(Self { child, folder, port })
     }
 }
@@ -156,7 +169,7 @@ impl World {
     /// The names of all objects that the store has, in order.
     pub fn objects(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let bucket = self.store.folder.path().join(BUCKET);
+        let bucket = self.store.folder.path().join("objects").join(BUCKET);
         walk(&bucket, &bucket, &mut names);
         names.sort();
         names
@@ -164,7 +177,7 @@ impl World {
 
     /// An object's bytes, as the store has them.
     pub fn object(&self, name: &str) -> Vec<u8> {
-        fs::read(self.store.folder.path().join(BUCKET).join(name)).unwrap()
+        fs::read(self.store.folder.path().join("objects").join(BUCKET).join(name)).unwrap()
     }
 
     /// Two reviewers sign for these bytes.
@@ -188,4 +201,12 @@ fn walk(root: &Path, folder: &Path, names: &mut Vec<String>) {
         }
         if entry.file_type().unwrap().is_dir() { walk(root, &entry.path(), names) } else { names.push(name) }
     }
+}
+
+/// Runs with this input; what was printed.
+pub fn with_input(mut command: Command, input: &[u8]) -> String {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // who is refused early does not read all of it
+    child.stdin.take().unwrap().write_all(input).ok();
+    stdout(&child.wait_with_output().unwrap())
 }

@@ -44,7 +44,15 @@ const KEPT: [&str; 27] = [
 ];
 /// Headers that go on for one protocol alone: for another they could bring in what nobody judged, as a copy of something
 /// that lies elsewhere.
-const OWN: [(&str, &str); 4] = [("oci", "docker-"), ("oci", "oci-"), ("npm", "npm-"), ("s3", "x-amz-")];
+const OWN: [(&str, &str); 6] = [
+    ("oci", "docker-"),
+    ("oci", "oci-"),
+    ("npm", "npm-"),
+    ("s3", "x-amz-"),
+    // signed by clients, so that the signature needs it
+    ("s3", "amz-sdk-"),
+    ("s3", "expires"),
+];
 /// Of those, the ones that are lists, and may stand twice: all others have one value or none.
 const LISTS: [&str; 7] = [
     "accept",

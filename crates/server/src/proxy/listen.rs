@@ -29,6 +29,8 @@ use crate::webhook::{Judge, ServeError};
 const CONNECTIONS: usize = 2;
 /// A certificate is looked at when a connection begins: so none goes on for longer than this.
 const OLDEST: Duration = Duration::from_secs(3600);
+/// Who may do nothing is told so, and leaves the place to others.
+const STRANGER: Duration = Duration::from_secs(10);
 /// Who takes nothing of an answer for so long is gone.
 const STALL: Duration = Duration::from_secs(60);
 /// For what is under way when the process ends.
@@ -232,13 +234,17 @@ async fn look(proxy: Arc<Proxy>) {
 async fn talk(stream: TcpStream, proxy: &Proxy, routes: axum::Router, front: &Front) -> Result<(), String> {
     let stream = connection::handshake(stream, &proxy.certificates.acceptor()).await?;
     let names = Names(connection::client(&stream).map(|der| certificate::names(der).into()));
+    let oldest = if proxy.is_stranger(&names) { STRANGER } else { OLDEST };
     let stop = async {
         tokio::select! {
             () = front.closing() => {}
-            () = tokio::time::sleep(OLDEST) => {}
+            () = tokio::time::sleep(oldest) => {}
         }
     };
     let is_http2 = connection::is_http2(&stream);
     let stream = Impatient::new(stream, STALL);
-    connection::serve(stream, is_http2, routes.layer(Extension(names)), stop).await
+    let serving = connection::serve(stream, is_http2, routes.layer(Extension(names)), stop);
+    // a request that began last may take its time, and a client that takes nothing of its answer no longer
+    let longest = oldest + proxy.config.limits.time * 2 + LAST_WORDS;
+    tokio::time::timeout(longest, serving).await.or(Err("it stayed for too long".to_owned()))?
 }

@@ -16,7 +16,6 @@ mod site;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use attest::time::Span;
 use attest::yaml::{Fields, Problems};
@@ -25,7 +24,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Limited};
 
 use crate::fields::{number, span};
 use crate::proxy::adapter::{Adapter, With};
@@ -36,9 +34,6 @@ use site::Site;
 
 /// Blobs, parts of blobs, and manifests that wait, each in a file.
 const PLACES: (u64, u64, u64) = (16, 100_000, 1000);
-/// Bytes of a body that nobody wants, and how long they are waited for.
-const UNWANTED: usize = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it waits.
 const KEEP: Span = Span::seconds(3600);
 
@@ -144,22 +139,11 @@ impl Asked<'_> {
     }
 }
 
-/// Lets a read through. Who the registry wants to see is this proxy's affair, and no client's.
+/// Lets a read through.
 async fn pass(with: &With, head: &Parts) -> Result<Response, Response> {
     let mut head = head.clone();
     head.headers.remove(header::CONTENT_LENGTH);
-    let mut response = with.pass(Request::from_parts(head, Body::empty())).await;
-    response.headers_mut().remove(header::WWW_AUTHENTICATE);
-    if response.status() == StatusCode::UNAUTHORIZED {
-        return Err(site::no_login());
-    }
-    Ok(response)
-}
-
-/// Reads what nobody wanted, where it is little: a client that is still sending does not hear an answer.
-async fn drain(body: Body) {
-    let rest = Limited::new(body, UNWANTED).collect();
-    tokio::time::timeout(PATIENCE, rest).await.ok();
+    Ok(with.pass(Request::from_parts(head, Body::empty())).await)
 }
 
 fn no_such_method() -> Response {
@@ -170,13 +154,42 @@ impl Adapter for Oci {
     fn answer<'a>(&'a self, request: Request<Body>, with: &'a With) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let (head, mut body) = request.into_parts();
-            let answer = self.serve(&head, &mut body, with).await;
-            drain(body).await;
-            answer.unwrap_or_else(|refused| refused)
+            self.serve(&head, &mut body, with).await.unwrap_or_else(|refused| refused)
         })
     }
 
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
         refusal(status, code, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attest::yaml::Node;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Oci, String> {
+        let node = Node::parse("serve.yaml", text).unwrap();
+        let mut problems = Problems::new();
+        let fields = Fields::read(&node, "a proxy", &["kind", "oci"], &mut problems).unwrap();
+        let oci = Oci::read(&fields, &mut problems);
+        problems.finish(oci).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_a_registry_takes_is_said_or_usual() {
+        assert!(read("kind: oci\n").unwrap().takes_evidence);
+        assert!(read("oci: { keep: 10m, places: 16 }\n").unwrap().takes_evidence);
+        assert!(!read("oci: { evidence: refuse }\n").unwrap().takes_evidence);
+        for (bad, why) in [
+            ("oci: { evidence: maybe }\n", "`pass` or `refuse`"),
+            ("oci: { keep: soon }\n", "a span of time"),
+            ("oci: { places: 1 }\n", "16"),
+            ("oci: { tags: all }\n", "tags"),
+        ] {
+            let found = read(bad).unwrap_err();
+            assert!(found.contains(why), "{bad}: {found}");
+        }
     }
 }

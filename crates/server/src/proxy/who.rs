@@ -79,6 +79,13 @@ impl Proxy {
         }
     }
 
+    /// Whether nothing that a connection with these names could bring lets anybody in.
+    pub(crate) fn is_stranger(&self, names: &Names) -> bool {
+        let config = self.config();
+        let is_known = names.0.as_ref().is_some_and(|names| self.certified(names).is_ok());
+        config.clients.is_some() && config.issuers.is_empty() && !is_known
+    }
+
     fn certified(&self, names: &[String]) -> Result<String, Stranger> {
         let clients = self.config().clients.as_ref();
         let known = clients.and_then(|clients| names.iter().find(|name| clients.names.contains(name)));

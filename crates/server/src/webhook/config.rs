@@ -292,6 +292,57 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_decisions_is_proven_and_closes_no_alarm_about_itself() {
+        for (change, wanted) in [
+            (
+                ("names: [deployer.example]", "names: [kube-apiserver]"),
+                "kube-apiserver asks for a cluster and for itself",
+            ),
+            (("names: [deployer.example]", "names: [oncall.example]"), "close the alarms about them"),
+            (("names: [deployer.example]", "names: [\"token x y\"]"), "is how a token's bearer is called"),
+            (("      claims: { repository_owner: acme }\n", ""), "everybody with a token of"),
+            (
+                ("  clients: { ca: apiserver-ca.crt, names: [kube-apiserver] }", "  anonymous: true"),
+                "could pass for the API server",
+            ),
+        ] {
+            let found = problems(change);
+            assert!(found.contains(wanted), "{change:?}: {found}");
+        }
+        let config = Config::parse(
+            Path::new("serve.yaml"),
+            &EXAMPLE.replace("names: [deployer.example]", "names: [ci.example]"),
+        );
+        assert_eq!(config.unwrap().decisions.unwrap().names, ["ci.example"], "who asks may attach");
+    }
+
+    #[test]
+    fn without_kubernetes_nothing_is_said_of_a_cluster() {
+        let begin = EXAMPLE.find("\nwebhook:\n").unwrap();
+        let with = |webhook: &str| {
+            let rest = EXAMPLE.replace("watch: {", "# watch: {");
+            let text = format!(
+                "{}\nwebhook:\n  listen: 127.0.0.1:1\n  tls: {{ certificate: a, key: b }}\n{webhook}",
+                &rest[..begin + 2]
+            );
+            Config::parse(Path::new("serve.yaml"), &text)
+                .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        };
+        let config = with("  clients: { ca: c }\n").unwrap();
+        assert_eq!((config.serves(), config.cluster()), (vec!["decisions"], None));
+        assert!(config.webhook.clients.unwrap().names.is_empty());
+        for (webhook, wanted) in [
+            ("", "nobody can prove a name that may ask for decisions"),
+            ("  clients: { ca: c, names: [kube-apiserver] }\n", "without `environments` none asks"),
+            ("  clients: { ca: c }\n  cluster: eu-1\n", "`cluster` is about Kubernetes"),
+            ("  clients: { ca: c }\n  api: { in-cluster: true }\n", "`api` is about Kubernetes"),
+        ] {
+            let found = with(webhook).unwrap_err();
+            assert!(found.contains(wanted), "{webhook}: {found}");
+        }
+    }
+
+    #[test]
     fn a_shared_log_needs_its_tree_and_a_name_for_each_writer() {
         let shared = |section: &str| {
             let log = EXAMPLE.replace("  writer: portcullis-0   ", "  #");

@@ -12,6 +12,8 @@ use crate::proxy::hold::{Held, Part};
 const MAGIC: &[u8] = b"!<arch>\n";
 /// The length of the header of a member.
 const HEAD: u64 = 60;
+/// Control files and scripts, unpacked.
+const MAX_CONTROL: u64 = 64 << 20;
 /// As much memory as the usual packers ask for.
 const MAX_XZ_MEMORY: u64 = 128 << 20;
 
@@ -62,11 +64,13 @@ impl Deb {
 fn control_file(name: &str, mut packed: BufReader<Part>) -> Result<Vec<u8>, String> {
     let is_it = |parts: &[&str]| parts.last() == Some(&"control") && parts.len() == 1;
     let found = match name {
-        "control.tar" => archive::only_file(&mut packed, is_it),
-        "control.tar.gz" => archive::only_file(flate2::bufread::GzDecoder::new(&mut packed), is_it),
+        "control.tar" => archive::only_file(&mut packed, MAX_CONTROL, is_it),
+        "control.tar.gz" => {
+            archive::only_file(flate2::bufread::GzDecoder::new(&mut packed), MAX_CONTROL, is_it)
+        }
         "control.tar.xz" => {
             let stream = Stream::new_stream_decoder(MAX_XZ_MEMORY, 0).map_err(|e| e.to_string())?;
-            archive::only_file(XzDecoder::new_stream(&mut packed, stream), is_it)
+            archive::only_file(XzDecoder::new_stream(&mut packed, stream), MAX_CONTROL, is_it)
         }
         other => return Err(format!("{other}: wanted control.tar.xz or control.tar.gz")),
     }?;
@@ -118,3 +122,6 @@ fn bytes(held: &Held, at: u64, length: u64) -> Result<Vec<u8>, String> {
     let read: io::Result<usize> = held.part(at, length).read_to_end(&mut bytes);
     read.map(|_| bytes).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@ use attest::{Json, Object};
 
 use crate::proxy::archive;
 
+/// What the files of a package may have together.
+const MAX_UNPACKED: u64 = 1 << 30;
+
 /// The `package.json` of a package's archive. Installers leave out the first folder of each path, whatever it is called,
 /// and some systems take capitals for small letters: so there may be only one file that could be it.
 pub(super) fn package_json(tarball: &[u8]) -> Result<Object, String> {
@@ -16,7 +19,7 @@ pub(super) fn package_json(tarball: &[u8]) -> Result<Object, String> {
         [name] | [_, name] => name.eq_ignore_ascii_case("package.json"),
         _ => false,
     };
-    let bytes = archive::only_file(plain, could_be)?;
+    let bytes = archive::only_file(plain, MAX_UNPACKED, could_be)?;
     if packed.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
         return Err("something behind the end of the packed archive".to_owned());
     }

@@ -45,21 +45,15 @@ pub(super) fn error(status: StatusCode, code: &str, text: &str) -> Response {
     response
 }
 
-/// A text of many lines on one: what is wrong and how to mend it; where nothing says that, all.
+/// A text of many lines on one: what is wrong and how to mend it.
 fn message(text: &str) -> String {
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let matters = |line: &&str| {
-        let begins = ["error", "fix", "cannot decide", "reject", "record"];
-        begins.iter().any(|begin| line.starts_with(begin))
-    };
-    let mut chosen: Vec<&str> = lines().filter(matters).collect();
-    if chosen.is_empty() {
-        chosen = lines().collect();
-    }
+    let begins = ["error", "fix", "cannot decide", "reject", "record"];
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate();
+    let chosen = lines.filter(|(at, line)| *at == 0 || begins.iter().any(|begin| line.starts_with(begin)));
     // labels stand in a column of their own there
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = |line: &str| words(line).replacen("fix ", "fix: ", usize::from(line.starts_with("fix ")));
-    let line = chosen.into_iter().map(line).collect::<Vec<_>>().join("; ");
+    let line = chosen.map(|(_, text)| line(text)).collect::<Vec<_>>().join("; ");
     line.chars().take(MESSAGE).collect()
 }
 
@@ -104,6 +98,6 @@ mod tests {
         let text = "error[signed-by]: nobody signed it\n  wanted    vendor\n  fix       have it signed\nreject: shop\n";
         assert_eq!(message(text), "error[signed-by]: nobody signed it; fix: have it signed; reject: shop");
         assert_eq!(message("a blob is missing"), "a blob is missing");
-        assert_eq!(message("one\ntwo\n"), "one; two");
+        assert_eq!(message("it is away\n  fix: look\n"), "it is away; fix: look");
     }
 }

@@ -46,11 +46,11 @@ pub(super) async fn is_evidence(
 ) -> Result<bool, Response> {
     let mut left = RECORDS;
     match (name, document) {
-        (Name::Digest(_), Document::Manifest { subject: Some(_), layers, .. }) => {
-            records(asked, layers, &mut left).await
+        (Name::Digest(_), Document::Manifest { subject: Some(_), config, layers, .. }) => {
+            records(asked, config, layers, &mut left).await
         }
-        (Name::Tag(tag), Document::Manifest { layers, .. }) if is_cosign(tag) => {
-            records(asked, layers, &mut left).await
+        (Name::Tag(tag), Document::Manifest { config, layers, .. }) if is_cosign(tag) => {
+            records(asked, config, layers, &mut left).await
         }
         (Name::Tag(tag), Document::Index { manifests, .. }) if is_list(tag) => {
             listed(asked, manifests, &mut left).await
@@ -68,25 +68,33 @@ async fn listed(asked: &Asked<'_>, manifests: &[Descriptor], left: &mut u64) -> 
         let Some(bytes) = asked.site().bytes("manifests", &one.digest, MANIFEST).await? else {
             return Ok(false);
         };
-        let Ok(Document::Manifest { subject: Some(_), layers, .. }) = parse(&bytes, None) else {
+        let Ok(Document::Manifest { subject: Some(_), config, layers, .. }) = parse(&bytes, None) else {
             return Ok(false);
         };
-        if !records(asked, &layers, left).await? {
+        if !records(asked, &config, &layers, left).await? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-async fn records(asked: &Asked<'_>, layers: &[Descriptor], left: &mut u64) -> Result<bool, Response> {
+/// Whether all layers are records; the configuration may be called what it wants, and is text too.
+async fn records(
+    asked: &Asked<'_>,
+    config: &Descriptor,
+    layers: &[Descriptor],
+    left: &mut u64,
+) -> Result<bool, Response> {
     let is_one = |layer: &Descriptor| KINDS.iter().any(|kind| layer.media_type.starts_with(kind));
-    if layers.is_empty() || layers.len() > LAYERS || !layers.iter().all(|l| is_one(l) && l.size <= RECORD) {
+    if layers.is_empty() || layers.len() > LAYERS || !layers.iter().all(is_one) {
         return Ok(false);
     }
-    for layer in layers {
-        let Some(rest) = left.checked_sub(layer.size) else { return Ok(false) };
+    for part in std::iter::once(config).chain(layers) {
+        let Some(rest) = left.checked_sub(part.size).filter(|_| part.size <= RECORD) else {
+            return Ok(false);
+        };
         *left = rest;
-        if !bytes(asked, &layer.digest, layer.size).await?.is_some_and(|bytes| is_text(&bytes)) {
+        if !bytes(asked, &part.digest, part.size).await?.is_some_and(|bytes| is_text(&bytes)) {
             return Ok(false);
         }
     }

@@ -93,7 +93,9 @@ impl<'a> Site<'a> {
             return Err(unexpected("began an upload", begun).await);
         }
         let location = begun.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let at = self.upload(location.unwrap_or_default(), digest)?;
+        // what is written somewhere else does not come this far: of the address, the path counts
+        let at = upload(location.unwrap_or_default(), digest)
+            .ok_or_else(|| unavailable("the registry does not say where the upload goes on"))?;
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, OCTETS)];
         let done = self.send(Method::PUT, at, &headers, held.body()).await?;
@@ -121,19 +123,6 @@ impl<'a> Site<'a> {
         Ok(done)
     }
 
-    /// Where the registry wants an upload: there, and nowhere else, for our login goes along.
-    fn upload(&self, location: &str, digest: &Digest) -> Result<PathAndQuery, Response> {
-        let elsewhere = || unavailable("the registry wants the upload at an address that is not its own");
-        let uri: Uri = location.parse().or(Err(elsewhere()))?;
-        let own = self.with.proxy.upstream().authority();
-        if uri.authority().is_some_and(|authority| authority != own) || !uri.path().starts_with("/v2/") {
-            return Err(elsewhere());
-        }
-        let path = uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
-        let separator = if path.contains('?') { '&' } else { '?' };
-        format!("{path}{separator}digest={digest}").parse().or(Err(elsewhere()))
-    }
-
     async fn ask(
         &self,
         method: Method,
@@ -158,9 +147,16 @@ impl<'a> Site<'a> {
             request = request.header(name, *value);
         }
         let request = request.body(body).or(Err(unavailable("the registry cannot be asked")))?;
-        let answer = self.with.send(request).await.map_err(|e| unavailable(&e.to_string()))?;
-        if answer.status() == StatusCode::UNAUTHORIZED { Err(no_login()) } else { Ok(answer) }
+        self.with.send(request).await.map_err(|e| self.with.no_answer(&e))
     }
+}
+
+/// Where an upload goes on, with the digest that it has to have.
+fn upload(location: &str, digest: &Digest) -> Option<PathAndQuery> {
+    let uri: Uri = location.parse().ok()?;
+    let path = uri.path_and_query().filter(|path| path.path().starts_with("/v2/"))?;
+    let separator = if path.query().is_some() { '&' } else { '?' };
+    format!("{path}{separator}digest={digest}").parse().ok()
 }
 
 fn length(answer: &Response) -> Option<u64> {
@@ -182,12 +178,6 @@ fn same(answer: &Response, digest: &Digest) -> Result<(), Response> {
 
 pub(super) fn unavailable(text: &str) -> Response {
     error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", text)
-}
-
-pub(super) fn no_login() -> Response {
-    unavailable(
-        "the registry behind this proxy does not take the proxy's login: its operator mends `upstream: credentials`",
-    )
 }
 
 async fn unexpected(what: &str, answer: Response) -> Response {

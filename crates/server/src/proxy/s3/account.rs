@@ -99,7 +99,7 @@ impl Accounts {
         let canonical = Canonical {
             method: head.method.as_str(),
             path: &address.path(),
-            query: &address.query,
+            query: &address.signed_query(),
             headers: &headers,
             payload,
         };

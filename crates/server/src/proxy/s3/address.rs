@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 
 /// The longest key that S3 takes.
 const LONGEST_KEY: usize = 1024;
-/// Words of a presigned address, and those that SDKs add for themselves: no part of what is asked.
-const SIGNATURES: [&str; 11] = [
+/// What some SDKs say for themselves, and sign.
+const OPERATION: &str = "x-id";
+/// Words of a presigned address: no part of what is asked.
+const SIGNATURES: [&str; 10] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
     "X-Amz-Date",
@@ -18,7 +20,6 @@ const SIGNATURES: [&str; 11] = [
     "AWSAccessKeyId",
     "Signature",
     "Expires",
-    "x-id",
 ];
 
 /// Where a request points.
@@ -27,8 +28,10 @@ pub(super) struct Address {
     pub(super) bucket: String,
     /// Nothing where the bucket itself is meant.
     pub(super) key: String,
-    /// Without signatures.
+    /// Without signatures, and what SDKs say for themselves.
     pub(super) query: BTreeMap<String, String>,
+    /// What an SDK said for itself.
+    operation: Option<String>,
 }
 
 impl Address {
@@ -68,7 +71,8 @@ impl Address {
             }
         }
         words.retain(|word, _| !SIGNATURES.contains(&word.as_str()));
-        Ok(Self { bucket, key, query: words })
+        let operation = words.remove(OPERATION);
+        Ok(Self { bucket, key, query: words, operation })
     }
 
     /// `BUCKET/KEY`, or `BUCKET`; each character that could be read as something else in its percent form.
@@ -87,7 +91,13 @@ impl Address {
 
     /// The same place, and nothing behind the question mark.
     pub(super) fn plain(&self) -> Self {
-        Self { query: BTreeMap::new(), ..self.clone() }
+        Self { query: BTreeMap::new(), operation: None, ..self.clone() }
+    }
+
+    /// The words that a client signs.
+    pub(super) fn signed_query(&self) -> BTreeMap<String, String> {
+        let operation = self.operation.clone().map(|value| (OPERATION.to_owned(), value));
+        self.query.clone().into_iter().chain(operation).collect()
     }
 
     /// Path and query as they are sent.

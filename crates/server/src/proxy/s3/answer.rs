@@ -34,8 +34,10 @@ pub(super) fn unknown(text: &str) -> Refusal {
 /// The word of S3 for one of the proxy's.
 pub(super) fn word(code: &str) -> &str {
     match code {
-        "rejected" | "not-permitted" => "AccessDenied",
+        "rejected" | "not-permitted" | "unauthenticated" => "AccessDenied",
         "cannot-decide" | "upstream" => "ServiceUnavailable",
+        "unclear" => "InvalidRequest",
+        "slow" => "RequestTimeout",
         "busy" => "SlowDown",
         "too-large" => "EntityTooLarge",
         "broken-body" => "IncompleteBody",

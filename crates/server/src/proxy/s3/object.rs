@@ -93,7 +93,10 @@ impl S3 {
             if ruling.decision().word() == "cannot-decide" {
                 return Err(refusal);
             }
+            let end = with.course.end();
             let changes = self.changes(address, word, &document, with).await;
+            // that the store was asked is not how it ended
+            with.course.set(end);
             let digest = Digest::sha256(&text);
             let text =
                 format!("{}{changes}what was sent, in its one form: {name} {digest}\n", ruling.to_text());

@@ -11,8 +11,8 @@ pub(super) struct Roles<'c> {
     pub(super) webhook: &'c Webhook,
     /// Who may bring evidence.
     pub(super) attach: &'c [String],
-    /// Who may ask for decisions.
-    pub(super) asking: &'c [String],
+    /// Who may ask for decisions; nothing where nobody may.
+    pub(super) asking: Option<&'c [String]>,
     /// Who may close an alarm.
     pub(super) close: &'c [String],
 }
@@ -22,8 +22,11 @@ pub(super) struct Roles<'c> {
 /// question, and nothing of it is believed but for its signatures.
 pub(super) fn one_each(node: &Node, roles: &Roles<'_>, problems: &mut Problems) {
     let clients = roles.webhook.clients.as_ref();
-    for (names, list, may) in
-        [(roles.attach, "attach", "attach"), (roles.asking, "decisions", "ask for decisions")]
+    if roles.asking.is_some() && roles.webhook.is_kubernetes && clients.is_none() {
+        problems.push(open_to_askers(node));
+    }
+    let asking = roles.asking.unwrap_or_default();
+    for (names, list, may) in [(roles.attach, "attach", "attach"), (asking, "decisions", "ask for decisions")]
     {
         if clients.is_none() && !names.is_empty() {
             let found = if roles.webhook.is_kubernetes { "`anonymous: true`" } else { "no `clients`" };
@@ -40,10 +43,10 @@ pub(super) fn one_each(node: &Node, roles: &Roles<'_>, problems: &mut Problems) 
     let api_server = clients.map_or(&[][..], |clients| &clients.names);
     let pairs = [
         (roles.attach, api_server, "may ask and may attach", "whoever attaches evidence"),
-        (roles.asking, api_server, "asks for a cluster and for itself", "whoever asks for decisions"),
+        (asking, api_server, "asks for a cluster and for itself", "whoever asks for decisions"),
         (
             roles.close,
-            roles.asking,
+            asking,
             "may ask for decisions and close the alarms about them",
             "whoever closes alarms",
         ),
@@ -60,7 +63,7 @@ pub(super) fn one_each(node: &Node, roles: &Roles<'_>, problems: &mut Problems) 
 }
 
 /// `anonymous: true` is for a webhook that only the API server can reach.
-pub(super) fn open_to_askers(node: &Node) -> LoadError {
+fn open_to_askers(node: &Node) -> LoadError {
     LoadError::new(&node.place, "who asks for decisions could pass for the API server")
         .wanted("`clients: { ca: FILE, names: [...] }` in `webhook`, beside `decisions`")
         .found("`anonymous: true`")

@@ -148,7 +148,7 @@ mod tests {
             r#"{{"environment":"prod/shop","artifact":{{"uri":"r.example/shop","digest":{{"sha256":"{HEX}"}}}}{more}}}"#
         );
         let json = attest::json::parse(text.as_bytes()).map_err(|e| e.to_string())?;
-        read(&json, "deployer.example", Some("eu-1")).map_err(|e| e.to_string())
+        of(&json, "deployer.example", Some("eu-1")).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -207,8 +207,7 @@ mod tests {
             (r#"{"uri":"x","digest":{},"size":1}"#, "artifact.size"),
         ] {
             let text = format!(r#"{{"environment":"e","artifact":{artifact}}}"#);
-            let found =
-                read(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
+            let found = of(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
             assert!(found.to_string().contains(wanted), "{artifact}: {found}");
         }
     }
