@@ -316,6 +316,7 @@ fn json_is_one_object_with_the_promised_fields_also_for_errors() {
 fn every_command_helps_completes_and_has_a_page() {
     for command in [
         "demo",
+        "drill",
         "init",
         "keygen",
         "build",

@@ -84,9 +84,8 @@ const DRILLS: [Drill; 15] = [
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let drills = chosen(&args.only)?;
-    if let Some(path) = args.report.as_deref().filter(|path| path.exists()) {
-        return Err(Failure::new(&format!("{} is there already", path.display()))
-            .line("fix", "name a new file; nothing is ever overwritten"));
+    if let Some(path) = &args.report {
+        check_new(path)?;
     }
     let throw_away = tempfile::Builder::new().prefix("portcullis-drill-").tempdir();
     let throw_away = throw_away
@@ -102,6 +101,21 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
     }
     output.result(&report::to_text(&drilled), || report::to_json(&drilled));
     Ok(outcome::exit(&drilled))
+}
+
+/// A minute's work must not end with a page that cannot be written.
+fn check_new(page: &Path) -> Result<(), Failure> {
+    if page.exists() {
+        return Err(Failure::new(&format!("{} is there already", page.display()))
+            .line("fix", "name a new file; nothing is ever overwritten"));
+    }
+    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::new(&format!("{} is no folder", folder.display()))
+            .line("fix", "name a file in a folder that is there")),
+        Err(e) => Err(Failure::io("use the folder", folder, &e)),
+    }
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Drill>, Failure> {

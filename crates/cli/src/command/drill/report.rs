@@ -11,8 +11,8 @@ pub(super) fn to_text(drilled: &[Drilled]) -> String {
     let attacks = || drilled.iter().flat_map(|drilled| drilled.trials.iter().flatten());
     let attacked = attacks().filter(|trial| trial.control().is_some()).count();
     text.push_str(&format!(
-        "\n{passed} of {} threats are stopped for the stated reason: {attacked} attacks, each of which succeeds where its \
-         mitigation is off\n",
+        "\n{passed} of {} threats are stopped for the stated reason; {attacked} attacks, each tried with its mitigation \
+         off as well\n",
         drilled.len()
     ));
     text

@@ -59,7 +59,7 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
         },
         Trial::Attack {
             what: "the same, and the running choke point raises the alarm",
-            wanted: Wanted { reasons: &["undecided-write"], basis: "alarm" },
+            wanted: Wanted { reasons: &["nobody of ours was asked"], basis: "alarm" },
             seen: naming(alarm(stage, &WATCHED, WITHIN)?, EVIL),
             control: Control {
                 off: "no `watch` in the configuration",
@@ -204,8 +204,8 @@ fn alarm(stage: &Stage<'_>, words: &[(&str, &str)], within: Duration) -> Result<
     let began = Instant::now();
     while began.elapsed() < within {
         let alarms = std::fs::read_to_string(dir.join("alarms.jsonl")).unwrap_or_default();
-        if let Some(line) = alarms.lines().find(|line| line.contains("undecided-write")) {
-            let reasons = vec!["undecided-write".to_owned()];
+        if let Some(line) = alarms.lines().find(|line| line.contains("nobody of ours was asked")) {
+            let reasons = vec!["nobody of ours was asked".to_owned()];
             return Ok(Seen { reasons, basis: "alarm".to_owned(), message: told(line), ..Seen::default() });
         }
         std::thread::sleep(Duration::from_millis(50));
