@@ -207,8 +207,7 @@ mod tests {
             (r#"{"uri":"x","digest":{},"size":1}"#, "artifact.size"),
         ] {
             let text = format!(r#"{{"environment":"e","artifact":{artifact}}}"#);
-            let found =
-                of(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
+            let found = of(&attest::json::parse(text.as_bytes()).unwrap(), "a", None).map(drop).unwrap_err();
             assert!(found.to_string().contains(wanted), "{artifact}: {found}");
         }
     }
