@@ -19,6 +19,7 @@ mod t02;
 mod t03;
 mod t04;
 mod t05;
+mod t06;
 mod t07;
 mod t08;
 mod t09;
@@ -63,12 +64,13 @@ struct Drill {
 }
 
 /// In the words of THREATS.md.
-const DRILLS: [Drill; 14] = [
+const DRILLS: [Drill; 15] = [
     Drill { threat: "T1", title: "a change accidentally introduces a vulnerability", stage: t01::stage },
     Drill { threat: "T2", title: "a change adds a backdoor", stage: t02::stage },
     Drill { threat: "T3", title: "a build from a locally modified tree", stage: t03::stage },
     Drill { threat: "T4", title: "a harmful configuration is deployed", stage: t04::stage },
     Drill { threat: "T5", title: "a modified binary is deployed", stage: t05::stage },
+    Drill { threat: "T6", title: "a bucket's ACL is changed by hand", stage: t06::stage },
     Drill { threat: "T7", title: "the signing key is stolen", stage: t07::stage },
     Drill { threat: "T8", title: "an old version with a known vulnerability is deployed", stage: t08::stage },
     Drill { threat: "T9", title: "CI is misconfigured to build any repository", stage: t09::stage },

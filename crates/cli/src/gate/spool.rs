@@ -84,34 +84,22 @@ impl Spool {
         Ok(ruling)
     }
 
-    /// Brings what waits, oldest first. A record stops waiting once the choke point says that it has it.
+    /// Brings what waits, oldest first. A record stops waiting once the choke point says that it has it; one that it does
+    /// not take holds up no other.
     pub(super) fn bring(self, remote: &Remote) -> Result<usize, Failure> {
-        let files = self.waiting()?;
-        for file in &files {
-            let bytes = input::read("waiting record", file, 8 << 20)?;
-            let record = attest::json::parse(&bytes).map_err(|e| {
-                Failure::new(&format!("the waiting record {} cannot be read", file.display()))
-                    .line("found", &e.to_string())
-                    .line("fix", "keep it for the investigation, and compare it with the log beside it")
-            })?;
-            let digest = Digest::sha256(record.to_string().as_bytes()).to_string();
-            let body = Json::from(Object::new().with("records", Json::Array(vec![record])));
-            let (status, answer) = match remote.ask("/v1/decisions/spooled", &body) {
-                Ok(answered) => answered,
-                Err(Unanswered::Other(failure)) => return Err(failure),
-                Err(Unanswered::Unreachable(why)) => {
+        let (mut brought, mut first) = (0, None);
+        for file in self.waiting()? {
+            match bring_one(&file, remote) {
+                Ok(None) => brought += 1,
+                Ok(Some(why)) => {
                     return Err(Failure::new(&format!("the choke point {} cannot be reached", remote.url()))
                         .line("found", &why)
                         .line("fix", "try again; what waits stays where it is"));
                 }
-            };
-            if status != 200 || !has(&answer, &digest) {
-                return Err(refused(status, &answer));
+                Err(failure) => drop(first.get_or_insert(failure)),
             }
-            fs::remove_file(file)
-                .map_err(|e| Failure::io("take away the record that was brought,", file, &e))?;
         }
-        Ok(files.len())
+        first.map_or(Ok(brought), Err)
     }
 
     fn waiting(&self) -> Result<Vec<PathBuf>, Failure> {
@@ -131,6 +119,28 @@ impl Spool {
         files.sort();
         Ok(files)
     }
+}
+
+/// Gives why the choke point is out of reach, where it is.
+fn bring_one(file: &Path, remote: &Remote) -> Result<Option<String>, Failure> {
+    let bytes = input::read("waiting record", file, 8 << 20)?;
+    let record = attest::json::parse(&bytes).map_err(|e| {
+        Failure::new(&format!("the waiting record {} cannot be read", file.display()))
+            .line("found", &e.to_string())
+            .line("fix", "keep it for the investigation, and compare it with the log beside it")
+    })?;
+    let digest = Digest::sha256(record.to_string().as_bytes()).to_string();
+    let body = Json::from(Object::new().with("records", Json::Array(vec![record])));
+    let (status, answer) = match remote.ask("/v1/decisions/spooled", &body) {
+        Ok(answered) => answered,
+        Err(Unanswered::Other(failure)) => return Err(failure),
+        Err(Unanswered::Unreachable(why)) => return Ok(Some(why)),
+    };
+    if status != 200 || !has(&answer, &digest) {
+        return Err(refused(status, &answer).line("where", &file.display().to_string()));
+    }
+    fs::remove_file(file).map_err(|e| Failure::io("take away the record that was brought,", file, &e))?;
+    Ok(None)
 }
 
 /// What the choke point puts on record of it.

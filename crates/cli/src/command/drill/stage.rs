@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::output::Output;
 
+mod bucket;
 mod build;
 mod decide;
 mod facts;
@@ -23,6 +24,7 @@ mod repository;
 mod rules;
 mod webhook;
 
+pub(super) use bucket::Bucket;
 pub(super) use build::{Built, Wish};
 pub(super) use decide::{DECISIONS, Deployment, later};
 pub(super) use facts::{People, about, digest};

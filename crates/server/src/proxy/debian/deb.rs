@@ -122,3 +122,6 @@ fn bytes(held: &Held, at: u64, length: u64) -> Result<Vec<u8>, String> {
     let read: io::Result<usize> = held.part(at, length).read_to_end(&mut bytes);
     read.map(|_| bytes).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,11 +81,10 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let (attach, webhook, decisions, alarms) = (attach?, webhook?, decisions?, alarms?);
     let asking = decisions.iter().map(|decisions| &decisions.names);
     let asking: Vec<String> = asking.chain(signing.iter().map(|key| &key.names)).flatten().cloned().collect();
-    let roles = Roles { webhook: &webhook, attach: &attach, asking: &asking, close: &alarms.close };
-    roles::one_each(node, &roles, problems);
-    if (decisions.is_some() || !signing.is_empty()) && webhook.is_kubernetes && webhook.clients.is_none() {
-        problems.push(roles::open_to_askers(node));
-    }
+    // who signs asks too
+    let asking = (decisions.is_some() || !signing.is_empty()).then_some(asking.as_slice());
+    let close = &alarms.close;
+    roles::one_each(node, &Roles { webhook: &webhook, attach: &attach, asking, close }, problems);
     Some(Config {
         book: book?,
         trust_root: trust_root?,
