@@ -1,4 +1,4 @@
-//! THREATS.md maps each threat to tests; this keeps the map true.
+//! THREATS.md maps each threat to its drill and to tests; this keeps the map true.
 
 use std::path::Path;
 
@@ -8,8 +8,14 @@ pub(crate) fn check(root: &Path) -> Outcome {
     let text = std::fs::read_to_string(root.join("THREATS.md")).map_err(|e| format!("THREATS.md: {e}"))?;
     let mut problems = Vec::new();
     for number in 1..=15 {
-        if !text.contains(&format!("| T{number} |")) {
+        let row = text.lines().find(|line| line.starts_with(&format!("| T{number} |")));
+        let Some(row) = row else {
             problems.push(format!("THREATS.md has no row T{number}"));
+            continue;
+        };
+        let drill = format!("crates/cli/src/command/drill/t{number:02}.rs::stage");
+        if !row.contains(&drill) {
+            problems.push(format!("the row T{number} of THREATS.md does not name its drill, {drill}"));
         }
     }
     // tests are named as `path::test` between backquotes
