@@ -130,21 +130,17 @@ fn down_is(site: &Site, url: &str) {
 #[test]
 fn what_the_upstream_says_of_itself_stays_here() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let elsewhere = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:{port}/elsewhere\r\ncontent-length: 0\r\n\r\n"
+    );
     let answers = [
-        format!(
-            "HTTP/1.1 201 Created\r\nLocation: http://127.0.0.1:PORT/made?x=y\r\nSet-Cookie: a=b\r\nAlt-Svc: h3\r\ncontent-length: 0\r\n\r\n"
-        ),
-        format!(
-            "HTTP/1.1 201 Created\r\nX-Echo: c2VjcmV0OnNlY3JldA==\r\nLocation: /made\r\ncontent-length: 0\r\n\r\n"
-        ),
-        format!(
-            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=upstream\r\nX: c2VjcmV0OnNlY3JldA==\r\ncontent-length: 4\r\n\r\nwho?"
-        ),
-        format!(
-            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:{port}/elsewhere\r\ncontent-length: 0\r\n\r\n"
-        ),
-        format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
-    ];
+        "HTTP/1.1 201 Created\r\nLocation: http://127.0.0.1:PORT/made?x=y\r\nSet-Cookie: a=b\r\nAlt-Svc: h3\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nX-Echo: c2VjcmV0OnNlY3JldA==\r\nLocation: /made\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=upstream\r\nX: c2VjcmV0OnNlY3JldA==\r\ncontent-length: 4\r\n\r\nwho?",
+        &elsewhere,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ]
+    .map(str::to_owned);
     let turn = std::sync::atomic::AtomicUsize::new(0);
     let upstream = Recorder::saying(move |seen, stream| {
         let answer = &answers[turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst)];

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use attest::{Json, Object};
+use attest::Json;
+use kubernetes::canonical;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
@@ -78,16 +79,18 @@ impl Document {
 
     /// Keys in order, nothing between the values.
     fn of_json(bytes: &[u8]) -> Result<Self, String> {
-        let json = sorted(attest::json::parse(bytes).map_err(|e| e.to_string())?);
+        let json = attest::json::parse(bytes).map_err(|e| e.to_string())?;
         let top = json.as_object().map_err(|e| e.to_string())?;
         let mut lines = Vec::new();
         for (key, value) in top.iter() {
             match value {
-                Json::Array(items) => lines.extend(items.iter().map(|item| format!("{key}: {item}"))),
-                other => lines.push(format!("{key}: {other}")),
+                Json::Array(items) => {
+                    lines.extend(items.iter().map(|item| format!("{key}: {}", canonical(item))))
+                }
+                other => lines.push(format!("{key}: {}", canonical(other))),
             }
         }
-        Ok(Self { text: json.to_string(), lines })
+        Ok(Self { text: canonical(&json), lines })
     }
 
     /// Elements and attributes in the order of their names, and text: no declaration, no comments, nothing between elements.
@@ -102,18 +105,6 @@ impl Document {
             lines.extend(child.children.iter().map(|inner| format!("{}: {inner}", child.name)));
         }
         Ok(Self { text: root.to_string(), lines })
-    }
-}
-
-fn sorted(json: Json) -> Json {
-    match json {
-        Json::Object(object) => {
-            let pairs: BTreeMap<String, Json> =
-                object.iter().map(|(key, value)| (key.to_owned(), sorted(value.clone()))).collect();
-            Json::Object(Object::from_unique(pairs))
-        }
-        Json::Array(items) => Json::Array(items.into_iter().map(sorted).collect()),
-        other => other,
     }
 }
 
