@@ -13,6 +13,8 @@ mod ask;
 mod config;
 mod debian;
 mod flow;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod handle;
 mod head;
 mod hold;

@@ -9,7 +9,8 @@ use attest::{Digest, Json, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::server::{Server, identity, said};
+use crate::client::{identity, said};
+use crate::server::Server;
 use crate::site::{Policy, Site, TLS, address, proxy};
 use crate::tools::serving::Serving;
 use crate::tools::{cache, part, path};

@@ -16,6 +16,8 @@ use crate::proxy::adapter::{Adapter, With};
 use crate::proxy::hold::Held;
 use crate::proxy::package::{two_meanings, unreadable};
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod name;
 mod publish;
 mod tag;

@@ -11,6 +11,8 @@ mod checksum;
 mod chunks;
 mod copy;
 mod document;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod headers;
 mod multipart;
 mod object;
