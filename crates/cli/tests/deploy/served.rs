@@ -301,7 +301,9 @@ fn what_a_grant_let_in_on_a_node_is_brought_too() {
     let policy = policy.replace("prod/shop", "prod/web").replace("pkg:generic/shop", "r.example/web");
     fs::write(served.at("book/prod/web.yaml"), policy).unwrap();
     served.grant("prod/web", "grant.json");
-    evidence::Store::new(&served.at("evidence")).put_grant(&fs::read(served.at("grant.json")).unwrap()).unwrap();
+    evidence::Store::new(&served.at("evidence"))
+        .put_grant(&fs::read(served.at("grant.json")).unwrap())
+        .unwrap();
     let config = "book: book\ntrust-root: trust-root.yaml\nevidence: evidence\nspool: spool\n\
                   environments:\n  - { environment: prod/web, images: [r.example/web] }\n";
     let config = node::config::Config::parse(&served.at("node.yaml"), config).unwrap();
@@ -315,7 +317,13 @@ fn what_a_grant_let_in_on_a_node_is_brought_too() {
 
     let running = served.start();
     let mut bring = portcullis_command();
-    bring.current_dir(served.world.dir.path()).args(["deploy", "--bring-spool", "--spool", "spool", "--server"]);
+    bring.current_dir(served.world.dir.path()).args([
+        "deploy",
+        "--bring-spool",
+        "--spool",
+        "spool",
+        "--server",
+    ]);
     bring.arg(&running.url).args(["--ca", "init/tls/ca.crt", "--client-certificate", "init/tls/ci.crt"]);
     bring.args(["--client-key", "init/tls/ci.key"]);
     assert_eq!(said(0, &bring.output().unwrap()), "1 record is with the choke point now\n");

@@ -56,9 +56,10 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
-        self.left = u64::try_from(count).ok().and_then(|count| self.left.checked_sub(count)).ok_or_else(
-            || io::Error::other("the archive holds more than is unpacked"),
-        )?;
+        self.left = u64::try_from(count)
+            .ok()
+            .and_then(|count| self.left.checked_sub(count))
+            .ok_or_else(|| io::Error::other("the archive holds more than is unpacked"))?;
         Ok(count)
     }
 }

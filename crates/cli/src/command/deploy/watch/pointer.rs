@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use attest::json::ShapeError;
 use attest::{Algorithm, Digest, Envelope, Json};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use server::{Client, ClientError, ClientTls};
 
 use super::super::releases;
@@ -140,7 +141,11 @@ fn below(folder: &str, name: &str) -> io::Result<File> {
     let folder = File::open(if folder.is_empty() { "/" } else { folder })?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file = File::from(openat2(folder, name, flags, Mode::empty(), resolve)?);
+    let file = openat2(folder, name, flags, Mode::empty(), resolve).map_err(|e| match e {
+        Errno::XDEV => io::Error::other("it leads out of its folder"),
+        other => other.into(),
+    });
+    let file = File::from(file?);
     let is_plain = file.metadata()?.is_file();
     if is_plain { Ok(file) } else { Err(io::Error::other("it is no plain file")) }
 }
