@@ -116,6 +116,10 @@ pub fn sign(
         Form::OpenPgp => Ok(openpgp()?.sign_detached(bytes, at)?),
         Form::OpenPgpClear => Ok(openpgp()?.sign_clear(bytes, at)?),
         Form::Minisign => {
+            // a tab would begin another field of what is signed
+            if name.contains(char::is_control) {
+                return Err(NotSigned::Minisign(minisign::NotSigned::Comment));
+            }
             let comment = format!("timestamp:{}\tfile:{name}\thashed", at.as_second());
             minisign::sign(signer, bytes, &comment).map_err(NotSigned::Minisign)
         }
@@ -126,6 +130,22 @@ pub fn sign(
         Form::CosignImage => {
             let bundle = Bundle::sign_image(signer, &Digest::sha256(bytes)).map_err(NotSigned::Key)?;
             Ok(format!("{bundle}\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    #[test]
+    fn a_name_adds_no_field_to_the_comment_that_is_signed() {
+        let key = SecretKey::from_ed25519_seed(&[7; 32]).unwrap();
+        let named = |name| sign(Form::Minisign, &key, None, b"x", name, Timestamp::UNIX_EPOCH);
+        assert!(named("a file").unwrap().contains("\tfile:a file\thashed\n"));
+        for name in ["a\tfile:b", "a\nb", "a\rb"] {
+            assert_eq!(named(name), Err(NotSigned::Minisign(minisign::NotSigned::Comment)), "{name:?}");
         }
     }
 }

@@ -77,8 +77,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Gate::Server(..) => gate.sign_there(&request, &args.key.to_string_lossy(), form.name(), &bytes)?,
         Gate::Local(..) => {
             let block = block(args, form)?;
+            // as it was judged, and not as somebody calls the file
+            let name = request.artifact.uri().rsplit('/').next().unwrap_or_default().to_owned();
             let make = |ruling: &GateRuling, others: &Others| {
-                make(args, form, block.as_deref(), &bytes, ruling, others)
+                make(args, form, block.as_deref(), (&name, &bytes), ruling, others)
             };
             gate.sign_here(request, make)?
         }
@@ -124,14 +126,13 @@ fn make(
     args: &Args,
     form: Form,
     block: Option<&[u8]>,
-    bytes: &[u8],
+    (name, bytes): (&str, &[u8]),
     ruling: &GateRuling,
     others: &Others,
 ) -> Result<(String, Signed), Failure> {
     let key = input::secret_key(&args.key, &args.unlock)?;
     refuse_shared(key.as_ref(), others)?;
-    let name = args.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let signature = release::sign(form, key.as_ref(), block, bytes, &name, clock::now(None)?);
+    let signature = release::sign(form, key.as_ref(), block, bytes, name, clock::now(None)?);
     let signature = signature.map_err(|e| {
         Failure::new("it is admitted, and cannot be signed")
             .line("found", &e.to_string())
