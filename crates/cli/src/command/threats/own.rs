@@ -183,7 +183,7 @@ mod tests {
         assert!(none.contains("nobody says what is done about this threat"), "{none}");
         let both = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by], accepted: { by: a, until: 2027-06-01, because: b } }\n";
         assert!(errors(both).contains("nobody says what is done"));
-        let twice = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by] }\n  - { id: A1, threat: y, mitigated-by: [built-by] }\n";
+        let twice = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by] }\n  - { id: A1, threat: fire, mitigated-by: [built-by] }\n";
         assert!(errors(twice).contains("A1 stands here twice"));
         let date =
             errors("threats:\n  - { id: A1, threat: x, accepted: { by: a, until: soon, because: b } }\n");
