@@ -126,7 +126,6 @@ fn deploy_and_sign_say_what_they_want_before_anything_is_on_record() {
         assert!(!setting.dir.path().join("log/entries").exists(), "{words}");
     }
     let empty = "deploy --bring-spool --spool nowhere --server https://127.0.0.1:1 --book book --trust-root deploy/trust-root.yaml";
-    asked(&setting, empty, 0, &[]);
     let words: Vec<&str> = empty.split_whitespace().collect();
     let said = stdout(&portcullis_in(setting.dir.path(), &words));
     assert!(
