@@ -10,6 +10,7 @@ mod adapter;
 mod answer;
 mod archive;
 mod ask;
+mod check;
 mod config;
 mod debian;
 mod flow;
@@ -32,6 +33,7 @@ mod s3;
 mod upstream;
 mod who;
 
+pub(crate) use check::check;
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};
 pub(crate) use listen::{Listener, Proxy};
 pub(crate) use metrics::ProxyMetrics;

@@ -123,8 +123,11 @@ impl Adapter for S3 {
     }
 
     fn open(&self) -> Result<(), String> {
+        if self.opened.get().is_some() {
+            return Ok(());
+        }
         let keys = account::keys(&self.keys)?;
         let accounts = self.accounts.as_deref().map(Accounts::open).transpose()?;
-        self.opened.set(Opened { keys, accounts }).or(Err("it is open already".to_owned()))
+        self.opened.set(Opened { keys, accounts }).or(Err("it is opened by two at once".to_owned()))
     }
 }

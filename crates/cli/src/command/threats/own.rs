@@ -20,6 +20,8 @@ use attest::yaml::{Fields, Node, Problems, suggest};
 use jiff::Timestamp;
 use policy::Policy;
 
+use super::list::THREATS;
+
 /// One threat of an organisation's own.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -90,6 +92,10 @@ fn list(node: &Node, problems: &mut Problems) -> Option<Vec<Own>> {
         if all.iter().any(|other| other.id == one.id) {
             let message = format!("{} stands here twice", one.id);
             problems.push(LoadError::new(&item.place, &message).fix("give each threat an id of its own"));
+        }
+        if THREATS.iter().any(|threat| threat.id == one.id) {
+            let message = format!("{} is one of the chapter's threats", one.id);
+            problems.push(LoadError::new(&item.place, &message).fix("give yours an id of its own, as in A1"));
         }
         all.push(one);
     }
