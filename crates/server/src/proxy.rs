@@ -20,6 +20,7 @@ mod handle;
 mod head;
 mod hold;
 mod json;
+mod kubernetes;
 mod listen;
 mod metrics;
 mod npm;

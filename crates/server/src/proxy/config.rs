@@ -135,7 +135,9 @@ impl Proxy {
     pub(crate) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let kind = node.entries().ok()?.into_iter().find(|(key, ..)| *key == "kind");
         let kind = kind.and_then(|(_, _, node)| node.string().ok()).unwrap_or_default();
-        let known: Vec<&str> = KNOWN.iter().chain(adapter::keys(kind)).copied().collect();
+        let has_routes = adapter::has_routes(kind);
+        let is_read = |key: &&&str| has_routes || !matches!(**key, "as" | "routes");
+        let known: Vec<&str> = KNOWN.iter().filter(is_read).chain(adapter::keys(kind)).copied().collect();
         let fields = Fields::read(node, "a proxy", &known, problems)?;
         let kind = fields.required("kind", problems).and_then(|node| {
             let word = problems.keep(node.string())?;
@@ -156,7 +158,9 @@ impl Proxy {
         let limits = limits(fields.optional("limits"), problems);
         let prefix =
             fields.optional("as").map_or(Some(String::new()), |n| problems.keep(n.string()).map(Into::into));
-        fields.required("routes", problems);
+        if has_routes {
+            fields.required("routes", problems);
+        }
         let routes = list(&fields, "routes", problems, route);
         let adapter = kind.and_then(|kind| adapter::read(kind, &fields, problems));
         let (clients, issuers) = who?;
