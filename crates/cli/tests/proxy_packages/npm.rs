@@ -229,7 +229,9 @@ fn npm_publishes_and_tags_what_is_tested_and_nothing_else() {
 
 /// An archive as somebody could make it who wants something in.
 fn archive(package_json: &str) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // with another byte there, the base64 of every archive has a `+`
+    let packed = flate2::GzBuilder::new().operating_system(0);
+    let mut packed = packed.write(Vec::new(), flate2::Compression::fast());
     let mut header = tar::Header::new_ustar();
     header.set_path("package/package.json").unwrap();
     header.set_size(package_json.len() as u64);
@@ -381,7 +383,7 @@ fn a_document_is_the_same_one_in_every_encoding_that_it_says_it_has() {
     let Some(world) = World::new() else { return };
     let numbered = |number: i32| archive(&PACKAGE.replacen('{', &format!("{{\"x\":{number},"), 1));
     // as the attacker would choose it: in UTF-7 a `+` of base64 is no `+`
-    let good = (0..100_000).map(numbered).find(|good| !Json::from(document(good)).to_string().contains('+'));
+    let good = (0..20_000).map(numbered).find(|good| !Json::from(document(good)).to_string().contains('+'));
     let (good, bad) = (good.unwrap(), archive(&PACKAGE.replacen('{', "{\"bad\":1,", 1)));
     world.site.test(&Digest::sha256(&good));
     // in UTF-7, what is judged as the text of a field ends that text, and goes on with another package
