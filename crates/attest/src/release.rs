@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::bundle::{BlobError, Bundle};
 use crate::digest::Digest;
+use crate::key::Scheme;
 use crate::minisign;
 use crate::openpgp::{self, SigningKey};
 use crate::secret::{SignError, Signer};
@@ -95,6 +96,25 @@ impl Form {
     #[must_use]
     pub fn needs_block(self) -> bool {
         matches!(self, Self::OpenPgp | Self::OpenPgpClear)
+    }
+}
+
+/// Whether a key can sign in a protocol, by its kind and, for OpenPGP, its published block. Nothing is signed.
+///
+/// # Errors
+/// [`NotSigned`].
+pub fn fits(family: &str, signer: &dyn Signer, block: Option<&[u8]>) -> Result<(), NotSigned> {
+    let scheme = signer.public().scheme();
+    match family {
+        "openpgp" => {
+            SigningKey::published(signer, block.ok_or(NotSigned::NoBlock)?).map_err(NotSigned::OpenPgp)?;
+            Ok(())
+        }
+        "minisign" if scheme != Scheme::Ed25519 => {
+            Err(NotSigned::Minisign(minisign::NotSigned::Scheme(scheme)))
+        }
+        "cosign" if scheme != Scheme::P256 => Err(NotSigned::Blob(BlobError::Scheme(scheme))),
+        _ => Ok(()),
     }
 }
 

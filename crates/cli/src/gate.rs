@@ -144,6 +144,14 @@ impl Args {
         if self.spool.is_none() { Ok(0) } else { self.bring() }
     }
 
+    /// Where nothing waits: a folder that is not there may be a misspelt one.
+    pub(crate) fn spool_place(&self) -> String {
+        match &self.spool {
+            Some(dir) if !dir.exists() => format!(": there is no folder {}", dir.display()),
+            _ => String::new(),
+        }
+    }
+
     /// Brings what waits to the server; gives how many records that were.
     pub(crate) fn bring(&self) -> Result<usize, Failure> {
         let remote = Remote::new(self.server.clone(), self.token_file.as_deref(), None)?;

@@ -12,6 +12,7 @@ mod kubernetes {
     pub mod manifest;
     pub mod other;
     pub mod process;
+    pub mod proxied;
     pub mod register;
     pub mod schema;
     pub mod table;
@@ -213,4 +214,14 @@ fn every_image_like_field_of_the_live_schema_is_known() {
         "the schema has other images than kubernetes/images.txt: see {}",
         file.display()
     );
+}
+
+#[test]
+fn through_the_proxy_goes_only_what_is_admitted() {
+    kubernetes::proxied::only_what_is_admitted_goes_through();
+}
+
+#[test]
+fn what_changed_while_it_was_judged_is_judged_anew() {
+    kubernetes::proxied::what_changed_meanwhile_is_judged_anew();
 }

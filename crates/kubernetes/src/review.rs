@@ -77,7 +77,8 @@ impl GroupKind {
     }
 
     /// Whether it is of Kubernetes itself.
-    pub(crate) fn is_built_in(&self) -> bool {
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
         OWN_GROUPS.contains(&self.group.as_str())
     }
 }

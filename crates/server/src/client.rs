@@ -56,7 +56,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Url(url) => write!(f, "{url} is no https:// address"),
             Self::Tls(e) => e.fmt(f),
-            Self::Io(e) => write!(f, "the connection failed: {e}"),
+            Self::Io(e) => write!(f, "the connection failed: {}", tls::in_words(e)),
             Self::Http(e) => write!(f, "the answer cannot be read: {e}"),
             Self::Request(what) => write!(f, "the {what} cannot be sent"),
             Self::Status(status) => write!(f, "the answer has the status {status}"),

@@ -1,7 +1,7 @@
 //! `portcullis sign FILE`: a release signature is a deployment. The case first, on record; then the key is opened; then the
 //! signature, on record; then anybody has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::digest::Hasher;
 use attest::release::{self, Form};
@@ -79,6 +79,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
             let block = block(args, form)?;
             // as it was judged, and not as somebody calls the file
             let name = request.artifact.uri().rsplit('/').next().unwrap_or_default().to_owned();
+            fits(args, form, block.as_deref())?;
             let make = |ruling: &GateRuling, others: &Others| {
                 make(args, form, block.as_deref(), (&name, &bytes), ruling, others)
             };
@@ -119,6 +120,18 @@ fn block(args: &Args, form: Form) -> Result<Option<Vec<u8>>, Failure> {
             .line("fix", "write one, once: portcullis keygen NAME --public-of KEY --user-id 'NAME <MAIL>'")),
         None => Ok(None),
     }
+}
+
+/// A key that cannot sign in the form is no matter for a decision. Where a token holds it, it is opened only once.
+fn fits(args: &Args, form: Form, block: Option<&[u8]>) -> Result<(), Failure> {
+    let Some(block) = block else { return Ok(()) };
+    attest::openpgp::read_keys(block).map(drop).map_err(|e| {
+        let file = args.block.as_deref().unwrap_or(Path::new(""));
+        Failure::new(&format!("the OpenPGP key {} cannot be read", file.display()))
+            .line("wanted", &format!("the published key, for the form {}", form.name()))
+            .line("found", &e.to_string())
+            .line("fix", "write one, once: portcullis keygen NAME --public-of KEY --user-id 'NAME <MAIL>'")
+    })
 }
 
 /// Opens the key and signs. Nobody has the signature yet.

@@ -295,13 +295,18 @@ impl Cluster {
         input: &str,
         editor: &str,
     ) -> Said {
+        self.kubectl_by(person.name(), namespace, args, input, editor)
+    }
+
+    /// With the kubeconfig `NAME.yaml` of the cluster's folder.
+    pub fn kubectl_by(&self, name: &str, namespace: &str, args: &[&str], input: &str, editor: &str) -> Said {
         let mut command = Command::new(&self.programs.kubectl);
         command
             .env_clear()
             .env("HOME", self.folder.at(""))
             .env("PATH", "/usr/bin:/bin")
             .env("KUBE_EDITOR", editor);
-        command.arg("--kubeconfig").arg(self.folder.at(&format!("{}.yaml", person.name())));
+        command.arg("--kubeconfig").arg(self.folder.at(&format!("{name}.yaml")));
         command.arg("--request-timeout=30s");
         if !namespace.is_empty() {
             command.args(["--namespace", namespace]);

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::proxy::debian::{self, Debian};
 use crate::proxy::json::JsonCalls;
+use crate::proxy::kubernetes::{self, Kubernetes};
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::Course;
 use crate::proxy::npm::Npm;
@@ -39,7 +40,7 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Opens what only this kind names, before anything is answered.
+    /// Opens what only this kind names, before anything is answered; what is open stays so.
     fn open(&self) -> Result<(), String> {
         Ok(())
     }
@@ -59,6 +60,12 @@ pub(crate) struct With {
 /// The protocols, by the word for them in the configuration.
 pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "npm", "s3", "kubernetes"];
 
+/// Whether the environments of a kind are those of `routes`, and its artifacts begin `as` the configuration says; those of
+/// Kubernetes are the webhook's.
+pub(crate) fn has_routes(kind: &str) -> bool {
+    kind != "kubernetes"
+}
+
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
@@ -67,6 +74,7 @@ pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
         "json" => &["calls"],
         "oci" => &["oci"],
         "s3" => &["region", "keys", "accounts"],
+        "kubernetes" => &kubernetes::KEYS,
         _ => &[],
     }
 }
@@ -81,6 +89,7 @@ pub(crate) fn read(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> 
         "json" => Some(Arc::new(JsonCalls::read(fields, problems)?)),
         "oci" => Oci::read(fields, problems).map(|oci| Arc::new(oci) as Arc<dyn Adapter>),
         "s3" => Some(Arc::new(S3::read(fields, problems)?)),
+        "kubernetes" => Some(Arc::new(Kubernetes::read(fields, problems)?)),
         _ => None,
     }
 }

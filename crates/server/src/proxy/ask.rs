@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use attest::{Artifact, Digest, DigestSet, Json, Object};
 use axum::http::HeaderMap;
+use jiff::Timestamp;
 use kubernetes::mapping::UNCLAIMED;
 use policy::{DeploymentRequest, Submitted, Unreadable};
 
 use crate::proxy::adapter::With;
 use crate::proxy::metrics::End;
-use crate::webhook::{Deadline, NotRuled, Question, Ruling, Told};
+use crate::webhook::{Deadline, Judge, NotRuled, Question, Ruling, Told};
 
 /// Names evidence in the store, by digests behind commas.
 pub(crate) const EVIDENCE: &str = "portcullis-evidence";
@@ -59,8 +60,15 @@ impl With {
         ruled
     }
 
-    /// On a thread of its own, one of those that all decisions share.
     async fn rule(&self, question: Question) -> Result<Ruling, NotRuled> {
+        self.aside(move |judge, deadline, now| judge.rule(question, deadline, now)).await
+    }
+
+    /// Has the judge do something on a thread of its own, one of those that all decisions share.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Judge, &Deadline, Timestamp) -> Result<T, NotRuled> + Send + 'static,
+    ) -> Result<T, NotRuled> {
         let busy = || NotRuled::Busy("too much is asked at once".to_owned());
         let caller = Caller(Deadline::after(PATIENCE));
         let until = tokio::time::Instant::from_std(caller.0.at());
@@ -69,7 +77,7 @@ impl With {
         let (proxy, own) = (Arc::clone(&self.proxy), caller.0.clone());
         let work = tokio::task::spawn_blocking(move || {
             let now = proxy.now();
-            let ruled = catch_unwind(AssertUnwindSafe(|| proxy.judge().rule(question, &own, now)));
+            let ruled = catch_unwind(AssertUnwindSafe(|| work(proxy.judge(), &own, now)));
             drop(thread);
             ruled.unwrap_or_else(|_| Err(NotRuled::Failed("judging it failed".to_owned())))
         });

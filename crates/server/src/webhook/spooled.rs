@@ -82,7 +82,7 @@ fn why_not(decision: &Decision) -> String {
 }
 
 /// The question that was answered elsewhere, and when.
-fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
+pub(super) fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
     only_keys(record, &KEYS)?;
     for key in ["decision", "basis"] {
         line(record, key, MAX_TEXT)?;

@@ -73,6 +73,9 @@ pub(super) fn config(node: &Node, problems: &mut Problems) -> Option<Config> {
     let has_others = OTHERS.iter().any(|key| fields.optional(key).is_some());
     let webhook = fields.required("webhook", problems).and_then(|n| webhook(n, has_others, problems));
     let proxies = list(&fields, "proxies", problems, proxy::Config::read);
+    if let Some(error) = unmapped(&fields, &proxies, webhook.as_ref()) {
+        problems.push(error);
+    }
     let has_api = webhook.as_ref().is_some_and(|webhook| webhook.api.is_some());
     let after = After::read(&fields, has_api, problems);
     if let Some(error) = unwitnessed(&fields, after.as_ref(), log.as_ref()) {
@@ -123,6 +126,15 @@ fn cache(node: &Node, problems: &mut Problems) -> Option<u64> {
     let text = problems.keep(node.string())?;
     let parsed = if text == "none" { Some(0) } else { size(text) };
     problems.keep(parsed.ok_or_else(|| node.mismatch("a size, as in 64MiB, or none")))
+}
+
+/// A proxy for a cluster of which nothing is claimed.
+fn unmapped(fields: &Fields<'_>, proxies: &[proxy::Config], webhook: Option<&Webhook>) -> Option<LoadError> {
+    let is_mapped = webhook.is_none_or(|webhook| webhook.is_kubernetes);
+    let is_asked = proxies.iter().any(|proxy| proxy.kind == "kubernetes");
+    let node = fields.optional("proxies").filter(|_| is_asked && !is_mapped)?;
+    let error = LoadError::new(&node.place, "a proxy for a cluster of which no namespace is any environment");
+    Some(error.fix("say in `webhook: environments` which namespace is which"))
 }
 
 /// A level that nobody could ever reach.
