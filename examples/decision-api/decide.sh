@@ -18,6 +18,7 @@ if [ $# -lt 3 ]; then
     echo "usage: $0 ENVIRONMENT NAME FILE [BUNDLE...]" >&2
     exit 2
 fi
+: "${PORTCULLIS_URL:?cannot decide: set it to the choke point's address, https://HOST:PORT}"
 environment=$1 name=$2 file=$3
 shift 3
 folder=$(mktemp -d) || exit 2

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::bundle::{BlobError, Bundle};
 use crate::digest::Digest;
+use crate::key::Scheme;
 use crate::minisign;
 use crate::openpgp::{self, SigningKey};
 use crate::secret::{SignError, Signer};
@@ -98,6 +99,25 @@ impl Form {
     }
 }
 
+/// Whether a key can sign in a protocol, by its kind and, for OpenPGP, its published block. Nothing is signed.
+///
+/// # Errors
+/// [`NotSigned`].
+pub fn fits(family: &str, signer: &dyn Signer, block: Option<&[u8]>) -> Result<(), NotSigned> {
+    let scheme = signer.public().scheme();
+    match family {
+        "openpgp" => {
+            SigningKey::published(signer, block.ok_or(NotSigned::NoBlock)?).map_err(NotSigned::OpenPgp)?;
+            Ok(())
+        }
+        "minisign" if scheme != Scheme::Ed25519 => {
+            Err(NotSigned::Minisign(minisign::NotSigned::Scheme(scheme)))
+        }
+        "cosign" if scheme != Scheme::P256 => Err(NotSigned::Blob(BlobError::Scheme(scheme))),
+        _ => Ok(()),
+    }
+}
+
 /// Signs a file in a form. `block` is the published OpenPGP key, `name` what the file is called where the form says so.
 ///
 /// # Errors
@@ -116,6 +136,10 @@ pub fn sign(
         Form::OpenPgp => Ok(openpgp()?.sign_detached(bytes, at)?),
         Form::OpenPgpClear => Ok(openpgp()?.sign_clear(bytes, at)?),
         Form::Minisign => {
+            // a tab would begin another field of what is signed
+            if name.contains(char::is_control) {
+                return Err(NotSigned::Minisign(minisign::NotSigned::Comment));
+            }
             let comment = format!("timestamp:{}\tfile:{name}\thashed", at.as_second());
             minisign::sign(signer, bytes, &comment).map_err(NotSigned::Minisign)
         }
@@ -126,6 +150,22 @@ pub fn sign(
         Form::CosignImage => {
             let bundle = Bundle::sign_image(signer, &Digest::sha256(bytes)).map_err(NotSigned::Key)?;
             Ok(format!("{bundle}\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    #[test]
+    fn a_name_adds_no_field_to_the_comment_that_is_signed() {
+        let key = SecretKey::from_ed25519_seed(&[7; 32]).unwrap();
+        let named = |name| sign(Form::Minisign, &key, None, b"x", name, Timestamp::UNIX_EPOCH);
+        assert!(named("a file").unwrap().contains("\tfile:a file\thashed\n"));
+        for name in ["a\tfile:b", "a\nb", "a\rb"] {
+            assert_eq!(named(name), Err(NotSigned::Minisign(minisign::NotSigned::Comment)), "{name:?}");
         }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     breakglass: Option<String>,
     /// With --server, --book, --trust-root and a grant's file: where the server cannot be reached, the grant is verified
     /// here, and what was decided waits in this folder until the server has it
-    #[arg(long, value_name = "DIR", requires_all = ["server", "book"])]
+    #[arg(long, value_name = "DIR", requires = "server")]
     spool: Option<PathBuf>,
 }
 
@@ -134,7 +134,7 @@ impl Args {
     }
 
     /// What waits for the server, and may stand in for it.
-    pub(crate) fn spool(&self) -> Result<Option<Spool>, Failure> {
+    fn spool(&self) -> Result<Option<Spool>, Failure> {
         let Some(dir) = &self.spool else { return Ok(None) };
         Ok(Some(Spool::new(dir, self.files()?)))
     }
@@ -144,11 +144,19 @@ impl Args {
         if self.spool.is_none() { Ok(0) } else { self.bring() }
     }
 
+    /// Where nothing waits: a folder that is not there may be a misspelt one.
+    pub(crate) fn spool_place(&self) -> String {
+        match &self.spool {
+            Some(dir) if !dir.exists() => format!(": there is no folder {}", dir.display()),
+            _ => String::new(),
+        }
+    }
+
     /// Brings what waits to the server; gives how many records that were.
     pub(crate) fn bring(&self) -> Result<usize, Failure> {
         let remote = Remote::new(self.server.clone(), self.token_file.as_deref(), None)?;
-        match self.spool()? {
-            Some(spool) => spool.bring(&remote),
+        match &self.spool {
+            Some(dir) => spool::bring(dir, &remote),
             None => {
                 Err(Failure::new("nothing says what waits")
                     .line("fix", "give --spool DIR, with --server URL"))

@@ -1,5 +1,7 @@
 //! Bad input of every kind: one clear error, the right exit code, and nothing half-written.
 
+#[path = "bad_input/choke_points.rs"]
+mod choke_points;
 #[path = "bad_input/readers.rs"]
 mod readers;
 mod tools;
@@ -335,6 +337,9 @@ fn every_command_helps_completes_and_has_a_page() {
         "import",
         "git-hook",
         "trust-root",
+        "deploy",
+        "sign",
+        "serve",
     ] {
         let help = expect(0, &[command, "--help"]);
         assert!(help.contains("Usage: portcullis"), "{command}");
@@ -357,6 +362,12 @@ fn every_command_helps_completes_and_has_a_page() {
         "trust-root sigstore update",
         "attach",
         "verify",
+        "deploy",
+        "sign",
+        "drill",
+        "threats",
+        "serve",
+        "log signatures",
     ] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = expect(0, &words);
@@ -368,8 +379,17 @@ fn every_command_helps_completes_and_has_a_page() {
     }
     let dir = tempfile::tempdir().unwrap();
     expect(0, &["man", path(dir.path())]);
-    for page in ["verify", "layout-verify", "binauthz-open", "summary-show", "import-fetch", "attest-import"]
-    {
+    for page in [
+        "verify",
+        "layout-verify",
+        "binauthz-open",
+        "summary-show",
+        "import-fetch",
+        "attest-import",
+        "deploy",
+        "sign",
+        "drill",
+    ] {
         assert!(dir.path().join(format!("portcullis-{page}.1")).exists(), "{page}");
     }
     assert_eq!(code(&portcullis(&["verfy"])), 2);

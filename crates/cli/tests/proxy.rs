@@ -12,6 +12,8 @@ mod faults;
 mod nginx;
 #[path = "proxy/raw.rs"]
 mod raw;
+#[path = "proxy/server.rs"]
+mod server;
 #[path = "proxy/site.rs"]
 mod site;
 #[path = "proxy/smuggling.rs"]

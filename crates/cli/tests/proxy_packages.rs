@@ -2,6 +2,8 @@
 
 mod tools;
 
+#[path = "proxy_packages/client.rs"]
+mod client;
 #[path = "proxy_packages/debian.rs"]
 mod debian;
 #[path = "proxy/nginx.rs"]
@@ -10,7 +12,7 @@ mod nginx;
 mod npm;
 #[path = "proxy_packages/pypi.rs"]
 mod pypi;
-#[path = "proxy_packages/server.rs"]
+#[path = "proxy/server.rs"]
 mod server;
 #[path = "proxy/site.rs"]
 mod site;

@@ -2,6 +2,8 @@
 
 mod tools;
 
+#[path = "proxy/server.rs"]
+mod server;
 #[path = "proxy/site.rs"]
 mod site;
 #[path = "proxy_s3/world.rs"]

@@ -134,8 +134,7 @@ fn held(
 /// A grant admits once that it did is durable.
 fn by_grant(config: &Config, case: &Case, verdict: &Verdict) -> Result<Answer, String> {
     let grant = verdict.grant().ok_or("no grant holds")?;
-    let rules: Vec<&str> = verdict.findings().iter().map(|finding| finding.rule).collect();
-    spool::keep(&config.spool, case, grant, &rules)
+    spool::keep(&config.spool, case)
         .map_err(|e| format!("that a grant lets it in cannot be written down: {e}"))?;
     let (artifact, person, reason) = (case.artifact().short(), grant.person(), &grant.grant().reason);
     let text = format!("admit: {artifact} in {}, by a grant of {person}: {reason}", case.environment());

@@ -1,35 +1,41 @@
 //! What a grant let in on a node, durable before the image is taken: the choke point's log and its alarms may be out of
 //! reach, and hear of it later.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::{Digest, Json, Object};
-use policy::{Case, HeldGrant};
+use policy::Case;
 
-/// Writes down that a grant let an image in; the file's name is the digest of what it holds, so that the same is kept once.
+/// As `portcullis deploy --bring-spool` looks for it.
+const WAITING: &str = "waiting";
+
+/// Writes down that a grant let an image in, as `POST /v1/decisions/spooled` takes it.
 ///
 /// # Errors
 /// Where it is not durable: then the image is not taken.
-pub fn keep(folder: &Path, case: &Case, grant: &HeldGrant, rules: &[&str]) -> io::Result<PathBuf> {
-    let text = entry(case, grant, rules).to_string();
-    let path = folder.join(format!("{}.json", Digest::sha256(text.as_bytes()).hex()));
-    std::fs::create_dir_all(folder)?;
+pub fn keep(folder: &Path, case: &Case) -> io::Result<PathBuf> {
+    let text = record(case)?.to_string();
+    let digest = Digest::sha256(text.as_bytes()).hex();
+    // a grant that names no requester is anybody's who reads it
+    let folder = folder.join(WAITING);
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let path = folder.join(format!("{}-{digest}.json", case.at().as_second()));
     tlog::write_durably(&path, text.as_bytes())?;
     Ok(path)
 }
 
-fn entry(case: &Case, grant: &HeldGrant, rules: &[&str]) -> Json {
+fn record(case: &Case) -> io::Result<Json> {
     let signed = case.request().grant.as_ref().map(|grant| grant.bytes.as_slice()).unwrap_or_default();
-    Object::new()
-        .with("format", "portcullis-spooled/v1")
+    let grant = attest::json::parse(signed).map_err(|e| io::Error::other(e.to_string()))?;
+    let object = Object::new()
         .with("at", case.at().to_string())
-        .with("chokepoint", case.request().chokepoint.as_str())
         .with("environment", case.environment())
         .with("artifact", case.artifact().to_json())
-        .with("person", grant.person())
-        .with("reason", grant.grant().reason.as_str())
-        .with("rules", rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>())
-        .with("grant", attest::json::parse(signed).unwrap_or(Json::Null))
-        .into()
+        .with("decision", "admit")
+        .with("basis", "breakglass")
+        .with("chokepoint", case.request().chokepoint.as_str());
+    Ok(object.with("grant", grant).into())
 }

@@ -56,7 +56,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Url(url) => write!(f, "{url} is no https:// address"),
             Self::Tls(e) => e.fmt(f),
-            Self::Io(e) => write!(f, "the connection failed: {e}"),
+            Self::Io(e) => write!(f, "the connection failed: {}", tls::in_words(e)),
             Self::Http(e) => write!(f, "the answer cannot be read: {e}"),
             Self::Request(what) => write!(f, "the {what} cannot be sent"),
             Self::Status(status) => write!(f, "the answer has the status {status}"),
@@ -149,9 +149,14 @@ impl Client {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let tcp = TcpStream::connect((host.as_str(), self.port)).await.map_err(ClientError::Io)?;
-        let name = ServerName::try_from(host).or(Err(ClientError::Request("host name")))?;
-        let stream = self.tls.connect(name, tcp).await.map_err(ClientError::Io)?;
+        let name = ServerName::try_from(host.clone()).or(Err(ClientError::Request("host name")))?;
+        let connection = async {
+            let tcp = TcpStream::connect((host.as_str(), self.port)).await?;
+            self.tls.connect(name, tcp).await
+        };
+        // nobody is there, which is something else than somebody who does not answer
+        let connection = tokio::time::timeout(PATIENCE / 2, connection).await;
+        let stream = connection.unwrap_or_else(|_| Err(nobody())).map_err(ClientError::Io)?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Http)?;
         tokio::spawn(connection);
@@ -168,6 +173,10 @@ impl Client {
         }
         tokio::time::timeout(PATIENCE, answer.all(limit)).await.or(Err(ClientError::Late))?
     }
+}
+
+fn nobody() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", PATIENCE.as_secs() / 2))
 }
 
 impl Answer {

@@ -15,6 +15,8 @@ mod connection;
 mod event;
 mod fields;
 mod folders;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod identity;
 mod job;

@@ -10,9 +10,12 @@ mod adapter;
 mod answer;
 mod archive;
 mod ask;
+mod check;
 mod config;
 mod debian;
 mod flow;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod handle;
 mod head;
 mod hold;
@@ -31,6 +34,7 @@ mod s3;
 mod upstream;
 mod who;
 
+pub(crate) use check::check;
 pub use config::{Clients, Limits, Proxy as Config, Route, Upstream};
 pub(crate) use listen::{Listener, Proxy};
 pub(crate) use metrics::ProxyMetrics;

@@ -85,6 +85,12 @@ pub(crate) fn client(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
     Ok(client)
 }
 
+/// Why a connection failed. The library calls an authority that nobody named by a name of its code.
+pub(crate) fn in_words(why: &dyn fmt::Display) -> String {
+    let unknown = "nobody who is trusted here vouches for the other end's certificate";
+    why.to_string().replace("invalid peer certificate: UnknownIssuer", unknown)
+}
+
 fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates(file)?);

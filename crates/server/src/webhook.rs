@@ -17,6 +17,8 @@ mod engine;
 mod events;
 mod files;
 mod frame;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gather;
 mod governance;
 mod http;

@@ -151,7 +151,15 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = parent(path).join(format!(".{name}.{}.{number}.tmp", std::process::id()));
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        // never through a link that somebody put there; what a process of this number left behind is nobody's
+        let open = || OpenOptions::new().write(true).create_new(true).open(&temporary);
+        let mut file = match open() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                open()?
+            }
+            other => other?,
+        };
         file.write_all(bytes)?;
         file.sync_all()
     })();

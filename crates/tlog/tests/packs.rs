@@ -157,3 +157,19 @@ fn what_a_torn_write_left_is_not_written_over_and_hides_nothing() {
         assert_eq!(packs(dir.path()), (2, 1), "row {row}");
     }
 }
+
+#[test]
+fn nothing_is_written_through_a_link_that_somebody_put_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("out"));
+    std::fs::write(&theirs, "theirs").unwrap();
+    // the name of what is written before it has its own can be guessed
+    for number in 0..2000 {
+        let guessed = dir.path().join(format!(".out.{}.{number}.tmp", std::process::id()));
+        std::os::unix::fs::symlink(&theirs, guessed).unwrap();
+    }
+    tlog::write_durably(&ours, b"ours").unwrap();
+    assert_eq!(std::fs::read(&theirs).unwrap(), b"theirs");
+    assert!(!std::fs::symlink_metadata(&ours).unwrap().is_symlink());
+    assert_eq!(std::fs::read(&ours).unwrap(), b"ours");
+}

@@ -281,7 +281,7 @@ pub(crate) fn failure(error: BuildError) -> Failure {
             .line("found", &e.to_string())
             .line(
                 "fix",
-                "run the builder where namespaces and seccomp are allowed, as root or with user namespaces",
+                "install bubblewrap (runsc for gvisor), and build where namespaces and seccomp are allowed, as root or with user namespaces",
             ),
         BuildError::Target { wanted, known } => Failure::new(&format!("there is no target `{wanted}`"))
             .code("no-such-target")

@@ -25,12 +25,13 @@ use sealed::Sealed;
 /// Verify a file, and run a command on exactly the verified bytes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-FILE is read once. The command begins only after the decision is on record, and gets the bytes that were judged:
-each {} becomes /proc/self/fd/N, an open file that nobody can change. A command that closes descriptors, as sudo, ssh
-and docker do, gets them with --stdin. Credentials are read after the admission, and never stand on a command line.
+FILE is read once. The command begins only after the decision is on record, and gets the bytes
+that were judged: each {} becomes /proc/self/fd/N, an open file that nobody can change. A command
+that closes descriptors, as sudo, ssh and docker do, gets them with --stdin. Credentials are read
+after the admission, and never stand on a command line.
 
-Exit codes: until the command runs, the decision's: 1 rejected, 2 cannot decide or could not do the job. Then the
-command's own; 128 and the signal's number where a signal ended it.
+Exit codes: until the command runs, the decision's: 1 rejected, 2 cannot decide or could not do
+the job. Then the command's own; 128 and the signal's number where a signal ended it.
 
 Examples:
   portcullis deploy --environment prod/orders 0042.sql --as sql://orders/migrations \\
@@ -112,7 +113,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
 fn bring(args: &Args, output: &Output) -> Result<Exit, Failure> {
     let count = args.gate.bring()?;
     let human = match count {
-        0 => "nothing waits\n".to_owned(),
+        0 => format!("nothing waits{}\n", args.gate.spool_place()),
         1 => "1 record is with the choke point now\n".to_owned(),
         more => format!("{more} records are with the choke point now\n"),
     };

@@ -1,4 +1,4 @@
-//! `portcullis serve`: the choke point of Kubernetes.
+//! `portcullis serve`: the choke point of Kubernetes, of what proxies stand before, and of whoever asks.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::input;
 use crate::keys;
 use crate::output::Output;
 
-/// Decide about every deployment to a cluster: the webhook that its API server asks
+/// Decide about every deployment: a cluster's webhook, proxies before what takes uploads, the decision API
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 It ends on SIGTERM: first it is not ready any more, then, after `webhook: drain`, no request is taken, and those under
@@ -82,13 +82,13 @@ fn fix(error: &ServeError) -> &'static str {
     let ServeError::Io(_, e) = error else { return "correct what is named here" };
     match e.kind() {
         ErrorKind::AddrInUse => {
-            "end what listens there, or choose another address: `webhook: listen`, `metrics: listen`"
+            "end what listens there, or choose another address: `listen` of `webhook`, `metrics` or a proxy"
         }
         ErrorKind::AddrNotAvailable => {
-            "choose an address of this machine, or 0.0.0.0: `webhook: listen`, `metrics: listen`"
+            "choose an address of this machine, or 0.0.0.0: `listen` of `webhook`, `metrics` or a proxy"
         }
         ErrorKind::PermissionDenied => {
-            "choose a port above 1023, or let this user take it: `webhook: listen`, `metrics: listen`"
+            "choose a port above 1023, or let this user take it: `listen` of `webhook`, `metrics` or a proxy"
         }
         _ => "see the system's message above",
     }

@@ -1,7 +1,7 @@
 //! `portcullis sign FILE`: a release signature is a deployment. The case first, on record; then the key is opened; then the
 //! signature, on record; then anybody has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::digest::Hasher;
 use attest::release::{self, Form};
@@ -77,8 +77,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Gate::Server(..) => gate.sign_there(&request, &args.key.to_string_lossy(), form.name(), &bytes)?,
         Gate::Local(..) => {
             let block = block(args, form)?;
+            // as it was judged, and not as somebody calls the file
+            let name = request.artifact.uri().rsplit('/').next().unwrap_or_default().to_owned();
+            fits(args, form, block.as_deref())?;
             let make = |ruling: &GateRuling, others: &Others| {
-                make(args, form, block.as_deref(), &bytes, ruling, others)
+                make(args, form, block.as_deref(), (&name, &bytes), ruling, others)
             };
             gate.sign_here(request, make)?
         }
@@ -119,19 +122,30 @@ fn block(args: &Args, form: Form) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
+/// A key that cannot sign in the form is no matter for a decision. Where a token holds it, it is opened only once.
+fn fits(args: &Args, form: Form, block: Option<&[u8]>) -> Result<(), Failure> {
+    let Some(block) = block else { return Ok(()) };
+    attest::openpgp::read_keys(block).map(drop).map_err(|e| {
+        let file = args.block.as_deref().unwrap_or(Path::new(""));
+        Failure::new(&format!("the OpenPGP key {} cannot be read", file.display()))
+            .line("wanted", &format!("the published key, for the form {}", form.name()))
+            .line("found", &e.to_string())
+            .line("fix", "write one, once: portcullis keygen NAME --public-of KEY --user-id 'NAME <MAIL>'")
+    })
+}
+
 /// Opens the key and signs. Nobody has the signature yet.
 fn make(
     args: &Args,
     form: Form,
     block: Option<&[u8]>,
-    bytes: &[u8],
+    (name, bytes): (&str, &[u8]),
     ruling: &GateRuling,
     others: &Others,
 ) -> Result<(String, Signed), Failure> {
     let key = input::secret_key(&args.key, &args.unlock)?;
     refuse_shared(key.as_ref(), others)?;
-    let name = args.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let signature = release::sign(form, key.as_ref(), block, bytes, &name, clock::now(None)?);
+    let signature = release::sign(form, key.as_ref(), block, bytes, name, clock::now(None)?);
     let signature = signature.map_err(|e| {
         Failure::new("it is admitted, and cannot be signed")
             .line("found", &e.to_string())

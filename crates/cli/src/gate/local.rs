@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use attest::note::NoteKey;
-use attest::{Algorithm, Digest, TrustRoot};
+use attest::{Algorithm, Digest, Envelope, TrustRoot};
 use chokepoint::{Admission, Chokepoint, Governing, Limits};
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest, Submitted};
@@ -142,7 +142,8 @@ pub(super) fn grant(named: &str) -> Result<Submitted, Failure> {
             .code("usage")
             .line("fix", "give the grant's file, as `portcullis breakglass open --out FILE` wrote it"));
     }
-    input::bundle(Path::new(named))
+    let limit = u64::try_from(Envelope::MAX_BYTES).unwrap_or(u64::MAX);
+    Ok(Submitted { name: named.to_owned(), bytes: input::read("grant", Path::new(named), limit)? })
 }
 
 /// The user of this process, as this machine calls him.

@@ -161,7 +161,6 @@ impl Remote {
 /// so that no answer ever passes for an outage.
 fn is_unreachable(error: &ClientError) -> bool {
     match error {
-        ClientError::Late => true,
         ClientError::Io(e) => {
             matches!(
                 e.kind(),

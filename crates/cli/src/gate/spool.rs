@@ -1,7 +1,8 @@
 //! An emergency while the choke point is away: the same engine verifies a person's grant over a log of this machine, and
 //! what was let in waits until the choke point has it on record too.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::{Digest, Json, Object};
@@ -49,7 +50,11 @@ impl Spool {
             origin: format!("{}/portcullis-spool", local::host()),
             requester: None,
         };
-        keys::folder(&self.dir.join(WAITING))?;
+        // a grant that names no requester is anybody's who reads it
+        let waiting = self.dir.join(WAITING);
+        keys::folder(&waiting)?;
+        fs::set_permissions(&waiting, Permissions::from_mode(0o700))
+            .map_err(|e| Failure::io("close to others the folder", &waiting, &e))?;
         let engine = log.open(self.files)?;
         let judged = engine.point.judge(request.clone(), now);
         if judged.grant().is_none() || judged.answer() != Answer::Admit {
@@ -74,7 +79,7 @@ impl Spool {
         let vkey = engine.key.to_vkey();
         let record =
             record(&request, &ruling, &name, now)?.with("receipt", promise.to_text()).with("vkey", vkey);
-        let file = self.dir.join(WAITING).join(format!("{}-{}.json", now.as_second(), hex(&name)));
+        let file = waiting.join(format!("{}-{}.json", now.as_second(), hex(&name)));
         keys::write(&file, &Json::from(record).to_string())?;
         ruling.warn(&format!(
             "BREAKGLASS WITHOUT THE CHOKE POINT: it cannot be reached ({why}); the grant was verified on this machine, and \
@@ -84,41 +89,47 @@ impl Spool {
         Ok(ruling)
     }
 
-    /// Brings what waits, oldest first. A record stops waiting once the choke point says that it has it; one that it does
-    /// not take holds up no other.
-    pub(super) fn bring(self, remote: &Remote) -> Result<usize, Failure> {
-        let (mut brought, mut first) = (0, None);
-        for file in self.waiting()? {
-            match bring_one(&file, remote) {
-                Ok(None) => brought += 1,
-                Ok(Some(why)) => {
-                    return Err(Failure::new(&format!("the choke point {} cannot be reached", remote.url()))
-                        .line("found", &why)
-                        .line("fix", "try again; what waits stays where it is"));
-                }
-                Err(failure) => drop(first.get_or_insert(failure)),
-            }
-        }
-        first.map_or(Ok(brought), Err)
+    /// Brings what waits here.
+    pub(super) fn bring(&self, remote: &Remote) -> Result<usize, Failure> {
+        bring(&self.dir, remote)
     }
+}
 
-    fn waiting(&self) -> Result<Vec<PathBuf>, Failure> {
-        let dir = self.dir.join(WAITING);
-        let failed = |e: std::io::Error| Failure::io("read what waits in", &dir, &e);
-        let entries = match fs::read_dir(&dir) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
-        let mut files = Vec::new();
-        for entry in entries.take(MAX_BROUGHT) {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|end| end == "json") {
-                files.push(path);
+/// Brings what waits in a folder, oldest first: a machine's own, or a node's. A record stops waiting once the choke point
+/// says that it has it; one that it does not take holds up no other.
+pub(super) fn bring(dir: &Path, remote: &Remote) -> Result<usize, Failure> {
+    let (mut brought, mut first) = (0, None);
+    for file in waiting(&dir.join(WAITING))? {
+        match bring_one(&file, remote) {
+            Ok(None) => brought += 1,
+            Ok(Some(why)) => {
+                return Err(Failure::new(&format!("the choke point {} cannot be reached", remote.url()))
+                    .line("found", &why)
+                    .line("fix", "try again; what waits stays where it is"));
             }
+            Err(failure) => drop(first.get_or_insert(failure)),
         }
-        files.sort();
-        Ok(files)
     }
+    first.map_or(Ok(brought), Err)
+}
+
+/// Those that wait longest: where many are refused for ever, the others still have their turn.
+fn waiting(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |e: std::io::Error| Failure::io("read what waits in", dir, &e);
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files.truncate(MAX_BROUGHT);
+    Ok(files)
 }
 
 /// Gives why the choke point is out of reach, where it is.

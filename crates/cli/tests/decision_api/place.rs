@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use attest::{Digest, Object};
 
+use crate::tools::certificates::{authority, certificate};
 use crate::tools::serving::Serving;
 use crate::tools::{expect, path};
 
@@ -125,19 +126,8 @@ decisions:
         self.dir.path().join(name)
     }
 
-    pub fn openssl(&self, args: &str) {
-        let words = args.split_whitespace();
-        let output = Command::new("openssl").args(words).current_dir(self.dir.path()).output().unwrap();
-        assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
     fn certificates(&self) {
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-        for ca in ["ca", "rogue"] {
-            self.openssl(&format!(
-                "req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca} -addext basicConstraints=critical,CA:TRUE"
-            ));
-        }
+        ["ca", "rogue"].iter().for_each(|name| authority(self.dir.path(), name));
         for (name, ca, san) in [
             ("server", "ca", "IP:127.0.0.1"),
             ("ci", "ca", "DNS:ci.example"),
@@ -145,11 +135,7 @@ decisions:
             ("other", "ca", "DNS:other.example"),
             ("impostor", "rogue", "DNS:ci.example"),
         ] {
-            self.openssl(&format!("req -new {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
-            fs::write(self.at("san"), format!("subjectAltName={san}\n")).unwrap();
-            self.openssl(&format!(
-                "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2 -extfile san -out {name}.pem"
-            ));
+            certificate(self.dir.path(), ca, name, san);
         }
     }
 

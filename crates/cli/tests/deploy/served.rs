@@ -1,9 +1,10 @@
 //! A choke point decides for the machine; while it is away, a person's grant does, and the choke point hears of it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::tools::serving::Serving;
 use crate::tools::{expect, path, portcullis_command};
@@ -254,4 +255,85 @@ fn what_answers_is_no_outage_whatever_it_answers() {
     let text = served.deploy(0, "https://choke-point.invalid:8443", "m.sql", &with);
     assert!(text.contains("BREAKGLASS WITHOUT THE CHOKE POINT"), "{text}");
     assert_eq!(served.waiting(), 2);
+}
+
+#[test]
+fn who_is_there_and_says_nothing_is_no_outage_and_who_is_not_there_is_one() {
+    let served = Served::new();
+    served.world.good("m.sql", b"SELECT 1;\n");
+    served.grant("prod/orders", "grant.json");
+    // it has proven who it is, and may be deciding
+    let (key, certificate) =
+        (served.world.text("init/tls/server.key"), served.world.text("init/tls/server.crt"));
+    let mut silent = Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-cert", &certificate, "-key", &key])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(silent.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.find(|line| line.starts_with("ACCEPT ")).unwrap();
+    std::thread::spawn(move || lines.for_each(drop));
+    // nobody speaks here
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let begin = |address: &str, spool: &str| {
+        let more = ["--breakglass", "grant.json", "--spool", spool, "--book", "book", "--trust-root"];
+        let more = [&more[..], &["trust-root.yaml"]].concat();
+        let mut command = served.command(&format!("https://{address}"), "m.sql", &more);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let there = begin(line.trim_start_matches("ACCEPT "), "spool");
+    let nobody = begin(&listener.local_addr().unwrap().to_string(), "other");
+    let text = said(2, &there.wait_with_output().unwrap());
+    silent.kill().unwrap();
+    silent.wait().unwrap();
+    assert!(text.contains("cannot be used") && text.contains("no answer within"), "{text}");
+    let text = said(0, &nobody.wait_with_output().unwrap());
+    assert!(text.contains("BREAKGLASS WITHOUT THE CHOKE POINT") && text.contains("no connection"), "{text}");
+    assert_eq!((served.ran().as_str(), served.waiting()), ("SELECT 1;\n", 0));
+}
+
+#[test]
+fn what_a_grant_let_in_on_a_node_is_brought_too() {
+    let served = Served::new();
+    let policy = fs::read_to_string(served.at("book/prod/shop.yaml")).unwrap();
+    let policy = policy.replace("prod/shop", "prod/web").replace("pkg:generic/shop", "r.example/web");
+    fs::write(served.at("book/prod/web.yaml"), policy).unwrap();
+    served.grant("prod/web", "grant.json");
+    evidence::Store::new(&served.at("evidence"))
+        .put_grant(&fs::read(served.at("grant.json")).unwrap())
+        .unwrap();
+    let config = "book: book\ntrust-root: trust-root.yaml\nevidence: evidence\nspool: spool\n\
+                  environments:\n  - { environment: prod/web, images: [r.example/web] }\n";
+    let config = node::config::Config::parse(&served.at("node.yaml"), config).unwrap();
+    let ask = node::ask::Ask { name: "r.example/web:1".to_owned(), digest: attest::Digest::sha256(b"web") };
+    let files = node::check::Files::load(&config).unwrap();
+    #[allow(clippy::disallowed_methods, reason = "a test's own clock")]
+    let now = jiff::Timestamp::now();
+    let answer = node::check::check(&config, &files, &ask, "node-1", now);
+    assert!(answer.is_taken, "{}", answer.text);
+    assert_eq!(served.waiting(), 1);
+
+    let running = served.start();
+    let mut bring = portcullis_command();
+    bring.current_dir(served.world.dir.path()).args([
+        "deploy",
+        "--bring-spool",
+        "--spool",
+        "spool",
+        "--server",
+    ]);
+    bring.arg(&running.url).args(["--ca", "init/tls/ca.crt", "--client-certificate", "init/tls/ci.crt"]);
+    bring.args(["--client-key", "init/tls/ci.key"]);
+    assert_eq!(said(0, &bring.output().unwrap()), "1 record is with the choke point now\n");
+    assert_eq!(served.waiting(), 0);
+    assert_eq!(running.end(), 0);
+    let log = served.at("init/log");
+    let shown = expect(0, &["log", "show", path(&log), "--kind", "spooled", "--format", "json"]);
+    for word in ["node/node-1", "prod/web", "r.example/web", "\"grant_holds\":true"] {
+        assert!(shown.replace(": ", ":").contains(word), "{word}: {shown}");
+    }
+    let shown = expect(0, &["log", "show", path(&log), "--kind", "alarm", "--format", "json"]);
+    assert!(shown.contains("breakglass-away"), "{shown}");
 }

@@ -283,6 +283,37 @@ fn a_pointer_says_only_where_to_look() {
     );
 }
 
+#[test]
+fn what_lies_beside_the_pointer_is_a_plain_file_and_no_way_out() {
+    let world = world(&["one"]);
+    // whoever brings releases may write there, and may not read what the agent may
+    fs::write(world.at("secret"), "hunter2").unwrap();
+    std::os::unix::fs::symlink("../secret", world.at("in/out.json")).unwrap();
+    assert!(Command::new("mkfifo").arg(world.at("in/pipe")).status().unwrap().success());
+    let agent = start(&world);
+    for (artifact, bundle, word) in [
+        ("one", "out.json", "it leads out of its folder"),
+        ("pipe", "review.json", "it is no plain file"),
+        ("out.json", "review.json", "it leads out of its folder"),
+    ] {
+        fs::write(world.at("heard"), "").unwrap();
+        let good = digest(&world, "one");
+        let text =
+            format!("{{\"artifact\": \"{artifact}\", \"digest\": \"{good}\", \"bundles\": [\"{bundle}\"]}}");
+        fs::write(world.at("in/next.json"), text).unwrap();
+        fs::rename(world.at("in/next.json"), world.at("in/now.json")).unwrap();
+        agent.until(word);
+        let found = Command::new("grep").args(["-rl", "hunter2"]).arg(world.at("srv")).output().unwrap();
+        assert_eq!(crate::tools::stdout(&found), "");
+    }
+    assert!(world.records().is_empty() && !world.at("srv/current").exists());
+    // a link that stays is one of the files beside it
+    fs::rename(world.at("in/review.json"), world.at("in/real.json")).unwrap();
+    std::os::unix::fs::symlink("real.json", world.at("in/review.json")).unwrap();
+    point(&world, "one");
+    agent.until("runs");
+}
+
 /// A web server of openssl's, for the files of a folder.
 struct Web(Child, String);
 

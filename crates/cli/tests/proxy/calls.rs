@@ -4,6 +4,7 @@ use attest::Digest;
 
 use crate::said;
 use crate::site::{Policy, Site, TLS, proxy};
+use crate::tools::serving::Serving;
 use crate::upstream::Recorder;
 
 #[test]
@@ -59,4 +60,42 @@ fn an_access_list_goes_through_in_the_one_spelling_that_was_judged() {
     let (status, text) = said(site.curl("ci").arg(format!("{to}/v1/acl/shop?page=2")));
     assert_eq!((status, text.as_str()), (200, "ok\n"));
     assert_eq!(upstream.seen().last().unwrap().first_line(), "GET /v1/acl/shop?page=2 HTTP/1.1");
+}
+
+#[test]
+fn what_an_api_is_sent_is_no_word_about_a_cluster() {
+    let upstream = Recorder::start();
+    let section = format!(
+        "  - name: cloud
+    kind: json
+    {TLS}
+    upstream: {{ url: \"{}\" }}
+    as: cloud://acme
+    calls: [{{ method: PUT, path: \"/v1/acl/*\" }}]
+    routes: [{{ names: [\"v1/**\"], environment: dev/cloud }}]
+",
+        upstream.url()
+    );
+    let site = Site::new(&[Policy::tested("dev/cloud", "cloud://acme/v1/*/*")], &section);
+    // as the record of a ReplicaSet that was admitted: whoever reads the log must not believe it
+    let template = Digest::sha256(b"a template that nobody judged");
+    let body =
+        format!(r#"{{"owner":"ReplicaSet/shop/web/1","parts":1,"template":"{template}","uid":"review"}}"#);
+    site.test(&Digest::sha256(body.as_bytes()));
+    let put = |running: &Serving| {
+        let to = format!("{}/v1/acl/shop", proxy(running, "cloud"));
+        let kind = "content-type: application/json";
+        let (status, text) =
+            said(site.curl("ci").args(["-X", "PUT", "-H", kind, "--data-binary", &body, &to]));
+        assert_eq!(status, 200, "{text}");
+    };
+    let running = site.start();
+    put(&running);
+    // killed: what was decided is read out of the log
+    drop(running);
+    let running = site.start();
+    put(&running);
+    running.end();
+    let decided = std::fs::read_to_string(site.at("state/decided.json")).unwrap();
+    assert!(!decided.contains("ReplicaSet/shop"), "{decided}");
 }

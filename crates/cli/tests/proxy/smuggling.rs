@@ -123,6 +123,7 @@ fn a_name_has_one_spelling_and_the_upstream_hears_that() {
         "releases/shop",
         "*",
         "proxy.example:443",
+        "/releases/shop/",
         "/releases/shop?a=1&a=2",
         "/releases/shop?a;b",
         "/releases/shop?%",
@@ -139,6 +140,7 @@ fn a_name_has_one_spelling_and_the_upstream_hears_that() {
         ("/%72eleases/%73hop", "PUT /releases/shop HTTP/1.1"),
         ("/releases/a+b", "PUT /releases/a%2Bb HTTP/1.1"),
         ("/releases/a%2bb", "PUT /releases/a%2Bb HTTP/1.1"),
+        ("/releases/other;shop", "PUT /releases/other%3Bshop HTTP/1.1"),
         ("https://proxy.example/releases/shop", "PUT /releases/shop HTTP/1.1"),
         ("/releases/shop#x", "PUT /releases/shop HTTP/1.1"),
     ] {

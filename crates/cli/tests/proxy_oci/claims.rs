@@ -199,3 +199,20 @@ fn evidence_is_refused_where_the_configuration_says_so() {
     assert!(status == 403 && said.contains("evidence is not taken here"), "{said}");
     world.is_empty();
 }
+
+#[test]
+fn no_evidence_goes_where_no_route_leads() {
+    let Some(world) = World::new("") else { return };
+    let (layer, subject) = (Digest::sha256(b"{}"), Digest::sha256(b"an image"));
+    world.blob("elsewhere", b"{}");
+    let claim = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"{DSSE}","digest":"{layer}","size":2}},"layers":[{{"mediaType":"{DSSE}","digest":"{layer}","size":2}}],"subject":{{"mediaType":"{MANIFEST}","digest":"{subject}","size":1}}}}"#
+    );
+    let at = format!("elsewhere/manifests/{}", Digest::sha256(claim.as_bytes()));
+    let (status, said) = world.manifest(&at, MANIFEST, claim.as_bytes(), &["-i"]);
+    assert!(status == 201 && said.contains("it waits here"), "{said}");
+    let at = format!("elsewhere/manifests/sha256-{}.att", subject.hex());
+    let (status, said) = world.manifest(&at, MANIFEST, claim.as_bytes(), &[]);
+    assert!(status == 403 && said.contains("error[policy-missing]"), "{said}");
+    world.is_empty();
+}

@@ -20,7 +20,7 @@ fn skopeo_pushes_what_is_admitted_and_is_told_why_not() {
         (&old, "shop:1", "built-within", "the build is too old"),
         (&good, "till:1", "source-repository", "another repository"),
         (&good, "shop/other:1", "policy-missing", "no policy guards this artifact in this environment"),
-        (&good, "nobody/thing:1", "policy-missing", "book/unclaimed/nobody/thing.yaml"),
+        (&good, "nobody/thing:1", "policy-missing", "give the name an environment"),
     ] {
         let said = refused(&push(image, name));
         assert!(said.contains("denied: error["), "{said}");

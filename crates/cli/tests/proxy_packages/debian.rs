@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 
 use attest::Digest;
 
+use crate::client::said;
 use crate::nginx::Nginx;
-use crate::server::said;
 use crate::site::{Policy, Site, TLS, proxy};
 use crate::tools::path;
 use crate::tools::serving::Serving;

@@ -9,7 +9,8 @@ use attest::{Digest, Json, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::server::{Server, identity, said};
+use crate::client::{identity, said};
+use crate::server::Server;
 use crate::site::{Policy, Site, TLS, address, proxy};
 use crate::tools::serving::Serving;
 use crate::tools::{cache, part, path};
@@ -136,16 +137,15 @@ impl World {
     }
 
     fn curl(&self, method: &str, at: &str, body: &str) -> (String, String) {
+        self.curl_as("application/json", method, at, body)
+    }
+
+    fn curl_as(&self, kind: &str, method: &str, at: &str, body: &str) -> (String, String) {
         let file = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
         fs::write(file.path(), body).unwrap();
         let mut curl = self.site.curl("ci");
-        curl.args([
-            "--header",
-            "Content-Type: application/json",
-            "--write-out",
-            "\n%{http_code}",
-            "--path-as-is",
-        ]);
+        curl.arg("--header").arg(format!("Content-Type: {kind}"));
+        curl.args(["--write-out", "\n%{http_code}", "--path-as-is"]);
         curl.args(["--request", method, "--data-binary"]).arg(format!("@{}", path(file.path())));
         let text = said(&curl.arg(format!("{}{at}", proxy(&self.running, "npm"))).output().unwrap()).1;
         let (body, status) = text.rsplit_once('\n').unwrap();
@@ -229,7 +229,9 @@ fn npm_publishes_and_tags_what_is_tested_and_nothing_else() {
 
 /// An archive as somebody could make it who wants something in.
 fn archive(package_json: &str) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // with another byte there, the base64 of every archive has a `+`
+    let packed = flate2::GzBuilder::new().operating_system(0);
+    let mut packed = packed.write(Vec::new(), flate2::Compression::fast());
     let mut header = tar::Header::new_ustar();
     header.set_path("package/package.json").unwrap();
     header.set_size(package_json.len() as u64);
@@ -328,6 +330,11 @@ fn documents_that_say_something_else_than_the_archive_are_refused() {
         ("/shop", manifest("dependencies", Json::from(evil.clone())), "something else than the archive"),
         ("/shop", manifest("optionalDependencies", Json::from(evil)), "something else than the archive"),
         ("/shop", manifest("bin", Json::from("x.js")), "something else than the archive"),
+        (
+            "/shop",
+            manifest("scripts", Object::new().with("postinstall", "evil").into()),
+            "something else than the archive",
+        ),
     ] {
         let (status, text) = world.put(at, &document.into());
         assert!(
@@ -369,6 +376,28 @@ fn documents_that_say_something_else_than_the_archive_are_refused() {
 
     let (status, text) = world.curl("PUT", "/shop", &body);
     assert_eq!((status.as_str(), world.stored()), ("201", vec!["shop-1.0.0.tgz".to_owned()]), "{text}");
+}
+
+#[test]
+fn a_document_is_the_same_one_in_every_encoding_that_it_says_it_has() {
+    let Some(world) = World::new() else { return };
+    let numbered = |number: i32| archive(&PACKAGE.replacen('{', &format!("{{\"x\":{number},"), 1));
+    // as the attacker would choose it: in UTF-7 a `+` of base64 is no `+`
+    let good = (0..20_000).map(numbered).find(|good| !Json::from(document(good)).to_string().contains('+'));
+    let (good, bad) = (good.unwrap(), archive(&PACKAGE.replacen('{', "{\"bad\":1,", 1)));
+    world.site.test(&Digest::sha256(&good));
+    // in UTF-7, what is judged as the text of a field ends that text, and goes on with another package
+    let hidden = document(&bad);
+    let hidden = ["versions", "_attachments"].map(|key| {
+        let value = hidden.get(key).unwrap().to_string().replace('+', "+-").replace('"', "+ACI-");
+        format!("+ACI-{key}+ACI-:{value}")
+    });
+    let readme = format!("x+ACI-,{},+ACI-x+ACI-:+ACI-", hidden.join(","));
+    let document = Json::from(document(&good).with("readme", readme)).to_string();
+    let (status, text) = world.curl_as("application/json; charset=utf-7", "PUT", "/shop", &document);
+    assert_eq!(status, "201", "{text}");
+    let stored = fs::read(world.folder.path().join("storage/shop/shop-1.0.0.tgz")).unwrap();
+    assert!(stored == good, "another archive is stored than the one that was judged");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 
 use attest::Digest;
 
-use crate::server::{Server, identity, said};
+use crate::client::{identity, said};
+use crate::server::Server;
 use crate::site::{Policy, Site, TLS, proxy};
 use crate::tools::serving::Serving;
 use crate::tools::{cache, part, path};

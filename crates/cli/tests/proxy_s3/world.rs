@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use attest::Digest;
 
-use crate::site::{Policy, Site, TLS, address, until};
+use crate::server::Server;
+use crate::site::{Policy, Site, TLS, address};
 use crate::tools::serving::Serving;
 use crate::tools::{cache, part, path, stderr, stdout};
 
@@ -19,16 +19,9 @@ const PRELUDE: &str = include_str!("prelude.py");
 
 /// versitygw, on files; killed when it is dropped.
 pub struct Store {
-    child: Child,
+    _server: Server,
     folder: tempfile::TempDir,
     pub port: u16,
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 impl Store {
@@ -37,32 +30,21 @@ impl Store {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         ["objects", "accounts"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(&program);
-        command.args([
-            "--quiet",
-            "--access",
-            OWN.0,
-            "--secret",
-            OWN.1,
-            "--region",
-            "us-east-1",
-            "--keep-alive",
-        ]);
-        command
-            .args(["--port", &format!("127.0.0.1:{port}"), "--iam-dir"])
-            .arg(at("accounts"))
-            .arg("posix")
-            .arg(at("objects"));
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("versitygw does not listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let server = Server::start(&at("said"), |port| {
+            let mut command = Command::new(&program);
+            command.args(["--quiet", "--access", OWN.0, "--secret", OWN.1, "--region", "us-east-1"]);
+            command.args(["--keep-alive", "--port", &format!("127.0.0.1:{port}"), "--iam-dir"]);
+            command.arg(at("accounts")).arg("posix").arg(at("objects"));
+            command
+        });
+        let port = server.port;
         // somebody to grant something to
         let mut command = Command::new(&program);
         command.args(["admin", "--access", OWN.0, "--secret", OWN.1, "--endpoint-url"]);
         command.arg(format!("http://127.0.0.1:{port}")).args(["create-user", "--access", "partner"]);
         let made = command.args(["--secret", "partners-secret", "--role", "user"]).output().unwrap();
         assert!(made.status.success(), "{}", stderr(&made));
-        Some(Self { child, folder, port })
+        Some(Self { _server: server, folder, port })
     }
 }
 

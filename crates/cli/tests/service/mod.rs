@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use attest::{Json, Object};
 use server::{Client, ClientTls};
 
+use crate::tools::certificates::{authority, certificate};
+
 pub const REPOSITORY: &str = "https://git.example/acme/shop";
 pub const SECRET: &str = "https://git.example/acme/secret";
 
@@ -76,19 +78,8 @@ signer: {}
         self.dir.path().join(name)
     }
 
-    fn openssl(&self, args: &str) {
-        let words = args.split_whitespace();
-        let output = Command::new("openssl").args(words).current_dir(self.dir.path()).output().unwrap();
-        assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
     fn certificates(&self) {
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-        for ca in ["ca", "rogue"] {
-            self.openssl(&format!(
-                "req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca} -addext basicConstraints=critical,CA:TRUE"
-            ));
-        }
+        ["ca", "rogue"].iter().for_each(|name| authority(self.dir.path(), name));
         for (name, ca, san) in [
             ("server", "ca", "IP:127.0.0.1"),
             ("ci", "ca", "URI:spiffe://acme/ci"),
@@ -97,11 +88,7 @@ signer: {}
             ("twofold", "ca", "URI:spiffe://acme/ci,URI:spiffe://acme/boss"),
             ("rogue-ci", "rogue", "URI:spiffe://acme/ci"),
         ] {
-            self.openssl(&format!("req -new {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
-            fs::write(self.at("san"), format!("subjectAltName={san}\n")).unwrap();
-            self.openssl(&format!(
-                "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2 -extfile san -out {name}.pem"
-            ));
+            certificate(self.dir.path(), ca, name, san);
         }
     }
 

@@ -34,6 +34,10 @@ fn what_is_released_is_signed_in_every_form_and_its_own_tools_take_it() {
     assert!(verify(&file).unwrap().contains("file:Release"));
     fs::write(desk.file("other"), b"another\n").unwrap();
     verify(&desk.at("other")).unwrap_err();
+    // its comment, which is signed too, says what was judged, and not what somebody calls the file
+    fs::copy(&file, desk.file("shop-9.tar.gz")).unwrap();
+    let (_, signature) = desk.signed(&ask, "shop-9.tar.gz");
+    assert!(signature.contains("\tfile:Release\t") && !signature.contains("shop-9"), "{signature}");
 
     let mut ask = desk.ask("cosign", "blobs.key", "release/files");
     ask.bundles.push(bundle);
@@ -47,7 +51,7 @@ fn what_is_released_is_signed_in_every_form_and_its_own_tools_take_it() {
     };
     assert!(verify(&file).unwrap().contains("Verified OK"));
     verify(&desk.at("other")).unwrap_err();
-    assert_eq!(desk.signatures().len(), 4);
+    assert_eq!(desk.signatures().len(), 5);
     audited(&desk, &signature);
 }
 

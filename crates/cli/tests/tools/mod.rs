@@ -1,6 +1,7 @@
 //! Running the real binary, and finding the real parts that tests need.
 #![allow(dead_code, reason = "not every test uses every function")]
 
+pub mod certificates;
 pub mod serving;
 
 use std::path::{Path, PathBuf};

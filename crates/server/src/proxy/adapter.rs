@@ -40,7 +40,7 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Opens what only this kind names, before anything is answered.
+    /// Opens what only this kind names, before anything is answered; what is open stays so.
     fn open(&self) -> Result<(), String> {
         Ok(())
     }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use attest::LoadError;
 use attest::sigstore::Pattern;
 use attest::time::Span;
 use attest::yaml::{Fields, Node, Problems};
@@ -149,7 +150,7 @@ impl Proxy {
         });
         let (name, listen) = (text(&fields, "name", problems), address(&fields, problems));
         let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
-        let who = who(&fields, problems);
+        let who = who(node, &fields, problems);
         let public = fields.optional("public").map(|node| origin(node, problems));
         let headers = header_names(&fields, problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
@@ -219,6 +220,11 @@ impl Proxy {
         named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path()))).collect()
     }
 
+    /// Opens what only its kind names.
+    pub(crate) fn open(&self) -> Result<(), String> {
+        self.adapter.open()
+    }
+
     /// The environment of a name; nothing where it is nobody's.
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&str> {
@@ -228,17 +234,26 @@ impl Proxy {
 }
 
 /// Nobody may come by accident: either names or issuers, or the word for it.
-fn who(fields: &Fields<'_>, problems: &mut Problems) -> Option<(Option<Clients>, Vec<Issuer>)> {
+fn who(proxy: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<(Option<Clients>, Vec<Issuer>)> {
     let is_anonymous = fields.optional("anonymous").map_or(Some(false), |n| problems.keep(n.boolean()))?;
     let issuers = list(fields, "issuers", problems, issuer);
     let said = [fields.optional("clients"), fields.optional("issuers")];
     match (said.into_iter().flatten().next(), is_anonymous) {
         (Some(node), true) => {
-            problems.push(node.mismatch("not this and `anonymous: true` together"));
+            let message = "`anonymous: true` together with those who may come: nobody could say which counts";
+            problems.push(
+                LoadError::new(&node.place, message)
+                    .fix("remove `anonymous: true`, or `clients` and `issuers`"),
+            );
             return None;
         }
         (None, false) => {
-            fields.required("clients", problems);
+            let message = "nobody may come through this proxy";
+            problems.push(
+                LoadError::new(&proxy.place, message)
+                    .wanted("`clients`, `issuers` or both; or `anonymous: true`")
+                    .fix("add a line `clients: { ca: FILE, names: [NAME] }`"),
+            );
             return None;
         }
         _ => {}

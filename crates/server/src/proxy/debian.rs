@@ -19,6 +19,8 @@ use crate::proxy::package::{two_meanings, unreadable};
 use crate::proxy::put::plain;
 
 mod deb;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod listing;
 mod pending;
 mod upload;

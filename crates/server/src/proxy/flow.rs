@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -107,36 +108,11 @@ impl HttpBody for Timed {
 }
 
 /// A body with something that is kept until its end.
-#[derive(Debug)]
-pub(crate) struct Holding<T> {
-    body: Body,
-    _kept: T,
-}
-
-impl<T: Send + Unpin + 'static> Holding<T> {
-    pub(crate) fn body(body: Body, kept: T) -> Body {
-        Body::new(Self { body, _kept: kept })
-    }
-}
-
-impl<T: Unpin> HttpBody for Holding<T> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+pub(crate) fn holding(body: Body, kept: impl Send + 'static) -> Body {
+    Body::new(body.map_err(move |error| {
+        let _ = &kept;
+        error
+    }))
 }
 
 /// A body that comes back where somebody drops it before its end.
@@ -248,5 +224,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = Pin::new(&mut self.stream).poll_shutdown(context);
         self.wait(closed, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_body_holds_is_there_until_its_end() {
+        let place = Arc::new(());
+        let body = holding(Body::from("answer"), Arc::clone(&place));
+        assert_eq!(body.size_hint().exact(), Some(6));
+        assert_eq!(Arc::strong_count(&place), 2);
+        drop(body);
+        assert_eq!(Arc::strong_count(&place), 1);
     }
 }

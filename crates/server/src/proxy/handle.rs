@@ -12,7 +12,7 @@ use hyper::body::Body as _;
 
 use crate::proxy::adapter::With;
 use crate::proxy::answer::{Ends, clean};
-use crate::proxy::flow::{Holding, Rest};
+use crate::proxy::flow::{Rest, holding};
 use crate::proxy::head::{self, Rules};
 use crate::proxy::hold::{Held, HoldError, Most};
 use crate::proxy::listen::Proxy;
@@ -121,7 +121,7 @@ async fn through(proxy: &Arc<Proxy>, names: &Names, mut request: Request, course
     let with = With { proxy: Arc::clone(proxy), requester, course: course.clone() };
     let response = adapter.answer(request, &with).await;
     // an answer that is still on its way takes its place
-    response.map(|body| Holding::body(body, place))
+    response.map(|body| holding(body, place))
 }
 
 /// Takes out what the header `Connection` says is about the connection; what says how long a message is stays.

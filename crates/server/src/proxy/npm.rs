@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use attest::Object;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -16,6 +17,8 @@ use crate::proxy::adapter::{Adapter, With};
 use crate::proxy::hold::Held;
 use crate::proxy::package::{two_meanings, unreadable};
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod name;
 mod publish;
 mod tag;
@@ -64,7 +67,7 @@ impl Npm {
             .await?;
         drop(place);
         with.admit(subject, &head.headers).await?;
-        Ok(with.forward(head, &held).await)
+        Ok(with.forward(as_read(head), &held).await)
     }
 
     /// A tag is put on a version, or taken from the one that has it.
@@ -93,8 +96,14 @@ impl Npm {
         let subject = published.subject(tag, &version, with).await?;
         drop(published);
         with.admit(subject, &head.headers).await?;
-        Ok(with.forward(head, &held).await)
+        Ok(with.forward(as_read(head), &held).await)
     }
+}
+
+/// Says that the body is what was judged, JSON in UTF-8: in another encoding the same bytes are another document.
+fn as_read(mut head: Parts) -> Parts {
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head
 }
 
 /// The body of a tag: a version as JSON.

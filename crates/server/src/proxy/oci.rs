@@ -8,6 +8,8 @@
 
 mod answer;
 mod evidence;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod name;
 mod plan;
 mod push;

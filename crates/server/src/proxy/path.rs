@@ -88,7 +88,7 @@ fn is_encoded_twice(text: &str, slash: bool) -> bool {
     })
 }
 
-/// `+` is spelled out: for some it is a space.
+/// `+` and `;` are spelled out: for some the one is a space, and what stands behind the other no part of the name.
 fn spell(segment: &str, slash: bool, out: &mut String) {
     let mut rest = segment;
     if slash {
@@ -103,7 +103,7 @@ fn spell(segment: &str, slash: bool, out: &mut String) {
 
 fn spell_plain(text: &str, out: &mut String) {
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*,;=:@".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*,=:@".contains(&byte) {
             out.push(char::from(byte));
         } else {
             // writing to a string does not fail

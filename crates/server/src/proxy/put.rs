@@ -2,7 +2,7 @@
 
 use attest::Json;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
@@ -37,7 +37,7 @@ impl Adapter for Put {
 impl Put {
     async fn put(&self, request: Request<Body>, with: &With) -> Response {
         let (mut head, body) = request.into_parts();
-        if let Some(why) = unjudged(&head.headers, head.uri.query()) {
+        if let Some(why) = unjudged(&head.headers, &head.uri) {
             return self.refuse(StatusCode::BAD_REQUEST, "unclear", why);
         }
         let held = match with.hold(body).await {
@@ -63,14 +63,17 @@ impl Put {
 }
 
 /// What would make something else of the file than what is judged.
-fn unjudged(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
+fn unjudged(headers: &HeaderMap, uri: &Uri) -> Option<&'static str> {
     if headers.contains_key(header::CONTENT_RANGE) {
         return Some("a piece of a file goes to nowhere: put all of it");
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Some("the body is encoded: nobody could say which of its two forms was judged");
     }
-    query.map(|_| "a file is put to a path without a query")
+    if uri.path().ends_with('/') {
+        return Some("a file's path does not end with /: for some servers it is the same one without");
+    }
+    uri.query().map(|_| "a file is put to a path without a query")
 }
 
 /// An answer in plain text.

@@ -21,6 +21,8 @@ use crate::proxy::put::plain;
 
 mod distribution;
 mod form;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod upload;
 
 use form::FormError;

@@ -84,7 +84,7 @@ impl fmt::Display for UpstreamError {
                 while let Some(source) = cause.source() {
                     cause = source;
                 }
-                write!(f, "{WHO} does not answer: {cause}")
+                write!(f, "{WHO} does not answer: {}", tls::in_words(&cause))
             }
             Self::Late(seconds) => write!(f, "{WHO} gave no answer within {seconds} s"),
             Self::Login(status) => write!(

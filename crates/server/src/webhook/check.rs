@@ -1,6 +1,7 @@
 //! What a choke point would find if it began now: everything that is wrong with the files that its configuration names,
 //! at once, and what a person might not have meant.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use attest::{LoadError, Place, PublicKey, Role, Scheme, SecretKey, Signer as _};
 use jiff::Timestamp;
 use policy::Book;
 
+use crate::proxy;
 use crate::webhook::certificates::Certificates;
 use crate::webhook::config::{Api, Config, SummaryKey};
 use crate::webhook::decide::MIN_SECRET;
@@ -56,6 +58,7 @@ pub fn check(config: &Config, now: Timestamp) -> Checked {
     certificates(config, now, &mut checked);
     summary_key(config, &mut checked);
     release_keys(config, &mut checked);
+    proxies(config, now, &mut checked);
     secret_key(config, &mut checked);
     kubeconfig(config, &mut checked);
     registries(config, &mut checked);
@@ -175,6 +178,9 @@ fn release_keys(config: &Config, checked: &mut Checked) {
     let mut known: Vec<(String, PublicKey)> =
         of_summaries.iter().map(|key| ("of summaries".to_owned(), key.public().clone())).collect();
     for own in &config.signing {
+        if own.named().any(|file| !checked.has(file)) {
+            continue;
+        }
         let key = match summaries::key::open(&own.key) {
             Ok(key) => key,
             Err(why) => {
@@ -190,6 +196,16 @@ fn release_keys(config: &Config, checked: &mut Checked) {
         {
             let message = format!("the release key {} is used for something else too", own.name);
             checked.refuse(CODE, &config.file, &message, &format!("it is {whose}"), fix);
+        }
+        if let Err(why) = own.fits(key.as_ref()) {
+            let message = format!("the release key {} does not sign in the form {}", own.name, own.family);
+            checked.refuse(
+                CODE,
+                &config.file,
+                &message,
+                &why,
+                "give a key and a block as docs/signing.md lists them",
+            );
         }
         known.push((format!("the release key {}", own.name), key.public().clone()));
     }
@@ -211,6 +227,25 @@ fn certificates(config: &Config, now: Timestamp, checked: &mut Checked) {
             let not_now = certificates.check(now).err();
             checked.notes.extend(not_now.map(|why| format!("{why}: /readyz says 503 with it")));
         }
+    }
+}
+
+/// What a proxy names is opened as it would be, and a route leads to a policy.
+fn proxies(config: &Config, now: Timestamp, checked: &mut Checked) {
+    let is_there = |proxy: &&proxy::Config| proxy.named().iter().all(|(_, file)| checked.has(file));
+    let found: Vec<_> =
+        config.proxies.iter().filter(is_there).map(|own| (own, proxy::check(own, now))).collect();
+    for (own, (refused, note)) in found {
+        let message = format!("this cannot be used by the proxy {}", own.name);
+        for e in refused {
+            let fix = "give PEM files that belong together, and a login as `Basic …` or `Bearer …`";
+            checked.refuse("proxy-invalid", &e.file, &message, &e.why, fix);
+        }
+        if let Err(why) = own.open() {
+            let fix = "write the file as docs/proxy.md shows it";
+            checked.refuse("proxy-invalid", &config.file, &message, &why, fix);
+        }
+        checked.notes.extend(note);
     }
 }
 
@@ -265,8 +300,10 @@ fn notes(config: &Config, book: Option<&Book>, notes: &mut Vec<String>) {
         notes.push("books are taken without provenance: see `governance`".to_owned());
     }
     if let Some(book) = book {
-        for environment in &webhook.mapping.environments {
-            let name = &environment.name;
+        let routes = config.proxies.iter().flat_map(|proxy| &proxy.routes);
+        let routed: BTreeSet<&String> = routes.map(|route| &route.environment).collect();
+        let claimed = webhook.mapping.environments.iter().map(|environment| &environment.name);
+        for name in claimed.chain(routed) {
             if book.guarding(name).next().is_none() {
                 notes.push(format!(
                     "no policy guards {name}: what is deployed there is refused (policy-missing)"

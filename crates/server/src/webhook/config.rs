@@ -329,7 +329,7 @@ mod tests {
                 .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
         let config = with("  clients: { ca: c }\n").unwrap();
-        assert_eq!((config.serves(), config.cluster()), (vec!["decisions"], None));
+        assert_eq!((config.serves(), config.cluster()), (vec!["decisions", "signing", "proxies"], None));
         assert!(config.webhook.clients.unwrap().names.is_empty());
         for (webhook, wanted) in [
             ("", "nobody can prove a name that may ask for decisions"),

@@ -67,7 +67,7 @@ fn health(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
 }
 
 fn fallbacks(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
-    let see = "see /v1/openapi.json on the webhook's address";
+    let see = "see /v1/openapi.json on the webhook's address; what the configuration has no section for (decisions, signing) is not there";
     routes
         .fallback(async move |request: Request| {
             review::drain(request.into_body()).await;

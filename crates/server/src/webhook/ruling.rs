@@ -2,6 +2,7 @@
 
 use attest::{Artifact, Digest, Json, Object};
 use chokepoint::{Answer, Basis, Decision};
+use kubernetes::mapping::UNCLAIMED;
 use policy::{Diagnostic, Outcome, PolicyName, Severity, Style};
 
 use crate::webhook::engine::Ruled;
@@ -53,6 +54,10 @@ impl Ruling {
         let show = |finding: &policy::Finding| {
             let shown = Diagnostic::of_finding(finding, &short, Severity::Error);
             match (finding.rule, artifact.digest()) {
+                // no book mends that a name has no environment
+                ("policy-missing", _) if finding.wanted.contains(&format!(" in {UNCLAIMED}")) => {
+                    shown.rather("give the name an environment: an entry under the proxy's `routes`")
+                }
                 // what was built well and not brought is the likeliest reason here
                 ("built-by", Some(digest)) if !has_evidence => shown.or(&format!(
                     "bring what the build wrote: portcullis attach {}@{digest} --bundle FILE",

@@ -82,9 +82,9 @@ fn why_not(decision: &Decision) -> String {
 }
 
 /// The question that was answered elsewhere, and when.
-fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
+pub(super) fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
     only_keys(record, &KEYS)?;
-    for key in ["decision", "basis", "record"] {
+    for key in ["decision", "basis"] {
         line(record, key, MAX_TEXT)?;
     }
     let text = record.string("at")?;
@@ -96,6 +96,8 @@ fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
     let optional =
         |key: &str| record.get(key).map(|_| line(record, key, MAX_TEXT).map(str::to_owned)).transpose();
     (request.requester, request.workload) = (optional("requester")?, optional("workload")?);
+    // a node has no log
+    optional("record")?;
     for key in ["receipt", "vkey"] {
         record.optional_string(key)?;
     }

@@ -37,14 +37,31 @@ pub(super) fn read(
     Ok((files, all))
 }
 
-/// A stream of what is in a tar, whether it is packed with gzip or not, which ends after so many bytes.
+/// A stream of what is in a tar, whether it is packed with gzip or not, which fails after so many bytes.
 pub(super) fn stream(archive: &Sealed, most: u64) -> io::Result<Box<dyn Read>> {
     let mut beginning = Vec::new();
     archive.open()?.take(2).read_to_end(&mut beginning)?;
     let file = archive.open()?;
     let stream: Box<dyn Read> =
         if beginning == [0x1f, 0x8b] { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(Box::new(stream.take(most)))
+    Ok(Box::new(Bounded { stream, left: most }))
+}
+
+/// What is cut off at a border between two entries would pass for the whole archive.
+struct Bounded<R> {
+    stream: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.left = u64::try_from(count)
+            .ok()
+            .and_then(|count| self.left.checked_sub(count))
+            .ok_or_else(|| io::Error::other("the archive holds more than is unpacked"))?;
+        Ok(count)
+    }
 }
 
 fn unpack(archive: &Sealed, ending: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
@@ -89,4 +106,28 @@ fn join(found: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<Sealed> {
         all = Box::new(all.chain(bytes.as_slice()).chain(end));
     }
     Sealed::of(all, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_that_is_too_large_is_not_its_beginning() {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["1.sql", "2.sql"] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(512);
+            header.set_cksum();
+            tar.append_data(&mut header, name, [b'x'; 512].as_slice()).unwrap();
+        }
+        let archive = Sealed::of(tar.into_inner().unwrap().as_slice(), &[]).unwrap();
+        let count = |most| {
+            let mut archive = tar::Archive::new(stream(&archive, most).unwrap());
+            archive.entries().unwrap().collect::<io::Result<Vec<_>>>().map(|all| all.len())
+        };
+        assert_eq!(count(1 << 20).unwrap(), 2);
+        // the border of the second entry
+        assert!(count(1024).unwrap_err().to_string().contains("more than is unpacked"));
+    }
 }

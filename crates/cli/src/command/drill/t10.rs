@@ -22,14 +22,14 @@ targets:
 ";
 /// In the environment of whoever starts the build.
 const SECRET: &str = "DRILL_TOKEN=8d0f3b7c";
-/// What is hunted for, as the program writes it down.
-const PREY: [&str; 6] = [
-    "the signing key",
-    "what another build made",
-    "the signer's socket",
-    "the network",
-    "the signer's process",
-    "a secret in the environment",
+/// What is tried, and what the program calls it that it looks for.
+const PREY: [(&str, &str); 6] = [
+    ("a build looks for the signing key", "the signing key"),
+    ("a build looks for what another build made", "what another build made"),
+    ("a build asks the signer over its socket", "the signer's socket"),
+    ("a build looks for the network", "the network"),
+    ("a build looks for the signer among the processes", "the signer's process"),
+    ("a build looks for a secret in every environment", "a secret in the environment"),
 ];
 
 pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
@@ -46,11 +46,11 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     let inside = input::text("report", &out.join("report"))?;
     let outside = hunt_outside(repository.dir(), (name, value))?;
 
-    let hunted = |what: &'static str| Trial::Attack {
+    let hunted = |(what, prey): (&'static str, &str)| Trial::Attack {
         what,
         wanted: Wanted { reasons: &["not in the sandbox"], basis: "sandbox" },
-        seen: found(what, &inside),
-        control: Control { off: "the same program run outside of the sandbox", seen: found(what, &outside) },
+        seen: found(prey, &inside),
+        control: Control { off: "the same program run outside of the sandbox", seen: found(prey, &outside) },
     };
     let mut trials: Vec<Trial> = PREY.map(hunted).into();
     trials.push(Trial::Honest {

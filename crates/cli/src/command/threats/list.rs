@@ -106,7 +106,11 @@ impl Part {
     /// By what a configuration stops it; nothing where it does not.
     pub(super) fn by(self, config: &Config, policy: &Policy) -> Option<&'static str> {
         match self {
-            Self::Proxies => (!config.proxies.is_empty()).then_some("a proxy in front of what is changed"),
+            Self::Proxies => {
+                // a proxy that takes packages or files never sees an access list
+                let is_before = config.proxies.iter().any(|own| matches!(own.kind.as_str(), "s3" | "json"));
+                is_before.then_some("a proxy in front of what is changed")
+            }
             Self::Watch => {
                 config.after.watch.is_some().then_some("what runs is joined with what was decided")
             }

@@ -20,6 +20,8 @@ use attest::yaml::{Fields, Node, Problems, suggest};
 use jiff::Timestamp;
 use policy::Policy;
 
+use super::list::THREATS;
+
 /// One threat of an organisation's own.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -90,6 +92,10 @@ fn list(node: &Node, problems: &mut Problems) -> Option<Vec<Own>> {
         if all.iter().any(|other| other.id == one.id) {
             let message = format!("{} stands here twice", one.id);
             problems.push(LoadError::new(&item.place, &message).fix("give each threat an id of its own"));
+        }
+        if THREATS.iter().any(|threat| threat.id == one.id) {
+            let message = format!("{} is one of the chapter's threats", one.id);
+            problems.push(LoadError::new(&item.place, &message).fix("give yours an id of its own, as in A1"));
         }
         all.push(one);
     }
@@ -177,7 +183,7 @@ mod tests {
         assert!(none.contains("nobody says what is done about this threat"), "{none}");
         let both = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by], accepted: { by: a, until: 2027-06-01, because: b } }\n";
         assert!(errors(both).contains("nobody says what is done"));
-        let twice = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by] }\n  - { id: A1, threat: y, mitigated-by: [built-by] }\n";
+        let twice = "threats:\n  - { id: A1, threat: x, mitigated-by: [built-by] }\n  - { id: A1, threat: fire, mitigated-by: [built-by] }\n";
         assert!(errors(twice).contains("A1 stands here twice"));
         let date =
             errors("threats:\n  - { id: A1, threat: x, accepted: { by: a, until: soon, because: b } }\n");

@@ -12,7 +12,7 @@ use crate::kubernetes::webhook::{Claim, Webhook};
 use crate::{images, tools};
 
 /// The longest that anything of ours may take to come back.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Site<'c> {
     pub cluster: &'c Cluster,

@@ -119,12 +119,15 @@ fn is_text(bytes: &[u8]) -> bool {
 
 fn is_archive(bytes: &[u8]) -> bool {
     let (Some(block), Some(field)) = (bytes.get(..BLOCK), bytes.get(SUM)) else { return false };
-    let said = std::str::from_utf8(field).unwrap_or_default().trim_matches([' ', '\0']);
-    let Ok(said) = u32::from_str_radix(said, 8) else { return false };
-    let around = block.iter().enumerate().filter(|(at, _)| !SUM.contains(at));
-    let sum: u32 = around.map(|(_, byte)| u32::from(*byte)).sum();
-    let spaces = u32::try_from(SUM.len()).unwrap_or_default() * u32::from(b' ');
-    said == sum + spaces
+    // readers differ about what may stand around the digits, and take a sum of signed bytes too, as old writers made it
+    let digits = field.iter().skip_while(|byte| byte.is_ascii_whitespace());
+    let digits: Vec<i64> = digits.map_while(|byte| char::from(*byte).to_digit(8)).map(i64::from).collect();
+    let said = digits.iter().fold(0, |said, digit| said * 8 + digit);
+    let with = |value: fn(u8) -> i64| -> i64 {
+        let around = block.iter().enumerate();
+        around.map(|(at, byte)| value(if SUM.contains(&at) { b' ' } else { *byte })).sum()
+    };
+    !digits.is_empty() && (said == with(i64::from) || said == with(|byte| i64::from(byte.cast_signed())))
 }
 
 fn is_cosign(tag: &str) -> bool {
@@ -169,6 +172,15 @@ mod tests {
         assert!(is_text(&block));
         let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
         block[SUM].copy_from_slice(format!("{sum:06o}  ").as_bytes());
+        assert!(attest::json::parse(&block).is_ok());
+        assert!(!is_text(&block));
+        // as some readers take it: with more behind the digits, and over signed bytes
+        block[SUM].copy_from_slice(format!("{sum:06o}x ").as_bytes());
+        assert!(!is_text(&block));
+        block[SUM].copy_from_slice(b"        ");
+        block[20..22].copy_from_slice("ä".as_bytes());
+        let signed: i64 = block.iter().map(|b| i64::from(b.cast_signed())).sum();
+        block[SUM].copy_from_slice(format!("{signed:06o}  ").as_bytes());
         assert!(attest::json::parse(&block).is_ok());
         assert!(!is_text(&block));
     }

@@ -56,7 +56,9 @@ impl Asked<'_> {
             Err(e) => return Err(self.unreadable(&pushed, &e).await),
         };
         let plan = Plan::of(self, &document).await?;
-        if evidence::is_evidence(self, name, &document).await? {
+        // in a repository that is nobody's, nothing goes up
+        let is_ours = config.environment(self.repository).is_some();
+        if is_ours && evidence::is_evidence(self, name, &document).await? {
             return self.claim(&pushed, &document, &plan).await;
         }
         match name {

@@ -66,8 +66,9 @@ impl Address {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (word, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (word, value) = (decode(&word.replace('+', " "))?, decode(&value.replace('+', " "))?);
-            if words.insert(word.clone(), value).is_some() {
-                return Err(format!("the address says {word:?} twice"));
+            // nothing is sent of a word without a name and a value: the store would not see what was judged
+            if word.is_empty() || words.insert(word.clone(), value).is_some() {
+                return Err(format!("the address says {word:?} twice, or nothing before a `=`"));
             }
         }
         words.retain(|word, _| !SIGNATURES.contains(&word.as_str()));
@@ -178,6 +179,8 @@ mod tests {
             ("//a", ""),
             ("/shop/a", "acl&acl"),
             ("/shop/a", "acl&%61cl"),
+            ("/shop/a", "="),
+            ("/shop/a", "acl&=b"),
         ] {
             assert!(Address::read(path, query).is_err(), "{path} {query}");
         }

@@ -8,6 +8,8 @@ use crate::proxy::s3::document::is_document;
 use crate::proxy::s3::headers;
 
 const SOURCE: &str = "x-amz-copy-source";
+/// MinIO's name for itself: behind it, signed by the proxy, a `GET` gives out users with their secrets.
+const ADMINISTRATION: &str = "minio";
 const OF_LISTS: [&str; 18] = [
     "continuation-token",
     "delimiter",
@@ -76,6 +78,9 @@ impl Operation {
         let upload = || address.query.get("uploadId").cloned().unwrap_or_default();
         let source = || source(headers);
         let is_object = !address.key.is_empty();
+        if address.bucket == ADMINISTRATION {
+            return Err(never("this is where MinIO is administered, and no bucket"));
+        }
         match (method.as_str(), is_object, words.as_slice()) {
             ("GET" | "HEAD", true, _) if words.contains(&"uploadId") => Ok(Self::Parts(upload())),
             ("GET" | "HEAD", ..) => Self::read(address, &words),
@@ -159,6 +164,8 @@ mod tests {
         assert_eq!(of("PUT", "/shop", "acl"), Ok(Operation::Document("acl")));
         assert_eq!(of("PUT", "/shop/a", "acl"), Ok(Operation::Document("acl")));
         for (method, path, query, status) in [
+            ("GET", "/minio/admin/v3/export-iam", "", 403),
+            ("PUT", "/%6dinio/admin/v3/import-iam", "", 403),
             ("DELETE", "/shop/a", "", 403),
             ("DELETE", "/shop", "", 403),
             ("DELETE", "/shop", "policy", 403),

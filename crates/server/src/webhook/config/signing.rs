@@ -13,10 +13,10 @@
 
 use std::path::PathBuf;
 
-use attest::LoadError;
-use attest::release::Form;
+use attest::release::{self, Form};
 use attest::trust::segments_match;
 use attest::yaml::{Fields, Node, Problems};
+use attest::{LoadError, Signer};
 
 use super::summaries::{SummaryKey, key};
 use crate::fields::{list, number, text, words};
@@ -51,6 +51,15 @@ impl Signing {
         self.environments.iter().any(|pattern| segments_match(pattern, environment))
     }
 
+    /// Whether a key can sign in the protocol at all; nothing is signed.
+    pub(crate) fn fits(&self, key: &dyn Signer) -> Result<(), String> {
+        let block = self.block.as_ref().map(std::fs::read).transpose().map_err(|e| e.to_string())?;
+        release::fits(self.family, key, block.as_deref()).map_err(|e| match &self.block {
+            Some(file) => format!("with the block {}: {e}", file.display()),
+            None => e.to_string(),
+        })
+    }
+
     /// The files that are named.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let key = match &mut self.key {
@@ -61,7 +70,7 @@ impl Signing {
     }
 
     /// Files that must be there.
-    pub(super) fn named(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn named(&self) -> impl Iterator<Item = &PathBuf> {
         let key = match &self.key {
             SummaryKey::File(file) => Some(file),
             SummaryKey::Token(_) => None,

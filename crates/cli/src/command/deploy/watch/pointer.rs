@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use attest::json::ShapeError;
 use attest::{Algorithm, Digest, Envelope, Json};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use server::{Client, ClientError, ClientTls};
 
 use super::super::releases;
@@ -133,6 +135,21 @@ fn name(key: &str, value: &Json) -> Result<String, ShapeError> {
     Ok(name.clone())
 }
 
+/// A plain file in a folder. Whoever may write there may be less than this user: a link would have the agent read for him
+/// what he may not, and a pipe would have it wait for ever.
+fn below(folder: &str, name: &str) -> io::Result<File> {
+    let folder = File::open(if folder.is_empty() { "/" } else { folder })?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = openat2(folder, name, flags, Mode::empty(), resolve).map_err(|e| match e {
+        Errno::XDEV => io::Error::other("it leads out of its folder"),
+        other => other.into(),
+    });
+    let file = File::from(file?);
+    let is_plain = file.metadata()?.is_file();
+    if is_plain { Ok(file) } else { Err(io::Error::other("it is no plain file")) }
+}
+
 /// Where the pointer is: everything else lies beside it.
 struct Place<'a> {
     config: &'a Config,
@@ -157,7 +174,7 @@ impl<'a> Place<'a> {
         }
         let path = Path::new(self.folder).join(name);
         let failed = |e| Failure::io("read", &path, &e);
-        let file = File::open(&path).map_err(failed)?;
+        let file = below(self.folder, name).map_err(failed)?;
         let count = io::copy(&mut file.take(limit + 1), to).map_err(failed)?;
         if count > limit {
             return Err(Failure::new(&format!("{} is too large", path.display()))

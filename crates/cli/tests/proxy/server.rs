@@ -1,13 +1,12 @@
 //! A server that runs until it is dropped.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use crate::site::{Site, until};
-use crate::tools::{stderr, stdout};
+use crate::site::until;
 
 pub struct Server {
     process: Child,
@@ -34,17 +33,4 @@ impl Server {
         until("the server does not listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Self { process, port }
     }
-}
-
-/// What a client said, on both of its streams, and whether it was content.
-pub fn said(output: &Output) -> (bool, String) {
-    (output.status.success(), stdout(output) + &stderr(output))
-}
-
-/// The certificate of `ci` with its key, in one file.
-pub fn identity(site: &Site) -> PathBuf {
-    let file = site.at("tls/ci.pem");
-    let both = ["tls/ci.crt", "tls/ci.key"].map(|part| fs::read_to_string(site.at(part)).unwrap());
-    fs::write(&file, both.concat()).unwrap();
-    file
 }
