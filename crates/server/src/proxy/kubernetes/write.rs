@@ -106,12 +106,14 @@ impl<'a> Write<'a> {
 
     /// Does it, once or as often as somebody else is faster.
     pub(super) async fn done(&self) -> Result<Response, Response> {
+        if self.method == Method::DELETE {
+            return self.taken_away().await;
+        }
         let mut tries = 1;
         loop {
-            let response =
-                if self.method == Method::DELETE { self.taken_away().await? } else { self.once().await? };
+            let response = self.once().await?;
             let is_late = response.status() == StatusCode::CONFLICT && self.method != Method::POST;
-            if !is_late || tries == TRIES || self.method == Method::DELETE {
+            if !is_late || tries == TRIES {
                 return Ok(response);
             }
             tries += 1;
