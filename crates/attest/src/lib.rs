@@ -13,8 +13,8 @@
 //! // somebody signs that the tests of an artifact passed
 //! let key = SecretKey::generate(Scheme::P256)?;
 //! let artifact = Artifact::new("registry.example/shop", Digest::sha256(b"the artifact").into());
-//! let predicate = Object::new().with("result", "PASSED").with("configuration", Vec::<Json>::new());
-//! let predicate = predicate.with("passedTests", vec!["unit".to_owned()]);
+//! let unit = Json::from(Object::new().with("name", "unit"));
+//! let predicate = Object::new().with("result", "PASSED").with("configuration", vec![unit]);
 //! let kind = attest::claims::TEST_RESULT;
 //! let statement = Statement::write("shop", artifact.digests(), kind, predicate);
 //! let signed = dsse::Dsse::sign(dsse::IN_TOTO, statement.as_bytes(), &[&key])?;

@@ -7,14 +7,16 @@
 //! what lets something in is on record first, which is the business of the crate `chokepoint`, or of the decision API.
 //!
 //! ```
-//! use attest::{Artifact, Digest, TrustRoot};
+//! use attest::{Artifact, Digest, Scheme, SecretKey, Signer, TrustRoot};
 //! use policy::{Beside, Book, Case, DeploymentRequest, Diagnostic, Frame, Guardrails, Outcome, Severity, SourceFile, Style, Submitted};
 //!
 //! let text = "environment: prod/shop\nartifact: registry.example/shop\nrequire: { signed-by: [vendor] }\n";
 //! let files = vec![SourceFile { name: "shop.yaml".to_owned(), text: text.to_owned() }];
 //! let book = Book::load(files, &Guardrails::default()).map_err(|all| format!("{all:?}"))?;
-//! let root = "version: 1\n";
-//! let root = TrustRoot::parse("trust-root.yaml", root).map_err(|all| format!("{all:?}"))?;
+//! let pem = SecretKey::generate(Scheme::P256)?.public().to_pem();
+//! let pem: String = pem.lines().map(|line| format!("          {line}\n")).collect();
+//! let root = format!("version: 1\nsigners:\n  vendor:\n    keys:\n      - key: |\n{pem}");
+//! let root = TrustRoot::parse("trust-root.yaml", &root).map_err(|all| format!("{all:?}"))?;
 //!
 //! let artifact = Artifact::new("registry.example/shop", Digest::sha256(b"the artifact").into());
 //! let mut request = DeploymentRequest::new(artifact, "prod/shop", "my choke point");

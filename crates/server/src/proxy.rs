@@ -2,7 +2,7 @@
 //! admitted.
 //!
 //! `listen.rs` is the story of a proxy, `handle.rs` of one request: who asks, and whether the request means one thing.
-//! Then the [`Adapter`] for the upstream's protocol tells what the request deploys. What reads goes through, streamed;
+//! Then the `Adapter` for the upstream's protocol tells what the request deploys. What reads goes through, streamed;
 //! what deploys is held until it was hashed and decided about, and the very bytes that were hashed are sent on; what an
 //! adapter does not know is refused.
 

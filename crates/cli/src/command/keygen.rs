@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// to NAME.minisign.pub
     #[arg(long, value_enum, default_value = "spki", requires = "public_of")]
     form: Form,
-    /// Whose key it is, as OpenPGP shows it: NAME <MAIL>
+    /// Whose key it is, as OpenPGP shows it: `NAME <MAIL>`
     #[arg(long, value_name = "ID", required_if_eq("form", "openpgp"))]
     user_id: Option<String>,
     #[command(flatten)]
