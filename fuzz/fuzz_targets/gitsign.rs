@@ -13,8 +13,8 @@ fn state() -> &'static (TrustRoot, Vec<u8>) {
     STATE.get_or_init(|| {
         let trusted = Json::from(include_str!("../corpus/gitsign/trusted_root.json"));
         let text = format!(
-            "version: 1\nsigstore: {{ acme: {{ trusted-root: {trusted} }} }}\npeople:\n  alice:\n    certificate-identities: \
-             [{{ issuer: \"https://accounts.acme.example\", identity: alice@a.example }}]\n"
+            "version: 1\nsigstore: {{ acme: {{ trusted-root: {trusted} }} }}\npeople:\n  alice:\n    identities: \
+             [alice@a.example]\n    certificate-identities: [{{ issuer: \"https://accounts.acme.example\", identity: alice@a.example }}]\n"
         );
         let root = TrustRoot::parse("fuzz", &text).expect("the seed's trusted root");
         let seed = Commit::parse(SEED).expect("the seed");
