@@ -32,6 +32,9 @@ const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 
 /// 1.3.6.1.4.1.57264.3.1: an entry of Rekor, as `dev.sigstore.rekor.v1.TransparencyLogEntry`.
 const LOG_ENTRY: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xbf, 0x30, 0x03, 0x01];
 
+/// An attribute's type and its values, both as DER.
+type Attribute<'a> = (&'a [u8], &'a [u8]);
+
 /// A signature, read and not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CmsSignature {
@@ -200,8 +203,7 @@ fn named(certificate: &[u8]) -> Option<Vec<u8>> {
     Some([encode(SEQUENCE, issuer), encode(INTEGER, serial)].concat())
 }
 
-/// Types and values, both as DER.
-fn read_attributes(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, CmsError> {
+fn read_attributes(bytes: &[u8]) -> Result<Vec<Attribute<'_>>, CmsError> {
     let (mut rest, mut all) = (Reader::new(bytes), Vec::new());
     let wanted = CmsError::Malformed("some attributes, each of another type");
     while !rest.is_done() {
@@ -216,7 +218,7 @@ fn read_attributes(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, CmsError> {
 }
 
 /// The one value of an attribute, where the attribute is there.
-fn only<'a>(attributes: &[(&[u8], &'a [u8])], kind: &[u8], tag: u8) -> Result<Option<&'a [u8]>, CmsError> {
+fn only<'a>(attributes: &[Attribute<'a>], kind: &[u8], tag: u8) -> Result<Option<&'a [u8]>, CmsError> {
     let Some((_, values)) = attributes.iter().find(|(other, _)| *other == kind) else { return Ok(None) };
     let mut values = Reader::new(values);
     let value = values.take(tag).filter(|_| values.is_done());

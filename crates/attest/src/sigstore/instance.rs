@@ -282,8 +282,12 @@ impl Instance {
 }
 
 fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
-    let other =
-        || SigstoreError::Unsupported(format!("a subject named by {} alone", subject.algorithm().name()));
+    let other = || {
+        SigstoreError::Unsupported(format!(
+            "a subject named by {} alone; a key may sign for it",
+            subject.algorithm().name()
+        ))
+    };
     let algorithm = match subject.algorithm() {
         Algorithm::Sha256 => HashAlgorithm::Sha2256,
         Algorithm::Sha384 => HashAlgorithm::Sha2384,

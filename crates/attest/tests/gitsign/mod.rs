@@ -312,3 +312,21 @@ fn no_bit_of_a_signature_can_be_another() {
     assert!(signer(&root, &with_signature(&content, &[signature.clone(), vec![0]].concat())).is_err());
     assert!(signer(&root, &with_signature(&content, &encode(0x30, &[]))).is_err());
 }
+
+#[test]
+fn a_statement_about_a_commit_alone_is_refused_by_name_under_a_certificate() {
+    let instance = Instance::new("sha1");
+    let certificate = STANDARD.encode(instance.certificate("alice"));
+    let payload = STANDARD.encode(format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"gitCommit":"{}"}}}}],"predicateType":"https://slsa.dev/verification_summary/v1","predicate":{{"verifier":{{"id":"https://gate.example/eu"}},"resourceUri":"git+https://git.example/shop","policy":{{"uri":"https://gate.example/p"}},"verificationResult":"PASSED","verifiedLevels":["SLSA_SOURCE_LEVEL_3"]}}}}"#,
+        "1f".repeat(20)
+    ));
+    let bundle = format!(
+        r#"{{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{{"certificate":{{"rawBytes":"{certificate}"}},"tlogEntries":[]}},"dsseEnvelope":{{"payload":"{payload}","payloadType":"application/vnd.in-toto+json","signatures":[{{"sig":"AAAA"}}]}}}}"#
+    );
+    let envelope = attest::Envelope::parse(bundle.as_bytes()).unwrap();
+    let error = instance.root("").open(&envelope, crate::NOW).unwrap_err();
+    let wanted =
+        SigstoreError::Unsupported("a subject named by gitCommit alone; a key may sign for it".to_owned());
+    assert_eq!(error, OpenError::Sigstore(wanted));
+}
