@@ -33,7 +33,14 @@ fn drills() -> Vec<Object> {
 }
 
 fn trials(drill: &Object) -> Vec<Object> {
-    drill.array("trials").unwrap().iter().map(|trial| trial.as_object().unwrap().clone()).collect()
+    let trials = drill.array("trials").unwrap().iter().map(|trial| trial.as_object().unwrap().clone());
+    // what this machine has not is told, and is no trial
+    trials.filter(|trial| trial.string("kind").unwrap() != "not-staged").collect()
+}
+
+/// In CI it must be there.
+fn has_postgresql() -> bool {
+    tools::part("PostgreSQL", "/usr/lib/postgresql".into()).is_some()
 }
 
 #[test]
@@ -73,7 +80,35 @@ fn every_attack_succeeds_where_its_mitigation_is_off() {
             count += 1;
         }
     }
-    assert!(count >= 45, "{count} attacks");
+    assert!(count >= 53 + if has_postgresql() { 5 } else { 0 }, "{count} attacks");
+}
+
+/// CI always has PostgreSQL, and so has whoever ran `cargo xtask setup`.
+#[test]
+fn what_needs_a_postgresql_was_tried_with_one() {
+    if !has_postgresql() {
+        return;
+    }
+    assert_eq!(run().said.int("not-staged").unwrap(), 0);
+    for (threat, what, kind, words) in [
+        ("T4", "a migration that nobody reviewed", "attack", "error[signed-by]"),
+        ("T4", "the reviewed migration is applied", "honest", ""),
+        ("T5", "a migration is changed after its review", "attack", "error[evidence-applies]"),
+        ("T5", "a migration is swapped once it was admitted", "attack", "ALTER TABLE"),
+        (
+            "T14",
+            "the database of a shared log is restored from an old backup",
+            "attack",
+            "`portcullis log adopt` raises the database to it",
+        ),
+        ("T14", "the same, and the folder with the tree is as old", "attack", "nothing is signed until then"),
+    ] {
+        let drill = drills().into_iter().find(|drill| drill.string("threat").unwrap() == threat).unwrap();
+        let trial = trials(&drill).into_iter().find(|trial| trial.string("what").unwrap() == what);
+        let trial = trial.unwrap_or_else(|| panic!("{threat}: {what}: {drill}"));
+        assert_eq!(trial.string("kind").unwrap(), kind, "{trial}");
+        assert!(trial.object("seen").unwrap().string("message").unwrap().contains(words), "{trial}");
+    }
 }
 
 /// A policy's refusal says how to mend it, and four ways of being old have a message each.

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
 
+mod migration;
 mod outcome;
 mod page;
 mod report;

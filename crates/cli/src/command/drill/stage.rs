@@ -18,6 +18,7 @@ mod bucket;
 mod build;
 mod decide;
 mod facts;
+mod postgresql;
 mod process;
 mod program;
 mod repository;
@@ -28,6 +29,7 @@ pub(super) use bucket::Bucket;
 pub(super) use build::{Built, Wish};
 pub(super) use decide::{DECISIONS, Deployment, later};
 pub(super) use facts::{People, about, digest};
+pub(super) use postgresql::PostgreSql;
 pub(super) use process::Process;
 pub(super) use program::{Ran, word, words_of};
 pub(super) use repository::{ALICE, BOB, Repository};
@@ -58,6 +60,7 @@ pub(super) struct Stage<'a> {
     repository: OnceCell<Repository>,
     toolchain: OnceCell<Digest>,
     built: RefCell<BTreeMap<String, Built>>,
+    postgresql: OnceCell<Option<PostgreSql>>,
     numbers: Cell<u32>,
 }
 
@@ -80,6 +83,7 @@ impl<'a> Stage<'a> {
             repository: OnceCell::new(),
             toolchain: OnceCell::new(),
             built: RefCell::default(),
+            postgresql: OnceCell::new(),
             numbers: Cell::new(0),
         })
     }
