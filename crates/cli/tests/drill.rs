@@ -43,6 +43,13 @@ fn has_postgresql() -> bool {
     tools::part("PostgreSQL", "/usr/lib/postgresql".into()).is_some()
 }
 
+/// In CI it must be there.
+#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+fn has_api_server() -> bool {
+    let named = std::env::var_os("KUBEBUILDER_ASSETS").map(std::path::PathBuf::from);
+    tools::part("kube-apiserver", named.unwrap_or_else(|| tools::cache("kubernetes"))).is_some()
+}
+
 #[test]
 fn fifteen_of_fifteen_threats_are_stopped_for_the_stated_reason() {
     let said = &run().said;
@@ -80,7 +87,8 @@ fn every_attack_succeeds_where_its_mitigation_is_off() {
             count += 1;
         }
     }
-    assert!(count >= 53 + if has_postgresql() { 5 } else { 0 }, "{count} attacks");
+    let more = usize::from(has_api_server()) + if has_postgresql() { 5 } else { 0 };
+    assert_eq!(count, 53 + more);
 }
 
 /// CI always has PostgreSQL, and so has whoever ran `cargo xtask setup`.
@@ -89,7 +97,6 @@ fn what_needs_a_postgresql_was_tried_with_one() {
     if !has_postgresql() {
         return;
     }
-    assert_eq!(run().said.int("not-staged").unwrap(), 0);
     for (threat, what, kind, words) in [
         ("T4", "a migration that nobody reviewed", "attack", "error[signed-by]"),
         ("T4", "the reviewed migration is applied", "honest", ""),
@@ -109,6 +116,27 @@ fn what_needs_a_postgresql_was_tried_with_one() {
         assert_eq!(trial.string("kind").unwrap(), kind, "{trial}");
         assert!(trial.object("seen").unwrap().string("message").unwrap().contains(words), "{trial}");
     }
+}
+
+/// The same for an API server.
+#[test]
+fn what_needs_an_api_server_was_tried_with_one() {
+    if !has_api_server() {
+        return;
+    }
+    let drill = drills().into_iter().find(|drill| drill.string("threat").unwrap() == "T12").unwrap();
+    let what = "a real API server has no webhook, and a Pod is created in it";
+    let trial = trials(&drill).into_iter().find(|trial| trial.string("what").unwrap() == what).unwrap();
+    assert_eq!(trial.string("kind").unwrap(), "attack");
+    let message = trial.object("seen").unwrap().string("message").unwrap().to_owned();
+    assert!(message.contains("created shop/pods/evil: nobody of ours was asked about it"), "{message}");
+}
+
+/// What is missing is counted, and what is counted is missing.
+#[test]
+fn what_was_not_staged_is_what_this_machine_has_not() {
+    let missing = usize::from(!has_api_server()) + if has_postgresql() { 0 } else { 6 };
+    assert_eq!(run().said.int("not-staged").unwrap(), i64::try_from(missing).unwrap());
 }
 
 /// A policy's refusal says how to mend it, and four ways of being old have a message each.

@@ -16,6 +16,7 @@ use crate::output::Output;
 
 mod bucket;
 mod build;
+mod cluster;
 mod decide;
 mod facts;
 mod postgresql;
@@ -27,6 +28,7 @@ mod webhook;
 
 pub(super) use bucket::Bucket;
 pub(super) use build::{Built, Wish};
+pub(super) use cluster::ApiServer;
 pub(super) use decide::{DECISIONS, Deployment, later};
 pub(super) use facts::{People, about, digest};
 pub(super) use postgresql::PostgreSql;
@@ -55,6 +57,8 @@ pub(super) const BUILDS: &str = "portcullis.local/builds";
 pub(super) struct Stage<'a> {
     dir: PathBuf,
     output: &'a Output,
+    /// Where etcd and kube-apiserver are, as somebody said.
+    kubernetes: Option<PathBuf>,
     keys: BTreeMap<&'static str, SecretKey>,
     builder: SecretKey,
     repository: OnceCell<Repository>,
@@ -66,7 +70,7 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Keys and logs; everything else is made when it is asked for.
-    pub(super) fn set(dir: &Path, output: &'a Output) -> Result<Self, Failure> {
+    pub(super) fn set(dir: &Path, kubernetes: Option<&Path>, output: &'a Output) -> Result<Self, Failure> {
         for below in ["keys", "facts", "builder", "store", "home"] {
             keys::folder(&dir.join(below))?;
         }
@@ -78,6 +82,7 @@ impl<'a> Stage<'a> {
         Ok(Self {
             dir: dir.to_owned(),
             output,
+            kubernetes: kubernetes.map(Path::to_owned),
             keys,
             builder,
             repository: OnceCell::new(),

@@ -1,6 +1,7 @@
 //! A throw-away PostgreSQL, where this machine has its programs. It listens in a folder of its own and nowhere else, and ends
 //! with the drill.
 
+use std::fs::File;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
 /// Where Debian has a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 const FOLDERS: [&str; 4] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/local/bin", "/usr/bin"];
+/// What the server says, in its folder.
+const LOG: &str = "log";
 /// The oldest that shares a log.
 const OLDEST: u32 = 14;
 /// It refuses root; this is nobody.
@@ -114,22 +117,25 @@ impl PostgreSql {
         let mut serve = as_somebody(&programs.join("postgres"));
         serve.arg("-D").arg(&data).arg("-k").arg(dir.path());
         serve.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
-        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = File::create(dir.path().join(LOG)).map_err(|e| cannot("does not start", &e))?;
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = serve.spawn().map_err(|e| cannot("does not start", &e))?;
-        let started = Self { programs, server, dir };
+        let mut started = Self { programs, server, dir };
         started.wait()?;
         Ok(started)
     }
 
-    fn wait(&self) -> Result<(), Failure> {
+    fn wait(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        loop {
-            match self.sql("postgres", "SELECT 1") {
-                Ok(_) => return Ok(()),
-                Err(failure) if began.elapsed() > WITHIN => return Err(failure),
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        while self.sql("postgres", "SELECT 1").is_err() {
+            let has_ended = self.server.try_wait().ok().flatten().is_some();
+            if has_ended || began.elapsed() > WITHIN {
+                let said = std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+                return Err(cannot("does not start", &said.lines().last().unwrap_or("it says nothing")));
             }
+            std::thread::sleep(Duration::from_millis(50));
         }
+        Ok(())
     }
 
     /// The folder of its socket.
