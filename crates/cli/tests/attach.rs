@@ -1,15 +1,17 @@
 //! Evidence is brought beside an artifact: into a folder, to a choke point, into a manifest; or it is said why not.
 
+#[path = "tools/port.rs"]
+mod port;
 mod tools;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use attest::{Digest, Json};
 use evidence::Store;
+use port::free_port;
 use tools::{code, expect, path, portcullis, stderr, stdout};
 
 struct Setting {
@@ -352,7 +354,7 @@ fn answering(
     setting: &Setting,
     answer: impl Fn(&str) -> String,
 ) -> (String, impl FnOnce(std::process::Output) -> (String, std::process::Output)) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let (cert, key) = (setting.at("deploy/tls/server.crt"), setting.at("deploy/tls/server.key"));
     let ca = setting.at("deploy/tls/ca.crt");
     let mut server = Command::new("openssl")

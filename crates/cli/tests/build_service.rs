@@ -1,5 +1,7 @@
 //! `portcullis builder serve` and its client: who may, what is kept, what is told. The build is a fake; the rest is real.
 
+#[path = "tools/port.rs"]
+mod port;
 mod service;
 mod tools;
 
@@ -8,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use port::free_port;
 use service::{Issuer, Place, REPOSITORY, SECRET, ask, ask_with, ended, field, submit, wish};
 use tools::{code, expect, part, path, portcullis, stderr, stdout};
 
@@ -664,7 +667,7 @@ async fn it_is_ready_only_with_a_signer_and_a_canary_that_passed() {
 async fn an_issuers_keys_come_from_its_own_address() {
     let place = Place::new("");
     let issuer = Issuer::new(place.dir.path());
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut keys = Command::new("openssl")
         .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-WWW"])
         .args(["-cert", "server.pem", "-key", "server.key"])

@@ -1,12 +1,15 @@
 //! Against a real kube-apiserver, where it is installed: what is there, what is not, and what we may not read.
 
+#[path = "../../cli/tests/tools/port.rs"]
+mod port;
+
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, ClusterError};
+use port::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const CERTIFICATES: &str = r#"set -e
@@ -47,10 +50,6 @@ fn programs() -> Option<PathBuf> {
     None
 }
 
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn start(program: &Path, dir: &Path, args: &[String]) -> Running {
     let log = fs::File::create(dir.join(format!("{}.log", program.file_name().unwrap().display()))).unwrap();
     // it is gone when the test is gone, however that ends
@@ -82,7 +81,7 @@ fn cluster(programs: &Path, dir: &Path) -> (u16, Running, Running) {
     let made =
         Command::new("bash").args(["-c", CERTIFICATES]).current_dir(dir).stderr(Stdio::null()).status();
     assert!(made.unwrap().success());
-    let (etcd_port, peer_port, api_port) = (port(), port(), port());
+    let (etcd_port, peer_port, api_port) = (free_port(), free_port(), free_port());
     let etcd = [
         "--data-dir=etcd".to_owned(),
         "--unsafe-no-fsync".to_owned(),

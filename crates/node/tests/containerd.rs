@@ -1,7 +1,9 @@
 //! A real containerd pulls from a real registry, and asks the program as it is shipped: static, and alone in its folder.
 
+#[path = "../../cli/tests/tools/port.rs"]
+mod port;
+
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use attest::dsse::{Dsse, IN_TOTO};
 use attest::{Object, SecretKey, Signer as _, Statement};
 use evidence::Store;
 use jiff::{SignedDuration, Timestamp};
+use port::free_port;
 
 /// What `cargo xtask setup` installs.
 fn part(name: &str) -> PathBuf {
@@ -103,7 +106,7 @@ fn containerd_pulls_what_the_node_takes_and_nothing_else() {
     fs::create_dir(site.join("verifiers")).unwrap();
     fs::copy(&verifier, site.join("verifiers/portcullis-image-verifier")).unwrap();
 
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let registry = format!(
         "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: {}/registry }} }}\nhttp: {{ addr: 127.0.0.1:{port} }}\n",
         site.display()

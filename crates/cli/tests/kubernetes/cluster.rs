@@ -1,7 +1,6 @@
 //! A real etcd, kube-apiserver and kube-controller-manager, and the people who use kubectl against them.
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -9,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use attest::Json;
 use server::{Client, ClientTls};
+
+#[path = "../tools/port.rs"]
+mod port;
+
+pub use port::free_port;
 
 use super::process::{Folder, Process};
 
@@ -109,11 +113,6 @@ const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"no
 {"apiGroups":[""],"resources":["podtemplates","pods/ephemeralcontainers","pods/resize"],"verbs":["*"]}]}"#;
 
 const AUTHORIZED: &str = "--authorization-mode=Node,RBAC";
-
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 impl Cluster {
     /// Starts everything; nothing where the programs are not installed.

@@ -1,10 +1,15 @@
 //! A server that runs until it is dropped.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+#[path = "../tools/port.rs"]
+mod port;
+
+use port::free_port;
 
 use crate::site::until;
 
@@ -25,7 +30,7 @@ impl Drop for Server {
 impl Server {
     /// Starts what listens at the port it is given; what it says goes to a file.
     pub fn start(said: &Path, command: impl FnOnce(u16) -> Command) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = command(port);
         let said = File::create(said).unwrap();
         command.process_group(0).stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
