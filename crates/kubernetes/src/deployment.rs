@@ -87,15 +87,15 @@ impl Deployment {
         }
     }
 
-    /// The request to the choke point. What the engine is told beside it (standing, grant, outage, consulted objects,
+    /// The request to the choke point, which takes the body with it: that is large. What the engine is told beside it (standing, grant, outage, consulted objects,
     /// the digest to use) is the adapter's to add.
     #[must_use]
-    pub fn request(&self, cluster: &str) -> DeploymentRequest {
+    pub fn request(&mut self, cluster: &str) -> DeploymentRequest {
         let chokepoint = format!("kubernetes/{cluster}");
         let mut request = DeploymentRequest::new(self.artifact.clone(), &self.environment, &chokepoint);
         request.requester = Some(self.requester.clone());
         request.workload = Some(format!("{cluster}/{}", self.workload));
-        request.body = Some(self.body.clone());
+        request.body = Some(std::mem::replace(&mut self.body, Json::Null));
         request.envelopes.clone_from(&self.envelopes);
         request.unreadable = self.unreadable.iter().map(Refusal::unreadable).collect();
         request
