@@ -26,7 +26,8 @@ pub fn print(fixture: &Fixture, only: Option<&str>) {
 
 /// What callgrind counts of a server that answers so many requests. Its profile stays, for `callgrind_annotate`.
 fn count(fixture: &Fixture, kind: Kind, requests: usize) -> u64 {
-    let out = std::env::temp_dir().join(format!("callgrind.{}.{requests}", kind.name().replace([' ', ','], "-")));
+    let out =
+        std::env::temp_dir().join(format!("callgrind.{}.{requests}", kind.name().replace([' ', ','], "-")));
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--quiet"]).arg(format!("--callgrind-out-file={}", out.display()));
     let server = Server::start_under(valgrind, fixture, kind);
