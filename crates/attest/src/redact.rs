@@ -35,6 +35,9 @@ const SECRET_WORDS: [&str; 17] = [
 /// Words that say it where they stand alone between `_`, `-` and `.`.
 const WHOLE_WORDS: [&str; 8] = ["pass", "dsn", "cred", "creds", "pat", "jwt", "cookie", "cookies"];
 
+/// Whatever [`has_whole_word`] looks for has one of these in it.
+const PARTS: [&str; 8] = ["key", "auth", "pass", "dsn", "cred", "pat", "jwt", "cookie"];
+
 /// Replaces every secret in `value`. What is redacted already stays as it is, byte for byte.
 pub fn redact(value: &mut Json) {
     match value {
@@ -95,12 +98,38 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 fn has_secret_word(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    holds_one(name, &SECRET_WORDS)
+}
+
+/// Whether one of these lower-case words stands anywhere in a name, however it writes letters. Every key of every request
+/// comes here several times, so nothing is copied, and most bytes begin no word.
+fn holds_one(name: &str, words: &[&str]) -> bool {
+    // the last five bits of a letter are the same in both cases; what other byte has them is found out below
+    let bit = |byte: &u8| 1_u32 << (byte & 31);
+    let firsts =
+        words.iter().filter_map(|word| word.as_bytes().first()).fold(0, |all, first| all | bit(first));
+    let begins = |rest: &[u8], word: &str| {
+        rest.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if firsts & bit(first) != 0 {
+            let lower = first.to_ascii_lowercase();
+            let is_here = |word: &&str| word.as_bytes().first() == Some(&lower) && begins(rest, word);
+            if words.iter().any(is_here) {
+                return true;
+            }
+        }
+        rest = after;
+    }
+    false
 }
 
 /// `PGPASS`, `ENCRYPTION_KEY`, `REDIS_AUTH`; not `PUBLIC_KEY`, and not the `key` of every second object of Kubernetes.
 fn has_whole_word(name: &str) -> bool {
+    if !holds_one(name, &PARTS) {
+        return false;
+    }
     let lower = name.to_ascii_lowercase();
     let words: Vec<&str> = lower.split(['_', '-', '.']).filter(|word| !word.is_empty()).collect();
     let is_key = |pair: &[&str]| match pair {
@@ -168,6 +197,9 @@ const TOKENS: [&str; 14] = [
     "hvs.",
 ];
 
+/// The shortest of them with the sixteen signs that make it one, and as long as a key of AWS is.
+const SHORTEST_TOKEN: usize = 20;
+
 /// Whether a value must not be published: by the word its name ends with, or by its own shape. For texts that become
 /// provenance, where a false alarm costs a rename and a miss costs a key.
 #[must_use]
@@ -208,6 +240,9 @@ fn has_secret_shape(value: &str) -> bool {
 }
 
 fn is_token(word: &str) -> bool {
+    if word.len() < SHORTEST_TOKEN {
+        return false;
+    }
     let is_long = |prefix: &&str| word.split_once(*prefix).is_some_and(|(_, rest)| rest.len() >= 16);
     TOKENS.iter().any(is_long) || is_aws_key(word) || is_jwt(word)
 }

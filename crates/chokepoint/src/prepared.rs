@@ -35,11 +35,11 @@ impl Prepared {
     /// # Errors
     /// The length of a record that no log can hold.
     pub(crate) fn decision(case: &Case, decision: &Decision, book: Digest) -> Result<Self, usize> {
-        let case_bytes = case.to_json().to_string().into_bytes();
+        let case_bytes = case.to_text().into_bytes();
         let decision_bytes = decision.to_json().to_string().into_bytes();
         let digests = [Digest::sha256(&case_bytes), Digest::sha256(&decision_bytes), book];
         let mut parts = vec![(digests[0].clone(), case_bytes), (digests[1].clone(), decision_bytes)];
-        parts.extend(case.parts().map(|part| (Digest::sha256(&part.bytes), part.bytes.clone())));
+        parts.extend(case.parts().map(|(part, digest)| (digest.clone(), part.bytes.clone())));
         let record = Record::new(case, decision, Position::longest(), digests);
         let purpose = Self::purpose_of(decision);
         Self { at: case.at(), entry: Unplaced::Decision(Box::new(record)), parts, purpose, leaf_length: 0 }

@@ -87,15 +87,15 @@ impl Deployment {
         }
     }
 
-    /// The request to the choke point. What the engine is told beside it (standing, grant, outage, consulted objects,
+    /// The request to the choke point, which takes the body with it: that is large. What the engine is told beside it (standing, grant, outage, consulted objects,
     /// the digest to use) is the adapter's to add.
     #[must_use]
-    pub fn request(&self, cluster: &str) -> DeploymentRequest {
+    pub fn request(&mut self, cluster: &str) -> DeploymentRequest {
         let chokepoint = format!("kubernetes/{cluster}");
         let mut request = DeploymentRequest::new(self.artifact.clone(), &self.environment, &chokepoint);
         request.requester = Some(self.requester.clone());
         request.workload = Some(format!("{cluster}/{}", self.workload));
-        request.body = Some(self.body.clone());
+        request.body = Some(std::mem::replace(&mut self.body, Json::Null));
         request.envelopes.clone_from(&self.envelopes);
         request.unreadable = self.unreadable.iter().map(Refusal::unreadable).collect();
         request
@@ -300,14 +300,16 @@ fn place(namespace: &str, kind: &str, name: &str) -> String {
 
 /// The request for the case: who asks for what; and, apart, the object without the server's bookkeeping.
 fn body(review: &Review, secret_key: Option<&[u8]>) -> (Object, Json) {
-    let mut object = review.object.clone().unwrap_or_default();
-    if review.kind.group.is_empty() && review.kind.kind == "Secret" {
+    let object = review.object.as_ref();
+    let object = if review.kind.group.is_empty() && review.kind.kind == "Secret" {
         // without a key nothing of the data is kept at all
         let form = DigestForm { autoscaled: false, secret_key };
-        object = configuration_form(&review.kind, &object, form).unwrap_or_default();
-    }
-    let mut object = Json::Object(object);
-    shorten(&mut object, 0);
+        let bound = object.and_then(|object| configuration_form(&review.kind, object, form).ok());
+        bound.map(|object| shortened(&object, 0))
+    } else {
+        object.map(|object| shortened(object, 0))
+    };
+    let object = Json::Object(object.unwrap_or_default());
     let user = Object::new()
         .with("username", review.user.username.as_str())
         .with("groups", review.user.groups.clone());
@@ -346,18 +348,14 @@ pub fn makes(review: &Review) -> Option<(Owner, Digest)> {
     Some((Owner { kind, namespace, name, uid }, template))
 }
 
-/// Takes out `managedFields`, and puts its digest in the place of inline evidence, wherever a template holds some.
-fn shorten(value: &mut Json, depth: usize) {
+/// A copy without `managedFields`, and with its digest in the place of inline evidence, wherever a template holds some.
+fn shortened(object: &Object, depth: usize) -> Object {
     const METADATA_DEPTH: usize = 12;
-    let Json::Object(object) = value else { return };
-    object.remove("managedFields");
-    for (key, value) in object.iter_mut() {
-        match value {
-            Json::String(text) if key == EVIDENCE => {
-                *value = Json::from(Digest::sha256(text.as_bytes()).to_string());
-            }
-            Json::Object(_) if depth < METADATA_DEPTH => shorten(value, depth + 1),
-            _ => {}
-        }
-    }
+    let copy = |key: &str, value: &Json| match value {
+        Json::String(text) if key == EVIDENCE => Json::from(Digest::sha256(text.as_bytes()).to_string()),
+        Json::Object(inner) if depth < METADATA_DEPTH => Json::Object(shortened(inner, depth + 1)),
+        other => other.clone(),
+    };
+    let kept = object.iter().filter(|(key, _)| *key != "managedFields");
+    Object::from_unique(kept.map(|(key, value)| (key.to_owned(), copy(key, value))))
 }

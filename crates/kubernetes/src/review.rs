@@ -186,7 +186,8 @@ impl Review {
         let limits = Limits { bytes: MAX_BYTES, depth: MAX_DEPTH, values: MAX_VALUES, exact_numbers: true };
         let value = parse_with(body, limits)
             .map_err(|e| ReviewError { uid: find_uid(body), kind: ReviewErrorKind::Json(e) })?;
-        read(&value).map_err(|e| ReviewError { uid: uid_of(&value), kind: ReviewErrorKind::Shape(e) })
+        let uid = uid_of(&value);
+        read(value).map_err(|e| ReviewError { uid, kind: ReviewErrorKind::Shape(e) })
     }
 
     /// The object that the request is about: the new one, or the old one where something is deleted.
@@ -242,19 +243,30 @@ fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-fn read(value: &Json) -> Result<Review, ShapeError> {
-    let outer = value.as_object()?;
+/// Takes the objects out of the body: they are large, and every review has one.
+fn read(value: Json) -> Result<Review, ShapeError> {
+    value.as_object()?;
+    let mut outer = if let Json::Object(outer) = value { outer } else { Object::new() };
     for (key, wanted) in [("apiVersion", "admission.k8s.io/v1"), ("kind", "AdmissionReview")] {
         if outer.string(key)? != wanted {
             return Err(ShapeError::new(key, wanted, outer.string(key)?));
         }
     }
-    let review = read_request(outer.object("request")?).map_err(|e| e.within("request"))?;
+    outer.object("request")?;
+    let request = taken(&mut outer, "request")?.unwrap_or_default();
+    let review = read_request(request).map_err(|e| e.within("request"))?;
     consistent(&review).map_err(|e| e.within("request"))?;
     Ok(review)
 }
 
-fn read_request(request: &Object) -> Result<Review, ShapeError> {
+/// An object that may be there, and is not there any more.
+fn taken(from: &mut Object, key: &str) -> Result<Option<Object>, ShapeError> {
+    from.optional_object(key)?;
+    Ok(if let Some(Json::Object(object)) = from.remove(key) { Some(object) } else { None })
+}
+
+fn read_request(mut request: Object) -> Result<Review, ShapeError> {
+    let objects = ["object", "oldObject", "options"].map(|key| taken(&mut request, key));
     let uid = request.string("uid")?;
     if !is_uid(uid) {
         return Err(ShapeError::new("uid", "an id of letters, digits and dashes", "something else"));
@@ -265,6 +277,7 @@ fn read_request(request: &Object) -> Result<Review, ShapeError> {
     let text = |key| Ok::<_, ShapeError>(request.optional_string(key)?.unwrap_or_default().to_owned());
     let resource = request.object("resource")?;
     let request_kind = request.optional_object("requestKind")?.map(read_kind).transpose();
+    let [object, old_object, options] = objects;
     Ok(Review {
         uid: uid.to_owned(),
         kind: read_kind(request.object("kind")?).map_err(|e| e.within("kind"))?,
@@ -275,10 +288,10 @@ fn read_request(request: &Object) -> Result<Review, ShapeError> {
         namespace: text("namespace")?,
         operation,
         user: read_user(request.object("userInfo")?).map_err(|e| e.within("userInfo"))?,
-        object: request.optional_object("object")?.cloned(),
-        old_object: request.optional_object("oldObject")?.cloned(),
+        object: object?,
+        old_object: old_object?,
         dry_run: request.flag("dryRun")?,
-        options: request.optional_object("options")?.cloned(),
+        options: options?,
     })
 }
 

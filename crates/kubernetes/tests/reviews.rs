@@ -400,7 +400,7 @@ fn an_object_that_cannot_be_read_is_refused_with_its_place() {
     ask.object = Some(object(&format!(r#"{{"spec":{{"containers":[{}]}}}}"#, many.join(","))));
     let Subject::Refused(refusal) = subject(&ask) else { panic!() };
     assert_eq!((refusal.code, refusal.found.as_str()), ("too-many-images", "300"));
-    let made = unread(&ask.review(), &refusal, &standard(), &Context::default());
+    let mut made = unread(&ask.review(), &refusal, &standard(), &Context::default());
     assert_eq!((made.artifact.uri(), made.artifact.digest()), ("kubernetes:shop/Pod/web", None));
     assert_eq!(made.body.as_object().unwrap().int("parts").unwrap(), 1);
     assert_eq!(made.request("eu-1").unreadable, [refusal.unreadable()]);
@@ -431,7 +431,7 @@ fn one_image_in_eight_containers_is_one_deployment_and_two_tags_are_two() {
     assert_eq!(made[0].place(), "spec.containers[0].image, spec.containers[3].image");
     assert!(last.message.contains("`sha256:zz` is no sha256 or sha512 digest"), "{last}");
     assert!(made[2].artifact.digests().is_empty() && told[2].0 == "y");
-    assert_eq!(made[2].request("eu-1").unreadable, [last.unreadable()]);
+    assert_eq!(made[2].clone().request("eu-1").unreadable, [last.unreadable()]);
 }
 
 #[test]

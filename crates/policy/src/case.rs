@@ -46,6 +46,8 @@ pub struct Beside {
 pub struct Case {
     request: DeploymentRequest,
     frame: Frame,
+    /// Of [`Case::parts`], in their order: each is hashed once, and opened, named and kept under that.
+    digests: Vec<Digest>,
 }
 
 impl Case {
@@ -54,7 +56,9 @@ impl Case {
     #[must_use]
     pub fn open(mut request: DeploymentRequest, frame: Frame) -> Self {
         request.freeze();
-        Self { request, frame }
+        let parts = request.envelopes.iter().chain(&request.grant);
+        let digests = parts.map(|part| Digest::sha256(&part.bytes)).collect();
+        Self { request, frame, digests }
     }
 
     /// The request, taken out to ask another question with the same evidence.
@@ -87,9 +91,14 @@ impl Case {
         &self.request.environment
     }
 
-    /// Everything that the case names by digest: the envelopes, and the grant.
-    pub fn parts(&self) -> impl Iterator<Item = &Submitted> {
-        self.request.envelopes.iter().chain(&self.request.grant)
+    /// Everything that the case names by digest, and its digest: the envelopes, and the grant.
+    pub fn parts(&self) -> impl Iterator<Item = (&Submitted, &Digest)> {
+        self.request.envelopes.iter().chain(&self.request.grant).zip(&self.digests)
+    }
+
+    /// The envelopes of [`Case::parts`].
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = (&Submitted, &Digest)> {
+        self.request.envelopes.iter().zip(&self.digests)
     }
 
     /// The time.
@@ -101,6 +110,28 @@ impl Case {
     /// The case in JSON; envelopes by digest. The same case always gives the same bytes.
     #[must_use]
     pub fn to_json(&self) -> Json {
+        let mut object = self.before_request();
+        object.set_some("request", self.request.body.clone());
+        self.after_request().iter().for_each(|(key, value)| object.set(key, value.clone()));
+        object.into()
+    }
+
+    /// The text of [`Case::to_json`], for which the request, the largest part, is not copied.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        // INVARIANT: both objects have keys, so a brace ends the first and begins the second
+        let mut text = self.before_request().to_string();
+        text.pop();
+        if let Some(body) = &self.request.body {
+            text.push_str(",\"request\":");
+            text.push_str(&body.to_string());
+        }
+        text.push(',');
+        text.push_str(self.after_request().to_string().trim_start_matches('{'));
+        text
+    }
+
+    fn before_request(&self) -> Object {
         let (request, frame) = (&self.request, &self.frame);
         let mut object = Object::new()
             .with("format", CASE_FORMAT)
@@ -115,10 +146,14 @@ impl Case {
         object.set("environment", request.environment.as_str());
         object.set("artifact", request.artifact.to_json());
         object.set_some("requester", request.requester.as_deref());
-        object.set_some("request", request.body.clone());
-        object.set("envelopes", Json::Array(request.envelopes.iter().map(Submitted::to_json).collect()));
-        request.write_more(&mut object);
-        object.into()
+        object
+    }
+
+    fn after_request(&self) -> Object {
+        let envelopes = self.envelopes().map(|(envelope, digest)| envelope.to_json(digest));
+        let mut object = Object::new().with("envelopes", Json::Array(envelopes.collect()));
+        self.request.write_more(&mut object);
+        object
     }
 
     /// Reads a case back; `fetch` gives the bytes of an envelope by digest.

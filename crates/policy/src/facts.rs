@@ -88,8 +88,8 @@ pub(crate) fn gather<'a>(
     if count > MAX_ENVELOPES {
         findings.push(evidence::too_many(count, MAX_ENVELOPES));
     }
-    for submitted in case.request().envelopes.iter().take(MAX_ENVELOPES) {
-        match opener.open(root, &submitted.bytes, case.at()) {
+    for (submitted, digest) in case.envelopes().take(MAX_ENVELOPES) {
+        match opener.open_as(root, &submitted.bytes, digest, case.at()) {
             Ok(attestation) => attestations.push((submitted.name.as_str(), attestation)),
             Err(Unopened::Unreadable(e)) => findings.push(evidence::unreadable(&submitted.name, &e)),
             Err(Unopened::Refused(e)) => findings.push(evidence::not_authentic(&submitted.name, &e)),

@@ -233,7 +233,8 @@ impl DeploymentRequest {
             object.set("consulted", Json::Array(self.consulted.iter().map(consulted).collect()));
         }
         object.set_some("standing", self.standing.as_ref().map(Standing::to_json));
-        object.set_some("grant", self.grant.as_ref().map(Submitted::to_json));
+        object
+            .set_some("grant", self.grant.as_ref().map(|grant| grant.to_json(&Digest::sha256(&grant.bytes))));
         object.set_some("outage", self.outage.map(Outage::name));
         object.set_some("workload", self.workload.as_deref());
         object.set_some("suggestion", self.suggestion.as_ref().map(Digest::to_string));
@@ -300,9 +301,9 @@ impl Unreadable {
 }
 
 impl Submitted {
-    pub(crate) fn to_json(&self) -> Json {
-        let digest = Digest::sha256(&self.bytes).to_string();
-        Object::new().with("name", self.name.as_str()).with("digest", digest).into()
+    /// By the digest of its bytes.
+    pub(crate) fn to_json(&self, digest: &Digest) -> Json {
+        Object::new().with("name", self.name.as_str()).with("digest", digest.to_string()).into()
     }
 
     /// Reads the name and fetches the bytes; other bytes than those of the digest are none.

@@ -329,8 +329,9 @@ fn a_case_reads_back_as_it_was_and_judges_the_same() {
         let case = case(request, &book, &root);
         let json = case.to_json();
         assert!(!json.to_string().contains("hunter2"));
+        assert_eq!(case.to_text(), json.to_string());
         let fetch = |digest: &Digest| {
-            case.parts().find(|p| Digest::sha256(&p.bytes) == *digest).map(|p| p.bytes.clone())
+            case.parts().find(|(_, own)| *own == digest).map(|(part, _)| part.bytes.clone())
         };
         let parsed = attest::json::parse(json.to_string().as_bytes()).unwrap();
         let again = Case::read(&parsed, fetch).unwrap();

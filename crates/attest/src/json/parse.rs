@@ -414,7 +414,7 @@ fn is_known(object: &Object, seen: &mut BTreeSet<String>, key: &str) -> bool {
 
 /// How many bytes from the start are neither a quote, a backslash nor a control character. Eight at a time:
 /// bundles are mostly one long base64 string.
-fn plain_run(bytes: &[u8]) -> usize {
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::parse::plain_run;
 use super::{Json, Object};
 
 impl fmt::Display for Json {
@@ -83,21 +84,53 @@ fn line(out: &mut String, indent: Option<usize>, level: usize) {
     }
 }
 
-/// Escapes as RFC 8785 does: the short forms where there are some, `\u00xx` for other control characters.
+/// Escapes as RFC 8785 does: the short forms where there are some, `\u00xx` for other control characters. What needs none
+/// is copied in runs.
 fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    let mut rest = text;
+    loop {
+        // INVARIANT: a run ends before an ASCII byte or at the end, which are character boundaries
+        let (run, after) = rest.split_at_checked(plain_run(rest.as_bytes())).unwrap_or((rest, ""));
+        out.push_str(run);
+        let mut chars = after.chars();
+        match chars.next() {
+            None => break,
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\u{8}') => out.push_str("\\b"),
+            Some('\u{c}') => out.push_str("\\f"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
         }
+        rest = chars.as_str();
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_is_written_so_that_it_is_read_back_wherever_it_stands() {
+        for before in 0..20 {
+            for c in (0..0x300).filter_map(char::from_u32).chain(['\u{2028}', '\u{ffff}', '\u{1f600}']) {
+                let text = format!("{}{c}é{c}{c}", "x".repeat(before));
+                let written = Json::from(text.as_str()).to_string();
+                let is_short = matches!(c, '"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t');
+                let each = if is_short {
+                    2
+                } else if u32::from(c) < 0x20 {
+                    6
+                } else {
+                    c.len_utf8()
+                };
+                assert_eq!(written.len(), before + 2 + 2 + 3 * each, "{written}");
+                assert_eq!(super::super::parse(written.as_bytes()).unwrap(), Json::String(text));
+            }
+        }
+    }
 }

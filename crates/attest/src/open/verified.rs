@@ -186,9 +186,22 @@ impl dyn Opener + '_ {
     /// # Errors
     /// [`Unopened`] with the first reason.
     pub fn open(&self, root: &TrustRoot, bytes: &[u8], at: Timestamp) -> Result<Attestation, Unopened> {
-        let digest = Digest::sha256(bytes);
-        let verified = self.verify(root, bytes, &digest)?;
-        if verified.root() != root.digest() || *verified.envelope() != digest {
+        self.open_as(root, bytes, &Digest::sha256(bytes), at)
+    }
+
+    /// As `open`, where the caller has the bytes' SHA-256.
+    ///
+    /// # Errors
+    /// [`Unopened`] with the first reason.
+    pub fn open_as(
+        &self,
+        root: &TrustRoot,
+        bytes: &[u8],
+        digest: &Digest,
+        at: Timestamp,
+    ) -> Result<Attestation, Unopened> {
+        let verified = self.verify(root, bytes, digest)?;
+        if verified.root() != root.digest() || verified.envelope() != digest {
             return Err(Unopened::Refused(OpenError::UnknownSigner));
         }
         verified.at(at).map_err(Unopened::Refused)

@@ -147,58 +147,93 @@ fn what_is_no_secret_stays_readable() {
     }
 }
 
-/// Texts and objects out of the pieces that the rules look at, in every order a small generator comes up with.
-#[test]
-fn redacting_twice_is_redacting_once() {
-    const PIECES: [&str; 40] = [
-        "--password",
-        "=",
-        " ",
-        "x",
-        "\"",
-        "'",
-        ":",
-        "@",
-        "://",
-        "/",
-        "tcp(",
-        ")",
-        "\\",
-        "\n",
-        "DB_PASSWORD",
-        "PGPASS",
-        "user",
-        "bearer ",
-        "Basic ",
-        "ghp_0123456789abcdef",
-        "[redacted]",
-        ";",
-        "&",
-        ",",
-        "?",
-        "#",
-        "\":",
-        "{",
-        "[",
-        "]",
-        "sha256:",
-        "5432",
-        "-",
-        "_",
-        ".",
-        "KEY",
-        "é",
-        "AKIAIOSFODNN7EXAMPLE",
-        "Authorization:",
-        "--",
-    ];
+const PIECES: [&str; 40] = [
+    "--password",
+    "=",
+    " ",
+    "x",
+    "\"",
+    "'",
+    ":",
+    "@",
+    "://",
+    "/",
+    "tcp(",
+    ")",
+    "\\",
+    "\n",
+    "DB_PASSWORD",
+    "PGPASS",
+    "user",
+    "bearer ",
+    "Basic ",
+    "ghp_0123456789abcdef",
+    "[redacted]",
+    ";",
+    "&",
+    ",",
+    "?",
+    "#",
+    "\":",
+    "{",
+    "[",
+    "]",
+    "sha256:",
+    "5432",
+    "-",
+    "_",
+    ".",
+    "KEY",
+    "é",
+    "AKIAIOSFODNN7EXAMPLE",
+    "Authorization:",
+    "--",
+];
+
+/// A small generator, always the same.
+fn generator() -> impl FnMut(usize) -> usize {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |bound: usize| {
+    move |bound| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         usize::try_from(state >> 33).unwrap() % bound
-    };
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_closely_would_not_change() {
+    let (mut next, mut plain) = (generator(), 0);
+    for _ in 0..40_000 {
+        let text = (0..=next(4)).map(|_| PIECES[next(PIECES.len())]).collect::<String>();
+        if text::is_plain(&text) {
+            plain += 1;
+            assert_eq!(text::round(&text), text);
+        }
+    }
+    assert!(plain > 4_000, "{plain} of them");
+    for text in ["a\u{b}b", "a\u{a0}b", "Bearer x", "u:p@h/", "a=b", "\"a\":", &"ghp_".repeat(5)] {
+        assert!(!text::is_plain(text), "{text:?}");
+    }
+}
+
+#[test]
+fn words_are_found_wherever_and_however_they_are_written() {
+    let mut next = generator();
+    for _ in 0..20_000 {
+        let name: String = (0..=next(3))
+            .map(|_| ["x", "Key", "API_", "pass", "Wd", "t", "o", "KEN", "é", "@"][next(10)])
+            .collect();
+        let lower = name.to_ascii_lowercase();
+        assert_eq!(has_secret_word(&name), SECRET_WORDS.iter().any(|word| lower.contains(word)), "{name}");
+    }
+    assert!(WHOLE_WORDS.iter().all(|word| holds_one(word, &PARTS)), "each is looked for");
+}
+
+/// Texts and objects out of the pieces that the rules look at, in every order the generator comes up with.
+#[test]
+fn redacting_twice_is_redacting_once() {
+    let mut next = generator();
     for _ in 0..8_000 {
         let mut text = || (0..=next(9)).map(|_| PIECES[next(PIECES.len())]).collect::<String>();
         let items = Json::Array((0..4).map(|_| Json::from(text())).collect());

@@ -203,7 +203,7 @@ fn every_combination_is_decided_in_the_order_and_again_from_its_json() {
         assert_eq!(passed.is_some(), expected(setting) == (Answer::Admit, Basis::Policy), "{setting:?}");
         let json = attest::json::parse(case.to_json().to_string().as_bytes()).unwrap();
         let fetch = |digest: &Digest| {
-            case.parts().find(|p| Digest::sha256(&p.bytes) == *digest).map(|p| p.bytes.clone())
+            case.parts().find(|(_, own)| *own == digest).map(|(part, _)| part.bytes.clone())
         };
         let again = Case::read(&json, fetch).unwrap();
         let replayed = Decision::of(evaluate(&again, &book, &root), &again, policy);

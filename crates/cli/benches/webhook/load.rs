@@ -100,6 +100,20 @@ fn micros(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
+/// So many requests, one after the other over one connection.
+pub fn counted(target: &Target, requests: usize) -> Load {
+    runtime().block_on(async {
+        let (mut sender, start) = (target.connect().await, Instant::now());
+        let (mut times, mut failed) = (Vec::new(), 0);
+        for body in target.bodies.iter().cycle().take(requests) {
+            let asked = Instant::now();
+            failed += usize::from(!ask(&mut sender, body).await);
+            times.push(micros(asked));
+        }
+        Load::of(vec![(times, failed)], start.elapsed())
+    })
+}
+
 /// Each connection asks again as soon as it has its answer.
 pub fn closed(target: &Target, connections: usize, time: Duration) -> Load {
     runtime().block_on(async {

@@ -4,12 +4,13 @@
 //! `cargo bench -p portcullis --bench webhook` prints throughput, latency (p50, p99, p99.9), CPU per decision and
 //! peak memory at 1, 8, 64 and 256 keep-alive connections, and in an open loop of 500 requests a second whose
 //! latency counts from the moment at which each was due. `PORTCULLIS_BENCH_SECONDS` sets how long each takes; `-- --only cached` is one
-//! server for a profiler.
+//! server for a profiler; `-- --instructions` (or `-- --instructions uncached`) counts instructions under callgrind.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
 mod fixture;
 mod floor;
+mod instructions;
 mod load;
 mod server;
 
@@ -33,6 +34,10 @@ fn main() {
         return only(&words[at + 1], time);
     }
     let fixture = Fixture::new(tempfile::tempdir().unwrap());
+    if let Some(at) = words.iter().position(|w| w == "--instructions") {
+        let only = words.get(at + 1).map(String::as_str).filter(|word| !word.starts_with('-'));
+        return instructions::print(&fixture, only);
+    }
     println!(
         "each of 4 signatures P-256, inline; body {} bytes; {seconds} s each\n",
         fixture.bodies[0].len()

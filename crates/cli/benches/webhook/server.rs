@@ -43,17 +43,30 @@ impl Drop for Server {
 
 impl Server {
     pub fn start(fixture: &Fixture, kind: Kind) -> Self {
+        // does nothing but start what follows
+        Self::start_under(Command::new("env"), fixture, kind)
+    }
+
+    /// Starts it as an argument of another program, which becomes it.
+    pub fn start_under(runner: Command, fixture: &Fixture, kind: Kind) -> Self {
         let run = tempfile::tempdir_in(fixture.path()).unwrap();
         match kind {
-            Kind::AlwaysYes => Self::floor(fixture, run, "yes"),
-            Kind::OnlyChecks => Self::floor(fixture, run, "checks"),
-            Kind::Uncached => Self::portcullis(fixture, run, "none"),
-            Kind::Cached => Self::portcullis(fixture, run, "64MiB"),
+            Kind::AlwaysYes => Self::floor(runner, fixture, run, "yes"),
+            Kind::OnlyChecks => Self::floor(runner, fixture, run, "checks"),
+            Kind::Uncached => Self::portcullis(runner, fixture, run, "none"),
+            Kind::Cached => Self::portcullis(runner, fixture, run, "64MiB"),
         }
     }
 
-    fn floor(fixture: &Fixture, run: tempfile::TempDir, kind: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+    /// Tells it to end, and waits until it has.
+    pub fn end(mut self) {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn floor(mut command: Command, fixture: &Fixture, run: tempfile::TempDir, kind: &str) -> Self {
+        command.arg(std::env::current_exe().unwrap());
         command.arg("--floor").arg(kind).arg(fixture.path()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -62,13 +75,13 @@ impl Server {
     }
 
     #[allow(clippy::zombie_processes, reason = "a benchmark that panics ends with its process")]
-    fn portcullis(fixture: &Fixture, run: tempfile::TempDir, cache: &str) -> Self {
+    fn portcullis(mut command: Command, fixture: &Fixture, run: tempfile::TempDir, cache: &str) -> Self {
         let config = fixture::configuration(fixture.path(), run.path(), cache);
         let log = run.path().join("stderr");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg(env!("CARGO_BIN_EXE_portcullis"));
         command.arg("serve").arg("--config").arg(config).stderr(std::fs::File::create(&log).unwrap());
         let child = command.spawn().unwrap();
-        for _ in 0..500 {
+        for _ in 0..3000 {
             let text = std::fs::read_to_string(&log).unwrap();
             if let Some(port) = text.lines().find_map(listening) {
                 return Self { child, port, _run: run };

@@ -171,11 +171,11 @@ impl Kubernetes {
             attached: Some(&attached),
             memory: Some(&self.memory),
         };
-        let deployments = kubernetes::requests(review, judged, mapping, &context);
+        let mut deployments = kubernetes::requests(review, judged, mapping, &context);
         // as the object itself, what was looked at stands in the case of a review's first part: a large owner is not kept
         // once for each of its images
         let mut consulted = owned.consulted.clone();
-        let one = |deployment: &Deployment| {
+        let one = |deployment: &mut Deployment| {
             let cluster = &mapping.cluster;
             let mut request = gather::request(&self.store, deployment, cluster, is_failing, &mut fetched);
             request.consulted = std::mem::take(&mut consulted);
@@ -183,7 +183,7 @@ impl Kubernetes {
             request.standing = request.standing.or_else(|| inherited.as_ref().and_then(Inherited::recreated));
             request
         };
-        let mut requests: Vec<DeploymentRequest> = deployments.iter().map(one).collect();
+        let mut requests: Vec<DeploymentRequest> = deployments.iter_mut().map(one).collect();
         let until = Until::of(&ask.deadline);
         let look = |(deployment, request)| self.look_up(deployment, request, ask, until, &mut fetched);
         let looked = deployments.iter().zip(&mut requests).map(look).collect();
@@ -240,7 +240,7 @@ impl Kubernetes {
     fn prepare_unread(&self, review: &Review, refusal: &Refusal) -> Prepared {
         let mapping = &self.config.webhook.mapping;
         let context = Context { secret_key: self.secret_key(), ..Context::default() };
-        let deployment = kubernetes::unread(review, refusal, mapping, &context);
+        let mut deployment = kubernetes::unread(review, refusal, mapping, &context);
         let requests = vec![deployment.request(&mapping.cluster)];
         let looked = vec![None];
         Prepared { deployments: vec![deployment], requests, looked, unproven: None, lost: Vec::new() }

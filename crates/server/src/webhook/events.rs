@@ -13,6 +13,8 @@ use crate::event;
 use crate::service::Clock;
 
 const WAITING: usize = 4096;
+/// What a pipe takes in one piece (`PIPE_BUF`).
+const PIECE: usize = 4096;
 
 /// Where events go.
 pub(crate) struct Events {
@@ -60,8 +62,17 @@ impl Events {
     }
 }
 
+/// Lines that wait together are written together.
 fn write(waiting: &Receiver<String>) {
-    while let Ok(line) = waiting.recv() {
-        event::write(&line);
+    let mut next = waiting.recv().ok();
+    while let Some(mut lines) = next {
+        next = loop {
+            match waiting.try_recv() {
+                Ok(line) if lines.len() + line.len() <= PIECE => lines.push_str(&line),
+                more => break more.ok(),
+            }
+        };
+        event::write(&lines);
+        next = next.or_else(|| waiting.recv().ok());
     }
 }

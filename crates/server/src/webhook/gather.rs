@@ -93,7 +93,7 @@ pub(crate) fn bundles(
 /// proven about something that runs already.
 pub(crate) fn request(
     store: &Store,
-    deployment: &Deployment,
+    deployment: &mut Deployment,
     cluster: &str,
     is_failing: bool,
     fetched: &mut Fetched,
@@ -226,7 +226,7 @@ mod tests {
         let grant = store.put_grant(&store.get(&digests[0]).unwrap().unwrap()).unwrap();
         let sum = |deployment: &Deployment| {
             let mut fetched = Fetched::default();
-            let one = |_| request(&store, deployment, "eu-1", false, &mut fetched);
+            let one = |_| request(&store, &mut deployment.clone(), "eu-1", false, &mut fetched);
             let requests: Vec<DeploymentRequest> = (0..20).map(one).collect();
             assert!(requests.iter().all(|request| request.outage.is_none()));
             let evidence = requests.iter().flat_map(|r| &r.envelopes).map(|e| e.bytes.len()).sum::<usize>();
