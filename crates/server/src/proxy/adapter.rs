@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
@@ -20,6 +20,7 @@ use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
 use crate::proxy::pypi::{self, Pypi};
 use crate::proxy::s3::S3;
+use crate::proxy::share::Share;
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -32,6 +33,11 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
 
     /// Whether `%2F` may stand in a path, where it is no separator.
     fn takes_encoded_slash(&self) -> bool {
+        false
+    }
+
+    /// Whether it tells requesters apart where the connection does not.
+    fn tells_requesters(&self) -> bool {
         false
     }
 
@@ -55,6 +61,8 @@ pub(crate) struct With {
     pub(crate) requester: Option<String>,
     /// What came of it until now.
     pub(crate) course: Course,
+    /// Its place among all requests, in the share of who asks.
+    pub(crate) place: Arc<Mutex<Share>>,
 }
 
 /// The protocols, by the word for them in the configuration.

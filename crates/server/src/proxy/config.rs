@@ -13,7 +13,7 @@
 //!     public: https://images.example                      # as clients call this proxy; otherwise as each request does
 //!     headers: [x-ours]                                   # request headers that go on beside the usual ones
 //!     spool: spool/images                                 # where bodies wait until they were decided about
-//!     limits: { body: 10GiB, held: 100GiB, requests: 1000, time: 1h }
+//!     limits: { body: 10GiB, held: 100GiB, requests: 1000, time: 1h, share: 50 }   # `share`: percent for one requester
 //!     as: registry.example                                # how the artifacts' URIs begin
 //!     routes:
 //!       - { names: ["shop/**"], environment: prod/shop }  # what stands nowhere is nobody's, and refused
@@ -30,8 +30,10 @@ use attest::yaml::{Fields, Node, Problems};
 
 use crate::config::read::issuer;
 use crate::config::{Issuer, KeyPair, Keys};
-use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
+use crate::fields::{address, key_pair, list, path, span, text, words};
 use crate::proxy::adapter::{self, Adapter};
+use crate::proxy::limits::Limits;
+use crate::proxy::share::Bounds;
 
 const KNOWN: [&str; 14] = [
     "name",
@@ -81,6 +83,8 @@ pub struct Proxy {
     pub routes: Vec<Route>,
     /// The protocol.
     pub(crate) adapter: Arc<dyn Adapter>,
+    /// Whether only one requester can come, or nobody is told from another.
+    pub(crate) is_alone: bool,
 }
 
 /// Who may come.
@@ -107,19 +111,6 @@ pub struct Upstream {
     pub connect: Duration,
     /// How long nothing may move: while a request is sent, until its answer begins, and between its pieces.
     pub answer: Duration,
-}
-
-/// How much a proxy takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of one body.
-    pub body: u64,
-    /// Bytes of all bodies that wait in the spool.
-    pub held: u64,
-    /// Requests at once.
-    pub requests: usize,
-    /// For a body to come in.
-    pub time: Duration,
 }
 
 /// Which names are which environment.
@@ -155,7 +146,6 @@ impl Proxy {
         let headers = header_names(&fields, problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
         let spool = path(&fields, "spool", problems);
-        let limits = limits(fields.optional("limits"), problems);
         let prefix =
             fields.optional("as").map_or(Some(String::new()), |n| problems.keep(n.string()).map(Into::into));
         if has_routes {
@@ -164,6 +154,9 @@ impl Proxy {
         let routes = list(&fields, "routes", problems, route);
         let adapter = kind.and_then(|kind| adapter::read(kind, &fields, problems));
         let (clients, issuers) = who?;
+        let is_told_apart = adapter.as_ref().is_some_and(|adapter| adapter.tells_requesters());
+        let is_alone = !is_told_apart && is_alone(clients.as_ref(), &issuers);
+        let limits = Limits::read(fields.optional("limits"), is_alone, problems);
         Some(Self {
             name: name?,
             kind: kind?.to_owned(),
@@ -179,6 +172,7 @@ impl Proxy {
             prefix: prefix?,
             routes,
             adapter: adapter?,
+            is_alone,
         })
     }
 
@@ -218,6 +212,11 @@ impl Proxy {
             Keys::Url { ca, .. } => ("the authorities of an issuer", ca.as_ref()),
         }));
         named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path()))).collect()
+    }
+
+    /// So much in all, and what of it one requester may have.
+    pub(crate) fn bounds(&self, all: u64) -> Bounds {
+        self.limits.of(all, self.is_alone)
     }
 
     /// Opens what only its kind names.
@@ -271,6 +270,11 @@ fn who(proxy: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<(Op
         return None;
     }
     Some((clients, issuers))
+}
+
+/// Whether those who may come are one.
+fn is_alone(clients: Option<&Clients>, issuers: &[Issuer]) -> bool {
+    issuers.is_empty() && clients.is_none_or(|clients| clients.names.len() == 1)
 }
 
 /// Names of headers in lower case.
@@ -333,7 +337,12 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
 }
 
 /// A span that is neither nothing nor more than a day.
-fn time(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems) -> Option<Duration> {
+pub(crate) fn time(
+    fields: &Fields<'_>,
+    key: &str,
+    otherwise: Span,
+    problems: &mut Problems,
+) -> Option<Duration> {
     let seconds = span(fields, key, otherwise, problems)?.as_seconds();
     match (u64::try_from(seconds), fields.optional(key)) {
         (Ok(seconds @ 1..=86_400), _) => Some(Duration::from_secs(seconds)),
@@ -342,22 +351,6 @@ fn time(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems
             None
         }
     }
-}
-
-fn limits(node: Option<&Node>, problems: &mut Problems) -> Option<Limits> {
-    let usual = Limits { body: 10 << 30, held: 50 << 30, requests: 1024, time: Duration::from_secs(3600) };
-    let Some(node) = node else { return Some(usual) };
-    let fields = Fields::read(node, "`limits`", &["body", "held", "requests", "time"], problems)?;
-    let bytes = |key: &str, otherwise: u64, problems: &mut Problems| {
-        fields.optional(key).map_or(Some(otherwise), |node| {
-            let found = size(problems.keep(node.string())?);
-            problems.keep(found.ok_or_else(|| node.mismatch("a size, as in 10GiB")))
-        })
-    };
-    let (body, held) = (bytes("body", usual.body, problems), bytes("held", usual.held, problems));
-    let requests = number(&fields, "requests", (1, 100_000, 1024), problems);
-    let time = time(&fields, "time", Span::seconds(3600), problems);
-    Some(Limits { body: body?, held: held?, requests: requests?, time: time? })
 }
 
 fn route(node: &Node, problems: &mut Problems) -> Option<Route> {

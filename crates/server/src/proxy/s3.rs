@@ -83,7 +83,7 @@ impl S3 {
         let mut with = with.clone();
         if let Some(accounts) = &opened.accounts {
             let found = accounts.who(&head, &address, &self.region, with.proxy.now());
-            with.requester = Some(found.map_err(|why| error(StatusCode::FORBIDDEN, "AccessDenied", &why))?);
+            with.identified(found.map_err(|why| error(StatusCode::FORBIDDEN, "AccessDenied", &why))?)?;
         }
         let operation = Operation::of(&head.method, &head.headers, &address).map_err(|r| refused(&r))?;
         match operation {
@@ -116,6 +116,10 @@ impl Adapter for S3 {
 
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
         error(status, word(code), text)
+    }
+
+    fn tells_requesters(&self) -> bool {
+        self.accounts.is_some()
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

@@ -6,13 +6,14 @@ use axum::body::Body;
 use super::Deb;
 use crate::proxy::hold::{Held, Most};
 use crate::proxy::room::Room;
+use crate::proxy::share::Bounds;
 
 fn read(bytes: Vec<u8>) -> Result<Deb, String> {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let most = Most { bytes: 1 << 30, time: Duration::from_secs(60) };
-    let (body, room) = (Body::from(bytes), Room::of(1 << 30));
-    let held = runtime.block_on(Held::take(body, folder.path(), &room, most)).unwrap();
+    let (body, room) = (Body::from(bytes), Room::of(Bounds { all: 1 << 30, one: 1 << 30 }));
+    let held = runtime.block_on(Held::take(body, folder.path(), room.taken(None), most)).unwrap();
     Deb::read(&held)
 }
 
