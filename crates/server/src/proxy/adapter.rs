@@ -1,7 +1,7 @@
 //! What knows a protocol: from a request to what it deploys, and from a ruling to an answer that the client understands.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use attest::yaml::{Fields, Problems};
@@ -46,9 +46,19 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Opens what only this kind names, before anything is answered; what is open stays so.
+    /// The files that only this kind names and that must be there before it starts, and what they are.
+    fn named(&self) -> Vec<(&'static str, &Path)> {
+        Vec::new()
+    }
+
+    /// Opens what only this kind names, before anything is answered.
     fn open(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Looks at what is open again; nothing where it is what it was. What does not do leaves the last good in force.
+    fn reload(&self) -> Option<Result<(), String>> {
+        None
     }
 }
 

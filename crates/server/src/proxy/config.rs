@@ -211,7 +211,8 @@ impl Proxy {
             Keys::File(file) => ("an issuer's keys", Some(file)),
             Keys::Url { ca, .. } => ("the authorities of an issuer", ca.as_ref()),
         }));
-        named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path()))).collect()
+        let named = named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path())));
+        named.chain(self.adapter.named()).collect()
     }
 
     /// So much in all, and what of it one requester may have.

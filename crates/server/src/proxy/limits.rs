@@ -99,7 +99,9 @@ mod tests {
         let node = Node::parse("serve.yaml", text).unwrap();
         let mut problems = Problems::new();
         let limits = Limits::read(Some(&node), is_alone, &mut problems);
-        problems.finish(limits).map_err(|errors| errors.iter().map(|error| format!("{error} {error:?}")).collect())
+        problems
+            .finish(limits)
+            .map_err(|errors| errors.iter().map(|error| format!("{error} {error:?}")).collect())
     }
 
     #[test]

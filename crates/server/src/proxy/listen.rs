@@ -165,6 +165,9 @@ impl Proxy {
         if let Some(result) = self.upstream.reload() {
             told("upstream", result.map(|()| "login and certificates for it".to_owned()));
         }
+        if let Some(result) = self.config.adapter.reload() {
+            told("keys", result.map(|()| "what the files of this kind of proxy say".to_owned()));
+        }
     }
 }
 
