@@ -245,16 +245,36 @@ impl With {
     /// The answer where the upstream has none. What was admitted and may have arrived is said to be so.
     pub(crate) fn no_answer(&self, error: &UpstreamError) -> Response {
         self.course.set(End::Upstream);
-        self.proxy.tell("upstream-failed", Object::new().with("found", error.to_string()));
+        let details = Object::new().with("found", error.to_string());
+        self.proxy.tell("upstream-failed", details.with("records", self.course.records()));
         let status = match error {
             UpstreamError::Late(_) => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         };
-        let mut text = error.to_string();
-        if !error.is_unsent() {
-            text.push_str("\n  fix: look whether it is there before sending it again");
-        }
+        let text = self.with_records(&error.to_string(), error.is_unsent());
         self.proxy.config().adapter.refuse(status, "upstream", &text)
+    }
+
+    /// The text of a failure behind the proxy, with the decisions that stand before it, and what to do.
+    pub(crate) fn with_records(&self, text: &str, is_unsent: bool) -> String {
+        let mut text = text.to_owned();
+        let records = self.course.records();
+        for record in &records {
+            text.push_str(&format!("\n  record: {record}, which admits it: that decision stands in the log"));
+        }
+        text.push_str(match (is_unsent, records.is_empty()) {
+            (true, true) => "\n  fix: send it again once that is mended",
+            (true, false) => {
+                "\n  fix: send it again once that is mended: nothing of it arrived, and it is decided about anew, with a record of \
+                 its own"
+            }
+            (false, true) => "\n  fix: look whether it is there before sending it again",
+            (false, false) => {
+                "\n  fix: look whether it is there before sending it again; the same bytes, put to the same \
+                 place again, change nothing, and are decided about anew, with a record of their own"
+            }
+        });
+        text
     }
 
     pub(crate) fn not_held(&self, error: &HoldError) -> Response {

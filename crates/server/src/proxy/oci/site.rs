@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Limited};
 
 use crate::proxy::adapter::With;
 use crate::proxy::hold::Held;
+use crate::proxy::metrics::End;
 use crate::proxy::oci::answer::error;
 use crate::proxy::oci::shelf::OCTETS;
 
@@ -42,7 +43,7 @@ impl<'a> Site<'a> {
             // it lies elsewhere, and is there
             status if status.is_redirection() => Ok(Some(None)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(unexpected("asked for a blob", answer).await),
+            _ => Err(unexpected(self.with, "asked for a blob", answer).await),
         }
     }
 
@@ -52,7 +53,7 @@ impl<'a> Site<'a> {
         match answer.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(unexpected("asked for a manifest", answer).await),
+            _ => Err(unexpected(self.with, "asked for a manifest", answer).await),
         }
     }
 
@@ -68,16 +69,20 @@ impl<'a> Site<'a> {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(unexpected("asked for bytes", answer).await),
+            _ => return Err(unexpected(self.with, "asked for bytes", answer).await),
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let bytes = Limited::new(answer.into_body(), most).collect().await;
-        let bytes =
-            bytes.map_err(|e| unavailable(&format!("the registry's answer broke off: {e}")))?.to_bytes();
+        let bytes = bytes
+            .map_err(|e| unavailable(self.with, &format!("the registry's answer broke off: {e}")))?
+            .to_bytes();
         let mut hasher = Hasher::new(&[digest.algorithm()]);
         hasher.update(&bytes);
         if hasher.finish().get(digest.algorithm()).as_ref() != Some(digest) {
-            return Err(unavailable(&format!("the registry answers other bytes than those of {digest}")));
+            return Err(unavailable(
+                self.with,
+                &format!("the registry answers other bytes than those of {digest}"),
+            ));
         }
         Ok(Some(bytes.to_vec()))
     }
@@ -90,19 +95,19 @@ impl<'a> Site<'a> {
         let none = [(header::CONTENT_LENGTH, "0")];
         let begun = self.ask(Method::POST, "blobs/uploads/", &none, Body::empty()).await?;
         if begun.status() != StatusCode::ACCEPTED {
-            return Err(unexpected("began an upload", begun).await);
+            return Err(unexpected(self.with, "began an upload", begun).await);
         }
         let location = begun.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         // what is written somewhere else does not come this far: of the address, the path counts
         let at = upload(location.unwrap_or_default(), digest)
-            .ok_or_else(|| unavailable("the registry does not say where the upload goes on"))?;
+            .ok_or_else(|| unavailable(self.with, "the registry does not say where the upload goes on"))?;
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, OCTETS)];
         let done = self.send(Method::PUT, at, &headers, held.body()).await?;
         if done.status() != StatusCode::CREATED {
-            return Err(unexpected("brought a blob", done).await);
+            return Err(unexpected(self.with, "brought a blob", done).await);
         }
-        same(&done, digest)
+        same(self.with, &done, digest)
     }
 
     /// Brings a manifest under a name; gives the answer, which says nothing else of it than we do.
@@ -117,9 +122,9 @@ impl<'a> Site<'a> {
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, media_type)];
         let done = self.ask(Method::PUT, &format!("manifests/{name}"), &headers, held.body()).await?;
         if done.status() != StatusCode::CREATED {
-            return Err(unexpected("brought a manifest", done).await);
+            return Err(unexpected(self.with, "brought a manifest", done).await);
         }
-        same(&done, digest)?;
+        same(self.with, &done, digest)?;
         Ok(done)
     }
 
@@ -131,7 +136,7 @@ impl<'a> Site<'a> {
         body: Body,
     ) -> Result<Response, Response> {
         let path = format!("/v2/{}/{below}", self.repository);
-        let path = path.parse().or(Err(unavailable("the registry has no such address")))?;
+        let path = path.parse().or(Err(unavailable(self.with, "the registry has no such address")))?;
         self.send(method, path, headers, body).await
     }
 
@@ -146,7 +151,7 @@ impl<'a> Site<'a> {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let request = request.body(body).or(Err(unavailable("the registry cannot be asked")))?;
+        let request = request.body(body).or(Err(unavailable(self.with, "the registry cannot be asked")))?;
         self.with.send(request).await.map_err(|e| self.with.no_answer(&e))
     }
 }
@@ -164,7 +169,7 @@ fn length(answer: &Response) -> Option<u64> {
 }
 
 /// What the registry calls it is what it is.
-fn same(answer: &Response, digest: &Digest) -> Result<(), Response> {
+fn same(with: &With, answer: &Response, digest: &Digest) -> Result<(), Response> {
     let Some(said) = answer.headers().get(DIGEST) else { return Ok(()) };
     let said = said.to_str().unwrap_or("no digest");
     // a registry may answer in the algorithm that it prefers
@@ -173,17 +178,18 @@ fn same(answer: &Response, digest: &Digest) -> Result<(), Response> {
         return Ok(());
     }
     let said: String = said.chars().take(TOLD).collect();
-    Err(unavailable(&format!("the registry stored something else: wanted {digest}, found {said}")))
+    Err(unavailable(with, &format!("the registry stored something else: wanted {digest}, found {said}")))
 }
 
-pub(super) fn unavailable(text: &str) -> Response {
-    error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", text)
+fn unavailable(with: &With, text: &str) -> Response {
+    with.course.set(End::Upstream);
+    error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", &with.with_records(text, false))
 }
 
-async fn unexpected(what: &str, answer: Response) -> Response {
+async fn unexpected(with: &With, what: &str, answer: Response) -> Response {
     let status = answer.status();
     let said = Limited::new(answer.into_body(), 64 << 10).collect().await;
     let said = said.map(|said| String::from_utf8_lossy(&said.to_bytes()).into_owned()).unwrap_or_default();
     let said: String = said.escape_debug().take(TOLD).collect();
-    unavailable(&format!("the registry behind this proxy answers {status} where it was {what}: {said}"))
+    unavailable(with, &format!("the registry behind this proxy answers {status} where it was {what}: {said}"))
 }
