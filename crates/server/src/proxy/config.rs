@@ -310,6 +310,17 @@ fn is_authority(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
+/// A server by its address, with nothing behind it.
+pub(crate) fn server(node: &Node, problems: &mut Problems) -> Option<String> {
+    let url = problems.keep(node.string())?.trim_end_matches('/');
+    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if authority.is_some_and(is_authority) {
+        return Some(url.to_owned());
+    }
+    problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
+    None
+}
+
 fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     let known = ["url", "ca", "credentials", "identity", "connect", "answer"];
     let fields = Fields::read(node, "`upstream`", &known, problems)?;
@@ -318,19 +329,13 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     };
     let (ca, credentials) = (file("ca", problems), file("credentials", problems));
     let identity = fields.optional("identity").map(|n| key_pair(n, problems));
-    let node = fields.required("url", problems)?;
-    let url = problems.keep(node.string())?.trim_end_matches('/');
-    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if !authority.is_some_and(is_authority) {
-        problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
-        return None;
-    }
+    let url = server(fields.required("url", problems)?, problems)?;
     let connect = time(&fields, "connect", Span::seconds(10), problems);
     let answer = time(&fields, "answer", Span::seconds(60), problems);
     Some(Upstream {
         connect: connect?,
         answer: answer?,
-        url: url.to_owned(),
+        url,
         ca,
         credentials,
         identity: identity.map_or(Some(None), |i| i.map(Some))?,

@@ -20,7 +20,7 @@ use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::{Course, End};
 use crate::proxy::room::Taken;
 use crate::proxy::share::{Bounds, Full};
-use crate::proxy::upstream::UpstreamError;
+use crate::proxy::upstream::{Signed, UpstreamError};
 use crate::webhook::review::drain;
 use crate::webhook::{NotRuled, Ruling};
 
@@ -185,10 +185,11 @@ impl With {
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, UpstreamError> {
         let (proxy, upstream) = (&self.proxy, self.proxy.upstream());
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let signed = request.extensions().get::<Signed>().map(|Signed(value)| value.clone());
         let ends = Ends {
             upstream: upstream.authority(),
             own: proxy.config().public.clone().or_else(|| host.map(|host| format!("https://{host}"))),
-            credentials: upstream.credentials(),
+            credentials: signed.into_iter().chain(upstream.credentials()).collect(),
             is_read: matches!(*request.method(), Method::GET | Method::HEAD),
         };
         let mut request = request;

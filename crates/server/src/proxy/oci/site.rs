@@ -13,6 +13,7 @@ use crate::proxy::adapter::With;
 use crate::proxy::hold::Held;
 use crate::proxy::metrics::End;
 use crate::proxy::oci::answer::error;
+use crate::proxy::oci::login::{self, Login};
 use crate::proxy::oci::shelf::OCTETS;
 
 const DIGEST: &str = "docker-content-digest";
@@ -28,16 +29,17 @@ const TOLD: usize = 300;
 pub(super) struct Site<'a> {
     with: &'a With,
     repository: &'a str,
+    login: &'a Login,
 }
 
 impl<'a> Site<'a> {
-    pub(super) fn of(with: &'a With, repository: &'a str) -> Self {
-        Self { with, repository }
+    pub(super) fn of(with: &'a With, repository: &'a str, login: &'a Login) -> Self {
+        Self { with, repository, login }
     }
 
     /// The size of a blob that the registry has; zero in the second where it does not say.
     pub(super) async fn blob_size(&self, digest: &Digest) -> Result<Option<Option<u64>>, Response> {
-        let answer = self.ask(Method::HEAD, &format!("blobs/{digest}"), &[], Body::empty()).await?;
+        let answer = self.ask(Method::HEAD, &format!("blobs/{digest}"), &[], None).await?;
         match answer.status() {
             StatusCode::OK => Ok(Some(length(&answer))),
             // it lies elsewhere, and is there
@@ -49,7 +51,7 @@ impl<'a> Site<'a> {
 
     pub(super) async fn has_manifest(&self, digest: &Digest) -> Result<bool, Response> {
         let headers = [(header::ACCEPT, ACCEPT)];
-        let answer = self.ask(Method::HEAD, &format!("manifests/{digest}"), &headers, Body::empty()).await?;
+        let answer = self.ask(Method::HEAD, &format!("manifests/{digest}"), &headers, None).await?;
         match answer.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
@@ -65,7 +67,7 @@ impl<'a> Site<'a> {
         most: u64,
     ) -> Result<Option<Vec<u8>>, Response> {
         let headers = [(header::ACCEPT, if kind == "manifests" { ACCEPT } else { "*/*" })];
-        let answer = self.ask(Method::GET, &format!("{kind}/{digest}"), &headers, Body::empty()).await?;
+        let answer = self.ask(Method::GET, &format!("{kind}/{digest}"), &headers, None).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
@@ -93,7 +95,7 @@ impl<'a> Site<'a> {
             return Ok(());
         }
         let none = [(header::CONTENT_LENGTH, "0")];
-        let begun = self.ask(Method::POST, "blobs/uploads/", &none, Body::empty()).await?;
+        let begun = self.ask(Method::POST, "blobs/uploads/", &none, None).await?;
         if begun.status() != StatusCode::ACCEPTED {
             return Err(unexpected(self.with, "began an upload", begun).await);
         }
@@ -103,7 +105,7 @@ impl<'a> Site<'a> {
             .ok_or_else(|| unavailable(self.with, "the registry does not say where the upload goes on"))?;
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, OCTETS)];
-        let done = self.send(Method::PUT, at, &headers, held.body()).await?;
+        let done = self.send(Method::PUT, at, &headers, Some(held)).await?;
         if done.status() != StatusCode::CREATED {
             return Err(unexpected(self.with, "brought a blob", done).await);
         }
@@ -120,7 +122,7 @@ impl<'a> Site<'a> {
     ) -> Result<Response, Response> {
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, media_type)];
-        let done = self.ask(Method::PUT, &format!("manifests/{name}"), &headers, held.body()).await?;
+        let done = self.ask(Method::PUT, &format!("manifests/{name}"), &headers, Some(held)).await?;
         if done.status() != StatusCode::CREATED {
             return Err(unexpected(self.with, "brought a manifest", done).await);
         }
@@ -133,7 +135,7 @@ impl<'a> Site<'a> {
         method: Method,
         below: &str,
         headers: &[(header::HeaderName, &str)],
-        body: Body,
+        body: Option<&Held>,
     ) -> Result<Response, Response> {
         let path = format!("/v2/{}/{below}", self.repository);
         let path = path.parse().or(Err(unavailable(self.with, "the registry has no such address")))?;
@@ -145,14 +147,17 @@ impl<'a> Site<'a> {
         method: Method,
         path: PathAndQuery,
         headers: &[(header::HeaderName, &str)],
-        body: Body,
+        body: Option<&Held>,
     ) -> Result<Response, Response> {
-        let mut request = Request::builder().method(method).uri(Uri::from(path));
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        let request = request.body(body).or(Err(unavailable(self.with, "the registry cannot be asked")))?;
-        self.with.send(request).await.map_err(|e| self.with.no_answer(&e))
+        let make = || {
+            let mut request = Request::builder().method(method.clone()).uri(Uri::from(path.clone()));
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            let request = request.body(body.map_or_else(Body::empty, Held::body));
+            request.map_err(|_| unavailable(self.with, "the registry cannot be asked"))
+        };
+        self.login.send(self.with, &login::of(self.repository), make).await
     }
 }
 
