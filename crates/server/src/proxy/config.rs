@@ -278,6 +278,9 @@ fn is_alone(clients: Option<&Clients>, issuers: &[Issuer]) -> bool {
     issuers.is_empty() && clients.is_none_or(|clients| clients.names.len() == 1)
 }
 
+/// Headers by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says this.
+const ANOTHERS: [&str; 6] = ["forwarded", "impersonate-", "proxy-", "x-forwarded-", "x-real-ip", "x-remote-"];
+
 /// Names of headers in lower case.
 fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
     let names = words(fields, "headers", problems)?;
@@ -287,6 +290,7 @@ fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Stri
         !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !is_ours.contains(&name.as_str())
+            && !ANOTHERS.iter().any(|prefix| name.starts_with(prefix))
     };
     if names.iter().all(is_name) {
         return Some(names);
@@ -369,4 +373,36 @@ fn route(node: &Node, problems: &mut Problems) -> Option<Route> {
         names.push(problems.keep(parsed)?);
     }
     Some(Route { names, environment: environment? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_says_who_it_is_for_the_server_behind() {
+        let read = |name: &str| {
+            let node = Node::parse("serve.yaml", &format!("headers: [x-ours, {name}]\n")).unwrap();
+            let mut problems = Problems::new();
+            let fields = Fields::read(&node, "a proxy", &["headers"], &mut problems).unwrap();
+            let headers = header_names(&fields, &mut problems);
+            problems
+                .finish(headers)
+                .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+        };
+        assert_eq!(read("x-theirs").unwrap(), ["x-ours", "x-theirs"]);
+        for name in [
+            "impersonate-user",
+            "impersonate-extra-scopes",
+            "x-remote-user",
+            "x-forwarded-user",
+            "forwarded",
+            "proxy-authorization",
+            "authorization",
+            "X-Ours",
+        ] {
+            let found = read(name);
+            assert!(found.as_ref().is_err_and(|e| e.contains("serve.yaml:1")), "{name}: {found:?}");
+        }
+    }
 }
