@@ -165,7 +165,7 @@ impl Upstream {
     pub(crate) async fn ask_with_login(&self, at: &str, most: usize) -> Result<(StatusCode, Bytes), String> {
         let Current { client, credentials, .. } = self.current();
         let mut request = Request::builder().uri(at).header(header::ACCEPT, "application/json");
-        if let Some(login) = credentials.filter(|login| is_basic(login)) {
+        if let Some(login) = credentials.filter(is_basic) {
             request = request.header(header::AUTHORIZATION, login);
         }
         let request = request.body(Body::empty()).map_err(|e| e.to_string())?;
