@@ -14,6 +14,8 @@ mod nginx;
 mod raw;
 #[path = "proxy/server.rs"]
 mod server;
+#[path = "proxy/share.rs"]
+mod share;
 #[path = "proxy/site.rs"]
 mod site;
 #[path = "proxy/smuggling.rs"]

@@ -11,6 +11,8 @@ mod protocol;
 mod registries;
 #[path = "proxy/site.rs"]
 mod site;
+#[path = "proxy_oci/tokens.rs"]
+mod tokens;
 mod tools;
 #[path = "proxy_oci/upstream.rs"]
 mod upstream;

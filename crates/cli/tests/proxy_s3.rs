@@ -12,6 +12,7 @@ mod world;
 use std::fs;
 
 use attest::Digest;
+use site::until;
 use tools::{path, stderr, stdout};
 use world::World;
 
@@ -353,4 +354,57 @@ fn clients_that_sign_are_known_by_their_keys() {
     );
     let list = ["s3api", "put-bucket-acl", "--bucket", "shop-downloads", "--acl", "public-read"];
     assert!(stderr(&world.aws("ci-key", "ci-secret", &list)).contains("send the document itself"));
+}
+
+#[test]
+fn keys_and_accounts_are_looked_at_again_as_certificates_are() {
+    let Some(world) = World::signed() else { return };
+    world.site.test(&Digest::sha256(b"good"));
+    let put = "s.put_object(Bucket=B, Key='releases/a', Body=b'good')";
+    assert_eq!(world.signer("ci-key", "ci-secret", put), "done");
+    let accounts = "accounts:\n  - name: ci.acme.example\n    access-key-id: next-key\n    secret-access-key: next-secret\n";
+    fs::write(world.site.at("accounts.yaml"), accounts).unwrap();
+    world.running.event_with(&["\"reloaded\"", "\"what\":\"keys\""]);
+    let withdrawn = world.signer("ci-key", "ci-secret", put);
+    refused(&world, &withdrawn, "403 AccessDenied", "nobody here has", &["releases/a"]);
+    assert_eq!(world.signer("next-key", "next-secret", put), "done");
+    // the store's own, which it does not know
+    let keys = fs::read_to_string(world.site.at("store.keys")).unwrap();
+    fs::write(world.site.at("store.keys"), keys.replace("store-root", "nobody")).unwrap();
+    let is_new = |count: usize| world.running.count("\"what\":\"keys\"") == count;
+    until("the store's keys are not looked at", || is_new(2));
+    assert_ne!(world.signer("next-key", "next-secret", put), "done");
+    fs::write(world.site.at("store.keys"), &keys).unwrap();
+    until("the store's keys are not looked at", || is_new(3));
+    // what does not do leaves what did
+    fs::write(world.site.at("accounts.yaml"), "accounts: none\n").unwrap();
+    let line = world.running.event_with(&["\"reload-refused\"", "\"what\":\"keys\""]);
+    assert!(!line.contains("next-secret"), "{line}");
+    assert_eq!(world.signer("next-key", "next-secret", put), "done");
+}
+
+#[test]
+fn files_with_keys_that_are_not_there_are_missing_like_others() {
+    let tls = site::TLS.lines().filter(|line| !line.contains("clients:")).collect::<Vec<_>>().join("\n");
+    let section = format!(
+        "  - name: downloads
+    kind: s3
+    {tls}
+    anonymous: true
+    accounts: accounts.yaml
+    upstream: {{ url: \"http://127.0.0.1:1\" }}
+    region: us-east-1
+    keys: store.keys
+    routes: [{{ names: [\"shop/**\"], environment: prod/downloads }}]
+"
+    );
+    let site = site::Site::new(&[site::Policy::tested("prod/downloads", "s3://shop/*")], &section);
+    let config = site.at("serve.yaml");
+    let said = tools::expect(1, &["serve", "--check", "--config", path(&config)]);
+    assert!(said.contains("missing: a proxy's keys for the store: there is no"), "{said}");
+    assert!(said.contains("missing: the accounts of a proxy's clients: there is no"), "{said}");
+    fs::write(site.at("store.keys"), "access-key-id: a\n").unwrap();
+    fs::write(site.at("accounts.yaml"), "accounts: []\n").unwrap();
+    let said = tools::expect(2, &["serve", "--check", "--config", path(&config)]);
+    assert!(said.contains("error[proxy-invalid]") && said.contains("secret-access-key"), "{said}");
 }

@@ -34,3 +34,4 @@ pub use layout::{Layout, LayoutError};
 pub use limits::Limits;
 pub use push::{PushError, Pushed};
 pub use reference::{Reference, ReferenceError};
+pub use token::{Token, TokenWanted};

@@ -4,6 +4,7 @@
 //! the registry's own or one that was allowed for it; and what the token may do, which is not listened to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use attest::json;
 use zeroize::Zeroizing;
@@ -16,6 +17,8 @@ use crate::wire::{Ask, Reply, Wire};
 
 const MAX_ANSWER: u64 = 64 << 10;
 const MAX_TOKEN: usize = 16 << 10;
+/// A token is good for so long where its server does not say.
+const USUAL_SECONDS: u64 = 60;
 
 /// Whom the question is for.
 pub(crate) struct Asker<'a> {
@@ -39,19 +42,10 @@ impl Asker<'_> {
     }
 
     fn token(&self, challenge: &Challenge) -> Result<Zeroizing<String>, Unknown> {
-        let realm = challenge.fields.get("realm").map(String::as_str).unwrap_or_default();
         let asked = format!("a token for {}", self.reference.name());
         let failed = |why| Unknown::new(&asked, why);
-        let realm =
-            Address::parse(realm).ok_or_else(|| failed(Why::Token("the realm is no address".to_owned())))?;
-        if !self.is_allowed(&realm.origin) {
-            return Err(failed(Why::TokenHost(realm.origin.to_string())));
-        }
-        let mut at = realm;
-        if let Some(service) = challenge.fields.get("service") {
-            at = at.with("service", service);
-        }
-        let at = at.with("scope", &format!("repository:{}:{}", self.reference.repository(), self.actions));
+        let scope = format!("repository:{}:{}", self.reference.repository(), self.actions);
+        let at = challenge.address(&scope, |realm| self.is_allowed(realm)).map_err(failed)?;
         let ask = Ask {
             method: "GET",
             at,
@@ -63,7 +57,9 @@ impl Asker<'_> {
         let basic = self.credentials.basic(self.reference.registry());
         let reply = self.wire.exchange(&ask, basic.as_ref().map(|b| b.as_str()))?;
         match reply.status {
-            200 => read(&reply.bytes).map_err(|what| failed(Why::Token(what.to_owned()))),
+            200 => read(&reply.bytes)
+                .map(|token| token.authorization)
+                .map_err(|what| failed(Why::Token(what.to_owned()))),
             _ => Err(failed(reply.refusal())),
         }
     }
@@ -78,7 +74,41 @@ impl Asker<'_> {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
+/// A token, and for how long it is good.
+pub struct Token {
+    authorization: Zeroizing<String>,
+    seconds: u64,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token(for {} s)", self.seconds)
+    }
+}
+
+impl Token {
+    /// Reads what a registry's token server answered; it is not believed to be more than one word.
+    ///
+    /// # Errors
+    /// Why there is no token in it.
+    pub fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+        read(bytes)
+    }
+
+    /// The value of `Authorization`.
+    #[must_use]
+    pub fn authorization(&self) -> &str {
+        &self.authorization
+    }
+
+    /// For how many seconds it is good, as its server says.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.seconds
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Token, &'static str> {
     let value = json::parse(bytes).or(Err("the answer is no JSON"))?;
     let object = value.as_object().or(Err("the answer is no object"))?;
     let token = object.optional_string("token").or(Err("the token is no text"))?;
@@ -88,7 +118,16 @@ fn read(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
     };
     let is_token =
         !token.is_empty() && token.len() <= MAX_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
-    if is_token { Ok(Zeroizing::new(format!("Bearer {token}"))) } else { Err("the token is none") }
+    if !is_token {
+        return Err("the token is none");
+    }
+    let seconds = match object.get("expires_in") {
+        None => USUAL_SECONDS,
+        Some(value) => {
+            value.as_int().ok().and_then(|n| u64::try_from(n).ok()).ok_or("its end is no number")?
+        }
+    };
+    Ok(Token { authorization: Zeroizing::new(format!("Bearer {token}")), seconds })
 }
 
 /// One way in which a registry lets somebody in.
@@ -96,6 +135,47 @@ fn read(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
 struct Challenge {
     scheme: String,
     fields: BTreeMap<String, String>,
+}
+
+impl Challenge {
+    /// Where a token for this scope is to be had, if that is somewhere that is allowed.
+    fn address(&self, scope: &str, is_allowed: impl Fn(&Origin) -> bool) -> Result<Address, Why> {
+        let realm = self.fields.get("realm").map(String::as_str).unwrap_or_default();
+        let realm = Address::parse(realm).ok_or_else(|| Why::Token("the realm is no address".to_owned()))?;
+        if !is_allowed(&realm.origin) {
+            return Err(Why::TokenHost(realm.origin.to_string()));
+        }
+        let at = match self.fields.get("service") {
+            Some(service) => realm.with("service", service),
+            None => realm,
+        };
+        Ok(at.with("scope", scope))
+    }
+}
+
+/// A registry that wants a token, by the `WWW-Authenticate` of its refusal: for whoever asks by other means than
+/// [`crate::Client`], and sends the login to nobody else all the same.
+#[derive(Debug)]
+pub struct TokenWanted(Challenge);
+
+impl TokenWanted {
+    /// Reads a value of the header; nothing where it is not a token that is wanted.
+    #[must_use]
+    pub fn read(header: &str) -> Option<Self> {
+        challenges(header).into_iter().find(|c| c.scheme.eq_ignore_ascii_case("bearer")).map(Self)
+    }
+
+    /// The address at which a token is to be had for a scope, as in `repository:shop:pull,push`. It is one of `allowed`, each
+    /// `https://HOST[:PORT]` or `http://…`: the registry itself, and who was named beside it.
+    ///
+    /// # Errors
+    /// [`Why::Token`] and [`Why::TokenHost`].
+    pub fn address(&self, scope: &str, allowed: &[&str]) -> Result<String, Why> {
+        let is_allowed = |realm: &Origin| {
+            allowed.iter().filter_map(|one| Address::parse(one)).any(|one| one.origin == *realm)
+        };
+        self.0.address(scope, is_allowed).map(|at| at.to_string())
+    }
 }
 
 /// `WWW-Authenticate`: schemes, each with fields after it. A field that comes again is the first one.
@@ -151,8 +231,42 @@ mod tests {
 
     #[test]
     fn a_token_is_one_word() {
-        assert_eq!(read(br#"{"token":"abc"}"#).unwrap().as_str(), "Bearer abc");
-        assert_eq!(read(br#"{"access_token":"abc","expires_in":300}"#).unwrap().as_str(), "Bearer abc");
+        let of = |text: &[u8]| read(text).map(|token| (token.authorization().to_owned(), token.seconds()));
+        assert_eq!(of(br#"{"token":"abc"}"#).unwrap(), ("Bearer abc".to_owned(), 60));
+        assert_eq!(
+            of(br#"{"access_token":"abc","expires_in":300}"#).unwrap(),
+            ("Bearer abc".to_owned(), 300)
+        );
+        assert!(of(br#"{"token":"abc","expires_in":"long"}"#).is_err());
+        assert!(!format!("{:?}", read(br#"{"token":"abc"}"#).unwrap()).contains("abc"));
+    }
+
+    #[test]
+    fn a_token_is_asked_for_where_the_registry_or_its_keeper_says_and_nowhere_else() {
+        let wanted =
+            |realm: &str| TokenWanted::read(&format!("Bearer realm=\"{realm}\",service=\"r\"")).unwrap();
+        let allowed = ["https://r.example:5000", "https://auth.example"];
+        let scope = "repository:shop:pull,push";
+        let ask = |realm: &str| wanted(realm).address(scope, &allowed);
+        assert_eq!(
+            ask("https://auth.example/token").unwrap(),
+            "https://auth.example/token?service=r&scope=repository%3Ashop%3Apull%2Cpush"
+        );
+        assert!(ask("https://R.example:5000/token?a=b").unwrap().contains("?a=b&service=r"));
+        for other in [
+            "http://auth.example/token",
+            "https://auth.example:444/",
+            "https://evil.example/",
+            "file:///x",
+            "",
+        ] {
+            assert!(ask(other).is_err(), "{other}");
+        }
+        assert!(TokenWanted::read("Basic realm=\"https://auth.example\"").is_none());
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
         for bad in
             [&b"<html>"[..], b"{}", b"[]", br#"{"token":""}"#, br#"{"token":"a\r\nx: y"}"#, br#"{"token":1}"#]
         {

@@ -60,6 +60,7 @@ fn an_upstream_that_fails_is_said_so_and_never_asked_twice() {
     assert!(status == 502 && text.contains("does not answer"), "{status} {text}");
     assert!(!text.contains("c2Vj") && !text.contains(&gone.to_string()), "{text}");
     assert!(!text.contains("before sending it again"), "nothing can have arrived: {text}");
+    assert!(text.contains("record: ") && text.contains("nothing of it arrived"), "{text}");
     running.event_with(&["\"upstream-failed\"", "\"proxy\":\"files\""]);
     drop(running);
 
@@ -74,6 +75,13 @@ fn an_upstream_that_fails_is_said_so_and_never_asked_twice() {
     let (status, text) = put(&down, &running);
     assert!(status == 504 && text.contains("no answer within 1 s"), "{status} {text}");
     assert!(text.contains("look whether it is there before sending it again"), "{text}");
+    assert!(text.contains("put to the same place again, change nothing"), "{text}");
+    let line = running.event("\"proxied\"");
+    let line = attest::json::parse(line.as_bytes()).unwrap();
+    let record = line.as_object().unwrap().string("receipt").unwrap();
+    assert!(record.split_once(':').unwrap().0.parse::<u64>().is_ok(), "{record}");
+    assert!(text.contains(&format!("record: {record}, which admits it")), "{record}: {text}");
+    running.event_with(&["\"upstream-failed\"", &format!("\"records\":[\"{record}\"]")]);
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     assert_eq!(silent.seen().len(), 1, "not asked twice");
     drop(running);

@@ -72,7 +72,7 @@ fn a_registry_that_stores_something_else_is_found_out() {
     let Some(world) = in_front_of(&address) else { return };
     let good = world.good("good");
     let said = refused(&world.skopeo(&good.folder, "shop:1", &[]));
-    assert!(said.contains("the registry stored something else"), "{said}");
+    assert!(said.contains("the registry stored something else") && said.contains("record: "), "{said}");
     let seen = seen.lock().unwrap().clone();
     let put = format!("PUT /v2/shop/blobs/uploads/1?state=x&digest={}", good.layer);
     assert!(seen.contains(&(put, 10_240)), "{seen:?}");

@@ -1,6 +1,7 @@
 //! twine and uv in front of pypiserver.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -259,13 +260,30 @@ impl World {
     }
 }
 
+/// The bytes of a wheel with this in it.
+fn content(name: &str, version: &str, what: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    let info = format!("{name}-{version}.dist-info/METADATA");
+    for (file, bytes) in [("content.py", what), (&info, metadata.as_bytes())] {
+        writer.start_file(file, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
 const WHEEL: &str = "shop-1.0-py3-none-any.whl";
 
 #[test]
 fn forms_with_two_readings_and_files_under_other_names_are_refused() {
     let Some(world) = World::new(&["--overwrite"]) else { return };
-    let (good, bad) = (b"good bytes".as_slice(), b"bad bytes".as_slice());
+    let good = content("shop", "1.0", b"good bytes");
+    let (good, bad) = (good.as_slice(), b"bad bytes".as_slice());
     world.site.test(&Digest::sha256(good));
+    // tested too, and of something else inside
+    let inside = [content("payroll", "1.0", b"good"), content("shop", "6.6", b"good")];
+    inside.iter().for_each(|wheel| world.site.test(&Digest::sha256(wheel)));
     let form = || Form::of(WHEEL, good);
     let other = "payroll-1.0-py3-none-any.whl";
     for (form, why) in [
@@ -278,6 +296,9 @@ fn forms_with_two_readings_and_files_under_other_names_are_refused() {
         // pypiserver stores this too, under any name
         (form().file("gpg_signature", other, bad), "the form has another file"),
         (Form::of(other, good), "named after another project"),
+        (Form::of(WHEEL, &inside[0]), "the wheel is not what the form says"),
+        (Form::of(WHEEL, &inside[1]), "the wheel is not what the form says"),
+        (Form::of(WHEEL, bad), "the wheel is not what the form says"),
         (form().set("name", "payroll"), "named after another project"),
         (form().set("version", "2.0"), "named after another version"),
         (form().set("filetype", "sdist"), "another type"),
@@ -335,7 +356,8 @@ fn forms_with_two_readings_and_files_under_other_names_are_refused() {
 #[test]
 fn evidence_in_the_upload_is_judged() {
     let Some(world) = World::new(&[]) else { return };
-    let good = b"good bytes".as_slice();
+    let good = content("shop", "1.0", b"good bytes");
+    let good = good.as_slice();
     let attestations = |of: &[u8], key: &str| {
         let bundle = world.site.tested(&Digest::sha256(of), key, "passed");
         format!("[{}]", String::from_utf8(evidence::compact(&bundle).unwrap()).unwrap())
@@ -357,10 +379,10 @@ fn evidence_in_the_upload_is_judged() {
 fn of_two_uploads_of_one_name_at_once_the_good_one_is_stored() {
     // this index overwrites: whatever came through last would stay
     let Some(world) = World::new(&["--overwrite"]) else { return };
-    let good = b"good".repeat(100_000);
+    let good = content("shop", "1.0", &b"good".repeat(100_000));
     world.site.test(&Digest::sha256(&good));
     for round in 0..5_u8 {
-        let bad = [good.as_slice(), &[round]].concat();
+        let bad = content("shop", "1.0", &[round; 400_000]);
         let send = |content: &[u8]| world.post(&Form::of(WHEEL, content).body(), &[]).0;
         let statuses: Vec<String> = std::thread::scope(|scope| {
             let (one, two) = (scope.spawn(|| send(&good)), scope.spawn(|| send(&bad)));

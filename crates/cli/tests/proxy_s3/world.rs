@@ -52,7 +52,7 @@ impl Store {
 pub struct World {
     pub store: Store,
     pub site: Site,
-    _running: Serving,
+    pub running: Serving,
     pub proxy: String,
     python: PathBuf,
 }
@@ -101,7 +101,7 @@ impl World {
         fs::write(site.at("accounts.yaml"), accounts).unwrap();
         let running = site.start();
         let proxy = address(&running, "downloads");
-        let world = Self { store, site, _running: running, proxy, python };
+        let world = Self { store, site, running, proxy, python };
         world.direct("s.create_bucket(Bucket=B, ObjectOwnership='BucketOwnerPreferred')");
         Some(world)
     }

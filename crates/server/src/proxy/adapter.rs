@@ -1,8 +1,8 @@
 //! What knows a protocol: from a request to what it deploys, and from a ruling to an answer that the client understands.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
@@ -20,6 +20,7 @@ use crate::proxy::oci::Oci;
 use crate::proxy::put::Put;
 use crate::proxy::pypi::{self, Pypi};
 use crate::proxy::s3::S3;
+use crate::proxy::share::Share;
 
 /// A protocol. One for each proxy, shared by all its requests.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug {
@@ -35,14 +36,29 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether it tells requesters apart where the connection does not.
+    fn tells_requesters(&self) -> bool {
+        false
+    }
+
     /// The files that only this kind names, to be made relative to the configuration's own.
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         Vec::new()
     }
 
-    /// Opens what only this kind names, before anything is answered; what is open stays so.
+    /// The files that only this kind names and that must be there before it starts, and what they are.
+    fn named(&self) -> Vec<(&'static str, &Path)> {
+        Vec::new()
+    }
+
+    /// Opens what only this kind names, before anything is answered.
     fn open(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Looks at what is open again; nothing where it is what it was. What does not do leaves the last good in force.
+    fn reload(&self) -> Option<Result<(), String>> {
+        None
     }
 }
 
@@ -55,6 +71,8 @@ pub(crate) struct With {
     pub(crate) requester: Option<String>,
     /// What came of it until now.
     pub(crate) course: Course,
+    /// Its place among all requests, in the share of who asks.
+    pub(crate) place: Arc<Mutex<Share>>,
 }
 
 /// The protocols, by the word for them in the configuration.

@@ -29,7 +29,7 @@ pub(crate) struct Ends<'a> {
     /// As the client calls the proxy, `https://…`; nothing where nobody knows.
     pub(crate) own: Option<String>,
     /// What is sent there with each request, and to no client.
-    pub(crate) credentials: Option<HeaderValue>,
+    pub(crate) credentials: Vec<HeaderValue>,
     /// The request changed nothing.
     pub(crate) is_read: bool,
 }
@@ -38,7 +38,9 @@ pub(crate) struct Ends<'a> {
 pub(crate) fn clean(response: &mut Response, ends: &Ends<'_>) -> Result<(), UpstreamError> {
     let status = response.status();
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
-        return Err(UpstreamError::Login(status.as_u16()));
+        let wanted = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        let wanted: Vec<&str> = wanted.filter_map(|value| value.to_str().ok()).collect();
+        return Err(UpstreamError::Login(status.as_u16(), wanted.join(", ")));
     }
     if status.is_informational() {
         return Err(UpstreamError::Answer("it wants to speak another protocol"));
@@ -47,7 +49,9 @@ pub(crate) fn clean(response: &mut Response, ends: &Ends<'_>) -> Result<(), Upst
     for name in &DROPPED {
         headers.remove(name);
     }
-    without_secret(headers, ends.credentials.as_ref());
+    for login in &ends.credentials {
+        without_secret(headers, login.as_bytes());
+    }
     for name in &ADDRESSES {
         let Some(found) = headers.get(name).cloned() else { continue };
         match own_address(&found, ends) {
@@ -70,8 +74,7 @@ pub(crate) fn clean(response: &mut Response, ends: &Ends<'_>) -> Result<(), Upst
 }
 
 /// An upstream that tells back what it was sent tells it to the proxy alone.
-fn without_secret(headers: &mut HeaderMap, credentials: Option<&HeaderValue>) {
-    let Some(value) = credentials.map(HeaderValue::as_bytes) else { return };
+fn without_secret(headers: &mut HeaderMap, value: &[u8]) {
     let secret = value.split(|byte| *byte == b' ').next_back().unwrap_or(value);
     if secret.is_empty() {
         return;
@@ -151,7 +154,7 @@ mod tests {
         let ends = Ends {
             upstream: &upstream,
             own: Some("https://proxy.example".to_owned()),
-            credentials: Some(HeaderValue::from_static("Basic c2VjcmV0")),
+            credentials: vec![HeaderValue::from_static("Basic c2VjcmV0")],
             is_read,
         };
         clean(&mut response, &ends).map(|()| response).map_err(|e| e.to_string())

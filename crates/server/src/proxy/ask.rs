@@ -113,6 +113,9 @@ impl With {
                 line.set("basis", told.basis);
                 line.set("rules", told.rules);
                 line.set_some("receipt", ruling.receipt());
+                if let Some(record) = ruling.receipt().filter(|_| ruling.is_admitted()) {
+                    self.course.admitted(record);
+                }
                 match (ruling.is_admitted(), decision.word()) {
                     (true, _) => End::Admitted,
                     (false, "cannot-decide") => End::Undecided,

@@ -13,7 +13,7 @@
 //!     public: https://images.example                      # as clients call this proxy; otherwise as each request does
 //!     headers: [x-ours]                                   # request headers that go on beside the usual ones
 //!     spool: spool/images                                 # where bodies wait until they were decided about
-//!     limits: { body: 10GiB, held: 100GiB, requests: 1000, time: 1h }
+//!     limits: { body: 10GiB, held: 100GiB, requests: 1000, time: 1h, share: 50 }   # `share`: percent for one requester
 //!     as: registry.example                                # how the artifacts' URIs begin
 //!     routes:
 //!       - { names: ["shop/**"], environment: prod/shop }  # what stands nowhere is nobody's, and refused
@@ -30,8 +30,10 @@ use attest::yaml::{Fields, Node, Problems};
 
 use crate::config::read::issuer;
 use crate::config::{Issuer, KeyPair, Keys};
-use crate::fields::{address, key_pair, list, number, path, size, span, text, words};
+use crate::fields::{address, key_pair, list, path, span, text, words};
 use crate::proxy::adapter::{self, Adapter};
+use crate::proxy::limits::Limits;
+use crate::proxy::share::Bounds;
 
 const KNOWN: [&str; 14] = [
     "name",
@@ -81,6 +83,8 @@ pub struct Proxy {
     pub routes: Vec<Route>,
     /// The protocol.
     pub(crate) adapter: Arc<dyn Adapter>,
+    /// Whether only one requester can come, or nobody is told from another.
+    pub(crate) is_alone: bool,
 }
 
 /// Who may come.
@@ -107,19 +111,6 @@ pub struct Upstream {
     pub connect: Duration,
     /// How long nothing may move: while a request is sent, until its answer begins, and between its pieces.
     pub answer: Duration,
-}
-
-/// How much a proxy takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of one body.
-    pub body: u64,
-    /// Bytes of all bodies that wait in the spool.
-    pub held: u64,
-    /// Requests at once.
-    pub requests: usize,
-    /// For a body to come in.
-    pub time: Duration,
 }
 
 /// Which names are which environment.
@@ -155,7 +146,6 @@ impl Proxy {
         let headers = header_names(&fields, problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
         let spool = path(&fields, "spool", problems);
-        let limits = limits(fields.optional("limits"), problems);
         let prefix =
             fields.optional("as").map_or(Some(String::new()), |n| problems.keep(n.string()).map(Into::into));
         if has_routes {
@@ -164,6 +154,9 @@ impl Proxy {
         let routes = list(&fields, "routes", problems, route);
         let adapter = kind.and_then(|kind| adapter::read(kind, &fields, problems));
         let (clients, issuers) = who?;
+        let is_told_apart = adapter.as_ref().is_some_and(|adapter| adapter.tells_requesters());
+        let is_alone = !is_told_apart && is_alone(clients.as_ref(), &issuers);
+        let limits = Limits::read(fields.optional("limits"), is_alone, problems);
         Some(Self {
             name: name?,
             kind: kind?.to_owned(),
@@ -179,6 +172,7 @@ impl Proxy {
             prefix: prefix?,
             routes,
             adapter: adapter?,
+            is_alone,
         })
     }
 
@@ -217,7 +211,13 @@ impl Proxy {
             Keys::File(file) => ("an issuer's keys", Some(file)),
             Keys::Url { ca, .. } => ("the authorities of an issuer", ca.as_ref()),
         }));
-        named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path()))).collect()
+        let named = named.into_iter().filter_map(|(what, file)| Some((what, file?.as_path())));
+        named.chain(self.adapter.named()).collect()
+    }
+
+    /// So much in all, and what of it one requester may have.
+    pub(crate) fn bounds(&self, all: u64) -> Bounds {
+        self.limits.of(all, self.is_alone)
     }
 
     /// Opens what only its kind names.
@@ -273,6 +273,14 @@ fn who(proxy: &Node, fields: &Fields<'_>, problems: &mut Problems) -> Option<(Op
     Some((clients, issuers))
 }
 
+/// Whether those who may come are one.
+fn is_alone(clients: Option<&Clients>, issuers: &[Issuer]) -> bool {
+    issuers.is_empty() && clients.is_none_or(|clients| clients.names.len() == 1)
+}
+
+/// Headers by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says this.
+const ANOTHERS: [&str; 6] = ["forwarded", "impersonate-", "proxy-", "x-forwarded-", "x-real-ip", "x-remote-"];
+
 /// Names of headers in lower case.
 fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
     let names = words(fields, "headers", problems)?;
@@ -282,6 +290,7 @@ fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Stri
         !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !is_ours.contains(&name.as_str())
+            && !ANOTHERS.iter().any(|prefix| name.starts_with(prefix))
     };
     if names.iter().all(is_name) {
         return Some(names);
@@ -305,6 +314,17 @@ fn is_authority(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
+/// A server by its address, with nothing behind it.
+pub(crate) fn server(node: &Node, problems: &mut Problems) -> Option<String> {
+    let url = problems.keep(node.string())?.trim_end_matches('/');
+    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if authority.is_some_and(is_authority) {
+        return Some(url.to_owned());
+    }
+    problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
+    None
+}
+
 fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     let known = ["url", "ca", "credentials", "identity", "connect", "answer"];
     let fields = Fields::read(node, "`upstream`", &known, problems)?;
@@ -313,19 +333,13 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     };
     let (ca, credentials) = (file("ca", problems), file("credentials", problems));
     let identity = fields.optional("identity").map(|n| key_pair(n, problems));
-    let node = fields.required("url", problems)?;
-    let url = problems.keep(node.string())?.trim_end_matches('/');
-    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if !authority.is_some_and(is_authority) {
-        problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
-        return None;
-    }
+    let url = server(fields.required("url", problems)?, problems)?;
     let connect = time(&fields, "connect", Span::seconds(10), problems);
     let answer = time(&fields, "answer", Span::seconds(60), problems);
     Some(Upstream {
         connect: connect?,
         answer: answer?,
-        url: url.to_owned(),
+        url,
         ca,
         credentials,
         identity: identity.map_or(Some(None), |i| i.map(Some))?,
@@ -333,7 +347,12 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
 }
 
 /// A span that is neither nothing nor more than a day.
-fn time(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems) -> Option<Duration> {
+pub(crate) fn time(
+    fields: &Fields<'_>,
+    key: &str,
+    otherwise: Span,
+    problems: &mut Problems,
+) -> Option<Duration> {
     let seconds = span(fields, key, otherwise, problems)?.as_seconds();
     match (u64::try_from(seconds), fields.optional(key)) {
         (Ok(seconds @ 1..=86_400), _) => Some(Duration::from_secs(seconds)),
@@ -342,22 +361,6 @@ fn time(fields: &Fields<'_>, key: &str, otherwise: Span, problems: &mut Problems
             None
         }
     }
-}
-
-fn limits(node: Option<&Node>, problems: &mut Problems) -> Option<Limits> {
-    let usual = Limits { body: 10 << 30, held: 50 << 30, requests: 1024, time: Duration::from_secs(3600) };
-    let Some(node) = node else { return Some(usual) };
-    let fields = Fields::read(node, "`limits`", &["body", "held", "requests", "time"], problems)?;
-    let bytes = |key: &str, otherwise: u64, problems: &mut Problems| {
-        fields.optional(key).map_or(Some(otherwise), |node| {
-            let found = size(problems.keep(node.string())?);
-            problems.keep(found.ok_or_else(|| node.mismatch("a size, as in 10GiB")))
-        })
-    };
-    let (body, held) = (bytes("body", usual.body, problems), bytes("held", usual.held, problems));
-    let requests = number(&fields, "requests", (1, 100_000, 1024), problems);
-    let time = time(&fields, "time", Span::seconds(3600), problems);
-    Some(Limits { body: body?, held: held?, requests: requests?, time: time? })
 }
 
 fn route(node: &Node, problems: &mut Problems) -> Option<Route> {
@@ -370,4 +373,36 @@ fn route(node: &Node, problems: &mut Problems) -> Option<Route> {
         names.push(problems.keep(parsed)?);
     }
     Some(Route { names, environment: environment? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_says_who_it_is_for_the_server_behind() {
+        let read = |name: &str| {
+            let node = Node::parse("serve.yaml", &format!("headers: [x-ours, {name}]\n")).unwrap();
+            let mut problems = Problems::new();
+            let fields = Fields::read(&node, "a proxy", &["headers"], &mut problems).unwrap();
+            let headers = header_names(&fields, &mut problems);
+            problems
+                .finish(headers)
+                .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+        };
+        assert_eq!(read("x-theirs").unwrap(), ["x-ours", "x-theirs"]);
+        for name in [
+            "impersonate-user",
+            "impersonate-extra-scopes",
+            "x-remote-user",
+            "x-forwarded-user",
+            "forwarded",
+            "proxy-authorization",
+            "authorization",
+            "X-Ours",
+        ] {
+            let found = read(name);
+            assert!(found.as_ref().is_err_and(|e| e.contains("serve.yaml:1")), "{name}: {found:?}");
+        }
+    }
 }

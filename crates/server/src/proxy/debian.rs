@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use crate::proxy::adapter::{Adapter, With};
 use crate::proxy::ask::Subject;
 use crate::proxy::hold::Held;
+use crate::proxy::metrics::End;
 use crate::proxy::package::{two_meanings, unreadable};
 use crate::proxy::put::plain;
 
@@ -70,13 +71,12 @@ impl Debian {
         }
         let place = Place { requester: with.requester.clone(), folder: folder.to_owned() };
         if !name.ends_with(".changes") {
-            if !self.pending.put(&place, name, held, head.headers) {
-                return Err(self.refuse(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "busy",
-                    "too many files wait for their .changes",
-                ));
-            }
+            let bounds = with.proxy.config().bounds(pending::MOST);
+            self.pending.put(&place, name, (held, head.headers), bounds).map_err(|why| {
+                with.course.set(End::Busy);
+                let text = format!("too many files wait for their .changes: {why}");
+                self.refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", &text)
+            })?;
             return Ok(plain(StatusCode::CREATED, "held until its .changes comes"));
         }
         let upload = Arc::new(self.judge(&place, name, &held, &head.headers, with).await?);

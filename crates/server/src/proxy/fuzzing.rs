@@ -13,6 +13,7 @@ pub use crate::proxy::oci::fuzzing::repository;
 pub use crate::proxy::pypi::fuzzing::form;
 use crate::proxy::room::Room;
 pub use crate::proxy::s3::fuzzing::{address, chunks, document};
+use crate::proxy::share::Bounds;
 
 thread_local! {
     static RUNTIME: Option<Runtime> = Builder::new_current_thread().enable_all().build().ok();
@@ -21,8 +22,8 @@ thread_local! {
 /// A body as the adapters have it; small ones never see the folder.
 pub(super) fn held(bytes: &[u8]) -> Option<Held> {
     let most = Most { bytes: 1 << 20, time: Duration::from_secs(60) };
-    let room = Room::of(1 << 20);
-    let taken = Held::take(Body::from(bytes.to_vec()), Path::new("/"), &room, most);
+    let room = Room::of(Bounds { all: 1 << 20, one: 1 << 20 });
+    let taken = Held::take(Body::from(bytes.to_vec()), Path::new("/"), room.taken(None), most);
     RUNTIME.with(|runtime| runtime.as_ref()?.block_on(taken).ok())
 }
 

@@ -1,6 +1,6 @@
 //! The story of one request: who asks, whether it means one thing, then the adapter.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use attest::Object;
 use axum::body::Body;
@@ -12,12 +12,15 @@ use hyper::body::Body as _;
 
 use crate::proxy::adapter::With;
 use crate::proxy::answer::{Ends, clean};
+use crate::proxy::config;
 use crate::proxy::flow::{Rest, holding};
 use crate::proxy::head::{self, Rules};
 use crate::proxy::hold::{Held, HoldError, Most};
 use crate::proxy::listen::Proxy;
 use crate::proxy::metrics::{Course, End};
-use crate::proxy::upstream::UpstreamError;
+use crate::proxy::room::Taken;
+use crate::proxy::share::{Bounds, Full};
+use crate::proxy::upstream::{Signed, UpstreamError};
 use crate::webhook::review::drain;
 use crate::webhook::{NotRuled, Ruling};
 
@@ -102,10 +105,10 @@ async fn through(proxy: &Arc<Proxy>, names: &Names, mut request: Request, course
             return response;
         }
     };
-    let Ok(place) = Arc::clone(proxy.places()).try_acquire_owned() else {
-        course.set(End::Busy);
-        let text = "too many requests at once; come again";
-        return adapter.refuse(StatusCode::TOO_MANY_REQUESTS, "busy", text);
+    let bounds = request_bounds(proxy.config(), requester.is_some());
+    let place = match proxy.places().one(requester.as_deref(), bounds) {
+        Ok(place) => Arc::new(Mutex::new(place)),
+        Err(full) => return too_many(proxy, course, full),
     };
     drop_hop_by_hop_but_framing(request.headers_mut());
     let config = proxy.config();
@@ -118,10 +121,24 @@ async fn through(proxy: &Arc<Proxy>, names: &Names, mut request: Request, course
         }
         return response;
     }
-    let with = With { proxy: Arc::clone(proxy), requester, course: course.clone() };
+    let place_of = Arc::clone(&place);
+    let with = With { proxy: Arc::clone(proxy), requester, course: course.clone(), place: place_of };
     let response = adapter.answer(request, &with).await;
     // an answer that is still on its way takes its place
     response.map(|body| holding(body, place))
+}
+
+/// How many requests may be under way, and how many of one requester. Who is not known yet has no share: an adapter that
+/// finds out who asks takes it then.
+fn request_bounds(config: &config::Proxy, is_known: bool) -> Bounds {
+    let all = u64::try_from(config.limits.requests).unwrap_or(u64::MAX);
+    if is_known { config.bounds(all) } else { Bounds { all, one: all } }
+}
+
+fn too_many(proxy: &Proxy, course: &Course, full: Full) -> Response {
+    course.set(End::Busy);
+    let text = format!("too many requests at once: {}", full.text("places of `limits: requests`"));
+    proxy.config().adapter.refuse(StatusCode::TOO_MANY_REQUESTS, "busy", &text)
 }
 
 /// Takes out what the header `Connection` says is about the connection; what says how long a message is stays.
@@ -168,10 +185,11 @@ impl With {
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, UpstreamError> {
         let (proxy, upstream) = (&self.proxy, self.proxy.upstream());
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let signed = request.extensions().get::<Signed>().map(|Signed(value)| value.clone());
         let ends = Ends {
             upstream: upstream.authority(),
             own: proxy.config().public.clone().or_else(|| host.map(|host| format!("https://{host}"))),
-            credentials: upstream.credentials(),
+            credentials: signed.into_iter().chain(upstream.credentials()).collect(),
             is_read: matches!(*request.method(), Method::GET | Method::HEAD),
         };
         let mut request = request;
@@ -185,6 +203,21 @@ impl With {
         Ok(response)
     }
 
+    /// Who asks, as an adapter found out: the place counts as theirs from now on.
+    pub(crate) fn identified(&mut self, requester: String) -> Result<(), Response> {
+        let bounds = request_bounds(self.proxy.config(), true);
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = place.give(Some(&requester), bounds);
+        drop(place);
+        self.requester = Some(requester);
+        moved.map_err(|full| too_many(&self.proxy, &self.course, full))
+    }
+
+    /// Nothing yet of what this requester may have in the spool.
+    pub(crate) fn taken(&self) -> Taken {
+        self.proxy.room().taken(self.requester.as_deref())
+    }
+
     /// Takes a body whole, to be decided about before anything is sent on.
     pub(crate) async fn hold(&self, body: Body) -> Result<Held, Response> {
         let config = self.proxy.config();
@@ -193,7 +226,7 @@ impl With {
         if body.size_hint().lower() > most.bytes {
             return Err(self.not_held(&HoldError::TooLarge(most.bytes)));
         }
-        let held = Held::take(body, &config.spool, self.proxy.room(), most).await;
+        let held = Held::take(body, &config.spool, self.taken(), most).await;
         held.map_err(|e| self.not_held(&e))
     }
 
@@ -213,28 +246,49 @@ impl With {
     /// The answer where the upstream has none. What was admitted and may have arrived is said to be so.
     pub(crate) fn no_answer(&self, error: &UpstreamError) -> Response {
         self.course.set(End::Upstream);
-        self.proxy.tell("upstream-failed", Object::new().with("found", error.to_string()));
+        let details = Object::new().with("found", error.to_string());
+        self.proxy.tell("upstream-failed", details.with("records", self.course.records()));
         let status = match error {
             UpstreamError::Late(_) => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         };
-        let mut text = error.to_string();
-        if !error.is_unsent() {
-            text.push_str("\n  fix: look whether it is there before sending it again");
-        }
+        let text = self.with_records(&error.to_string(), error.is_unsent());
         self.proxy.config().adapter.refuse(status, "upstream", &text)
+    }
+
+    /// The text of a failure behind the proxy, with the decisions that stand before it, and what to do.
+    pub(crate) fn with_records(&self, text: &str, is_unsent: bool) -> String {
+        let mut text = text.to_owned();
+        let records = self.course.records();
+        for record in &records {
+            text.push_str(&format!("\n  record: {record}, which admits it: that decision stands in the log"));
+        }
+        text.push_str(match (is_unsent, records.is_empty()) {
+            (true, true) => "\n  fix: send it again once that is mended",
+            (true, false) => {
+                "\n  fix: send it again once that is mended: nothing of it arrived, and it is decided about anew, with a record of \
+                 its own"
+            }
+            (false, true) => "\n  fix: look whether it is there before sending it again",
+            (false, false) => {
+                "\n  fix: look whether it is there before sending it again; the same bytes, put to the same \
+                 place again, change nothing, and are decided about anew, with a record of their own"
+            }
+        });
+        text
     }
 
     pub(crate) fn not_held(&self, error: &HoldError) -> Response {
         let (status, code, end) = match error {
             HoldError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", End::NotHeld),
-            HoldError::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", End::Busy),
+            HoldError::Full(Full::All(_)) => (StatusCode::SERVICE_UNAVAILABLE, "busy", End::Busy),
+            HoldError::Full(Full::One(_)) => (StatusCode::TOO_MANY_REQUESTS, "busy", End::Busy),
             HoldError::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "slow", End::NotHeld),
             HoldError::Body(_) => (StatusCode::BAD_REQUEST, "broken-body", End::NotHeld),
             HoldError::Io(_) => (StatusCode::INSUFFICIENT_STORAGE, "not-held", End::NotHeld),
         };
         self.course.set(end);
-        if matches!(error, HoldError::Full | HoldError::Io(_)) {
+        if matches!(error, HoldError::Full(_) | HoldError::Io(_)) {
             self.proxy.tell("not-held", Object::new().with("found", error.to_string()));
         }
         self.proxy.config().adapter.refuse(status, code, &error.to_string())

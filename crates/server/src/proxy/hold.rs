@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::proxy::room::{Room, Taken};
+use crate::proxy::share::Full;
 
 /// What of a body is hashed and written at once, and read again at once.
 const PIECE: usize = 128 << 10;
@@ -84,8 +85,8 @@ impl io::Read for Part {
 pub(crate) enum HoldError {
     /// It is larger than a body may be; the field says how large that is.
     TooLarge(u64),
-    /// All that is held is as much as may be.
-    Full,
+    /// All that is held, or all of this requester's, is as much as may be.
+    Full(Full),
     /// It came too slowly; the field says what of it.
     Slow(String),
     /// It broke off.
@@ -98,7 +99,9 @@ impl fmt::Display for HoldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge(most) => write!(f, "the body has more than {most} bytes"),
-            Self::Full => f.write_str("too much waits to be decided about; come again later"),
+            Self::Full(full) => {
+                write!(f, "too much waits to be decided about: {}", full.text("bytes of `limits: held`"))
+            }
             Self::Slow(why) => write!(f, "the body comes too slowly: {why}"),
             Self::Body(why) => write!(f, "the body broke off: {why}"),
             Self::Io(e) => write!(f, "the body cannot be held: {e}"),
@@ -218,13 +221,12 @@ impl Held {
     pub(crate) async fn take(
         body: Body,
         folder: &Path,
-        room: &Arc<Room>,
+        mut taken: Taken,
         most: Most,
     ) -> Result<Self, HoldError> {
-        let mut taken = Taken::none(room);
         let mut writing = Writing {
             folder: folder.into(),
-            room: Arc::clone(room),
+            room: Arc::clone(taken.room()),
             sink: Some(Sink::new()),
             under_way: None,
             pieces: Vec::new(),
@@ -236,9 +238,7 @@ impl Held {
             if taken.bytes().saturating_add(length) > most.bytes {
                 return Err(HoldError::TooLarge(most.bytes));
             }
-            if !taken.more(length) {
-                return Err(HoldError::Full);
-            }
+            taken.more(length).map_err(HoldError::Full)?;
             if !piece.is_empty() {
                 writing.add(piece).await?;
             }

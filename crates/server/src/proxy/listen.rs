@@ -19,6 +19,7 @@ use crate::proxy::config;
 use crate::proxy::flow::Impatient;
 use crate::proxy::handle::{Names, router};
 use crate::proxy::room::{Room, Rooms};
+use crate::proxy::share::Shares;
 use crate::proxy::upstream::Upstream;
 use crate::token::Tokens;
 use crate::webhook::certificates::{Certificates, Files};
@@ -46,7 +47,7 @@ pub(crate) struct Proxy {
     tokens: Tokens,
     certificates: Certificates,
     room: Arc<Room>,
-    places: Arc<Semaphore>,
+    places: Arc<Shares>,
 }
 
 impl fmt::Debug for Proxy {
@@ -84,9 +85,8 @@ impl Proxy {
         let failed = |what: String| move |e| ServeError::Io(what, e);
         let opened = config.adapter.open().map_err(std::io::Error::other);
         opened.map_err(failed(format!("open what the proxy {} needs", config.name)))?;
-        let room = rooms
-            .open(&config.spool, config.limits.held)
-            .map_err(failed(format!("hold bodies in {}", config.spool.display())))?;
+        let room =
+            rooms.open(config).map_err(failed(format!("hold bodies in {}", config.spool.display())))?;
         let tcp = TcpListener::bind(&config.listen)
             .await
             .map_err(failed(format!("listen on {}", config.listen)))?;
@@ -97,7 +97,7 @@ impl Proxy {
             room,
             tokens: Tokens::new(&config.issuers),
             front: Arc::clone(front),
-            places: Arc::new(Semaphore::new(config.limits.requests)),
+            places: Arc::default(),
             config: config.clone(),
         };
         Ok(Listener {
@@ -131,7 +131,8 @@ impl Proxy {
         &self.room
     }
 
-    pub(crate) fn places(&self) -> &Arc<Semaphore> {
+    /// Requests that are under way.
+    pub(crate) fn places(&self) -> &Arc<Shares> {
         &self.places
     }
 
@@ -163,6 +164,9 @@ impl Proxy {
         }
         if let Some(result) = self.upstream.reload() {
             told("upstream", result.map(|()| "login and certificates for it".to_owned()));
+        }
+        if let Some(result) = self.config.adapter.reload() {
+            told("keys", result.map(|()| "what the files of this kind of proxy say".to_owned()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers about proxies. A proxy's name and kind are the operator's, a result is one of a closed list: nobody who
 //! uploads can make series.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -106,15 +106,29 @@ impl End {
 
 /// What came of one request until now.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Course(Arc<Mutex<End>>);
+pub(crate) struct Course(Arc<Mutex<(End, Vec<String>)>>);
 
 impl Course {
     pub(crate) fn set(&self, end: End) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        self.lock().0 = end;
     }
 
     pub(crate) fn end(&self) -> End {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().0
+    }
+
+    /// It was admitted, by the record of this name.
+    pub(crate) fn admitted(&self, record: &str) {
+        self.lock().1.push(record.to_owned());
+    }
+
+    /// The names of the records by which it was admitted.
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.lock().1.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (End, Vec<String>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something was sent on; what was admitted stays so.

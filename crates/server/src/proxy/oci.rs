@@ -10,6 +10,7 @@ mod answer;
 mod evidence;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
+mod login;
 mod name;
 mod plan;
 mod push;
@@ -29,7 +30,9 @@ use futures_util::future::BoxFuture;
 
 use crate::fields::{number, span};
 use crate::proxy::adapter::{Adapter, With};
+use crate::proxy::config;
 use answer::{content, error, refusal};
+use login::Login;
 use name::{Address, Name, Target};
 use shelf::{Kind, Owner, Shelf};
 use site::Site;
@@ -44,6 +47,7 @@ const KEEP: Span = Span::seconds(3600);
 pub(crate) struct Oci {
     takes_evidence: bool,
     shelf: Arc<Shelf>,
+    login: Login,
 }
 
 /// One request in one repository.
@@ -54,13 +58,17 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Oci {
-    /// Reads `oci: { evidence: pass, keep: 1h, places: 1000 }`.
+    /// Reads `oci: { evidence: pass, keep: 1h, places: 1000, tokens: "https://auth.internal" }`.
     pub(crate) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let Some(node) = fields.optional("oci") else {
             let places = usize::try_from(PLACES.2).ok()?;
-            return Some(Self { takes_evidence: true, shelf: Shelf::of(places, KEEP) });
+            return Some(Self {
+                takes_evidence: true,
+                shelf: Shelf::of(places, KEEP),
+                login: Login::default(),
+            });
         };
-        let fields = Fields::read(node, "`oci`", &["evidence", "keep", "places"], problems)?;
+        let fields = Fields::read(node, "`oci`", &["evidence", "keep", "places", "tokens"], problems)?;
         let takes_evidence = match fields.optional("evidence") {
             None => Some(true),
             Some(node) => match problems.keep(node.string())? {
@@ -74,7 +82,16 @@ impl Oci {
         };
         let keep = span(&fields, "keep", KEEP, problems);
         let places = number(&fields, "places", PLACES, problems);
-        Some(Self { takes_evidence: takes_evidence?, shelf: Shelf::of(places?, keep?) })
+        let tokens = fields.optional("tokens").map(|node| config::server(node, problems));
+        let login = Login::with(tokens.map_or(Some(None), |tokens| tokens.map(Some))?);
+        Some(Self { takes_evidence: takes_evidence?, shelf: Shelf::of(places?, keep?), login })
+    }
+
+    /// Lets a read through.
+    async fn pass(&self, with: &With, scope: &str, head: &Parts) -> Result<Response, Response> {
+        let mut head = head.clone();
+        head.headers.remove(header::CONTENT_LENGTH);
+        self.login.send(with, scope, || Ok(Request::from_parts(head.clone(), Body::empty()))).await
     }
 
     /// `body` is taken by whoever wants it.
@@ -87,7 +104,7 @@ impl Oci {
             Address::Base if is_read => {
                 return Ok(content("application/json", b"{}".to_vec()));
             }
-            Address::Catalog if is_read => return pass(with, head).await,
+            Address::Catalog if is_read => return self.pass(with, login::CATALOG, head).await,
             Address::Base | Address::Catalog => return Err(no_such_method()),
             Address::Within(repository, target) => (repository.as_str(), target),
         };
@@ -99,7 +116,7 @@ impl Oci {
                 asked.read(Kind::Manifest, digest, head).await
             }
             ("GET" | "HEAD", Target::Manifest(Name::Tag(_)) | Target::Tags | Target::Referrers) => {
-                pass(with, head).await
+                self.pass(with, &login::of(repository), head).await
             }
             ("POST", Target::Uploads) => asked.begin(head, body).await,
             ("PATCH", Target::Upload(id)) => asked.more(id, head, body).await,
@@ -122,13 +139,13 @@ impl Asked<'_> {
     }
 
     fn site(&self) -> Site<'_> {
-        Site::of(self.with, self.repository)
+        Site::of(self.with, self.repository, &self.oci.login)
     }
 
     /// What waits is there for who brought it; for all else the registry is asked.
     async fn read(&self, kind: Kind, digest: &attest::Digest, head: &Parts) -> Result<Response, Response> {
         let Some(kept) = self.oci.shelf.get(&self.owner(), kind, digest) else {
-            return pass(self.with, head).await;
+            return self.oci.pass(self.with, &login::of(self.repository), head).await;
         };
         let body = if head.method == Method::HEAD { Body::empty() } else { kept.held().body() };
         let mut response = Response::new(body);
@@ -139,13 +156,6 @@ impl Asked<'_> {
         headers.insert(header::CONTENT_TYPE, media_type.unwrap_or(HeaderValue::from_static(shelf::OCTETS)));
         Ok(response)
     }
-}
-
-/// Lets a read through.
-async fn pass(with: &With, head: &Parts) -> Result<Response, Response> {
-    let mut head = head.clone();
-    head.headers.remove(header::CONTENT_LENGTH);
-    Ok(with.pass(Request::from_parts(head, Body::empty())).await)
 }
 
 fn no_such_method() -> Response {
@@ -189,6 +199,7 @@ mod tests {
             ("oci: { keep: soon }\n", "a span of time"),
             ("oci: { places: 1 }\n", "16"),
             ("oci: { tags: all }\n", "tags"),
+            ("oci: { tokens: auth.internal }\n", "https://HOST[:PORT]"),
         ] {
             let found = read(bad).unwrap_err();
             assert!(found.contains(why), "{bad}: {found}");

@@ -1,7 +1,7 @@
 //! PyPI's upload API: a form with one distribution (<https://docs.pypi.org/api/upload/>).
 //!
 //! The distribution's bytes are the artifact, its project is the name. Whatever else stands in the form is sent on, and
-//! decides nothing: installers read what is in the distribution.
+//! decides nothing: installers read what is in the distribution, and of a wheel so does the proxy.
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ mod form;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod upload;
+mod wheel;
 
 use form::FormError;
 use upload::{Upload, nameless};

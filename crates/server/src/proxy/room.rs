@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::proxy::config::Proxy;
+use crate::proxy::share::{Bounds, Full, Share, Shares};
 
 /// Threads that hash and write at once, for the proxies of one folder: decisions need threads too.
 const WRITERS: usize = 8;
@@ -18,8 +19,10 @@ const WRITERS: usize = 8;
 /// How many bytes the proxies of one folder hold, and may hold.
 #[derive(Debug)]
 pub(crate) struct Room {
-    held: AtomicU64,
+    held: Arc<Shares>,
     most: AtomicU64,
+    /// What of it one requester may have.
+    one: AtomicU64,
     writers: Arc<Semaphore>,
 }
 
@@ -27,34 +30,46 @@ pub(crate) struct Room {
 #[derive(Debug, Default)]
 pub(crate) struct Rooms(BTreeMap<PathBuf, Arc<Room>>);
 
-/// Bytes that count as held until this is dropped.
+/// Bytes that count as held, in the share of who brought them, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
     room: Arc<Room>,
-    bytes: u64,
+    share: Share,
 }
 
 impl Rooms {
-    /// The room of a folder, which is made. Where several proxies name it, the least of what they allow counts.
-    pub(crate) fn open(&mut self, folder: &Path, most: u64) -> io::Result<Arc<Room>> {
+    /// The room of a proxy's folder, which is made. Where several proxies name it, the least of what they allow counts.
+    pub(crate) fn open(&mut self, proxy: &Proxy) -> io::Result<Arc<Room>> {
+        let folder = &proxy.spool;
         fs::create_dir_all(folder)?;
         // the test of the file system too: what has no files without names would leave some behind
         drop(tempfile::tempfile_in(folder)?);
-        let room = self.0.entry(folder.canonicalize()?).or_insert_with(|| Room::of(most));
-        room.most.fetch_min(most, Ordering::AcqRel);
+        let folder = folder.canonicalize()?;
+        // who is alone in a proxy is not where another proxy has the same folder
+        let is_alone = proxy.is_alone && !self.0.contains_key(&folder);
+        let bounds = proxy.limits.of(proxy.limits.held, is_alone);
+        let room = self.0.entry(folder).or_insert_with(|| Room::of(bounds));
+        room.most.fetch_min(bounds.all, Ordering::AcqRel);
+        room.one.fetch_min(bounds.one, Ordering::AcqRel);
         Ok(Arc::clone(room))
     }
 }
 
 impl Room {
-    pub(crate) fn of(most: u64) -> Arc<Self> {
-        let writers = Arc::new(Semaphore::new(WRITERS));
-        Arc::new(Self { held: AtomicU64::new(0), most: AtomicU64::new(most), writers })
+    pub(crate) fn of(bounds: Bounds) -> Arc<Self> {
+        let (most, one) = (AtomicU64::new(bounds.all), AtomicU64::new(bounds.one));
+        let (held, writers) = (Arc::default(), Arc::new(Semaphore::new(WRITERS)));
+        Arc::new(Self { held, most, one, writers })
     }
 
     /// Bytes that are held now.
     pub(crate) fn held(&self) -> u64 {
-        self.held.load(Ordering::Acquire)
+        self.held.taken()
+    }
+
+    /// Nothing yet, for this requester.
+    pub(crate) fn taken(self: &Arc<Self>, requester: Option<&str>) -> Taken {
+        Taken { room: Arc::clone(self), share: self.held.of(requester) }
     }
 
     /// A place for one that hashes and writes.
@@ -64,25 +79,19 @@ impl Room {
 }
 
 impl Taken {
-    pub(crate) fn none(room: &Arc<Room>) -> Self {
-        Self { room: Arc::clone(room), bytes: 0 }
+    /// Where it is taken.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.share.count()
     }
 
-    /// Takes more; whether there was room for it.
-    pub(crate) fn more(&mut self, bytes: u64) -> bool {
-        let before = self.room.held.fetch_add(bytes, Ordering::AcqRel);
-        self.bytes = self.bytes.saturating_add(bytes);
-        before.saturating_add(bytes) <= self.room.most.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.room.held.fetch_sub(self.bytes, Ordering::AcqRel);
+    /// Takes more, where there is room for it.
+    pub(crate) fn more(&mut self, bytes: u64) -> Result<(), Full> {
+        let (all, one) = (self.room.most.load(Ordering::Acquire), self.room.one.load(Ordering::Acquire));
+        self.share.more(bytes, Bounds { all, one })
     }
 }
 

@@ -22,9 +22,10 @@ mod store;
 mod take;
 mod uploads;
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use attest::Digest;
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -39,6 +40,7 @@ use crate::proxy::s3::answer::{Refusal, bad, error, word};
 use crate::proxy::s3::operation::Operation;
 use crate::proxy::s3::sign::Keys;
 use crate::proxy::s3::uploads::Uploads;
+use crate::webhook::certificates::digest_of;
 
 /// An object store.
 #[derive(Debug)]
@@ -48,7 +50,9 @@ pub(crate) struct S3 {
     keys: PathBuf,
     /// The file with those of clients, where they sign.
     accounts: Option<PathBuf>,
-    opened: OnceLock<Opened>,
+    opened: Mutex<Option<Arc<Opened>>>,
+    /// Of the files that were tried last.
+    tried: Mutex<Option<Digest>>,
     uploads: Uploads,
 }
 
@@ -57,6 +61,8 @@ pub(crate) struct S3 {
 struct Opened {
     keys: Keys,
     accounts: Option<Accounts>,
+    /// Of the files that it was read out of.
+    files: Option<Digest>,
 }
 
 impl S3 {
@@ -66,13 +72,18 @@ impl S3 {
             Some(node) => Some(PathBuf::from(problems.keep(node.string())?)),
             None => None,
         };
-        let (opened, uploads) = (OnceLock::new(), Uploads::default());
-        Some(Self { region: region?, keys: keys?, accounts, opened, uploads })
+        let (opened, tried, uploads) = (Mutex::default(), Mutex::default(), Uploads::default());
+        Some(Self { region: region?, keys: keys?, accounts, opened, tried, uploads })
     }
 
-    fn opened(&self) -> Result<&Opened, Response> {
+    /// What is in force now: a request goes on with what it began with.
+    fn opened(&self) -> Result<Arc<Opened>, Response> {
         let missing = || error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "no keys were opened");
-        self.opened.get().ok_or_else(missing)
+        lock(&self.opened).clone().ok_or_else(missing)
+    }
+
+    fn files(&self) -> Option<Digest> {
+        digest_of(std::iter::once(self.keys.as_path()).chain(self.accounts.as_deref()))
     }
 
     async fn respond(&self, request: Request<Body>, with: &With) -> Result<Response, Response> {
@@ -83,7 +94,7 @@ impl S3 {
         let mut with = with.clone();
         if let Some(accounts) = &opened.accounts {
             let found = accounts.who(&head, &address, &self.region, with.proxy.now());
-            with.requester = Some(found.map_err(|why| error(StatusCode::FORBIDDEN, "AccessDenied", &why))?);
+            with.identified(found.map_err(|why| error(StatusCode::FORBIDDEN, "AccessDenied", &why))?)?;
         }
         let operation = Operation::of(&head.method, &head.headers, &address).map_err(|r| refused(&r))?;
         match operation {
@@ -105,6 +116,10 @@ impl S3 {
     }
 }
 
+fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn refused(refusal: &Refusal) -> Response {
     error(refusal.status, refusal.code, &refusal.text)
 }
@@ -118,16 +133,35 @@ impl Adapter for S3 {
         error(status, word(code), text)
     }
 
+    fn tells_requesters(&self) -> bool {
+        self.accounts.is_some()
+    }
+
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         std::iter::once(&mut self.keys).chain(&mut self.accounts).collect()
     }
 
     fn open(&self) -> Result<(), String> {
-        if self.opened.get().is_some() {
-            return Ok(());
-        }
+        // first the digest: files that change meanwhile are looked at again
+        let files = self.files();
+        lock(&self.tried).clone_from(&files);
         let keys = account::keys(&self.keys)?;
         let accounts = self.accounts.as_deref().map(Accounts::open).transpose()?;
-        self.opened.set(Opened { keys, accounts }).or(Err("it is opened by two at once".to_owned()))
+        *lock(&self.opened) = Some(Arc::new(Opened { keys, accounts, files }));
+        Ok(())
+    }
+
+    fn reload(&self) -> Option<Result<(), String>> {
+        let found = self.files();
+        let is_old = lock(&self.opened).as_ref().is_some_and(|opened| opened.files == found);
+        if is_old || *lock(&self.tried) == found {
+            return None;
+        }
+        Some(self.open())
+    }
+
+    fn named(&self) -> Vec<(&'static str, &Path)> {
+        let accounts = self.accounts.as_deref().map(|file| ("the accounts of a proxy's clients", file));
+        std::iter::once(("a proxy's keys for the store", self.keys.as_path())).chain(accounts).collect()
     }
 }

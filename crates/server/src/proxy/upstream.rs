@@ -11,8 +11,10 @@ use std::time::Duration;
 use attest::Digest;
 use axum::body::Body;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderValue, Request, Uri, header};
+use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -67,8 +69,10 @@ pub(crate) enum UpstreamError {
     Connection(Error),
     /// Nothing moved for so many seconds.
     Late(u64),
-    /// It does not take the proxy's own login; the field is the status.
-    Login(u16),
+    /// It does not take the proxy's own login; the fields are the status, and what it would rather have.
+    Login(u16, String),
+    /// It wants a token, and there is none; the field says why.
+    Token(String),
     /// It answers what does not go on; the field says what.
     Answer(&'static str),
 }
@@ -87,10 +91,11 @@ impl fmt::Display for UpstreamError {
                 write!(f, "{WHO} does not answer: {}", tls::in_words(&cause))
             }
             Self::Late(seconds) => write!(f, "{WHO} gave no answer within {seconds} s"),
-            Self::Login(status) => write!(
+            Self::Login(status, _) => write!(
                 f,
                 "{WHO} answers {status} to the proxy's own login: mend `upstream: credentials` of this proxy"
             ),
+            Self::Token(why) => write!(f, "{WHO} wants a token, and there is none: {why}"),
             Self::Answer(what) => write!(f, "{WHO} gave an answer that does not go on: {what}"),
         }
     }
@@ -102,7 +107,7 @@ impl UpstreamError {
         match self {
             Self::Request => true,
             Self::Connection(e) => e.is_connect(),
-            Self::Late(_) | Self::Login(_) | Self::Answer(_) => false,
+            Self::Late(_) | Self::Login(..) | Self::Token(_) | Self::Answer(_) => false,
         }
     }
 }
@@ -148,6 +153,30 @@ impl Upstream {
                 Some(Err(e.to_string()))
             }
         }
+    }
+
+    /// Its own address, `https://HOST[:PORT]`.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// Asks somebody else, whom the caller may show the proxy's login, if that is a name and a password; the answer has at
+    /// most so many bytes. Follows nobody elsewhere.
+    pub(crate) async fn ask_with_login(&self, at: &str, most: usize) -> Result<(StatusCode, Bytes), String> {
+        let Current { client, credentials, .. } = self.current();
+        let mut request = Request::builder().uri(at).header(header::ACCEPT, "application/json");
+        if let Some(login) = credentials.filter(is_basic) {
+            request = request.header(header::AUTHORIZATION, login);
+        }
+        let request = request.body(Body::empty()).map_err(|e| e.to_string())?;
+        let asked = async {
+            let answer = client.request(request).await.map_err(|e| tls::in_words(&e))?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), most).collect().await.map_err(|e| e.to_string())?;
+            Ok((status, body.to_bytes()))
+        };
+        let late = |_| format!("no answer within {} s", self.config.answer.as_secs());
+        tokio::time::timeout(self.config.answer, asked).await.map_err(late)?
     }
 
     /// Sends a request to the same path there, with its credentials and no others. Never sends it twice: what broke off
@@ -222,6 +251,11 @@ impl Current {
         let credentials = config.credentials.as_deref().map(credentials).transpose()?;
         Ok(Self { client, credentials, tried: None, files: found })
     }
+}
+
+/// A login that can be changed for a token.
+fn is_basic(login: &HeaderValue) -> bool {
+    login.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
 fn files(config: &config::Upstream) -> impl Iterator<Item = &Path> {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use attest::buildinfo::Paragraph;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
+use ruzstd::decoding::StreamingDecoder;
 
 use crate::proxy::archive;
 use crate::proxy::hold::{Held, Part};
@@ -16,6 +17,8 @@ const HEAD: u64 = 60;
 const MAX_CONTROL: u64 = 64 << 20;
 /// As much memory as the usual packers ask for.
 const MAX_XZ_MEMORY: u64 = 128 << 20;
+/// What dpkg's own highest level asks for.
+const MAX_ZSTD_WINDOW: u64 = 128 << 20;
 
 /// The fields that a file is named after.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,13 +75,31 @@ fn control_file(name: &str, mut packed: BufReader<Part>) -> Result<Vec<u8>, Stri
             let stream = Stream::new_stream_decoder(MAX_XZ_MEMORY, 0).map_err(|e| e.to_string())?;
             archive::only_file(XzDecoder::new_stream(&mut packed, stream), MAX_CONTROL, is_it)
         }
-        other => return Err(format!("{other}: wanted control.tar.xz or control.tar.gz")),
+        "control.tar.zst" => zstd(&mut packed, is_it),
+        other => return Err(format!("{other}: wanted control.tar.zst, control.tar.xz or control.tar.gz")),
     }?;
     match packed.fill_buf().map(<[u8]>::is_empty) {
         Ok(true) => Ok(found),
         Ok(false) => Err("something behind the end of the control member".to_owned()),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// The same of a member in zstd: one frame, and what it says of its own end is so.
+fn zstd(packed: &mut BufReader<Part>, is_it: impl Fn(&[&str]) -> bool) -> Result<Vec<u8>, String> {
+    let decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_ZSTD_WINDOW);
+    let mut decoder =
+        decoder.map_err(|_| "no single frame of zstd with a window of at most 128 MiB".to_owned())?;
+    let found = archive::only_file(&mut decoder, MAX_CONTROL, is_it)?;
+    let frame = decoder.into_frame_decoder();
+    if !frame.is_finished() {
+        return Err("a frame of zstd that is cut off".to_owned());
+    }
+    let said = frame.get_checksum_from_data();
+    if said.is_some() && said != frame.get_calculated_checksum() {
+        return Err("a frame of zstd with another checksum".to_owned());
+    }
+    Ok(found)
 }
 
 /// The members, up to one more than there may be.

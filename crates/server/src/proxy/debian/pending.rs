@@ -8,12 +8,13 @@ use axum::http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::proxy::hold::Held;
+use crate::proxy::share::Bounds;
 
 /// Who waits longer begins again.
 const OLDEST: Duration = Duration::from_secs(3600);
 /// Files of one uploader in one folder, and of all.
 const MOST_OF_ONE: usize = 256;
-const MOST: usize = 4096;
+pub(super) const MOST: u64 = 4096;
 
 /// Whose upload to where: nobody's files are ever part of another's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,17 +36,27 @@ pub(super) struct Waiting {
 pub(super) struct Pending(Mutex<BTreeMap<(Place, String), Waiting>>);
 
 impl Pending {
-    /// Lets a file wait; one that came under the same name is gone. Not taken where there are too many.
-    pub(super) fn put(&self, place: &Place, name: &str, held: Arc<Held>, headers: HeaderMap) -> bool {
+    /// Lets a file wait; one that came under the same name is gone. Not taken where there are too many, with the reason.
+    pub(super) fn put(
+        &self,
+        place: &Place,
+        name: &str,
+        file: (Arc<Held>, HeaderMap),
+        bounds: Bounds,
+    ) -> Result<(), String> {
+        let (held, headers) = file;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, waiting| waiting.since.elapsed() < OLDEST);
         let key = (place.clone(), name.to_owned());
-        let of_one = all.keys().filter(|(other, _)| other == place).count();
-        if !all.contains_key(&key) && (of_one >= MOST_OF_ONE || all.len() >= MOST) {
-            return false;
+        if !all.contains_key(&key) {
+            if all.keys().filter(|(other, _)| other == place).count() >= MOST_OF_ONE {
+                return Err(format!("{MOST_OF_ONE} files wait in this folder already"));
+            }
+            let of_one = all.keys().filter(|(other, _)| other.requester == place.requester).count();
+            bounds.check(all.len(), of_one).map_err(|full| full.text("files that may wait"))?;
         }
         all.insert(key, Waiting { held, headers, since: Instant::now() });
-        true
+        Ok(())
     }
 
     /// A file that waits.

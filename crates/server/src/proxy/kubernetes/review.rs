@@ -97,6 +97,12 @@ impl Change<'_> {
             tell(with.proxy.front(), told, line, false);
         }
         let answer = Answer::of(&judged);
+        let is_admitted = answer.status.is_none();
+        for (index, leaf) in
+            judged.decisions.iter().filter(|_| is_admitted).filter_map(|told| told.record.as_ref())
+        {
+            with.course.admitted(&format!("{index}:{leaf}"));
+        }
         match answer.status {
             None if judged.decisions.is_empty() => {}
             None => with.course.set(End::Admitted),

@@ -44,7 +44,7 @@ impl Asked<'_> {
         let body = std::mem::take(body);
         let config = self.with.proxy.config();
         let most = Most { bytes: config.limits.body.min(MANIFEST), time: config.limits.time };
-        let held = Held::take(body, &config.spool, self.with.proxy.room(), most).await;
+        let held = Held::take(body, &config.spool, self.with.taken(), most).await;
         let held = held.map_err(|e| self.with.not_held(&e))?;
         let bytes = held.bytes(MANIFEST).map_err(|e| self.with.not_held(&e))?;
         let digest = digest(name, held.digests())?;

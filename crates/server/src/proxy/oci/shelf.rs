@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use attest::Digest;
 use attest::time::Span;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::proxy::hold::Held;
+use crate::proxy::share::{Bounds, Full, Share, Shares};
 
 pub(super) const OCTETS: &str = "application/octet-stream";
 /// How often it is looked for what is too old.
@@ -30,7 +31,7 @@ pub(super) enum Kind {
 }
 
 /// A place on the shelf, until it is dropped.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) type Place = Share;
 
 /// Bytes that wait.
 #[derive(Debug)]
@@ -71,7 +72,9 @@ struct Content {
 /// All that waits.
 #[derive(Debug)]
 pub(super) struct Shelf {
-    places: Arc<Semaphore>,
+    places: Arc<Shares>,
+    /// How many places there are.
+    pub(super) most: u64,
     keep: Duration,
     content: Mutex<Content>,
     sweeping: Once,
@@ -81,7 +84,8 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) fn of(places: usize, keep: Span) -> Arc<Self> {
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::default(),
+            most: u64::try_from(places).unwrap_or(u64::MAX),
             keep: Duration::from_secs(u64::try_from(keep.as_seconds()).unwrap_or(0)),
             content: Mutex::default(),
             sweeping: Once::new(),
@@ -89,8 +93,8 @@ impl Shelf {
         })
     }
 
-    /// A place, where there is one.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+    /// A place, where there is one for this requester.
+    pub(super) fn place(self: &Arc<Self>, requester: Option<&str>, bounds: Bounds) -> Result<Place, Full> {
         self.sweeping.call_once(|| {
             let shelf = Arc::downgrade(self);
             tokio::spawn(async move {
@@ -101,7 +105,7 @@ impl Shelf {
                 }
             });
         });
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        self.places.one(requester, bounds)
     }
 
     pub(super) fn get(&self, owner: &Owner, kind: Kind, digest: &Digest) -> Option<Arc<Kept>> {

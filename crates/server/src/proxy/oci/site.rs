@@ -11,7 +11,9 @@ use http_body_util::{BodyExt as _, Limited};
 
 use crate::proxy::adapter::With;
 use crate::proxy::hold::Held;
+use crate::proxy::metrics::End;
 use crate::proxy::oci::answer::error;
+use crate::proxy::oci::login::{self, Login};
 use crate::proxy::oci::shelf::OCTETS;
 
 const DIGEST: &str = "docker-content-digest";
@@ -27,32 +29,33 @@ const TOLD: usize = 300;
 pub(super) struct Site<'a> {
     with: &'a With,
     repository: &'a str,
+    login: &'a Login,
 }
 
 impl<'a> Site<'a> {
-    pub(super) fn of(with: &'a With, repository: &'a str) -> Self {
-        Self { with, repository }
+    pub(super) fn of(with: &'a With, repository: &'a str, login: &'a Login) -> Self {
+        Self { with, repository, login }
     }
 
     /// The size of a blob that the registry has; zero in the second where it does not say.
     pub(super) async fn blob_size(&self, digest: &Digest) -> Result<Option<Option<u64>>, Response> {
-        let answer = self.ask(Method::HEAD, &format!("blobs/{digest}"), &[], Body::empty()).await?;
+        let answer = self.ask(Method::HEAD, &format!("blobs/{digest}"), &[], None).await?;
         match answer.status() {
             StatusCode::OK => Ok(Some(length(&answer))),
             // it lies elsewhere, and is there
             status if status.is_redirection() => Ok(Some(None)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(unexpected("asked for a blob", answer).await),
+            _ => Err(unexpected(self.with, "asked for a blob", answer).await),
         }
     }
 
     pub(super) async fn has_manifest(&self, digest: &Digest) -> Result<bool, Response> {
         let headers = [(header::ACCEPT, ACCEPT)];
-        let answer = self.ask(Method::HEAD, &format!("manifests/{digest}"), &headers, Body::empty()).await?;
+        let answer = self.ask(Method::HEAD, &format!("manifests/{digest}"), &headers, None).await?;
         match answer.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(unexpected("asked for a manifest", answer).await),
+            _ => Err(unexpected(self.with, "asked for a manifest", answer).await),
         }
     }
 
@@ -64,20 +67,24 @@ impl<'a> Site<'a> {
         most: u64,
     ) -> Result<Option<Vec<u8>>, Response> {
         let headers = [(header::ACCEPT, if kind == "manifests" { ACCEPT } else { "*/*" })];
-        let answer = self.ask(Method::GET, &format!("{kind}/{digest}"), &headers, Body::empty()).await?;
+        let answer = self.ask(Method::GET, &format!("{kind}/{digest}"), &headers, None).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(unexpected("asked for bytes", answer).await),
+            _ => return Err(unexpected(self.with, "asked for bytes", answer).await),
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let bytes = Limited::new(answer.into_body(), most).collect().await;
-        let bytes =
-            bytes.map_err(|e| unavailable(&format!("the registry's answer broke off: {e}")))?.to_bytes();
+        let bytes = bytes
+            .map_err(|e| unavailable(self.with, &format!("the registry's answer broke off: {e}")))?
+            .to_bytes();
         let mut hasher = Hasher::new(&[digest.algorithm()]);
         hasher.update(&bytes);
         if hasher.finish().get(digest.algorithm()).as_ref() != Some(digest) {
-            return Err(unavailable(&format!("the registry answers other bytes than those of {digest}")));
+            return Err(unavailable(
+                self.with,
+                &format!("the registry answers other bytes than those of {digest}"),
+            ));
         }
         Ok(Some(bytes.to_vec()))
     }
@@ -88,21 +95,21 @@ impl<'a> Site<'a> {
             return Ok(());
         }
         let none = [(header::CONTENT_LENGTH, "0")];
-        let begun = self.ask(Method::POST, "blobs/uploads/", &none, Body::empty()).await?;
+        let begun = self.ask(Method::POST, "blobs/uploads/", &none, None).await?;
         if begun.status() != StatusCode::ACCEPTED {
-            return Err(unexpected("began an upload", begun).await);
+            return Err(unexpected(self.with, "began an upload", begun).await);
         }
         let location = begun.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         // what is written somewhere else does not come this far: of the address, the path counts
         let at = upload(location.unwrap_or_default(), digest)
-            .ok_or_else(|| unavailable("the registry does not say where the upload goes on"))?;
+            .ok_or_else(|| unavailable(self.with, "the registry does not say where the upload goes on"))?;
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, OCTETS)];
-        let done = self.send(Method::PUT, at, &headers, held.body()).await?;
+        let done = self.send(Method::PUT, at, &headers, Some(held)).await?;
         if done.status() != StatusCode::CREATED {
-            return Err(unexpected("brought a blob", done).await);
+            return Err(unexpected(self.with, "brought a blob", done).await);
         }
-        same(&done, digest)
+        same(self.with, &done, digest)
     }
 
     /// Brings a manifest under a name; gives the answer, which says nothing else of it than we do.
@@ -115,11 +122,11 @@ impl<'a> Site<'a> {
     ) -> Result<Response, Response> {
         let length = held.length().to_string();
         let headers = [(header::CONTENT_LENGTH, length.as_str()), (header::CONTENT_TYPE, media_type)];
-        let done = self.ask(Method::PUT, &format!("manifests/{name}"), &headers, held.body()).await?;
+        let done = self.ask(Method::PUT, &format!("manifests/{name}"), &headers, Some(held)).await?;
         if done.status() != StatusCode::CREATED {
-            return Err(unexpected("brought a manifest", done).await);
+            return Err(unexpected(self.with, "brought a manifest", done).await);
         }
-        same(&done, digest)?;
+        same(self.with, &done, digest)?;
         Ok(done)
     }
 
@@ -128,10 +135,10 @@ impl<'a> Site<'a> {
         method: Method,
         below: &str,
         headers: &[(header::HeaderName, &str)],
-        body: Body,
+        body: Option<&Held>,
     ) -> Result<Response, Response> {
         let path = format!("/v2/{}/{below}", self.repository);
-        let path = path.parse().or(Err(unavailable("the registry has no such address")))?;
+        let path = path.parse().or(Err(unavailable(self.with, "the registry has no such address")))?;
         self.send(method, path, headers, body).await
     }
 
@@ -140,14 +147,17 @@ impl<'a> Site<'a> {
         method: Method,
         path: PathAndQuery,
         headers: &[(header::HeaderName, &str)],
-        body: Body,
+        body: Option<&Held>,
     ) -> Result<Response, Response> {
-        let mut request = Request::builder().method(method).uri(Uri::from(path));
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        let request = request.body(body).or(Err(unavailable("the registry cannot be asked")))?;
-        self.with.send(request).await.map_err(|e| self.with.no_answer(&e))
+        let make = || {
+            let mut request = Request::builder().method(method.clone()).uri(Uri::from(path.clone()));
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            let request = request.body(body.map_or_else(Body::empty, Held::body));
+            request.map_err(|_| unavailable(self.with, "the registry cannot be asked"))
+        };
+        self.login.send(self.with, &login::of(self.repository), make).await
     }
 }
 
@@ -164,7 +174,7 @@ fn length(answer: &Response) -> Option<u64> {
 }
 
 /// What the registry calls it is what it is.
-fn same(answer: &Response, digest: &Digest) -> Result<(), Response> {
+fn same(with: &With, answer: &Response, digest: &Digest) -> Result<(), Response> {
     let Some(said) = answer.headers().get(DIGEST) else { return Ok(()) };
     let said = said.to_str().unwrap_or("no digest");
     // a registry may answer in the algorithm that it prefers
@@ -173,17 +183,18 @@ fn same(answer: &Response, digest: &Digest) -> Result<(), Response> {
         return Ok(());
     }
     let said: String = said.chars().take(TOLD).collect();
-    Err(unavailable(&format!("the registry stored something else: wanted {digest}, found {said}")))
+    Err(unavailable(with, &format!("the registry stored something else: wanted {digest}, found {said}")))
 }
 
-pub(super) fn unavailable(text: &str) -> Response {
-    error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", text)
+fn unavailable(with: &With, text: &str) -> Response {
+    with.course.set(End::Upstream);
+    error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", &with.with_records(text, false))
 }
 
-async fn unexpected(what: &str, answer: Response) -> Response {
+async fn unexpected(with: &With, what: &str, answer: Response) -> Response {
     let status = answer.status();
     let said = Limited::new(answer.into_body(), 64 << 10).collect().await;
     let said = said.map(|said| String::from_utf8_lossy(&said.to_bytes()).into_owned()).unwrap_or_default();
     let said: String = said.escape_debug().take(TOLD).collect();
-    unavailable(&format!("the registry behind this proxy answers {status} where it was {what}: {said}"))
+    unavailable(with, &format!("the registry behind this proxy answers {status} where it was {what}: {said}"))
 }

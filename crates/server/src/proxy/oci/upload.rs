@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 
 use crate::http::parameter;
 use crate::proxy::hold::Held;
+use crate::proxy::metrics::End;
 use crate::proxy::oci::answer::{at, describe, error, set};
 use crate::proxy::oci::shelf::{Kept, Kind, OCTETS, Parts, Place};
 use crate::proxy::oci::{Asked, name};
@@ -143,12 +144,13 @@ impl Asked<'_> {
     }
 
     pub(super) fn place(&self) -> Result<Place, Response> {
-        self.oci.shelf.place().ok_or_else(|| {
-            error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOOMANYREQUESTS",
-                "too many blobs wait for their manifests; come again later",
-            )
+        let shelf = &self.oci.shelf;
+        let bounds = self.with.proxy.config().bounds(shelf.most);
+        shelf.place(self.with.requester.as_deref(), bounds).map_err(|full| {
+            self.with.course.set(End::Busy);
+            let text =
+                format!("too many blobs wait for their manifests: {}", full.text("places of `oci: places`"));
+            error(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", &text)
         })
     }
 

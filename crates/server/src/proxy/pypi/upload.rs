@@ -11,6 +11,7 @@ use policy::{Submitted, Unreadable};
 
 use super::distribution::{Distribution, normalized};
 use super::form::{FormError, FormPart};
+use super::wheel;
 use crate::proxy::ask::Subject;
 use crate::proxy::hold::{Held, Part};
 use crate::proxy::package::{LONGEST, unreadable};
@@ -63,6 +64,7 @@ impl<'a> Upload<'a> {
     pub(super) fn subject(&self) -> Result<Subject, FormError> {
         self.check_fields()?;
         let named = self.named()?;
+        self.check_wheel(&named)?;
         let digests = self.digests(named.file)?;
         let body = Object::new()
             .with("upload", named.file_name)
@@ -128,6 +130,18 @@ impl<'a> Upload<'a> {
             return Err(wrong("filetype", "the file is of another type", &wanted, &kind));
         }
         Ok(Named { name: project, version, file, file_name })
+    }
+
+    /// A wheel is of the project and the version that the form and the file's name say.
+    fn check_wheel(&self, named: &Named<'_>) -> Result<(), FormError> {
+        if !named.file_name.ends_with(".whl") {
+            return Ok(());
+        }
+        let place = (named.file.at, named.file.length);
+        wheel::check(self.held, place, &named.name, &named.version).map_err(|why| {
+            let wanted = format!("a wheel of {} {}, by the METADATA in it", named.name, named.version);
+            wrong("content", "the wheel is not what the form says", &wanted, &why)
+        })
     }
 
     /// The digests of the distribution, which those in the form must fit.

@@ -6,12 +6,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::proxy::adapter::With;
+use crate::proxy::metrics::End;
 use crate::proxy::s3::address::Address;
 use crate::proxy::s3::answer::{Refusal, bad, never, result};
 use crate::proxy::s3::copy::copied;
 use crate::proxy::s3::document::Element;
 use crate::proxy::s3::take::{joined, take};
-use crate::proxy::s3::uploads::{Owner, Part};
+use crate::proxy::s3::uploads::{MOST_PARTS, MOST_UPLOADS, Owner, Part};
 use crate::proxy::s3::{S3, headers, refused};
 
 /// A list of ten thousand parts with their tags and checksums.
@@ -20,8 +21,9 @@ const LONGEST_LIST: u64 = 4 << 20;
 impl S3 {
     pub(super) fn begin(&self, head: &Parts, address: &Address, with: &With) -> Result<Response, Response> {
         let headers = headers::of_write(&head.headers, &[]).map_err(|why| refused(&never(&why)))?;
-        let upload = self.uploads.begin(owner(address, with), headers, with.proxy.now());
-        let upload = upload.map_err(|refusal| refused(&refusal))?;
+        let bounds = with.proxy.config().bounds(MOST_UPLOADS);
+        let upload = self.uploads.begin(owner(address, with), headers, with.proxy.now(), bounds);
+        let upload = upload.map_err(|refusal| not_taken(&refusal, with))?;
         let values = [("Bucket", &address.bucket), ("Key", &address.key), ("UploadId", &upload)];
         Ok(result("InitiateMultipartUploadResult", &values.map(|(name, value)| (name, value.as_str()))))
     }
@@ -40,7 +42,7 @@ impl S3 {
         let part = Part::of(take(&head.headers, body, with).await?.held);
         let mut response = Response::new(Body::empty());
         response.headers_mut().insert(header::ETAG, tag(&part)?);
-        self.uploads.add(upload, &owner, (number, part), with.proxy.now()).map_err(|r| refused(&r))?;
+        self.add(upload, &owner, (number, part), with)?;
         Ok(response)
     }
 
@@ -57,8 +59,14 @@ impl S3 {
         let part = Part::of(self.fetch(head, source, with).await?.0);
         let mut taken = Response::new(Body::empty());
         taken.headers_mut().insert(header::ETAG, tag(&part)?);
-        self.uploads.add(upload, &owner, (number, part), with.proxy.now()).map_err(|r| refused(&r))?;
+        self.add(upload, &owner, (number, part), with)?;
         Ok(copied("CopyPartResult", taken, with))
+    }
+
+    fn add(&self, upload: &str, owner: &Owner, part: (u16, Part), with: &With) -> Result<(), Response> {
+        let bounds = with.proxy.config().bounds(MOST_PARTS);
+        let added = self.uploads.add(upload, owner, part, with.proxy.now(), bounds);
+        added.map_err(|refusal| not_taken(&refusal, with))
     }
 
     pub(super) fn parts(&self, address: &Address, upload: &str, with: &With) -> Result<Response, Response> {
@@ -129,6 +137,14 @@ impl S3 {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
+}
+
+/// What is refused because too much waits is to come again.
+fn not_taken(refusal: &Refusal, with: &With) -> Response {
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        with.course.set(End::Busy);
+    }
+    refused(refusal)
 }
 
 fn owner(address: &Address, with: &With) -> Owner {

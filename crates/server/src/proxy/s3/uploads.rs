@@ -11,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::proxy::hold::Held;
 use crate::proxy::s3::address::Address;
 use crate::proxy::s3::answer::{Refusal, bad};
+use crate::proxy::share::Bounds;
 
-const MOST_UPLOADS: usize = 1000;
+pub(super) const MOST_UPLOADS: u64 = 1000;
 /// Each waiting part is an open file.
-const MOST_PARTS: usize = 512;
+pub(super) const MOST_PARTS: u64 = 512;
 /// Who brings nothing for so long has given up.
 const IDLE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -62,13 +63,20 @@ impl Uploads {
     }
 
     /// Begins one, and gives its name.
-    pub(super) fn begin(&self, owner: Owner, headers: HeaderMap, now: Timestamp) -> Result<String, Refusal> {
+    pub(super) fn begin(
+        &self,
+        owner: Owner,
+        headers: HeaderMap,
+        now: Timestamp,
+        bounds: Bounds,
+    ) -> Result<String, Refusal> {
         let mut name = [0; 16];
         aws_lc_rs::rand::fill(&mut name).or(Err(busy("the system gives no random numbers")))?;
         let mut all = self.all(now);
-        if all.len() >= MOST_UPLOADS {
-            return Err(busy("too many uploads were begun"));
-        }
+        let of_one = all.values().filter(|upload| upload.owner.requester == owner.requester).count();
+        bounds.check(all.len(), of_one).map_err(|full| {
+            busy(&format!("too many uploads were begun: {}", full.text("uploads that may be open")))
+        })?;
         let name = to_hex(&name);
         all.insert(name.clone(), Upload { owner, headers, touched: now, parts: BTreeMap::new() });
         Ok(name)
@@ -81,12 +89,19 @@ impl Uploads {
         owner: &Owner,
         (number, part): (u16, Part),
         now: Timestamp,
+        bounds: Bounds,
     ) -> Result<(), Refusal> {
         let mut all = self.all(now);
-        let waiting: usize = all.values().map(|upload| upload.parts.len()).sum();
+        let (mut waiting, mut of_one) = (0_usize, 0_usize);
+        for upload in all.values() {
+            waiting += upload.parts.len();
+            of_one += if upload.owner.requester == owner.requester { upload.parts.len() } else { 0 };
+        }
         let upload = all.get_mut(name).filter(|upload| upload.owner == *owner).ok_or_else(missing)?;
-        if waiting >= MOST_PARTS && !upload.parts.contains_key(&number) {
-            return Err(busy(&format!("{MOST_PARTS} parts wait already: make them larger, or come again")));
+        if !upload.parts.contains_key(&number) {
+            bounds.check(waiting, of_one).map_err(|full| {
+                busy(&format!("too many parts wait: {}, with larger ones", full.text("parts that may wait")))
+            })?;
         }
         upload.touched = now;
         upload.parts.insert(number, part);

@@ -6,13 +6,14 @@ use axum::body::Body;
 use super::Deb;
 use crate::proxy::hold::{Held, Most};
 use crate::proxy::room::Room;
+use crate::proxy::share::Bounds;
 
 fn read(bytes: Vec<u8>) -> Result<Deb, String> {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let most = Most { bytes: 1 << 30, time: Duration::from_secs(60) };
-    let (body, room) = (Body::from(bytes), Room::of(1 << 30));
-    let held = runtime.block_on(Held::take(body, folder.path(), &room, most)).unwrap();
+    let (body, room) = (Body::from(bytes), Room::of(Bounds { all: 1 << 30, one: 1 << 30 }));
+    let held = runtime.block_on(Held::take(body, folder.path(), room.taken(None), most)).unwrap();
     Deb::read(&held)
 }
 
@@ -38,6 +39,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(bytes).unwrap();
     packed.finish().unwrap()
+}
+
+/// One frame, whose blocks are as they are.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
 fn deb(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -66,7 +73,9 @@ fn a_package_is_what_its_control_file_says_and_has_one_reading() {
         (deb(&[format, ("control.tar.gz", &control)]), "2 members"),
         (deb(&[format, ("control.tar.gz", &control), data, ("control.tar.gz", &control)]), "4 members"),
         (deb(&[("debian-binary", b"3.0\n"), ("control.tar.gz", &control), data]), "no format 2.0"),
-        (deb(&[format, ("control.tar.zst", &control), data]), "wanted control.tar.xz"),
+        (deb(&[format, ("control.tar.lz4", &control), data]), "a broken header"),
+        (deb(&[format, ("control.tar.bz-", &control), data]), "wanted control.tar.zst"),
+        (deb(&[format, ("control.tar.zst", &control), data]), "no single frame of zstd"),
         (deb(&[format, ("control.tar.xz", &control), data]), "no archive"),
         (deb(&[format, ("control.tar.gz", &twice), data]), "twice"),
         (deb(&[format, ("control.tar.gz", &two), data]), "a field once"),
@@ -76,6 +85,33 @@ fn a_package_is_what_its_control_file_says_and_has_one_reading() {
         ([good, b"x".to_vec()].concat(), "a broken header"),
     ] {
         let found = read(bytes);
+        assert!(found.as_ref().is_err_and(|e| e.contains(why)), "{why}: {found:?}");
+    }
+}
+
+#[test]
+fn a_control_file_in_zstd_is_read_within_bounds_and_one_frame_is_all() {
+    let (format, data): ((&str, &[u8]), (&str, &[u8])) =
+        (("debian-binary", b"2.0\n"), ("data.tar.zst", b"data"));
+    let of = |control: &[u8]| read(deb(&[format, ("control.tar.zst", control), data]));
+    let good = zstd(&tar(&[("./control", CONTROL)]));
+    assert_eq!(of(&good).unwrap().file_name(), "shop_2.0-1_all.deb");
+    // another reader goes on with the next frame
+    let other = zstd(&tar(&[("./control", b"Package: payroll\n")]));
+    let empty = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+    let bomb = zstd(&[tar(&[("./control", CONTROL)]), vec![0; 65 << 20]].concat());
+    // the frame's header says that its window has more bytes than dpkg ever asks for
+    let wide = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
+    for (control, why) in [
+        ([good.clone(), other].concat(), "behind the end of the control member"),
+        ([good.clone(), empty.to_vec()].concat(), "behind the end of the control member"),
+        ([empty.to_vec(), good.clone()].concat(), "no single frame of zstd"),
+        (good[..good.len() - 5].to_vec(), ""),
+        (bomb, "bytes or more"),
+        (wide.to_vec(), "no single frame of zstd"),
+        (b"no frame".to_vec(), "no single frame of zstd"),
+    ] {
+        let found = of(&control);
         assert!(found.as_ref().is_err_and(|e| e.contains(why)), "{why}: {found:?}");
     }
 }

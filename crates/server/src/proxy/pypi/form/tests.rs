@@ -6,13 +6,21 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use super::{FormError, boundary, parts};
 use crate::proxy::hold::{Held, Most};
 use crate::proxy::room::Room;
+use crate::proxy::share::Bounds;
 
 fn held(body: &[u8]) -> Held {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = Body::from(body.to_vec());
     let most = Most { bytes: 1 << 30, time: Duration::from_secs(60) };
-    runtime.block_on(Held::take(body, folder.path(), &Room::of(1 << 30), most)).unwrap()
+    runtime
+        .block_on(Held::take(
+            body,
+            folder.path(),
+            Room::of(Bounds { all: 1 << 30, one: 1 << 30 }).taken(None),
+            most,
+        ))
+        .unwrap()
 }
 
 fn read(body: &[u8]) -> Result<Vec<(String, Option<String>, Vec<u8>)>, String> {
