@@ -34,7 +34,7 @@ fn the_api_answers_as_its_description_says() {
     let asked = said.lines().find_map(|line| line.trim().split_once(" generated, ")?.0.parse::<u32>().ok());
     assert!(asked.is_some_and(|asked| asked > 300), "too little was asked:\n{said}");
     let decided = running.count("\"event\":\"decision\"");
-    assert!(decided > 10, "{decided} decisions:\n{said}");
+    assert!(decided >= 5, "{decided} decisions:\n{said}");
     assert!(running.count("panicked") == 0 && running.count("decision-failed") == 0, "{said}");
     assert!(!place.records(running).is_empty());
 }

@@ -51,11 +51,7 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
     if !records.iter().all(|_| deciding.brought.takes(&by, RATE, now)) {
         counted("too often");
-        front.tell("not-kept", Object::new().with("what", WHAT).with("by", by).with("found", "too often"));
-        let message = format!("{name} brings more than {RATE} records in an hour");
-        return Err(Refusal::new(429, "too-often", &message)
-            .fix("keep them, and bring them later")
-            .again(600));
+        return Err(too_often(front, &by));
     }
     let work = tokio::task::spawn_blocking(move || {
         let keep = |record: &Json| own.judge.keep(Kept::Spooled, record.to_string().as_bytes(), &name, now);
@@ -86,6 +82,12 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
                 .again(5))
         }
     }
+}
+
+fn too_often(front: &Front, by: &str) -> Refusal {
+    front.tell("not-kept", Object::new().with("what", WHAT).with("by", by).with("found", "too often"));
+    let message = format!("{by} brings more than {RATE} records in an hour");
+    Refusal::new(429, "too-often", &message).fix("keep them, and bring them later").again(600)
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Json>, Refusal> {
