@@ -59,7 +59,18 @@ pub(crate) fn all() -> Outcome {
         let at = dir.display().to_string();
         run(
             "cargo",
-            &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--quiet", "--root", &at],
+            // it runs for a second: optimising it would cost minutes
+            &[
+                "install",
+                "cargo-deny",
+                "--version",
+                "0.20.2",
+                "--locked",
+                "--debug",
+                "--quiet",
+                "--root",
+                &at,
+            ],
         )?;
         std::fs::rename(dir.join("bin/cargo-deny"), tool("cargo-deny")).map_err(|e| e.to_string())?;
     }

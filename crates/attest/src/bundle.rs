@@ -106,8 +106,10 @@ impl Bundle {
         }
         let has_certificate =
             material.get("certificate").is_some() || material.get("x509CertificateChain").is_some();
-        let foreign = match Foreign::parse(bytes) {
-            Ok(foreign) => Some(foreign).filter(|_| has_certificate || !entries.is_empty()),
+        // without either, Sigstore has nothing to say of it
+        let is_foreign = has_certificate || !entries.is_empty();
+        let foreign = match is_foreign.then(|| Foreign::parse(bytes)).transpose() {
+            Ok(foreign) => foreign,
             Err(why) if has_certificate => return Err(ShapeError::new("", "a Sigstore bundle", &why)),
             Err(_) => None,
         };

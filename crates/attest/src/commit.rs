@@ -8,6 +8,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+pub use crate::cms::CmsError;
 use crate::digest::Digest;
 use crate::open::OpenError;
 use crate::openpgp::OpenPgpError;
@@ -60,7 +61,7 @@ pub enum CommitScheme {
     OpenPgp,
     /// `ssh-keygen -Y sign` in the namespace `git`.
     Ssh,
-    /// CMS: gitsign with a certificate of Sigstore, or S/MIME.
+    /// CMS, as gitsign signs with a certificate of Sigstore.
     Cms,
 }
 
@@ -82,13 +83,13 @@ pub enum CommitError {
     Malformed(String),
     /// There is no signature on it.
     NotSigned,
-    /// A signature of a kind that is known and not verified; the field is its name.
-    Unsupported(&'static str),
+    /// The CMS signature is malformed, of other bytes, or of a kind that is not read.
+    Cms(CmsError),
     /// The OpenPGP signature is malformed or not accepted.
     OpenPgp(OpenPgpError),
     /// The SSH signature is malformed or not accepted.
     Ssh(SshError),
-    /// A key of the trust root signed it, and does not count; or no key of it did.
+    /// A key or certificate of the trust root signed it, and does not count; or none of it did.
     Signer(OpenError),
 }
 
@@ -189,9 +190,7 @@ impl fmt::Display for CommitError {
             Self::TooLarge(bytes) => write!(f, "{bytes} bytes; a commit or tag has {MAX_BYTES} at most"),
             Self::Malformed(why) => write!(f, "not as git writes it: {why}"),
             Self::NotSigned => f.write_str("not signed: no `gpgsig` is on it; sign with `git commit -S`"),
-            Self::Unsupported(kind) => {
-                write!(f, "signed with {kind}, which is not supported; sign with OpenPGP or SSH")
-            }
+            Self::Cms(e) => e.fmt(f),
             Self::OpenPgp(e) => e.fmt(f),
             Self::Ssh(e) => e.fmt(f),
             Self::Signer(e) => e.fmt(f),

@@ -10,6 +10,8 @@ pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 /// NULL.
 pub(crate) const NULL: u8 = 0x05;
+/// SET.
+pub(crate) const SET: u8 = 0x31;
 /// OBJECT IDENTIFIER.
 pub(crate) const OID: u8 = 0x06;
 

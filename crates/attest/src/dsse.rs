@@ -107,16 +107,13 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// are refused: one text has one meaning.
 #[must_use]
 pub fn base64(text: &str) -> Option<Vec<u8>> {
-    // by bytes: a search by characters costs more than decoding
-    let url_safe = text.bytes().any(|b| b == b'-' || b == b'_');
-    let padded = text.ends_with('=');
-    let engine = match (url_safe, padded) {
-        (false, true) => &STANDARD,
-        (false, false) => &STANDARD_NO_PAD,
-        (true, true) => &URL_SAFE,
-        (true, false) => &URL_SAFE_NO_PAD,
+    // no text with a character of the one alphabet alone is read by the other, so the order only says which is tried
+    // first; to look which it is would cost as much as decoding
+    let (standard, url_safe) = match text.ends_with('=') {
+        true => (&STANDARD, &URL_SAFE),
+        false => (&STANDARD_NO_PAD, &URL_SAFE_NO_PAD),
     };
-    engine.decode(text).ok()
+    standard.decode(text).or_else(|_| url_safe.decode(text)).ok()
 }
 
 #[cfg(test)]

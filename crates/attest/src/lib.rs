@@ -39,6 +39,7 @@ pub mod breakglass;
 pub mod buildinfo;
 pub mod bundle;
 pub mod claims;
+mod cms;
 pub mod commit;
 mod der;
 pub mod digest;

@@ -1,10 +1,11 @@
 //! Commits and tags against git: what it signs has a signer, and what it does not verify has none.
 
+mod gitsign;
 mod tools;
 
 use std::process::{Command, Output};
 
-use attest::commit::{Commit, CommitError, CommitScheme, Tag};
+use attest::commit::{CmsError, Commit, CommitError, CommitScheme, Tag};
 use attest::{OpenError, TrustRoot};
 use jiff::Timestamp;
 use tools::{Gpg, Ssh, flips, mutants, root};
@@ -237,7 +238,7 @@ fn what_could_be_read_twice_is_refused() {
         "",
     );
     let error = root.who_signed(&cms, NOW).unwrap_err();
-    assert_eq!(error, CommitError::Unsupported("CMS (gitsign or S/MIME)"));
+    assert_eq!(error, CommitError::Cms(CmsError::Malformed("one block of base64, and nothing after it")));
     let tag = format!("object {tree}\ntype commit\ntag v1\ntagger {person}\n\n");
     assert!(Tag::parse(format!("{tag}x").as_bytes()).unwrap().signature().is_none());
     let begin = "-----BEGIN PGP SIGNATURE-----\n";

@@ -123,10 +123,7 @@ impl Trust {
         let (flags, ignored) = (&self.certificate, self.certificate.ignored());
         if let Some(path) = &self.key {
             // an entry of a log that is known must hold, whoever signed
-            let instance = flags.instance()?;
-            let [name, text] =
-                [instance.name(), instance.text()].map(|text| attest::Json::from(text).to_string());
-            let root = root_of_key(path, &format!("sigstore: {{ {name}: {{ trusted-root: {text} }} }}\n"))?;
+            let root = root_of_key(path, &flags.listed(&flags.instance()?))?;
             let demands_a_log = flags.demands_a_log();
             return Ok(Trusted { is_key: true, ignored, demands_a_log, ..Self::of_root(root, at) });
         }

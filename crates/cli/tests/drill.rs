@@ -33,7 +33,21 @@ fn drills() -> Vec<Object> {
 }
 
 fn trials(drill: &Object) -> Vec<Object> {
-    drill.array("trials").unwrap().iter().map(|trial| trial.as_object().unwrap().clone()).collect()
+    let trials = drill.array("trials").unwrap().iter().map(|trial| trial.as_object().unwrap().clone());
+    // what this machine has not is told, and is no trial
+    trials.filter(|trial| trial.string("kind").unwrap() != "not-staged").collect()
+}
+
+/// In CI it must be there.
+fn has_postgresql() -> bool {
+    tools::part("PostgreSQL", "/usr/lib/postgresql".into()).is_some()
+}
+
+/// In CI it must be there.
+#[allow(clippy::disallowed_methods, reason = "a test's own settings")]
+fn has_api_server() -> bool {
+    let named = std::env::var_os("KUBEBUILDER_ASSETS").map(std::path::PathBuf::from);
+    tools::part("kube-apiserver", named.unwrap_or_else(|| tools::cache("kubernetes"))).is_some()
 }
 
 #[test]
@@ -73,7 +87,56 @@ fn every_attack_succeeds_where_its_mitigation_is_off() {
             count += 1;
         }
     }
-    assert!(count >= 45, "{count} attacks");
+    let more = usize::from(has_api_server()) + if has_postgresql() { 5 } else { 0 };
+    assert_eq!(count, 53 + more);
+}
+
+/// CI always has PostgreSQL, and so has whoever ran `cargo xtask setup`.
+#[test]
+fn what_needs_a_postgresql_was_tried_with_one() {
+    if !has_postgresql() {
+        return;
+    }
+    for (threat, what, kind, words) in [
+        ("T4", "a migration that nobody reviewed", "attack", "error[signed-by]"),
+        ("T4", "the reviewed migration is applied", "honest", ""),
+        ("T5", "a migration is changed after its review", "attack", "error[evidence-applies]"),
+        ("T5", "a migration is swapped once it was admitted", "attack", "ALTER TABLE"),
+        (
+            "T14",
+            "the database of a shared log is restored from an old backup",
+            "attack",
+            "`portcullis log adopt` raises the database to it",
+        ),
+        ("T14", "the same, and the folder with the tree is as old", "attack", "nothing is signed until then"),
+    ] {
+        let drill = drills().into_iter().find(|drill| drill.string("threat").unwrap() == threat).unwrap();
+        let trial = trials(&drill).into_iter().find(|trial| trial.string("what").unwrap() == what);
+        let trial = trial.unwrap_or_else(|| panic!("{threat}: {what}: {drill}"));
+        assert_eq!(trial.string("kind").unwrap(), kind, "{trial}");
+        assert!(trial.object("seen").unwrap().string("message").unwrap().contains(words), "{trial}");
+    }
+}
+
+/// The same for an API server.
+#[test]
+fn what_needs_an_api_server_was_tried_with_one() {
+    if !has_api_server() {
+        return;
+    }
+    let drill = drills().into_iter().find(|drill| drill.string("threat").unwrap() == "T12").unwrap();
+    let what = "a real API server has no webhook, and a Pod is created in it";
+    let trial = trials(&drill).into_iter().find(|trial| trial.string("what").unwrap() == what).unwrap();
+    assert_eq!(trial.string("kind").unwrap(), "attack");
+    let message = trial.object("seen").unwrap().string("message").unwrap().to_owned();
+    assert!(message.contains("created shop/pods/evil: nobody of ours was asked about it"), "{message}");
+}
+
+/// What is missing is counted, and what is counted is missing.
+#[test]
+fn what_was_not_staged_is_what_this_machine_has_not() {
+    let missing = usize::from(!has_api_server()) + if has_postgresql() { 0 } else { 6 };
+    assert_eq!(run().said.int("not-staged").unwrap(), i64::try_from(missing).unwrap());
 }
 
 /// A policy's refusal says how to mend it, and four ways of being old have a message each.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Commit, CommitError, CommitScheme, CommitSignature, CommitSigner, Tag};
+use crate::cms::CmsSignature;
 use crate::key::PublicKey;
 use crate::open::{OpenError, key_counts};
 use crate::openpgp;
@@ -14,7 +15,8 @@ const NAMESPACE: &str = "git";
 
 impl TrustRoot {
     /// Who signed a commit: whose key signed exactly its bytes and counts at `at`. The commit's own times are claims of
-    /// its author, so a revoked key signed nothing that counts, whatever they say.
+    /// its author, so a revoked key signed nothing that counts, whatever they say. A certificate (gitsign) counts at the
+    /// time at which a log of its instance saw the signature.
     ///
     /// # Errors
     /// [`CommitError`] with the first reason; a revoked or expired key is named before an unknown one.
@@ -38,7 +40,12 @@ impl TrustRoot {
         let signed = signature.signed_bytes();
         let scheme = signature.scheme();
         match scheme {
-            CommitScheme::Cms => Err(CommitError::Unsupported("CMS (gitsign or S/MIME)")),
+            CommitScheme::Cms => {
+                let read = CmsSignature::from_armor(signature.armored()).map_err(CommitError::Cms)?;
+                let (subject, bundle) = read.bundle(signed).map_err(CommitError::Cms)?;
+                let name = self.who_certified(&bundle, &subject, at).map_err(CommitError::Signer)?;
+                Ok(CommitSigner { name, scheme })
+            }
             CommitScheme::OpenPgp => {
                 let read =
                     openpgp::Signature::from_armor(signature.armored()).map_err(CommitError::OpenPgp)?;

@@ -329,7 +329,12 @@ impl<'a> Parser<'a> {
             let start = self.at;
             self.at += plain_run(self.bytes.get(start..).unwrap_or_default());
             // INVARIANT: a run ends before an ASCII byte or at the end, so both edges are character boundaries.
-            out.push_str(self.text.get(start..self.at).unwrap_or_default());
+            let run = self.text.get(start..self.at).unwrap_or_default();
+            if out.is_empty() && self.peek() == Some(b'"') {
+                self.at += 1;
+                return Ok(run.to_owned());
+            }
+            out.push_str(run);
             match self.peek() {
                 None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
                 Some(b'"') => {

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::verified::{Credential, Verified, signer};
-use super::{LogFact, LogProofError, OpenError, read_statement, signed};
+use super::{LogFact, LogProofError, OpenError, credential_counts, read_statement, signed};
 use crate::digest::Digest;
 use crate::envelope::{Envelope, Form};
 use crate::sigstore::{Certificate, Certified, Foreign, Instance, Mismatch, SigstoreError, TrustedIdentity};
@@ -51,28 +53,54 @@ impl TrustRoot {
         // the payload's type, before anything else is read of it
         signed(envelope)?;
         let statement = read_statement(envelope)?;
-        let certified = self.certify(foreign, &subject(&statement)?)?;
-        let Certified { certificate: Some(certificate), time, index } = certified else {
-            return Err(OpenError::NoInstance);
-        };
+        let (certificate, fact) = self.certificate_of(foreign, &subject(&statement)?)?;
         let statement = statement.under(&certificate);
         let (principal, identity) = self.whose(&certificate)?;
-        let fingerprint = certificate.fingerprint().to_owned();
-        let fact = LogFact {
-            log: certificate.instance().to_owned(),
-            index: index.unwrap_or_default(),
-            key: fingerprint.clone(),
-            witnesses: Vec::new(),
-            time,
-        };
+        let credential = Credential::Certificate(identity.clone(), fact.key.clone());
         Ok(Some(Verified {
             envelope: envelope.digest().clone(),
             root: self.digest().clone(),
-            signed_with: vec![(signer(principal), Credential::Certificate(identity.clone(), fingerprint))],
+            signed_with: vec![(signer(principal), credential)],
             logged: vec![fact],
             certificate: Some(Arc::new(certificate)),
             statement: Ok(Arc::new(statement)),
         }))
+    }
+
+    /// Whose certificate signed what has this digest, as a bundle's text says, and counts at the time of its log.
+    pub(crate) fn who_certified(
+        &self,
+        bundle: &str,
+        subject: &Digest,
+        at: Timestamp,
+    ) -> Result<String, OpenError> {
+        let foreign = Foreign::parse(bundle.as_bytes());
+        let foreign = foreign.map_err(|why| OpenError::Sigstore(SigstoreError::Malformed(why)))?;
+        let (certificate, fact) = self.certificate_of(&foreign, subject)?;
+        let (principal, identity) = self.whose(&certificate)?;
+        let credential = Credential::Certificate(identity.clone(), fact.key.clone());
+        credential_counts(&principal.name, &credential, &[fact], at)?;
+        Ok(principal.name.clone())
+    }
+
+    /// The certificate under which something is signed, and what the instance proves of the time.
+    fn certificate_of(
+        &self,
+        foreign: &Foreign,
+        subject: &Digest,
+    ) -> Result<(Certificate, LogFact), OpenError> {
+        let certified = self.certify(foreign, subject)?;
+        let Certified { certificate: Some(certificate), time, index } = certified else {
+            return Err(OpenError::NoInstance);
+        };
+        let fact = LogFact {
+            log: certificate.instance().to_owned(),
+            index: index.unwrap_or_default(),
+            key: certificate.fingerprint().to_owned(),
+            witnesses: Vec::new(),
+            time,
+        };
+        Ok((certificate, fact))
     }
 
     /// The one instance under which it holds; else the reason of the one under which it came farthest.

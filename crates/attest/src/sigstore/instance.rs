@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use sigstore_verify::trust_root::{
@@ -28,6 +28,12 @@ pub struct Instance {
     name: String,
     text: Arc<str>,
     digest: Digest,
+    read: Arc<OnceLock<Result<Read, InstanceError>>>,
+}
+
+/// What its trusted root says. To read one takes longer than to check a signature, so those that come with Portcullis
+/// are read where something first asks them; all others at once.
+struct Read {
     verifier: Arc<Verifier>,
     has_log: bool,
     has_certificate_log: bool,
@@ -164,22 +170,18 @@ impl Instance {
     /// # Errors
     /// [`InstanceError`] for text that is no strict JSON, or no trusted root with usable keys and windows.
     pub fn parse(name: &str, text: &str) -> Result<Self, InstanceError> {
-        let limits = json::Limits { bytes: MAX_BYTES, ..json::Limits::default() };
-        json::parse_with(text.as_bytes(), limits).map_err(|e| InstanceError(e.to_string()))?;
-        let root = TrustedRoot::from_json(text).map_err(|e| InstanceError(e.to_string()))?;
-        let verifier = Verifier::new(&root).map_err(|e| InstanceError(e.to_string()))?;
-        if root.certificate_authorities.is_empty() && root.tlogs.is_empty() {
-            return Err(InstanceError("it names no certificate authority and no log".to_owned()));
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            text: text.into(),
-            digest: Digest::sha256(text.as_bytes()),
-            verifier: Arc::new(verifier),
-            has_log: !root.tlogs.is_empty(),
-            has_certificate_log: !root.ctlogs.is_empty(),
-            logs: root.tlogs.iter().map(|log| log.log_id.key_id.as_bytes().to_vec()).collect(),
-        })
+        let instance = Self::unread(name, text);
+        instance.read()?;
+        Ok(instance)
+    }
+
+    fn unread(name: &str, text: &str) -> Self {
+        let digest = Digest::sha256(text.as_bytes());
+        Self { name: name.to_owned(), text: text.into(), digest, read: Arc::default() }
+    }
+
+    fn read(&self) -> Result<&Read, InstanceError> {
+        self.read.get_or_init(|| Read::of(&self.text)).as_ref().map_err(Clone::clone)
     }
 
     /// One of [`EMBEDDED`].
@@ -193,7 +195,7 @@ impl Instance {
             "github" => SIGSTORE_GITHUB_TRUSTED_ROOT,
             _ => return Err(InstanceError(format!("none called `{name}` comes with Portcullis"))),
         };
-        Self::parse(name, text)
+        Ok(Self::unread(name, text))
     }
 
     /// Its name in the trust root.
@@ -217,16 +219,17 @@ impl Instance {
     /// Verifies a certificate's signature over something with this digest. An instance that has a log demands an entry in it; one that
     /// has none (GitHub's for private repositories) demands a timestamp.
     pub(crate) fn verify(&self, bundle: &Foreign, subject: &Digest) -> Result<Certified, SigstoreError> {
+        let own = self.read().map_err(unreadable)?;
         let mut policy = VerificationPolicy::any_identity();
-        if !self.has_log {
+        if !own.has_log {
             policy = policy.skip_tlog_unsafe();
         }
-        if !self.has_certificate_log {
+        if !own.has_certificate_log {
             policy = policy.skip_sct();
         }
         let (verifier, read) = self.prepare(bundle)?;
         let result = verifier.verify(artifact(subject)?, &read, &policy).map_err(reason)?;
-        if !result.certificate_verified() || (self.has_log && !result.tlog_verified()) {
+        if !result.certificate_verified() || (own.has_log && !result.tlog_verified()) {
             return Err(SigstoreError::Certificate("it was not verified".to_owned()));
         }
         let time = result.verified_timestamps().iter().min().copied();
@@ -237,7 +240,7 @@ impl Instance {
         let certificate =
             result.certificate().and_then(|info| Certificate::read(&self.name, fingerprint, info));
         let nobody = || SigstoreError::Certificate("it names no identity, or no issuer".to_owned());
-        let index = bundle.index().filter(|_| self.has_log);
+        let index = bundle.index().filter(|_| own.has_log);
         Ok(Certified { certificate: Some(certificate.ok_or_else(nobody)?), time: Some(time), index })
     }
 
@@ -247,7 +250,10 @@ impl Instance {
         bundle: &'a Foreign,
     ) -> Result<(Arc<Verifier>, Cow<'a, types::Bundle>), SigstoreError> {
         let promise = match &bundle.0 {
-            Reading::Bundle(bundle) => return Ok((Arc::clone(&self.verifier), Cow::Borrowed(bundle))),
+            Reading::Bundle(bundle) => {
+                let own = self.read().map_err(unreadable)?;
+                return Ok((Arc::clone(&own.verifier), Cow::Borrowed(bundle)));
+            }
             Reading::Promise(promise) => promise,
         };
         let restated = promise.restate(&self.text)?;
@@ -260,7 +266,9 @@ impl Instance {
 
     /// Whether one of the bundle's log entries is of this instance's logs.
     pub(crate) fn logs_any_of(&self, bundle: &Foreign) -> bool {
-        bundle.logs().iter().any(|id| self.logs.iter().any(|log| log == id))
+        // one that cannot be read would know none; asked, it says why, and nothing is let through
+        let Ok(own) = self.read() else { return true };
+        bundle.logs().iter().any(|id| own.logs.iter().any(|log| log == id))
     }
 
     /// Verifies the log entries and timestamps beside a key's signature.
@@ -281,9 +289,35 @@ impl Instance {
     }
 }
 
+impl Read {
+    fn of(text: &str) -> Result<Self, InstanceError> {
+        let limits = json::Limits { bytes: MAX_BYTES, ..json::Limits::default() };
+        json::parse_with(text.as_bytes(), limits).map_err(|e| InstanceError(e.to_string()))?;
+        let root = TrustedRoot::from_json(text).map_err(|e| InstanceError(e.to_string()))?;
+        let verifier = Verifier::new(&root).map_err(|e| InstanceError(e.to_string()))?;
+        if root.certificate_authorities.is_empty() && root.tlogs.is_empty() {
+            return Err(InstanceError("it names no certificate authority and no log".to_owned()));
+        }
+        Ok(Self {
+            verifier: Arc::new(verifier),
+            has_log: !root.tlogs.is_empty(),
+            has_certificate_log: !root.ctlogs.is_empty(),
+            logs: root.tlogs.iter().map(|log| log.log_id.key_id.as_bytes().to_vec()).collect(),
+        })
+    }
+}
+
+fn unreadable(e: InstanceError) -> SigstoreError {
+    SigstoreError::Malformed(e.to_string())
+}
+
 fn artifact(subject: &Digest) -> Result<Artifact<'static>, SigstoreError> {
-    let other =
-        || SigstoreError::Unsupported(format!("a subject named by {} alone", subject.algorithm().name()));
+    let other = || {
+        SigstoreError::Unsupported(format!(
+            "a subject named by {} alone; a key may sign for it",
+            subject.algorithm().name()
+        ))
+    };
     let algorithm = match subject.algorithm() {
         Algorithm::Sha256 => HashAlgorithm::Sha2256,
         Algorithm::Sha384 => HashAlgorithm::Sha2384,
@@ -336,5 +370,21 @@ fn reason(error: Error) -> SigstoreError {
         Error::SignatureInvalid(why) | Error::ArtifactMismatch(why) => SigstoreError::Signature(why),
         Error::UnsupportedBundle(why) | Error::UnsupportedArtifact(why) => SigstoreError::Unsupported(why),
         other => SigstoreError::Malformed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_with_portcullis_can_be_read_though_it_is_read_late() {
+        for name in EMBEDDED {
+            let instance = Instance::embedded(name).unwrap();
+            assert!(instance.read.get().is_none(), "{name} is read only where something asks it");
+            assert!(instance.read().is_ok(), "{name}: {:?}", instance.read().err());
+            assert!(Instance::parse(name, instance.text()).unwrap().read.get().is_some());
+        }
+        assert!(Instance::embedded("acme").is_err());
     }
 }

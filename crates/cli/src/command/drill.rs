@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::keys;
 use crate::output::Output;
 
+mod migration;
 mod outcome;
 mod page;
 mod report;
@@ -36,8 +37,9 @@ use stage::Stage;
 /// Stage every threat against the real parts, and show what stops it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Needs git, bubblewrap and a C compiler, as `portcullis demo` does. Nothing outside of a throw-away
-folder is touched. Each attack is also tried with its mitigation switched off, and must succeed then.
+Needs git, bubblewrap and a C compiler, as `portcullis demo` does; PostgreSQL and kube-apiserver are
+used where they are, and what needs them is told to be not staged where not. Nothing outside of
+throw-away folders is touched. Each attack is also tried with its mitigation switched off, and must succeed then.
 Exit code 0: every attack was stopped for the stated reason, and every control let it through.
 
 Examples:
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     /// Keep everything that was staged in this new folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// The folder with etcd and kube-apiserver; else the newest below ~/.cache/portcullis/kubernetes
+    #[arg(long, value_name = "DIR", env = "KUBEBUILDER_ASSETS")]
+    kubernetes: Option<PathBuf>,
 }
 
 /// One threat, and how it is staged.
@@ -94,7 +99,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<Exit, Failure> {
         Some(dir) => kept(dir)?,
         None => throw_away.path().to_owned(),
     };
-    let stage = Stage::set(&dir, output)?;
+    let stage = Stage::set(&dir, args.kubernetes.as_deref(), output)?;
     let drilled: Vec<Drilled> = drills.into_iter().map(|drill| act(drill, &stage, output)).collect();
     if let Some(path) = &args.report {
         keys::write(path, &page::of(&drilled))?;

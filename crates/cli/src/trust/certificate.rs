@@ -64,7 +64,8 @@ pub(crate) struct Wanted {
     identity: Text,
     issuer: Text,
     claims: Vec<(&'static str, String)>,
-    instance: Instance,
+    /// The instance, as a trust root lists it.
+    listed: String,
 }
 
 #[derive(Debug)]
@@ -142,6 +143,13 @@ impl Certificates {
         }
     }
 
+    /// The instance as a trust root lists it. One that comes with Portcullis is named: its text need not be read again.
+    pub(super) fn listed(&self, instance: &Instance) -> String {
+        let text = if self.trusted_root.is_some() { instance.text() } else { "embedded" };
+        let [name, text] = [instance.name(), text].map(|text| Json::from(text).to_string());
+        format!("sigstore: {{ {name}: {{ trusted-root: {text} }} }}\n")
+    }
+
     /// Whose certificate it must be; every flag that only widens is refused where it would hide what is missing.
     pub(super) fn wanted(&self) -> Result<Wanted, Failure> {
         let missing = |what: &str, flags: &str| {
@@ -155,10 +163,12 @@ impl Certificates {
                 missing("issuer", "--certificate-oidc-issuer or --certificate-oidc-issuer-regexp")
             })?;
         let instance = self.instance()?;
-        let parts = contents(instance.text())
-            .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))?;
-        let has = |kind: &str| parts.iter().any(|part| part.kind == kind);
-        if self.insecure_ignore_tlog && has("log") {
+        let has = |kind: &str| {
+            let parts = contents(instance.text())
+                .map_err(|e| Failure::new("the trusted root cannot be read").line("found", &e.to_string()))?;
+            Ok::<_, Failure>(parts.iter().any(|part| part.kind == kind))
+        };
+        if self.insecure_ignore_tlog && has("log")? {
             return Err(Failure::new("--insecure-ignore-tlog cannot be used here")
                 .line(
                     "found",
@@ -166,7 +176,7 @@ impl Certificates {
                 )
                 .line("fix", "leave the flag out, or give a trusted root without a log"));
         }
-        if self.insecure_ignore_sct && has("certificate log") {
+        if self.insecure_ignore_sct && has("certificate log")? {
             return Err(Failure::new("--insecure-ignore-sct cannot be used here")
                 .line(
                     "found",
@@ -174,7 +184,7 @@ impl Certificates {
                 )
                 .line("fix", "leave the flag out, or give a trusted root without a certificate log"));
         }
-        Ok(Wanted { identity, issuer, claims: self.claims(), instance })
+        Ok(Wanted { identity, issuer, claims: self.claims(), listed: self.listed(&instance) })
     }
 }
 
@@ -201,10 +211,9 @@ impl Wanted {
     fn root(&self, identity: &str, issuer: &str) -> Result<TrustRoot, Failure> {
         let quoted = |text: &str| Json::from(text).to_string();
         let text = format!(
-            "version: 1\nsigstore: {{ {}: {{ trusted-root: {} }} }}\nsigners:\n  the certificate:\n    \
+            "version: 1\n{}signers:\n  the certificate:\n    \
              certificate-identities: [{{ identity: {}, issuer: {} }}]\n",
-            quoted(self.instance.name()),
-            quoted(self.instance.text()),
+            self.listed,
             quoted(identity),
             quoted(issuer),
         );

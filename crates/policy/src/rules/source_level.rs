@@ -1,13 +1,13 @@
-//! A verifier of sources says which SLSA Source level the commit has, on the branch that was built.
+//! A verifier of sources says which SLSA Source level the commit has, and which properties, on the branch that was built.
 
 use attest::claims::Summary;
 use attest::provenance::Source;
-use attest::yaml::{Node, Problems};
-use attest::{Evidence, Object, Place, Predicate, Role};
+use attest::yaml::{Fields, Node, Problems, Value};
+use attest::{Evidence, LoadError, Object, Place, Predicate, Role};
 
 use crate::facts::{Facts, Judged, describe};
 use crate::finding::Finding;
-use crate::rule::{Beyond, Check, Order, Rule, or_list};
+use crate::rule::{Beyond, Check, Order, Rule, and_list, any_of, list_schema, object_schema, or_list};
 
 pub(crate) const RULE: Rule = Rule {
     name: "source-level",
@@ -19,40 +19,77 @@ pub(crate) const RULE: Rule = Rule {
            is PASSED, and FAILED is none of its levels; (3) its `resourceUri` is the repository that the provenance names, \
            or that with `git+` in front; (4) it has one subject, whose annotation `sourceRefs` (or `source_refs`) lists the \
            ref that the provenance names; (5) one of its levels is SLSA_SOURCE_LEVEL_N with an N from this level to 4; (6) \
-           its `portcullis_expires`, where it has one, is not before the time of the case. What a commit was when it came \
-           onto its branch does not age.",
-    example: "source: { level: 3 }",
+           each of `properties` is exactly one of its levels, as in SLSA_SOURCE_TWO_PARTY_REVIEWED or the ORG_SOURCE_ words of \
+           an organisation; (7) its `portcullis_expires`, where it has one, is not before the time of the case. A number alone \
+           is `at-least` without properties. What a commit was when it came onto its branch does not age.",
+    example: "source: { level: { at-least: 3, properties: [ORG_SOURCE_TESTED] } }",
     threats: &["T1", "T2", "T3"],
     reads_provenance: true,
     read: Some(read),
-    schema: || Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 4_i64).into(),
+    schema: || {
+        let number = || Object::new().with("type", "integer").with("minimum", 1_i64).with("maximum", 4_i64);
+        let both =
+            object_schema(&[("at-least", number().into()), ("properties", list_schema())], &["at-least"]);
+        any_of(vec![number().into(), both])
+    },
 };
 
 const HIGHEST: u64 = 4;
+const LEVEL: &str = "SLSA_SOURCE_LEVEL_";
 
 #[derive(Debug)]
 struct SourceLevel {
     level: u64,
+    properties: Vec<String>,
     place: Place,
 }
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Box<dyn Check>> {
-    let level = problems.keep(node.number(1, HIGHEST))?;
-    Some(Box::new(SourceLevel { level, place: node.place.clone() }))
+    if !matches!(node.value, Value::Map(_)) {
+        let level = problems.keep(node.number(1, HIGHEST))?;
+        return Some(Box::new(SourceLevel { level, properties: Vec::new(), place: node.place.clone() }));
+    }
+    let fields = Fields::read(node, "`level`", &["at-least", "properties"], problems)?;
+    let level = fields.required("at-least", problems)?;
+    let mut properties = Vec::new();
+    if let Some(node) = fields.optional("properties") {
+        for (word, place) in problems.keep(node.strings())? {
+            // a level has an order, and no property has
+            if word.starts_with(LEVEL) {
+                let wanted = "properties, as in SLSA_SOURCE_TWO_PARTY_REVIEWED and ORG_SOURCE_TESTED";
+                let error = LoadError::new(&place, "a level is no property").wanted(wanted).found(&word);
+                problems.push(error.fix("ask for the level with `at-least`"));
+                return None;
+            }
+            properties.push(word);
+        }
+    }
+    let level = problems.keep(level.number(1, HIGHEST))?;
+    Some(Box::new(SourceLevel { level, properties, place: node.place.clone() }))
 }
 
 impl Order for SourceLevel {
     fn beyond(&self, other: &Self) -> Vec<Beyond> {
         let words = match other.level - self.level.min(other.level) {
-            0 => return Vec::new(),
-            1 => format!("source of the SLSA Source level {}", self.level),
-            _ => format!("source of the SLSA Source levels {} to {}", self.level, other.level - 1),
+            0 => None,
+            1 => Some(format!("source of the SLSA Source level {}", self.level)),
+            _ => Some(format!("source of the SLSA Source levels {} to {}", self.level, other.level - 1)),
         };
-        vec![Beyond::only(format!("what was built from {words}"))]
+        let level = words.map(|words| Beyond::only(format!("what was built from {words}")));
+        let missing = other.properties.iter().filter(|property| !self.properties.contains(property));
+        let missing = missing.map(|property| {
+            Beyond::by(property, format!("what was built from source that no verifier says is {property}"))
+        });
+        level.into_iter().chain(missing).collect()
     }
 
     fn outside(&self) -> String {
-        format!("what no verifier says was built from source of SLSA Source level {}", self.level)
+        let mut words =
+            format!("what no verifier says was built from source of SLSA Source level {}", self.level);
+        if !self.properties.is_empty() {
+            words.push_str(&format!(" that is {}", and_list(&self.properties)));
+        }
+        words
     }
 }
 
@@ -133,15 +170,8 @@ impl SourceLevel {
                 found,
             ));
         }
-        if !summary.levels.iter().any(|level| self.is_reached_by(level)) {
-            let wanted = format!("SLSA_SOURCE_LEVEL_{} or higher", self.level);
-            let found = summary.levels.join(", ");
-            let found = if found.is_empty() { "no level" } else { &found };
-            return Some(self.finding(
-                "the source has a lower SLSA Source level than is asked for",
-                &wanted,
-                found,
-            ));
+        if let Some(wrong) = self.unreached(&summary.levels) {
+            return Some(wrong);
         }
         let at = facts.case().at();
         let expires = summary.expires.filter(|expires| *expires < at)?;
@@ -149,8 +179,20 @@ impl SourceLevel {
         Some(self.finding("the summary has expired", "a summary that has not ended", &found))
     }
 
+    /// The level, or the properties, that a summary does not give.
+    fn unreached(&self, levels: &[String]) -> Option<Finding> {
+        let found = if levels.is_empty() { "no level".to_owned() } else { levels.join(", ") };
+        if !levels.iter().any(|level| self.is_reached_by(level)) {
+            let message = "the source has a lower SLSA Source level than is asked for";
+            return Some(self.finding(message, &format!("{LEVEL}{} or higher", self.level), &found));
+        }
+        let missing: Vec<&String> = self.properties.iter().filter(|word| !levels.contains(word)).collect();
+        let message = "the verifier does not say that the source has a property that is asked for";
+        (!missing.is_empty()).then(|| self.finding(message, &and_list(&missing), &found))
+    }
+
     fn is_reached_by(&self, level: &str) -> bool {
-        let number = level.strip_prefix("SLSA_SOURCE_LEVEL_");
+        let number = level.strip_prefix(LEVEL);
         (self.level..=HIGHEST).any(|n| number == Some(n.to_string().as_str()))
     }
 }

@@ -227,7 +227,10 @@ fn require(r: &mut Random, q: &mut Require, has_builder: bool) {
                 }
             };
         }
-        23 => q.source_level = r.pick(&[None, Some(1), Some(2), Some(3), Some(4)]),
+        23 => {
+            q.source_level = r.pick(&[None, Some(1), Some(2), Some(3), Some(4)]);
+            q.source_properties = one(r, &[&[], &["OURS"], &["OURS", "TWO_PARTY"]]);
+        }
         17 => q.format = r.pick(&[None, Some((1, 0)), Some((2, 0)), Some((0, 2))]),
         _ => {
             let witnesses = r.pick(&[0, 1, 2]);

@@ -138,6 +138,7 @@ fn require(r: &mut Random, percent: u64, provenance: bool) -> Require {
     }
     if p(r) && r.chance(50) {
         q.source_level = Some(r.pick(&[1, 2, 3, 3, 4]));
+        q.source_properties = strings(r.pick(&[&[][..], &[], &["OURS"], &["OURS", "TWO_PARTY"]]));
     }
     if p(r) && r.chance(25) {
         q.workflow = Some((r.pick(&[None, Some("shop".to_owned())]), r.chance(5)));

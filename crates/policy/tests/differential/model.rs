@@ -62,6 +62,8 @@ pub struct Require {
     pub branch: Option<String>,
     pub tag: Option<String>,
     pub source_level: Option<u64>,
+    /// beside the level, and nothing without it
+    pub source_properties: Vec<String>,
     /// approvals and `by`
     pub reviewed: Option<(u64, Vec<String>)>,
     pub target: Option<String>,

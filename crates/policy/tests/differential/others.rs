@@ -45,7 +45,7 @@ pub fn envelopes(r: &mut Random, q: &Require, built: &Provenance, all: &mut Vec<
     if q.source_level.is_some() || r.chance(3) {
         for signer in ["gate", "gate-2"] {
             if r.chance(if signer == "gate" { 92 } else { 12 }) {
-                all.push(source(r, q.source_level.unwrap_or(3), built, signer));
+                all.push(source(r, q, built, signer));
             }
         }
     }
@@ -118,7 +118,8 @@ fn review(r: &mut Random, by: &[String], digest: String) -> Envelope {
 }
 
 /// What a verifier of sources says of the commit.
-fn source(r: &mut Random, level: u64, built: &Provenance, signer: &str) -> Envelope {
+fn source(r: &mut Random, q: &Require, built: &Provenance, signer: &str) -> Envelope {
+    let level = format!("SLSA_SOURCE_LEVEL_{}", q.source_level.unwrap_or(3));
     let mut said = Summary {
         verifier: format!("id:{signer}"),
         resource: r.pick(&[REPOSITORY.to_owned(), format!("git+{REPOSITORY}")]),
@@ -126,7 +127,7 @@ fn source(r: &mut Random, level: u64, built: &Provenance, signer: &str) -> Envel
         policy: "policy:source".to_owned(),
         digest: None,
         passed: true,
-        levels: vec![format!("SLSA_SOURCE_LEVEL_{level}")],
+        levels: q.source_properties.iter().cloned().chain([level]).collect(),
         refs: built.reference.iter().cloned().collect(),
         verified: Some(NOW - 400 * DAY),
         expires: r.pick(&[None, Some(NOW), Some(NOW + DAY)]),
@@ -148,6 +149,8 @@ fn source(r: &mut Random, level: u64, built: &Provenance, signer: &str) -> Envel
                     &["SLSA_SOURCE_LEVEL_5"],
                     &["SLSA_BUILD_LEVEL_3"],
                     &["SLSA_SOURCE_LEVEL_4", "FAILED"],
+                    &["SLSA_SOURCE_LEVEL_4", "OURS"],
+                    &["SLSA_SOURCE_LEVEL_4", "OURS_TOO", "TWO_PARTY"],
                 ]));
             }
             4 => {

@@ -364,7 +364,8 @@ fn source_level(facts: &Facts<'_>, require: &Require, judged: &Judged<'_>) -> bo
             said.resource == *repository || said.resource == format!("git+{repository}")
         });
         let branch = built.reference.as_ref().is_some_and(|reference| said.refs.contains(reference));
-        let reached = (least..=4).any(|n| said.levels.contains(&format!("SLSA_SOURCE_LEVEL_{n}")));
+        let reached = (least..=4).any(|n| said.levels.contains(&format!("SLSA_SOURCE_LEVEL_{n}")))
+            && require.source_properties.iter().all(|property| said.levels.contains(property));
         let lasting = said.expires.is_none_or(|expires| expires >= facts.case.at);
         built.commit.as_ref() == Some(commit) && claimed && passed && place && branch && reached && lasting
     })

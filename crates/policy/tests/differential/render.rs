@@ -187,7 +187,10 @@ fn require(q: &Require, indent: usize) -> String {
     source.extend(q.repository.as_ref().map(|r| format!("repository: \"{r}\"")));
     source.extend(q.branch.as_ref().map(|b| format!("branch: \"{b}\"")));
     source.extend(q.tag.as_ref().map(|t| format!("tag: \"{t}\"")));
-    source.extend(q.source_level.map(|level| format!("level: {level}")));
+    source.extend(q.source_level.map(|level| match q.source_properties.as_slice() {
+        [] => format!("level: {level}"),
+        words => format!("level: {{ at-least: {level}, properties: {} }}", list(words)),
+    }));
     source.extend(q.reviewed.as_ref().map(|(n, by)| format!("reviewed: {{ approvals: {n}{} }}", names(by))));
     if !source.is_empty() {
         lines.push(format!("source: {{ {} }}", source.join(", ")));

@@ -56,25 +56,29 @@ pub(super) enum Trial {
     Attack { what: &'static str, wanted: Wanted, seen: Seen, control: Control },
     /// It is as it should be, and must come through: a gate that lets nothing through stops everything.
     Honest { what: &'static str, seen: Seen },
+    /// What it is tried with is not on this machine: nobody knows, and everybody is told.
+    NotStaged { what: &'static str, why: &'static str },
 }
 
 impl Trial {
     pub(super) fn what(&self) -> &'static str {
         match self {
-            Self::Attack { what, .. } | Self::Honest { what, .. } => what,
+            Self::Attack { what, .. } | Self::Honest { what, .. } | Self::NotStaged { what, .. } => what,
         }
     }
 
-    pub(super) fn seen(&self) -> &Seen {
+    /// What came of it; else why it was not staged.
+    pub(super) fn seen(&self) -> Result<&Seen, &'static str> {
         match self {
-            Self::Attack { seen, .. } | Self::Honest { seen, .. } => seen,
+            Self::Attack { seen, .. } | Self::Honest { seen, .. } => Ok(seen),
+            Self::NotStaged { why, .. } => Err(why),
         }
     }
 
     pub(super) fn control(&self) -> Option<&Control> {
         match self {
             Self::Attack { control, .. } => Some(control),
-            Self::Honest { .. } => None,
+            Self::Honest { .. } | Self::NotStaged { .. } => None,
         }
     }
 
@@ -83,6 +87,7 @@ impl Trial {
         match self {
             Self::Attack { wanted, seen, control, .. } => attack_flaws(wanted, seen, control),
             Self::Honest { seen, .. } => honest_flaws(seen),
+            Self::NotStaged { .. } => Vec::new(),
         }
     }
 }
@@ -144,6 +149,15 @@ impl Drilled {
             Ok(_) => "FAILED",
         }
     }
+}
+
+/// What was not staged, as in `5 not staged: no PostgreSQL on this machine`; nothing where everything was.
+pub(super) fn not_staged(drilled: &[Drilled]) -> Option<(usize, String)> {
+    let trials = drilled.iter().flat_map(|drilled| drilled.trials.iter().flatten());
+    let whys: Vec<&str> = trials.filter_map(|trial| trial.seen().err()).collect();
+    let different: std::collections::BTreeSet<&str> = whys.iter().copied().collect();
+    let different: Vec<&str> = different.into_iter().collect();
+    (!whys.is_empty()).then(|| (whys.len(), different.join(", ")))
 }
 
 /// 0 only where all passed; 2 where a part was missing: then nobody knows.

@@ -2,7 +2,7 @@
 
 use policy::Style;
 
-use super::outcome::{Drilled, Trial};
+use super::outcome::{Drilled, Seen, Trial, not_staged};
 use super::report::came;
 
 const HEAD: &str = include_str!("page.html");
@@ -10,10 +10,12 @@ const HEAD: &str = include_str!("page.html");
 pub(super) fn of(drilled: &[Drilled]) -> String {
     let passed = drilled.iter().filter(|drilled| drilled.is_passed()).count();
     let mut page = HEAD.to_owned();
-    page.push_str(&format!(
-        "<h1>{passed} of {} threats are stopped</h1>\n<p class=\"grid\">\n",
-        drilled.len()
-    ));
+    page.push_str(&format!("<h1>{passed} of {} threats are stopped</h1>\n", drilled.len()));
+    if let Some((count, why)) = not_staged(drilled) {
+        let why = escape(&why);
+        page.push_str(&format!("<p class=\"flaw\">{count} of what could be tried NOT STAGED: {why}</p>\n"));
+    }
+    page.push_str("<p class=\"grid\">\n");
     for one in drilled {
         let title = escape(one.title);
         page.push_str(&format!(
@@ -56,7 +58,19 @@ fn section(drilled: &Drilled, page: &mut String) {
 }
 
 fn article(trial: &Trial, page: &mut String) {
-    let (seen, flaws) = (trial.seen(), trial.flaws());
+    match trial.seen() {
+        Ok(seen) => tried(trial, seen, page),
+        Err(why) => {
+            let (what, why) = (escape(trial.what()), escape(why));
+            page.push_str(&format!(
+                "<article class=\"unknown\">\n<h3>{what}</h3>\n<p class=\"flaw\">NOT STAGED: {why}</p>\n</article>\n"
+            ));
+        }
+    }
+}
+
+fn tried(trial: &Trial, seen: &Seen, page: &mut String) {
+    let flaws = trial.flaws();
     let class = if flaws.is_empty() { "good" } else { "bad" };
     page.push_str(&format!("<article class=\"{class}\">\n<h3>{}</h3>\n", escape(trial.what())));
     page.push_str(&format!("<p>{}</p>\n", escape(&came(seen))));

@@ -3,7 +3,7 @@
 use attest::{Json, Object};
 use policy::Style;
 
-use super::outcome::{Drilled, Seen, Trial};
+use super::outcome::{Drilled, Seen, Trial, not_staged};
 
 pub(super) fn to_text(drilled: &[Drilled]) -> String {
     let mut text = drilled.iter().map(drill_text).collect::<Vec<_>>().join("\n");
@@ -15,6 +15,9 @@ pub(super) fn to_text(drilled: &[Drilled]) -> String {
          off as well\n",
         drilled.len()
     ));
+    if let Some((count, why)) = not_staged(drilled) {
+        text.push_str(&format!("{count} of what could be tried NOT STAGED: {why}\n"));
+    }
     text
 }
 
@@ -30,7 +33,10 @@ fn drill_text(drilled: &Drilled) -> String {
 }
 
 fn trial_text(trial: &Trial) -> String {
-    let seen = trial.seen();
+    let seen = match trial.seen() {
+        Ok(seen) => seen,
+        Err(why) => return format!("  {:<64} NOT STAGED: {why}\n", trial.what()),
+    };
     let mut text = format!("  {:<64} {}\n", trial.what(), came(seen));
     if !seen.is_let_through {
         text.push_str(&format!("      {}\n", first_line(seen)));
@@ -60,6 +66,7 @@ pub(super) fn to_json(drilled: &[Drilled]) -> Json {
     Object::new()
         .with("passed", number(passed))
         .with("of", number(drilled.len()))
+        .with("not-staged", number(not_staged(drilled).map_or(0, |(count, _)| count)))
         .with("drills", Json::Array(drilled.iter().map(drill_json).collect()))
         .into()
 }
@@ -77,13 +84,20 @@ fn drill_json(drilled: &Drilled) -> Json {
 }
 
 fn trial_json(trial: &Trial) -> Json {
+    let seen = match trial.seen() {
+        Ok(seen) => seen,
+        Err(why) => {
+            let object = Object::new().with("kind", "not-staged").with("what", trial.what());
+            return object.with("why", why).into();
+        }
+    };
     let kind = if trial.control().is_some() { "attack" } else { "honest" };
     let mut object = Object::new().with("kind", kind).with("what", trial.what());
     if let Trial::Attack { wanted, .. } = trial {
         let reasons: Vec<String> = wanted.reasons.iter().map(|&reason| reason.to_owned()).collect();
         object.set("wanted", Object::new().with("reasons", reasons).with("basis", wanted.basis));
     }
-    object.set("seen", seen_json(trial.seen()));
+    object.set("seen", seen_json(seen));
     if let Some(control) = trial.control() {
         object.set("control", Object::new().with("off", control.off).with("seen", seen_json(&control.seen)));
     }

@@ -16,8 +16,10 @@ use crate::output::Output;
 
 mod bucket;
 mod build;
+mod cluster;
 mod decide;
 mod facts;
+mod postgresql;
 mod process;
 mod program;
 mod repository;
@@ -26,8 +28,10 @@ mod webhook;
 
 pub(super) use bucket::Bucket;
 pub(super) use build::{Built, Wish};
+pub(super) use cluster::ApiServer;
 pub(super) use decide::{DECISIONS, Deployment, later};
 pub(super) use facts::{People, about, digest};
+pub(super) use postgresql::PostgreSql;
 pub(super) use process::Process;
 pub(super) use program::{Ran, word, words_of};
 pub(super) use repository::{ALICE, BOB, Repository};
@@ -53,17 +57,20 @@ pub(super) const BUILDS: &str = "portcullis.local/builds";
 pub(super) struct Stage<'a> {
     dir: PathBuf,
     output: &'a Output,
+    /// Where etcd and kube-apiserver are, as somebody said.
+    kubernetes: Option<PathBuf>,
     keys: BTreeMap<&'static str, SecretKey>,
     builder: SecretKey,
     repository: OnceCell<Repository>,
     toolchain: OnceCell<Digest>,
     built: RefCell<BTreeMap<String, Built>>,
+    postgresql: OnceCell<Option<PostgreSql>>,
     numbers: Cell<u32>,
 }
 
 impl<'a> Stage<'a> {
     /// Keys and logs; everything else is made when it is asked for.
-    pub(super) fn set(dir: &Path, output: &'a Output) -> Result<Self, Failure> {
+    pub(super) fn set(dir: &Path, kubernetes: Option<&Path>, output: &'a Output) -> Result<Self, Failure> {
         for below in ["keys", "facts", "builder", "store", "home"] {
             keys::folder(&dir.join(below))?;
         }
@@ -75,11 +82,13 @@ impl<'a> Stage<'a> {
         Ok(Self {
             dir: dir.to_owned(),
             output,
+            kubernetes: kubernetes.map(Path::to_owned),
             keys,
             builder,
             repository: OnceCell::new(),
             toolchain: OnceCell::new(),
             built: RefCell::default(),
+            postgresql: OnceCell::new(),
             numbers: Cell::new(0),
         })
     }

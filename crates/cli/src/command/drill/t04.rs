@@ -1,9 +1,10 @@
 //! T4, a harmful configuration is deployed: a configuration object is an artifact, named by a digest in which every field
-//! counts, and needs its own evidence.
+//! counts, and needs its own evidence. What changes a database's schema is configuration too.
 
 use attest::Digest;
 use attest::claims::{REVIEW, Review};
 
+use super::migration::{Database, HARMFUL, HONEST};
 use super::outcome::{Control, Seen, Trial, Wanted};
 use super::stage::{Stage, Webhook, digest};
 use crate::failure::Failure;
@@ -38,7 +39,7 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
     };
     let honest =
         |what, object: &str| Ok::<_, Failure>(Trial::Honest { what, seen: guarded.write(object, None)? });
-    Ok(vec![
+    let mut trials = vec![
         attack("a configuration object that nobody reviewed", &harmful, None)?,
         telling(
             attack("`--debug` is added where the image is admitted", &debug, Some(&plain))?,
@@ -46,7 +47,28 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
         ),
         honest("the reviewed configuration is admitted", &settings)?,
         honest("the reviewed workload is admitted", &plain)?,
-    ])
+    ];
+    trials.extend(migrations(stage)?);
+    Ok(trials)
+}
+
+/// A schema is changed by psql, which only an admission starts.
+fn migrations(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
+    let (attack, honest) = ("a migration that nobody reviewed", "the reviewed migration is applied");
+    stage.with_postgresql(&[attack, honest], |server| {
+        let database = Database::new(stage, server)?;
+        let control = database.migrate("dry-run", HARMFUL, None)?;
+        let review = database.reviewed(HONEST)?;
+        Ok(vec![
+            Trial::Attack {
+                what: attack,
+                wanted: Wanted::found(&["signed-by"]),
+                seen: database.migrate("enforced", HARMFUL, None)?,
+                control: Control { off: "the policy in dry run", seen: control },
+            },
+            Trial::Honest { what: honest, seen: database.migrate("enforced", HONEST, Some(&review))? },
+        ])
+    })
 }
 
 /// A choke point that knows the evidence of the image.

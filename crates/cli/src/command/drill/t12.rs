@@ -8,7 +8,7 @@ use attest::{Digest, Object};
 use inventory::{Inventory, Observation};
 
 use super::outcome::{Control, Seen, Trial, Wanted};
-use super::stage::{Stage, Webhook, digest, word};
+use super::stage::{ApiServer, Stage, Webhook, digest, word};
 use super::t04;
 use crate::failure::Failure;
 use crate::{input, keys};
@@ -31,6 +31,8 @@ const WATCHED: [(&str, &str); 5] = [
 /// How long an alarm may take; and how long it is waited for where none should come.
 const WITHIN: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(5);
+const NAMESPACE: &str = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}"#;
+const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"NAME"},"spec":{"containers":[{"name":"web","image":"registry.example/evil"}]}}"#;
 /// Nobody decided it.
 const EVIL: &str = "evil";
 
@@ -44,7 +46,7 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
         Ok::<_, Failure>(stage.portcullis(&[&words[..], more].concat())?.seen("nobody of ours"))
     };
     let both = audit(&["web", EVIL])?;
-    Ok(vec![
+    let mut trials = vec![
         Trial::Attack {
             what: "a Pod runs that nobody decided",
             wanted: Wanted { reasons: &["nobody decided"], basis: "exit 0" },
@@ -60,17 +62,36 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
         Trial::Attack {
             what: "the same, and the running choke point raises the alarm",
             wanted: Wanted { reasons: &["nobody of ours was asked"], basis: "alarm" },
-            seen: naming(alarm(stage, &WATCHED, WITHIN)?, EVIL),
+            seen: naming(alarm(stage, None, &WATCHED, WITHIN)?, EVIL),
             control: Control {
                 off: "no `watch` in the configuration",
-                seen: alarm(stage, &WATCHED[..4], SILENCE)?,
+                seen: alarm(stage, None, &WATCHED[..4], SILENCE)?,
             },
         },
         Trial::Honest {
             what: "what was decided joins, and nothing is said",
             seen: joined(&audit(&["web"])?, &[])?,
         },
-    ])
+    ];
+    trials.extend(in_a_cluster(stage)?);
+    Ok(trials)
+}
+
+/// A real API server, in which no webhook is registered.
+fn in_a_cluster(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
+    let what = "a real API server has no webhook, and a Pod is created in it";
+    stage.with_api_server(&[what], |server| {
+        server.create("/api/v1/namespaces", NAMESPACE)?;
+        Ok(vec![Trial::Attack {
+            what,
+            wanted: Wanted { reasons: &["nobody of ours was asked"], basis: "alarm" },
+            seen: naming(alarm(stage, Some((server, EVIL)), &WATCHED, WITHIN)?, EVIL),
+            control: Control {
+                off: "no `watch` in the configuration",
+                seen: alarm(stage, Some((server, "evil-again")), &WATCHED[..4], SILENCE)?,
+            },
+        }])
+    })
 }
 
 /// Whoever is told must read what it is about.
@@ -182,8 +203,14 @@ fn event(name: &str, receipt: Option<&Object>, at: jiff::Timestamp) -> String {
     format!("{event}\n")
 }
 
-/// What a running `portcullis serve` tells its alarms' file of a write that went past it.
-fn alarm(stage: &Stage<'_>, words: &[(&str, &str)], within: Duration) -> Result<Seen, Failure> {
+/// What a running `portcullis serve` tells its alarms' file of a write that went past it: of a Pod in a real API server, or
+/// of one that the drill says there is.
+fn alarm(
+    stage: &Stage<'_>,
+    real: Option<(&ApiServer, &str)>,
+    words: &[(&str, &str)],
+    within: Duration,
+) -> Result<Seen, Failure> {
     let dir = stage.fresh("serving")?.join("deploy");
     stage.portcullis(&["init", &word(&dir)])?.worked()?;
     let file = dir.join("serve.yaml");
@@ -195,12 +222,21 @@ fn alarm(stage: &Stage<'_>, words: &[(&str, &str)], within: Duration) -> Result<
         }
         text = changed;
     }
+    if let Some((server, _)) = real {
+        text = text
+            .replace("kubeconfig: kubeconfig", &format!("kubeconfig: \"{}\"", word(&server.kubeconfig())));
+        text =
+            text.replace("audit-log: audit.jsonl", &format!("audit-log: \"{}\"", word(&server.audit_log())));
+    }
     keys::write(&file, &text)?;
     keys::write(&dir.join("kubeconfig"), KUBECONFIG)?;
     keys::write(&dir.join("audit.jsonl"), "")?;
     let mut process = stage.start(&["serve", "--config", &word(&file)])?;
     process.event("listening")?;
-    keys::write(&dir.join("audit.jsonl"), &event(EVIL, None, stage.now()?))?;
+    match real {
+        Some((server, name)) => server.create("/api/v1/namespaces/shop/pods", &POD.replace("NAME", name))?,
+        None => keys::write(&dir.join("audit.jsonl"), &event(EVIL, None, stage.now()?))?,
+    }
     let began = Instant::now();
     while began.elapsed() < within {
         let alarms = std::fs::read_to_string(dir.join("alarms.jsonl")).unwrap_or_default();

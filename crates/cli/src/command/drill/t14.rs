@@ -1,6 +1,8 @@
 //! T14, the log is edited or truncated: a Merkle tree under a signed root shows each change and its place; and where the
 //! administrator has the log's key as well, a witness remembers what it saw.
 
+mod shared;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +58,7 @@ pub(super) fn stage(stage: &Stage<'_>) -> Result<Vec<Trial>, Failure> {
         (&kept, off),
     )?);
     trials.extend(witnessed(&book, &changed)?);
+    trials.extend(shared::stage(stage)?);
     Ok(trials)
 }
 

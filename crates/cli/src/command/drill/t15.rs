@@ -89,7 +89,7 @@ impl<'s> Place<'s> {
             text = format!("{before}{to}{after}");
         }
         keys::write(&file, &text)?;
-        Ok(Self { stage, judge: open(&file)?, dir })
+        Ok(Self { stage, judge: open(&file)?.0, dir })
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -71,3 +71,35 @@ fn what_could_not_be_staged_is_no_success_and_no_failure_of_a_mitigation() {
     let bad = drilled(vec![attack(through(), through())]);
     assert_eq!(exit(&[good, missing, bad]), Exit::Failed);
 }
+
+/// What this machine has not is neither a success nor a failure, and stands in all three reports.
+#[test]
+fn what_was_not_staged_is_told_loudly_and_fails_nothing() {
+    let attack = attack(stopped("tests"), through());
+    let absent = |what| Trial::NotStaged { what, why: "no PostgreSQL on this machine" };
+    let good = drilled(vec![attack, absent("a migration"), absent("a log")]);
+    assert!(good.is_passed() && exit(std::slice::from_ref(&good)) == Exit::Clean);
+    // by itself it proves nothing
+    assert!(!drilled(vec![absent("a migration")]).is_passed());
+    let all = [good];
+    assert_eq!(not_staged(&all), Some((2, "no PostgreSQL on this machine".to_owned())));
+    let text = super::super::report::to_text(&all);
+    assert!(text.contains("a migration") && text.contains("NOT STAGED: no PostgreSQL on this machine\n"));
+    assert!(
+        text.contains("; 1 attacks, each")
+            && text.ends_with("2 of what could be tried NOT STAGED: no PostgreSQL on this machine\n"),
+        "{text}"
+    );
+    let json = super::super::report::to_json(&all).to_string();
+    assert!(json.contains(r#""not-staged":2"#), "{json}");
+    assert!(
+        json.contains(r#"{"kind":"not-staged","what":"a log","why":"no PostgreSQL on this machine"}"#),
+        "{json}"
+    );
+    let page = super::super::page::of(&all);
+    assert!(page.contains("<p class=\"flaw\">2 of what could be tried NOT STAGED: no PostgreSQL"), "{page}");
+    assert!(
+        page.contains("<h3>a log</h3>\n<p class=\"flaw\">NOT STAGED: no PostgreSQL on this machine</p>"),
+        "{page}"
+    );
+}

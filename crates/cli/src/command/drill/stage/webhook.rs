@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attest::{Digest, Json, Object};
+use replicas::{Duty, Health};
 use server::webhook::{Ask, Config, Deadline, DecisionLog, Judge as _, Kubernetes, Purpose, Stages, Told};
 
 use super::Stage;
 use crate::command::drill::outcome::Seen;
+use crate::command::log::shared;
 use crate::failure::Failure;
 use crate::{clock, keys};
 
@@ -18,6 +20,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Webhook {
     dir: PathBuf,
     judge: Kubernetes,
+    health: Option<Health>,
 }
 
 impl Stage<'_> {
@@ -28,6 +31,16 @@ impl Stage<'_> {
         trust_root: &str,
         (from, to): (&str, &str),
     ) -> Result<Webhook, Failure> {
+        Webhook::at(&self.webhook_files(book, trust_root, (from, to))?)
+    }
+
+    /// The folder with all that it opens.
+    pub(crate) fn webhook_files(
+        &self,
+        book: &str,
+        trust_root: &str,
+        (from, to): (&str, &str),
+    ) -> Result<PathBuf, Failure> {
         let dir = self.fresh("webhook")?;
         for below in ["evidence", "state"] {
             keys::folder(&dir.join(below))?;
@@ -38,23 +51,47 @@ impl Stage<'_> {
         }
         keys::write(&dir.join("trust-root.yaml"), trust_root)?;
         keys::key(&dir.join("log.key"), attest::Scheme::Ed25519)?;
-        let file = dir.join("serve.yaml");
-        keys::write(&file, &CONFIGURATION.replacen(from, to, 1))?;
-        Ok(Webhook { judge: open(&file)?, dir })
+        keys::write(&dir.join("serve.yaml"), &CONFIGURATION.replacen(from, to, 1))?;
+        Ok(dir)
     }
 }
 
-/// What the process opens that answers the API server.
-pub(crate) fn open(configuration: &Path) -> Result<Kubernetes, Failure> {
+/// What the process opens that answers the API server; and how its sequencer is, where its log is in a database.
+pub(crate) fn open(configuration: &Path) -> Result<(Kubernetes, Option<Health>), Failure> {
     let text = crate::input::text("configuration", configuration)?;
     let config = Config::parse(configuration, &text)
         .map_err(|errors| Failure::load("serve-configuration-invalid", errors))?;
-    let log = keys::log(&config.log.path, &config.log.origin, &config.log.key)?;
-    Kubernetes::open(&config, DecisionLog::Files(Box::new(log)), clock::now(None)?)
-        .map_err(|found| Failure::new("the choke point does not open").line("found", &found))
+    let log = &config.log;
+    let (log, health) = match &log.postgresql {
+        None => (DecisionLog::Files(Box::new(keys::log(&log.path, &log.origin, &log.key)?)), None),
+        Some(database) => {
+            let shared = shared::open(log, database)?;
+            let health = shared.target.health();
+            (DecisionLog::PostgreSql(Box::new(shared)), health)
+        }
+    };
+    let judge = Kubernetes::open(&config, log, clock::now(None)?)
+        .map_err(|found| Failure::new("the choke point does not open").line("found", &found))?;
+    Ok((judge, health))
 }
 
 impl Webhook {
+    /// The choke point over the files in a folder.
+    pub(crate) fn at(dir: &Path) -> Result<Self, Failure> {
+        let (judge, health) = open(&dir.join("serve.yaml"))?;
+        Ok(Self { dir: dir.to_owned(), judge, health })
+    }
+
+    /// What its sequencer does, where it has one.
+    pub(crate) fn duty(&self) -> Option<Duty> {
+        self.health.as_ref().map(Health::duty)
+    }
+
+    /// Brings all of its decisions into the tree.
+    pub(crate) fn close(&self) {
+        self.judge.close();
+    }
+
     /// Brings evidence beside an artifact.
     pub(crate) fn attach(
         &self,
@@ -76,7 +113,7 @@ impl Webhook {
 
     /// The log of its decisions, with all of them in its tree.
     pub(crate) fn log(&self) -> PathBuf {
-        self.judge.close();
+        self.close();
         self.dir.join("log")
     }
 
