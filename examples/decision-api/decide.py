@@ -1,19 +1,28 @@
 #!/usr/bin/env python3
 """Asks a choke point whether an artifact may go into an environment. Python's standard library only.
 
-As a program it prints the answer and ends with 0 (it may), 1 (it may not) or 2 (nobody could decide):
+As a program it prints the answer and ends with 0 (it may), 1 (it may not) or 2 (nobody could decide). It is called as
+decide.sh is:
 
-    decide.py --url https://portcullis.example:8443 --ca ca.pem --certificate ci.pem --key ci.key \
-        --environment prod/shop --artifact pkg:deb/acme/shop --file shop.deb --bundle shop.sigstore.json
+    decide.py ENVIRONMENT NAME FILE [BUNDLE...]
+
+NAME is what the policy's `artifact:` calls it. Without bundles, what was attached counts. Settings, from the environment:
+
+    PORTCULLIS_URL    https://HOST:PORT
+    PORTCULLIS_CA     the authority of that address, PEM; without, those of this machine
+    PORTCULLIS_CERT   this asker's certificate, and
+    PORTCULLIS_KEY    its key; or
+    PORTCULLIS_TOKEN  the file with a token
+    PORTCULLIS_GRANT  the digest of a breakglass grant, in an emergency
 
 As a module: `Chokepoint(...).decide(...)` gives a `Decision`, and raises `CannotDecide` where there is none. Deploy only
 where `is_admitted` is true, and only the bytes whose digest was asked about.
 """
 
-import argparse
 import hashlib
 import http.client
 import json
+import os
 import pathlib
 import ssl
 import sys
@@ -97,27 +106,25 @@ class Chokepoint:
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Asks whether an artifact may go into an environment.")
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--ca", help="the authority of the address; without, those of this machine")
-    parser.add_argument("--certificate", help="this asker's certificate")
-    parser.add_argument("--key", help="its key")
-    parser.add_argument("--token-file", help="a file with a token, instead of a certificate")
-    parser.add_argument("--environment", required=True)
-    parser.add_argument("--artifact", required=True, help="what the policy's `artifact:` calls it")
-    parser.add_argument("--file", required=True, help="the artifact itself")
-    parser.add_argument("--bundle", action="append", default=[], help="evidence; without, what was attached counts")
-    parser.add_argument("--grant", help="in an emergency, the digest of a breakglass grant")
-    given = parser.parse_args()
+    if len(sys.argv) < 4:
+        print(f"usage: {sys.argv[0]} ENVIRONMENT NAME FILE [BUNDLE...]", file=sys.stderr)
+        return 2
+    environment, name, artifact, *files = sys.argv[1:]
+    url, ca, certificate, key, token_file, grant = (
+        os.environ.get(f"PORTCULLIS_{setting}") or None for setting in ("URL", "CA", "CERT", "KEY", "TOKEN", "GRANT")
+    )
+    if not url:
+        print("cannot decide: set PORTCULLIS_URL to the choke point's address, https://HOST:PORT", file=sys.stderr)
+        return 2
     try:
-        token = pathlib.Path(given.token_file).read_text("ascii").strip() if given.token_file else None
-        with open(given.file, "rb") as file:
+        token = pathlib.Path(token_file).read_text("ascii").strip() if token_file else None
+        with open(artifact, "rb") as file:
             digest = hashlib.sha256()
             while piece := file.read(1 << 20):
                 digest.update(piece)
-        bundles = [(name, json.loads(pathlib.Path(name).read_bytes())) for name in given.bundle]
-        choke_point = Chokepoint(given.url, given.ca, given.certificate, given.key, token)
-        decision = choke_point.decide(given.environment, given.artifact, digest.hexdigest(), bundles, given.grant)
+        bundles = [(file, json.loads(pathlib.Path(file).read_bytes())) for file in files]
+        choke_point = Chokepoint(url, ca, certificate, key, token)
+        decision = choke_point.decide(environment, name, digest.hexdigest(), bundles, grant)
     except (CannotDecide, OSError, ValueError) as error:
         print(f"cannot decide: {error}", file=sys.stderr)
         return 2

@@ -51,7 +51,7 @@ pub(crate) fn all() -> Outcome {
     script("sigstore-go", "scripts/sigstore-interop/build.sh")?;
     script("litewitness and Tessera", "scripts/tlog-interop/build.sh")?;
     script("registries, crane and oras", "scripts/registry/build.sh")?;
-    script("clients and registries of packages", "scripts/fetch-packages.sh")?;
+    script("clients and registries of packages, and schemathesis", "scripts/fetch-packages.sh")?;
     script("an object store and Amazon's clients", "scripts/s3/build.sh")?;
     kubernetes()?;
     if !tool("cargo-deny").exists() {

@@ -37,6 +37,8 @@ pub enum EventKind {
     AuditJoin,
     /// Something was let in while the choke point could not be reached, and was brought to it later.
     Spooled,
+    /// Somebody brought a record of that sort whose grant does not hold: it is the word of whoever brought it.
+    SpooledUnverified,
     /// A release key signed what was admitted.
     Signature,
 }
@@ -73,7 +75,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -85,6 +87,7 @@ impl EventKind {
         Self::ReVerified,
         Self::AuditJoin,
         Self::Spooled,
+        Self::SpooledUnverified,
         Self::Signature,
     ];
 
@@ -103,6 +106,7 @@ impl EventKind {
             Self::ReVerified => "re-verified",
             Self::AuditJoin => "audit-join",
             Self::Spooled => "spooled",
+            Self::SpooledUnverified => "spooled-unverified",
             Self::Signature => "signature",
         }
     }

@@ -105,7 +105,9 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, &'static str> 
 pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(value), second) = (keys.next(), keys.next()) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= 128 && second.is_none());
+    let is_printable = |t: &&str| t.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let text = value.to_str().ok().filter(|t| (1..=128).contains(&t.len()) && second.is_none());
+    let text = text.filter(is_printable);
     let key = text.ok_or_else(|| {
         Refusal::new(400, "bad-request", "the idempotency key cannot be used")
             .wanted("one, of 1 to 128 printable ASCII characters")

@@ -28,6 +28,7 @@ mod metrics;
 mod openapi;
 mod own;
 mod owners;
+mod rate;
 mod ready;
 mod registries;
 pub(crate) mod review;

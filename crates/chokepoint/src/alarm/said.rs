@@ -22,8 +22,8 @@ pub struct Away<'a> {
     pub by: &'a str,
     /// When it was, as the one who brings it says.
     pub when: Timestamp,
-    /// The grant's id and its giver where it held by what is in force now; else why it did not.
-    pub grant: Result<(&'a str, &'a str), &'a str>,
+    /// The id of the grant, which held by what is in force now, and its giver.
+    pub grant: (&'a str, &'a str),
 }
 
 /// Something that runs, as alarms name it.
@@ -97,26 +97,16 @@ impl Alarm {
     /// Something was let in while the choke point could not be reached.
     #[must_use]
     pub fn breakglass_away(away: &Away<'_>, at: Timestamp) -> Self {
-        let Away { record, environment, artifact, requester, by, when, grant } = *away;
-        let found = match grant {
-            Ok((id, person)) => format!("grant {id} by {person}, used at {when}; brought by {by}"),
-            Err(why) => format!("no grant that holds: {why}; used at {when}; brought by {by}"),
-        };
-        let fix = match grant {
-            Ok(_) => "look at it with whoever gave the grant, and close this: portcullis alarms close",
-            Err(_) => {
-                "take it away again, and find out how that machine let it in: its own log has the record"
-            }
-        };
+        let Away { record, environment, artifact, requester, by, when, grant: (id, person) } = *away;
         let alarm = Self::new(AlarmKind::BreakglassAway, &record.to_string(), at).say(
             &format!("breakglass let {artifact} into {environment} while the choke point was away"),
-            "a decision of the choke point, or a grant that holds",
-            &found,
-            fix,
+            "a decision of the choke point",
+            &format!("grant {id} by {person}, used at {when}; brought by {by}"),
+            "look at it with whoever gave the grant, and close this: portcullis alarms close",
         );
         let alarm = alarm.field("environment", environment).field("artifact", artifact).field("by", by);
         let alarm = alarm.field("requester", requester.unwrap_or("nobody known"));
-        grant.into_iter().fold(alarm, |alarm, (id, person)| alarm.field("grant", id).field("person", person))
+        alarm.field("grant", id).field("person", person)
     }
 
     /// It runs, and no record lets it in.

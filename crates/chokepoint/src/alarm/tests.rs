@@ -96,8 +96,7 @@ fn all() -> Vec<Alarm> {
     all.extend([
         Alarm::breakglass_unreviewed(&used(), at(100), now),
         Alarm::breakglass_budget(Budget::parse("3 per 7d").unwrap(), 4, now),
-        Alarm::breakglass_away(&away(Ok(("emergency", "bob"))), now),
-        Alarm::breakglass_away(&away(Err("breakglass is signed by nobody in oncall")), now),
+        Alarm::breakglass_away(&away(), now),
         Alarm::undecided(live, at(50), now),
         Alarm::revoked_live(
             live,
@@ -129,9 +128,10 @@ fn all() -> Vec<Alarm> {
     all
 }
 
-fn away<'a>(grant: Result<(&'a str, &'a str), &'a str>) -> Away<'a> {
+fn away() -> Away<'static> {
     static RECORD: std::sync::LazyLock<Digest> = std::sync::LazyLock::new(|| Digest::sha256(b"record"));
     let (artifact, by, requester) = ("shop@sha256:9f3c…1a04", "host-7.example", Some("alice"));
+    let grant = ("emergency", "bob");
     Away { record: &RECORD, environment: "prod/shop", artifact, requester, by, when: at(20), grant }
 }
 

@@ -8,6 +8,7 @@ mod releases;
 mod sealed;
 mod watch;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use attest::{Json, Object};
@@ -83,6 +84,8 @@ pub(crate) struct Args {
     dry_run: bool,
     #[command(flatten)]
     gate: gate::Args,
+    #[arg(long, env = "PATH", hide = true, hide_env_values = true)]
+    search: Option<OsString>,
     /// What is run once the file is admitted
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -192,12 +195,19 @@ fn fetch(credentials: &[Credential]) -> Result<Fetched<'_>, Failure> {
     credentials.iter().map(|credential| Ok((credential.name(), credential.value()?))).collect()
 }
 
-/// What can be wrong with the command line itself, before anything is read.
+/// What can be wrong with the command line itself, and the command on it, before anything is read.
 fn check(args: &Args) -> Result<(), Failure> {
-    let usage = |message: &str| Failure::new(message).code("usage");
-    if args.install.is_some() {
-        return Ok(());
+    if args.install.is_none() {
+        check_use(args)?;
     }
+    match args.command.first().filter(|_| !args.dry_run) {
+        Some(program) => child::check(program, args.search.as_deref()),
+        None => Ok(()),
+    }
+}
+
+fn check_use(args: &Args) -> Result<(), Failure> {
+    let usage = |message: &str| Failure::new(message).code("usage");
     if args.command.is_empty() && !args.dry_run {
         return Err(usage("nothing says what to run")
             .line("fix", "give a command behind `--`, as in: -- psql -v ON_ERROR_STOP=1 -f {}")

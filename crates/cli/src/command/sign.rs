@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use attest::digest::Hasher;
 use attest::release::{self, Form};
-use attest::{Digest, Json, Object, Role, Signer};
+use attest::secret::SignError;
+use attest::{Digest, Json, Object, PublicKey, Role, Signer};
 use chokepoint::Signed;
 use policy::DeploymentRequest;
 use tlog::write_durably;
@@ -122,16 +123,47 @@ fn block(args: &Args, form: Form) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// A key that cannot sign in the form is no matter for a decision. Where a token holds it, it is opened only once.
+/// A key that cannot sign in the form is no matter for a decision. The key itself is opened once that is on record; what
+/// can be seen before are the published block, and the public half that `keygen` wrote beside it. A token shows neither.
 fn fits(args: &Args, form: Form, block: Option<&[u8]>) -> Result<(), Failure> {
-    let Some(block) = block else { return Ok(()) };
-    attest::openpgp::read_keys(block).map(drop).map_err(|e| {
-        let file = args.block.as_deref().unwrap_or(Path::new(""));
-        Failure::new(&format!("the OpenPGP key {} cannot be read", file.display()))
-            .line("wanted", &format!("the published key, for the form {}", form.name()))
-            .line("found", &e.to_string())
-            .line("fix", "write one, once: portcullis keygen NAME --public-of KEY --user-id 'NAME <MAIL>'")
+    if let Some(block) = block {
+        attest::openpgp::read_keys(block).map_err(|e| {
+            let file = args.block.as_deref().unwrap_or(Path::new(""));
+            Failure::new(&format!("the OpenPGP key {} cannot be read", file.display()))
+                .line("wanted", &format!("the published key, for the form {}", form.name()))
+                .line("found", &e.to_string())
+                .line(
+                    "fix",
+                    "write one, once: portcullis keygen NAME --public-of KEY --user-id 'NAME <MAIL>'",
+                )
+        })?;
+    }
+    if args.key.to_str().is_some_and(pkcs11::Uri::is_meant) {
+        return Ok(());
+    }
+    std::fs::metadata(&args.key).map_err(|e| Failure::io("read the private key", &args.key, &e))?;
+    let file = args.key.with_extension("pub");
+    // what is no public key there is no matter: the key is asked in the end
+    let half = file.is_file().then(|| input::text("public key", &file)).transpose()?;
+    let Some(half) = half.and_then(|pem| PublicKey::from_pem(&pem).ok()) else { return Ok(()) };
+    release::fits(form.family(), &PublicHalf(half), block).map_err(|e| {
+        Failure::new("this key does not sign in this form; nothing was decided")
+            .line("found", &format!("{e}, by its public half {}", file.display()))
+            .line("fix", "give a key of the kind that the form has, as docs/signing.md lists them")
     })
+}
+
+/// What can be known of a key that is not opened.
+struct PublicHalf(PublicKey);
+
+impl Signer for PublicHalf {
+    fn public(&self) -> &PublicKey {
+        &self.0
+    }
+
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Err(SignError)
+    }
 }
 
 /// Opens the key and signs. Nobody has the signature yet.

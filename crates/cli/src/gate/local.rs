@@ -102,12 +102,13 @@ impl Log {
         now: Timestamp,
     ) -> Result<GateRuling, Failure> {
         let engine = self.open(files)?;
-        let artifact = request.artifact.clone();
+        let (environment, artifact) = (request.environment.clone(), request.artifact.clone());
+        let about = (environment.as_str(), &artifact);
         if is_dry_run {
-            return read(&Ruling::of_decision(engine.point.judge(request, now), None, &artifact));
+            return read(&Ruling::of_decision(engine.point.judge(request, now), None, about));
         }
         let admission = engine.decide(request, now)?;
-        read(&Ruling::of_decision(admission.decision().clone(), receipt(&admission), &artifact))
+        read(&Ruling::of_decision(admission.decision().clone(), receipt(&admission), about))
     }
 }
 

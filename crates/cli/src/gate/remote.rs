@@ -70,7 +70,7 @@ impl Remote {
         let body = self.body(&request, is_dry_run)?;
         match self.ask("/v1/decisions", &body) {
             Ok((status, answer)) => {
-                let mut ruling = self.read(status, &answer, &request.artifact)?;
+                let mut ruling = self.read(status, &answer, &request)?;
                 // what was decided while it was away must be known to it, and must not hold up what is decided now
                 if let Some(failure) = spool.and_then(|spool| spool.bring(self).err()) {
                     ruling.warn(&format!(
@@ -107,27 +107,33 @@ impl Remote {
         Ok((status, answer))
     }
 
-    /// An answer counts where its status and its word agree, and it is about these bytes.
+    /// An answer counts where its status and its word agree, and it is about these bytes, there.
     pub(super) fn read(
         &self,
         status: u16,
         answer: &Json,
-        artifact: &Artifact,
+        request: &DeploymentRequest,
     ) -> Result<GateRuling, Failure> {
         let read = answer.as_object().ok().and_then(|object| {
             let about = Artifact::read(object.get("artifact")?).ok()?;
-            Some((GateRuling::read(object).ok()?, about))
+            let environment = object.string("environment").ok()?.to_owned();
+            Some((GateRuling::read(object).ok()?, about, environment))
         });
-        let Some((ruling, about)) = read else { return Err(refused(status, answer)) };
+        let Some((ruling, about, environment)) = read else { return Err(refused(status, answer)) };
         let wanted = match ruling.word.as_str() {
             "admit" => 200,
             "reject" => 403,
             _ => 503,
         };
-        if status != wanted || about.digests().agrees(artifact.digests()) != Agreement::Same {
+        let (artifact, there) = (&request.artifact, &request.environment);
+        let is_same = about.digests().agrees(artifact.digests()) == Agreement::Same && environment == *there;
+        if status != wanted || !is_same {
+            let (short, found) = (artifact.short(), about.short());
+            let wanted = format!("a decision about {short} in {there}, with the status {wanted}");
+            let found = format!("{} about {found} in {environment}, with the status {status}", ruling.word);
             return Err(Failure::new(&format!("the choke point {} answers two things at once", self.url()))
-                .line("wanted", &format!("a decision about {}, with the status {wanted}", artifact.short()))
-                .line("found", &format!("{} about {}, with the status {status}", ruling.word, about.short()))
+                .line("wanted", &wanted)
+                .line("found", &found)
                 .line("fix", "check that nothing between here and there answers in its place"));
         }
         Ok(ruling)

@@ -42,13 +42,13 @@ impl Gate {
         request.requester = Some(log.requester.clone().unwrap_or_else(local::user));
         request.grant = grant;
         request.workload.get_or_insert_with(|| format!("host/{}", local::host()));
-        let artifact = request.artifact.clone();
+        let (environment, artifact) = (request.environment.clone(), request.artifact.clone());
         let engine = log.open(*files)?;
         let admission = engine.decide(request, now)?;
         let ruling = server::webhook::Ruling::of_decision(
             admission.decision().clone(),
             local::receipt(&admission),
-            &artifact,
+            (&environment, &artifact),
         );
         let ruling = local::read(&ruling)?;
         if !ruling.lets_sign() {
@@ -84,7 +84,7 @@ impl Gate {
             Err(Unanswered::Other(failure)) => return Err(failure),
             Err(Unanswered::Unreachable(why)) => return Err(unreachable(&remote, &why)),
         };
-        let ruling = remote.read(status, &answer, &request.artifact)?;
+        let ruling = remote.read(status, &answer, request)?;
         let signature = answer.as_object().ok().and_then(|a| a.optional_string("signature").ok().flatten());
         match (ruling.lets_sign(), signature) {
             (true, Some(signature)) => {

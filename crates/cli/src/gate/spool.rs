@@ -42,7 +42,8 @@ impl Spool {
         why: &str,
         now: Timestamp,
     ) -> Result<GateRuling, Failure> {
-        let (requester, artifact) = (local::user(), request.artifact.clone());
+        let (environment, artifact) = (request.environment.clone(), request.artifact.clone());
+        let (requester, about) = (local::user(), (environment.as_str(), &artifact));
         let request = DeploymentRequest { requester: Some(requester), ..request };
         let log = Log {
             dir: self.dir.join("log"),
@@ -58,7 +59,7 @@ impl Spool {
         let engine = log.open(self.files)?;
         let judged = engine.point.judge(request.clone(), now);
         if judged.grant().is_none() || judged.answer() != Answer::Admit {
-            let ruling = local::read(&Ruling::of_decision(judged, None, &artifact))?;
+            let ruling = local::read(&Ruling::of_decision(judged, None, about))?;
             return Err(Failure::new(
                 "cannot decide: the choke point cannot be reached, and the grant does not hold",
             )
@@ -72,7 +73,7 @@ impl Spool {
             return Err(Failure::new("the decision is not on record, so nobody may act on it"));
         };
         let mut ruling =
-            local::read(&Ruling::of_decision(admission.decision().clone(), Some(name.clone()), &artifact))?;
+            local::read(&Ruling::of_decision(admission.decision().clone(), Some(name.clone()), about))?;
         if !ruling.is_admitted() || admission.decision().grant().is_none() {
             return Ok(GateRuling { is_admitted: false, ..ruling });
         }

@@ -14,30 +14,20 @@ fn example(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).join(name)
 }
 
+/// Called the same way, with the same settings.
+const CLIENTS: [(&str, &str); 2] = [("sh", "decision-api/decide.sh"), ("python3", "decision-api/decide.py")];
+
 /// A question with the shell's example, and with Python's: what comes of it is the same.
 fn decide(place: &Place, running: &Serving, file: &str, bundles: &[&str], grant: &str) -> [Output; 2] {
     let (file, ca) = (place.at(file), place.at("ca.pem"));
     let (cert, key) = (place.at("ci.pem"), place.at("ci.key"));
     let bundles: Vec<PathBuf> = bundles.iter().map(|bundle| place.at(bundle)).collect();
-    let mut shell = Command::new("sh");
-    shell
-        .arg(example("decision-api/decide.sh"))
-        .args(["prod/shop", "pkg:deb/acme/shop"])
-        .arg(&file)
-        .args(&bundles);
-    shell.env("PORTCULLIS_URL", &running.url).env("PORTCULLIS_CA", &ca).env("PORTCULLIS_GRANT", grant);
-    shell.env("PORTCULLIS_CERT", &cert).env("PORTCULLIS_KEY", &key);
-    let mut python = Command::new("python3");
-    python.arg(example("decision-api/decide.py")).args(["--url", &running.url, "--ca", path(&ca)]);
-    python.args(["--certificate", path(&cert), "--key", path(&key), "--file", path(&file)]);
-    python.args(["--environment", "prod/shop", "--artifact", "pkg:deb/acme/shop"]);
-    for bundle in &bundles {
-        python.args(["--bundle", path(bundle)]);
-    }
-    if !grant.is_empty() {
-        python.args(["--grant", grant]);
-    }
-    [shell.output().unwrap(), python.output().unwrap()]
+    CLIENTS.map(|(runs, client)| {
+        let mut command = Command::new(runs);
+        command.arg(example(client)).args(["prod/shop", "pkg:deb/acme/shop"]).arg(&file).args(&bundles);
+        command.env("PORTCULLIS_URL", &running.url).env("PORTCULLIS_CA", &ca).env("PORTCULLIS_GRANT", grant);
+        command.env("PORTCULLIS_CERT", &cert).env("PORTCULLIS_KEY", &key).output().unwrap()
+    })
 }
 
 #[test]
@@ -69,10 +59,23 @@ fn the_clients_end_as_was_decided_and_show_why() {
     let running = place.start();
     let url = running.url.clone();
     drop(running);
-    let mut shell = Command::new("sh");
-    shell.arg(example("decision-api/decide.sh")).args(["prod/shop", "a"]).arg(place.at("shop"));
-    let output = shell.env("PORTCULLIS_URL", &url).output().unwrap();
-    assert!(code(&output) == 2 && stderr(&output).contains("cannot decide"), "{}", stderr(&output));
+    for (runs, client) in CLIENTS {
+        let ask = |arguments: &[&str], url: &str| {
+            let mut command = Command::new(runs);
+            command.arg(example(client)).args(arguments).env("PORTCULLIS_URL", url).output().unwrap()
+        };
+        let shop = place.at("shop");
+        let shop = path(&shop);
+        for (arguments, url, word) in [
+            (&["prod/shop", "a", shop][..], url.as_str(), "cannot decide"),
+            (&["prod/shop", "a", shop], "", "cannot decide: set"),
+            (&["prod/shop", "a"], &url, "ENVIRONMENT NAME FILE [BUNDLE...]"),
+        ] {
+            let output = ask(arguments, url);
+            let said = stderr(&output);
+            assert!(code(&output) == 2 && said.contains(word), "{client}: {word}: {said}");
+        }
+    }
 }
 
 /// The words of a command in a file, with lines that go on.

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::tools::{code, portcullis_command, stderr, stdout};
+use crate::tools::{code, path, portcullis_command, stderr, stdout};
 use crate::world::{World, said};
 
 #[test]
@@ -22,7 +23,8 @@ fn the_command_gets_the_bytes_in_an_open_file_and_its_status_is_ours() {
         text.contains("/memfd:artifact (deleted)") && text.contains("admit: sql://orders/migrations@sha256:"),
         "{text}"
     );
-    assert!(text.contains("by policy\nrecord: "), "{text}");
+    let about = "by policy\nenvironment: prod/orders\nartifact: sql://orders/migrations@sha256:";
+    assert!(text.contains(about) && text.contains("\nrecord: "), "{text}");
     assert_eq!(world.records(), ["admit policy"]);
     // the same on standard input, from its beginning, and again
     for _ in 0..2 {
@@ -138,8 +140,18 @@ fn a_command_line_that_means_nothing_is_told_before_anything_is_read() {
         let text = said(2, &output);
         assert!(text.contains(word), "{text}");
     }
-    let text = world.deploy(2, "m.sql", &[], &["no-such-program", "{}"]);
-    assert!(text.contains("the file is admitted, and `no-such-program` did not run"), "{text}");
+    let (plain, broken) = (world.at("plain"), world.at("broken"));
+    fs::write(&plain, "#!/bin/sh\n").unwrap();
+    fs::write(&broken, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    for program in ["no-such-program", "./no-such-program", path(&plain), path(world.dir.path())] {
+        let text = world.deploy(2, "m.sql", &[], &[program, "{}"]);
+        assert!(text.contains("cannot be run, so nothing was decided"), "{program}: {text}");
+    }
+    assert!(world.records().is_empty(), "what cannot be run is found before the decision");
+    let text = world.deploy(2, "m.sql", &[], &[path(&broken), "{}"]);
+    assert!(text.contains("the file is admitted, and `") && text.contains("broken` did not run"), "{text}");
+    assert_eq!(world.records().len(), 1);
     // no way to decide is no decision
     fs::write(world.at("log/checkpoint"), "noise").unwrap();
     let text = world.deploy(2, "m.sql", &[], &["touch", "ran", "{}"]);

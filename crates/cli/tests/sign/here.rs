@@ -246,8 +246,21 @@ fn a_key_that_is_anothers_and_one_of_another_kind_sign_nothing() {
         ("openpgp", "files.key", "the OpenPGP public key block is another key's"),
         ("openpgp", "missing.key", "cannot read the private key"),
     ] {
+        let before = desk.entries("decision").len();
         let said = desk.refused(2, &ask(form, key), "Release");
         assert!(said.contains(reason), "{key}: {said}");
+        // what can be seen without the key is no matter for a decision
+        let is_seen = !key.starts_with("keys/");
+        assert_eq!(desk.entries("decision").len() - before, usize::from(!is_seen), "{key}: {said}");
+    }
+    // without its public half, and where that lies, the key itself is asked
+    for change in ["remove", "lie"] {
+        match change {
+            "remove" => fs::remove_file(desk.file("blobs.pub")).unwrap(),
+            _ => drop(fs::copy(desk.file("files.pub"), desk.file("blobs.pub")).unwrap()),
+        }
+        let said = desk.refused(2, &ask("minisign", "blobs.key"), "Release");
+        assert!(said.contains("wanted ed25519"), "{change}: {said}");
     }
     let mut ask = ask("openpgp", "apt.key");
     ask.more.clear();

@@ -67,6 +67,11 @@ impl Asker<'_> {
 
     /// The bytes of a request, whatever they are.
     fn post(&self, body: &Json) -> (u16, String) {
+        self.post_under(None, body)
+    }
+
+    /// The same under an idempotency key.
+    fn post_under(&self, key: Option<&str>, body: &Json) -> (u16, String) {
         let tls = |part: &str| self.desk.file(&format!("tls/{part}"));
         let identity =
             Some((tls(&format!("{}.crt", self.certificate)), tls(&format!("{}.key", self.certificate))));
@@ -74,9 +79,11 @@ impl Asker<'_> {
         let client = Client::new(&self.url, &tls, None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let headers = [("content-type", "application/json")];
+            let headers =
+                [("content-type", "application/json"), ("idempotency-key", key.unwrap_or_default())];
+            let headers = &headers[..1 + usize::from(key.is_some())];
             let body = body.to_string().into_bytes();
-            let answer = client.send("POST", "/v1/signatures", &headers, body).await.unwrap();
+            let answer = client.send("POST", "/v1/signatures", headers, body).await.unwrap();
             (answer.status, String::from_utf8(answer.all(1 << 20).await.unwrap()).unwrap())
         })
     }
@@ -177,6 +184,35 @@ fn what_it_refuses_it_does_not_sign_and_opens_no_key_for() {
 }
 
 #[test]
+fn one_question_under_a_key_is_signed_once_and_after_a_restart_anew() {
+    let desk = desk(SIGNING);
+    let running = start(&desk);
+    let ci = |running: &Serving| Asker { desk: &desk, url: running.url.clone(), certificate: "ci" };
+    let envelope = attest::json::parse(&fs::read(desk.release("Release", "release")).unwrap()).unwrap();
+    let piece = Json::from(Object::new().with("bundle", envelope));
+    let digest = Object::new().with("sha256", Digest::sha256(RELEASE).hex());
+    let ask = |environment: &str| {
+        let ask = Object::new().with("key", "apt").with("form", "openpgp").with("environment", environment);
+        let ask =
+            ask.with("artifact", Object::new().with("uri", "shop/Release").with("digest", digest.clone()));
+        let ask = ask.with("evidence", Json::Array(vec![piece.clone()]));
+        Json::from(ask.with("content", STANDARD.encode(RELEASE)))
+    };
+    let first = ci(&running).post_under(Some("run-1"), &ask("release/apt"));
+    assert_eq!(first.0, 200, "{}", first.1);
+    assert_eq!(ci(&running).post_under(Some("run-1"), &ask("release/apt")), first, "the same, said again");
+    let (status, said) = ci(&running).post_under(Some("run-1"), &ask("release/trial"));
+    assert!(status == 409 && said.contains("idempotency-key-reused"), "{status} {said}");
+    assert_eq!(running.end(), 0);
+    assert_eq!((desk.entries("decision").len(), desk.signatures().len()), (1, 1));
+    let running = start(&desk);
+    let anew = ci(&running).post_under(Some("run-1"), &ask("release/apt"));
+    assert!(anew.0 == 200 && anew.1 != first.1, "{}", anew.1);
+    assert_eq!(running.end(), 0);
+    assert_eq!((desk.entries("decision").len(), desk.signatures().len()), (2, 2));
+}
+
+#[test]
 fn a_grant_has_it_signed_and_is_alarmed() {
     let desk = desk(SIGNING);
     let running = start(&desk);
@@ -221,5 +257,14 @@ fn a_key_that_is_anothers_begins_no_choke_point() {
         let output = output.unwrap();
         assert_eq!(code(&output), 2, "{}", stderr(&output));
         assert!(stderr(&output).contains(reason), "wanted `{reason}` in\n{}", stderr(&output));
+        if reason.starts_with("of bob") || reason.starts_with("the log's") || reason.contains("key a") {
+            // at the last key, and not at the top of the file
+            let config = fs::read_to_string(desk.file("serve.yaml")).unwrap();
+            let (at, line) =
+                config.lines().enumerate().filter(|(_, line)| line.contains("- { name: ")).last().unwrap();
+            let column = line.find("key: ").unwrap() + "key: ".len() + 1;
+            let place = format!("serve.yaml:{}:{column}", at + 1);
+            assert!(stderr(&output).contains(&place), "wanted {place} in\n{}", stderr(&output));
+        }
     }
 }

@@ -246,11 +246,11 @@ impl Desk {
     ///
     /// # Errors
     /// Why it is not on record; brought again, it is tried again.
-    pub fn bring(&self, digest: &Digest, event: NewEvent, alarm: Alarm) -> Result<(), String> {
+    pub fn bring(&self, digest: &Digest, event: NewEvent, alarm: Option<Alarm>) -> Result<(), String> {
         if self.state().brought.contains(digest) {
             return Ok(());
         }
-        self.raise(alarm, event.at)?;
+        alarm.map(|alarm| self.raise(alarm, event.at)).transpose()?;
         let mut state = self.state();
         if !state.brought.contains(digest) {
             self.put(event)?;
@@ -367,7 +367,8 @@ fn learn(
 /// The digest of what was let in elsewhere, where the entry is of such a thing.
 fn brought(entry: &Entry) -> Option<Digest> {
     let Entry::Event(event) = entry else { return None };
-    event.parts.first().filter(|_| event.kind == EventKind::Spooled).cloned()
+    let is_brought = matches!(event.kind, EventKind::Spooled | EventKind::SpooledUnverified);
+    event.parts.first().filter(|_| is_brought).cloned()
 }
 
 fn of_entry(entry: &Entry, origin: &str) -> Option<Notice> {

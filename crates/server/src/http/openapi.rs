@@ -163,12 +163,15 @@ fn operation(route: &Route, takes_token: bool) -> Object {
     });
     let in_query = route.query.iter().map(|(name, meaning)| {
         let parameter = Object::new().with("name", *name).with("in", "query").with("description", *meaning);
-        parameter.with("schema", text())
+        let is_time = *name == "timeout";
+        let schema = if is_time { text().with("pattern", "^[1-9][0-9]{0,8}s$") } else { text() };
+        parameter.with("schema", schema)
     });
     let mut parameters: Vec<Object> = in_path.chain(in_query).collect();
-    if matches!(route.id, "submit" | "decide") {
+    if matches!(route.id, "submit" | "decide" | "sign") {
         let header = Object::new().with("name", "Idempotency-Key").with("in", "header");
-        parameters.push(header.with("schema", text().with("maxLength", 128)));
+        let schema = text().with("maxLength", 128).with("pattern", "^[!-~]([ -~]*[!-~])?$");
+        parameters.push(header.with("schema", schema));
     }
     if let Some(schema) = route.body {
         let body = Object::new().with("required", true).with("content", content("application/json", schema));
@@ -177,6 +180,15 @@ fn operation(route: &Route, takes_token: bool) -> Object {
     operation.set("parameters", parameters);
     let (status, kind, schema) = route.answer;
     let mut responses = Object::new();
+    let content = |kind: &str, schema: &str| {
+        let content = content(kind, schema);
+        // what people read instead, where they ask for it first
+        if route.id == "decide" {
+            content.with("text/plain", Object::new().with("schema", text()))
+        } else {
+            content
+        }
+    };
     responses.set(status, Object::new().with("description", "done").with("content", content(kind, schema)));
     for status in route.refusals {
         let refusal = Object::new().with("description", "not done; the body says why, and how to mend it");

@@ -44,7 +44,7 @@ impl Kubernetes {
         // nothing is put on record for a caller that is gone
         deadline.check().or(Err(NotRuled::Late))?;
         let has_evidence = !request.envelopes.is_empty();
-        let artifact = request.artifact.clone();
+        let (environment, artifact) = (request.environment.clone(), request.artifact.clone());
         let ruled = if dry_run {
             self.engine().judge(request, now)
         } else {
@@ -62,7 +62,7 @@ impl Kubernetes {
         };
         lost.sort();
         let unknown = looked.as_ref().and_then(|looked| looked.unknown.as_ref()).map(ToString::to_string);
-        Ok(Ruling::of(ruled, &artifact, has_evidence, &lost, unknown))
+        Ok(Ruling::of(ruled, (&environment, &artifact), has_evidence, &lost, unknown))
     }
 
     /// What the requester named. Gives what is named and is nowhere: the likeliest reason of a refusal.

@@ -84,7 +84,18 @@ impl Checked {
         found: &dyn fmt::Display,
         fix: &str,
     ) {
-        let error = LoadError::new(&top(file), message).found(&found.to_string()).fix(fix);
+        self.refuse_at(code, &top(file), message, found, fix);
+    }
+
+    fn refuse_at(
+        &mut self,
+        code: &'static str,
+        place: &Place,
+        message: &str,
+        found: &dyn fmt::Display,
+        fix: &str,
+    ) {
+        let error = LoadError::new(place, message).found(&found.to_string()).fix(fix);
         self.problems.push((code, error));
     }
 }
@@ -185,7 +196,7 @@ fn release_keys(config: &Config, checked: &mut Checked) {
             Ok(key) => key,
             Err(why) => {
                 let message = format!("the release key {} cannot be used", own.name);
-                checked.refuse(CODE, &config.file, &message, &why, fix);
+                checked.refuse_at(CODE, &own.place, &message, &why, fix);
                 continue;
             }
         };
@@ -195,17 +206,12 @@ fn release_keys(config: &Config, checked: &mut Checked) {
             other.or_else(|| summaries::key::shared(key.public(), config, &root, Role::Signer))
         {
             let message = format!("the release key {} is used for something else too", own.name);
-            checked.refuse(CODE, &config.file, &message, &format!("it is {whose}"), fix);
+            checked.refuse_at(CODE, &own.place, &message, &format!("it is {whose}"), fix);
         }
         if let Err(why) = own.fits(key.as_ref()) {
             let message = format!("the release key {} does not sign in the form {}", own.name, own.family);
-            checked.refuse(
-                CODE,
-                &config.file,
-                &message,
-                &why,
-                "give a key and a block as docs/signing.md lists them",
-            );
+            let fix = "give a key and a block as docs/signing.md lists them";
+            checked.refuse_at(CODE, &own.place, &message, &why, fix);
         }
         known.push((format!("the release key {}", own.name), key.public().clone()));
     }

@@ -24,15 +24,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::http::{Refusal, idempotency, only};
 use crate::token::Tokens;
 use crate::webhook::config::Decisions;
-use crate::webhook::decisions::answers::{Answers, Claim, Id, Lead, Said};
+use crate::webhook::decisions::answers::Claim;
 use crate::webhook::door::Inside;
 use crate::webhook::frame::{End, Frame};
 use crate::webhook::http::Caller;
 use crate::webhook::judge::{Deadline, NotRuled, Question, Stage, Stages, Told};
+use crate::webhook::rate::Rates;
 use crate::webhook::review::{body, drain, shed, tell};
 use crate::webhook::ruling::Ruling;
 use crate::webhook::service::Front;
 
+pub(crate) use answers::{Answers, Id, Lead, Said};
 pub(crate) use read::{artifact, line, only as only_keys};
 pub(crate) use spooled::take;
 
@@ -45,12 +47,19 @@ pub(crate) struct Deciding {
     config: Decisions,
     tokens: Tokens,
     answers: Arc<Answers>,
+    /// Of records that were made elsewhere.
+    brought: Rates,
 }
 
 impl Deciding {
     pub(crate) fn new(config: &Decisions) -> Self {
         let answers = Arc::default();
-        Self { config: config.clone(), tokens: Tokens::new(&config.issuers), answers }
+        Self {
+            config: config.clone(),
+            tokens: Tokens::new(&config.issuers),
+            answers,
+            brought: Rates::default(),
+        }
     }
 
     /// Whether a certificate may ask. Who comes with a token is known only once it is shown.
@@ -110,12 +119,10 @@ async fn through(
     let began = Instant::now();
     let mut lead = None;
     if let Some(key) = key {
-        let (id, files) = (Id { asker: asker.clone(), key }, front.judge.files());
-        let claim = async { deciding.answers.claim(id, &Digest::sha256(&body), &files, now).await };
-        match tokio::time::timeout_at(until, claim).await.map_err(|_| late())? {
-            Claim::Said(said) => return Ok((said, true)),
-            Claim::Other => return Err(malformed(reused())),
-            Claim::Lead(own) => lead = Some(own),
+        let id = Id { asker: asker.clone(), key };
+        match claim(&deciding.answers, id, &body, front, (now, until)).await? {
+            Ok(said) => return Ok((said, true)),
+            Err(own) => lead = Some(own),
         }
     }
     let Ok(Some(thread)) = tokio::time::timeout_at(until, front.door.thread()).await else {
@@ -124,6 +131,22 @@ async fn through(
     frame.stages.add(Stage::Wait, began);
     let work = Work { inside, thread, lead, asker, question, deadline, now };
     Ok((decided(front, work, until, frame).await?, false))
+}
+
+/// What was said to this question under its key; or the duty to find it.
+pub(crate) async fn claim(
+    answers: &Arc<Answers>,
+    id: Id,
+    body: &[u8],
+    front: &Front,
+    (now, until): (Timestamp, tokio::time::Instant),
+) -> Result<Result<Arc<Said>, Lead>, Refused> {
+    let (body, files) = (Digest::sha256(body), front.judge.files());
+    match tokio::time::timeout_at(until, answers.claim(id, &body, &files, now)).await.map_err(|_| late())? {
+        Claim::Said(said) => Ok(Ok(said)),
+        Claim::Lead(lead) => Ok(Err(lead)),
+        Claim::Other => Err(malformed(reused())),
+    }
 }
 
 /// Who is let in, and what they call their question.
@@ -225,7 +248,7 @@ pub(crate) fn said(ruling: &Ruling) -> Said {
 }
 
 /// Until when an admission counts at most: a grant ends.
-fn end_of(ruling: &Ruling) -> Option<Timestamp> {
+pub(crate) fn end_of(ruling: &Ruling) -> Option<Timestamp> {
     let decision = ruling.decision();
     let grant = decision.grant().filter(|_| decision.basis() == Basis::Breakglass)?;
     Some(grant.grant().expires)
@@ -290,7 +313,7 @@ pub(crate) fn late() -> Refused {
     ("late", Refusal::new(503, "late", message).fix(fix).again(1))
 }
 
-fn malformed(refusal: Refusal) -> Refused {
+pub(crate) fn malformed(refusal: Refusal) -> Refused {
     ("malformed", refusal)
 }
 

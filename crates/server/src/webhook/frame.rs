@@ -100,7 +100,8 @@ fn deadline(query: Option<&str>) -> Result<Deadline, Refusal> {
     let Some(text) = crate::http::parameter(query, "timeout")? else {
         return Ok(Deadline::after(USUAL - WAY));
     };
-    let seconds = text.strip_suffix('s').and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0);
+    let is_number = |n: &&str| (1..=9).contains(&n.len()) && !n.starts_with(['0', '+']);
+    let seconds = text.strip_suffix('s').filter(is_number).and_then(|n| n.parse::<u64>().ok());
     let seconds = seconds.ok_or_else(|| {
         Refusal::new(400, "bad-request", "the timeout cannot be read").wanted("as in 10s").found(&text)
     })?;

@@ -81,11 +81,11 @@ const ROUTES: [Route; 12] = [
         path: "/v1/signatures",
         method: "post",
         id: "sign",
-        summary: "Sign these bytes with a release key, once their release is admitted and on record (permission: the key's `signing: names`). The signature is on record before it is answered. 403: refused, or admitted by a dry run or an outage alone; nothing is signed. The requester is the name in the certificate.",
+        summary: "Sign these bytes with a release key, once their release is admitted and on record (permission: the key's `signing: names`). The signature is on record before it is answered. 403: refused, or admitted by a dry run or an outage alone; nothing is signed. The requester is the name in the certificate. Under the same Idempotency-Key the same question has the same signature for ten minutes.",
         query: &[("timeout", "how long the asker waits, as in 10s; at most 30s count")],
         body: Some("SignatureQuestion"),
         answer: ("200", "application/json", "Signature"),
-        refusals: &["400", "403", "408", "413", "415", "429", "503"],
+        refusals: &["400", "403", "408", "409", "413", "415", "429", "503"],
     },
     Route {
         path: "/v1/evidence",

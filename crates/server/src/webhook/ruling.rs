@@ -11,6 +11,7 @@ use crate::webhook::engine::Ruled;
 #[derive(Clone, Debug)]
 pub struct Ruling {
     decision: Decision,
+    environment: String,
     artifact: Artifact,
     receipt: Option<String>,
     findings: Vec<Diagnostic>,
@@ -21,25 +22,25 @@ pub struct Ruling {
 impl Ruling {
     pub(super) fn of(
         ruled: Ruled,
-        artifact: &Artifact,
+        about: (&str, &Artifact),
         has_evidence: bool,
         lost: &[Digest],
         unknown: Option<String>,
     ) -> Self {
-        Self::told(ruled.decision, ruled.receipt, artifact, has_evidence, lost, unknown)
+        Self::told(ruled.decision, ruled.receipt, about, has_evidence, lost, unknown)
     }
 
-    /// What a choke point without a server decided, which asks nobody for evidence.
+    /// What a choke point without a server decided, which asks nobody for evidence; about what goes where.
     #[must_use]
-    pub fn of_decision(decision: Decision, receipt: Option<String>, artifact: &Artifact) -> Self {
+    pub fn of_decision(decision: Decision, receipt: Option<String>, about: (&str, &Artifact)) -> Self {
         // where evidence is brought to no store, no finding says how to attach it
-        Self::told(decision, receipt, artifact, true, &[], None)
+        Self::told(decision, receipt, about, true, &[], None)
     }
 
     fn told(
         decision: Decision,
         receipt: Option<String>,
-        artifact: &Artifact,
+        (environment, artifact): (&str, &Artifact),
         has_evidence: bool,
         lost: &[Digest],
         unknown: Option<String>,
@@ -83,7 +84,8 @@ impl Ruling {
         if decision.basis() == Basis::Breakglass {
             warnings.insert(0, format!("breakglass: {short} is admitted by a grant, which is on record"));
         }
-        Self { artifact: artifact.clone(), receipt, findings, warnings, why, decision }
+        let (environment, artifact) = (environment.to_owned(), artifact.clone());
+        Self { environment, artifact, receipt, findings, warnings, why, decision }
     }
 
     /// Whether the deployment may go on. Whatever else is said, this is the answer.
@@ -116,7 +118,7 @@ impl Ruling {
         &self.warnings
     }
 
-    /// The whole of it as plain text, with the answer as the last line.
+    /// The whole of it as plain text: the findings, the answer, and then what it is about, in whole.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut out: String = self
@@ -135,6 +137,9 @@ impl Ruling {
             (word, _) => format!("{word}: {short}"),
         };
         out.push_str(&line);
+        let [environment, uri] = [self.environment.as_str(), self.artifact.uri()].map(policy::one_line);
+        out.push_str(&format!("\nenvironment: {environment}\nartifact: {uri}"));
+        out.extend(self.artifact.digest().map(|digest| format!("@{digest}")));
         out.extend(self.receipt.iter().map(|receipt| format!("\nrecord: {receipt}")));
         out.push('\n');
         out
@@ -156,6 +161,7 @@ impl Ruling {
             .with("basis", self.decision.basis().name());
         object.set_some("why", self.why.as_deref());
         object.set("policy", verdict.policy().map_or(Json::Null, PolicyName::to_json));
+        object.set("environment", self.environment.as_str());
         object.set("artifact", self.artifact.to_json());
         object.set("findings", Json::Array(findings));
         object.set("warnings", self.warnings.clone());

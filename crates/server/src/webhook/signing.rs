@@ -2,7 +2,6 @@
 //! the answer. The one who asks has a certificate with a name that the key's own list has.
 
 mod question;
-mod rate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,25 +9,25 @@ use std::time::Instant;
 
 use attest::{Digest, Json, Object, release};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use chokepoint::{Basis, Signed};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::{Refusal, json, only};
+use crate::http::{Refusal, idempotency, only};
 use crate::webhook::config::Signing;
-use crate::webhook::decisions;
+use crate::webhook::decisions::{self, Answers, Id, Lead, Said, malformed};
 use crate::webhook::door::Inside;
-use crate::webhook::frame::{End, Frame};
+use crate::webhook::frame::Frame;
 use crate::webhook::http::{Caller, list_of};
 use crate::webhook::judge::{Deadline, NotRuled, Told};
-use crate::webhook::review::{body, shed, tell};
+use crate::webhook::rate::Rates;
+use crate::webhook::review::{body, drain, shed, tell};
 use crate::webhook::ruling::Ruling;
 use crate::webhook::service::Front;
 use crate::webhook::signing::question::Asked;
-use crate::webhook::signing::rate::Rates;
 use crate::webhook::summaries;
 
 /// What is signed, in base64, and the evidence beside it.
@@ -44,12 +43,13 @@ pub(crate) struct Releasing {
     keys: Vec<Signing>,
     rates: Rates,
     places: Arc<Semaphore>,
+    answers: Arc<Answers>,
 }
 
 impl Releasing {
     pub(crate) fn new(keys: &[Signing]) -> Option<Self> {
-        let places = Arc::new(Semaphore::new(PLACES));
-        (!keys.is_empty()).then(|| Self { keys: keys.to_vec(), rates: Rates::default(), places })
+        let (keys, rates, places) = (keys.to_vec(), Rates::default(), Arc::new(Semaphore::new(PLACES)));
+        (!keys.is_empty()).then(|| Self { keys, rates, places, answers: Arc::default() })
     }
 
     /// Whether a certificate may ask for any of them.
@@ -63,10 +63,16 @@ impl Releasing {
 pub(crate) async fn answer(front: Arc<Front>, caller: &Caller, request: Request) -> Response {
     let (mut frame, deadline) = Frame::begin(&front, "sign", &request);
     let end = match deadline {
-        Err(refusal) => Err(("malformed", refusal)),
+        Err(refusal) => {
+            drain(request.into_body()).await;
+            Err(malformed(refusal))
+        }
         Ok(deadline) => through(&front, caller, deadline, request, &mut frame).await,
     };
-    frame.end(end.unwrap_or_else(|(end, refusal)| (end, refusal.into_response())))
+    frame.end(match end {
+        Ok((said, is_replayed)) => (said.end, said.response(false, is_replayed)),
+        Err((end, refusal)) => (end, refusal.into_response()),
+    })
 }
 
 async fn through(
@@ -75,30 +81,61 @@ async fn through(
     deadline: Deadline,
     request: Request,
     frame: &mut Frame,
-) -> Result<End, Refused> {
+) -> Result<(Arc<Said>, bool), Refused> {
     let nobody = || ("failed", Refusal::new(404, "no-such-route", "nothing is signed here"));
     let releasing = front.signing.as_ref().ok_or_else(nobody)?;
-    if !releasing.knows(caller) {
-        return Err(("unauthenticated", stranger(caller)));
+    let (head, rest) = request.into_parts();
+    let (key, place, inside) = match enter(front, releasing, caller, &head, &deadline) {
+        Ok(entered) => entered,
+        Err(refused) => {
+            drain(rest).await;
+            return Err(refused);
+        }
+    };
+    let bytes = body(Request::from_parts(head, rest), MAX_BODY, &deadline).await.map_err(malformed)?;
+    let (now, until) = (frame.now, tokio::time::Instant::from_std(deadline.at()));
+    let mut lead = None;
+    if let Some(key) = key {
+        // by all its names: which of them asks depends on the release key
+        let id = Id { asker: caller.0.as_deref().unwrap_or_default().join("\n"), key };
+        match decisions::claim(&releasing.answers, id, &bytes, front, (now, until)).await? {
+            Ok(said) => return Ok((said, true)),
+            Err(own) => lead = Some(own),
+        }
     }
-    only(request.uri().query(), &["timeout"]).map_err(|refusal| ("malformed", refusal))?;
-    let busy = |_| ("shed", Refusal::new(429, "busy", "too much is to be signed at once").again(1));
-    let place = Arc::clone(&releasing.places).try_acquire_owned().map_err(busy)?;
-    let inside = front.door.enter(&deadline).map_err(|estimate| ("shed", shed(estimate)))?;
-    let bytes = body(request, MAX_BODY, &deadline).await.map_err(|refusal| ("malformed", refusal))?;
-    let until = tokio::time::Instant::from_std(deadline.at());
     let Ok(Some(thread)) = tokio::time::timeout_at(until, front.door.thread()).await else {
         return Err(decisions::late());
     };
     let caller = caller.clone();
-    let work = Work { caller, bytes, deadline, now: frame.now, _held: (inside, thread, place) };
+    let work = Work { caller, bytes, deadline, now, _held: (inside, thread, place) };
     let own = Arc::clone(front);
-    let work = tokio::task::spawn_blocking(move || work.run(&own));
+    let work = tokio::task::spawn_blocking(move || work.run(&own, lead));
     match tokio::time::timeout_at(until, work).await {
-        Ok(Ok(end)) => end,
+        Ok(Ok(said)) => Ok((said?, false)),
         Ok(Err(e)) => Err(("failed", decisions::failed(&format!("cannot sign: {e}")))),
         Err(_) => Err(decisions::late()),
     }
+}
+
+/// Who is let in: what they call their question, and their places.
+type Entered = (Option<String>, OwnedSemaphorePermit, Inside);
+
+fn enter(
+    front: &Front,
+    releasing: &Releasing,
+    caller: &Caller,
+    head: &Parts,
+    deadline: &Deadline,
+) -> Result<Entered, Refused> {
+    if !releasing.knows(caller) {
+        return Err(("unauthenticated", stranger(caller)));
+    }
+    only(head.uri.query(), &["timeout"]).map_err(malformed)?;
+    let key = idempotency(&head.headers).map_err(malformed)?;
+    let busy = |_| ("shed", Refusal::new(429, "busy", "too much is to be signed at once").again(1));
+    let place = Arc::clone(&releasing.places).try_acquire_owned().map_err(busy)?;
+    let inside = front.door.enter(deadline).map_err(|estimate| ("shed", shed(estimate)))?;
+    Ok((key, place, inside))
 }
 
 /// What a thread holds while it works.
@@ -111,17 +148,23 @@ struct Work {
 }
 
 impl Work {
-    fn run(self, front: &Front) -> Result<End, Refused> {
+    fn run(self, front: &Front, lead: Option<Lead>) -> Result<Arc<Said>, Refused> {
         let began = Instant::now();
-        let end = catch_unwind(AssertUnwindSafe(|| self.sign(front))).unwrap_or_else(|_| {
+        let said = catch_unwind(AssertUnwindSafe(|| self.sign(front))).unwrap_or_else(|_| {
             front.tell("signing-panicked", Object::new());
             Err(("panicked", decisions::failed("cannot sign: the choke point failed; nothing was signed")))
         });
         front.door.took(began.elapsed());
-        end
+        let (said, end) = said?;
+        let said = Arc::new(said);
+        if let Some(lead) = lead.filter(|_| said.end == "answered") {
+            lead.finish(Arc::clone(&said), self.now, end);
+        }
+        Ok(said)
     }
 
-    fn sign(&self, front: &Front) -> Result<End, Refused> {
+    /// What is answered, and until when that may be given again.
+    fn sign(&self, front: &Front) -> Result<(Said, Option<Timestamp>), Refused> {
         let releasing = front.signing.as_ref().ok_or_else(|| ("failed", stranger(&self.caller)))?;
         let asked = Asked::read(&self.bytes, &releasing.keys, &self.caller, front.config.cluster())?;
         if !releasing.rates.takes(&asked.key.name, asked.key.rate, self.now) {
@@ -139,8 +182,7 @@ impl Work {
         let told = Told { environment, artifact, ..decisions::told(&ruling) };
         tell(front, &told, line.clone(), self.deadline.is_over());
         if !ruling.is_admitted() {
-            let said = decisions::said(&ruling);
-            return Ok((said.end, said.response(false, false)));
+            return Ok((decisions::said(&ruling), None));
         }
         lasts(&ruling)?;
         let (signature, signed) = self.make(front, &asked, &ruling).map_err(|why| {
@@ -157,7 +199,8 @@ impl Work {
             line.with("signature", signed.signature.to_string()).with("record", signed.record),
         );
         let object = ruling.to_json().with("form", asked.form.name()).with("signature", signature);
-        Ok(("answered", json(StatusCode::OK, &Json::from(object))))
+        let said = Said { json: format!("{}\n", Json::from(object)), ..decisions::said(&ruling) };
+        Ok((said, decisions::end_of(&ruling)))
     }
 
     /// Opens the key and signs. Nobody has the signature yet.

@@ -1,7 +1,9 @@
 //! What was let in elsewhere while this choke point could not be reached: its grant is judged again by what is in force
 //! here, and it is alarmed and on record before whoever brings it is answered.
 //!
-//! Nothing of it is believed but the grant's signature: when and what it was, its bringer says.
+//! Nothing of it is believed but the grant's signature: when and what it was, its bringer says. Where the grant does not
+//! hold, all of it is its bringer's word: then that is on record, under the bringer's name, and nobody is alarmed, or else
+//! whoever may ask for a decision could wake people with what never was.
 
 use attest::json::ShapeError;
 use attest::time::parse_time;
@@ -48,18 +50,20 @@ impl Kubernetes {
         let (short, environment) = (request.artifact.short(), request.environment.clone());
         let requester = request.requester.clone();
         let decision = self.engine().judge(request, at).decision;
-        let why = why_not(&decision);
         let held = decision.grant();
         let digest = Digest::sha256(bytes);
-        let away = Away {
-            record: &digest,
-            environment: &environment,
-            artifact: &short,
-            requester: requester.as_deref(),
-            by,
-            when: at,
-            grant: held.map(|held| (held.grant().id.as_str(), held.person())).ok_or(why.as_str()),
-        };
+        let alarm = held.map(|held| {
+            let away = Away {
+                record: &digest,
+                environment: &environment,
+                artifact: &short,
+                requester: requester.as_deref(),
+                by,
+                when: at,
+                grant: (held.grant().id.as_str(), held.person()),
+            };
+            Alarm::breakglass_away(&away, now)
+        });
         let mut body = Object::new().with("at", at.to_string()).with("by", by);
         for key in ["environment", "decision", "basis", "chokepoint", "record", "requester", "workload"] {
             body.set_some(key, record.optional_string(key).ok().flatten());
@@ -67,9 +71,10 @@ impl Kubernetes {
         body.set("artifact", short.as_str());
         body.set("grant_holds", held.is_some());
         body.set_some("grant", held.map(|held| held.digest().to_string()));
-        body.set_some("found", held.is_none().then_some(why.as_str()));
-        let event = NewEvent { at: now, kind: EventKind::Spooled, body, parts: vec![bytes.to_vec()] };
-        desk.bring(&digest, event, Alarm::breakglass_away(&away, now)).map_err(NotKept::Store)?;
+        body.set_some("found", held.is_none().then(|| why_not(&decision)));
+        let kind = if held.is_some() { EventKind::Spooled } else { EventKind::SpooledUnverified };
+        let event = NewEvent { at: now, kind, body, parts: vec![bytes.to_vec()] };
+        desk.bring(&digest, event, alarm).map_err(NotKept::Store)?;
         Ok(digest.to_string())
     }
 }

@@ -1,11 +1,13 @@
 //! The command: started with exactly what it was given, heard to its end, and told what this process is told.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +28,27 @@ pub(super) struct Child {
     command: Command,
     /// What it inherits lives until it has begun.
     secrets: Vec<Sealed>,
+}
+
+/// A command that cannot be started is no matter for a decision. Whether it can is found out again when it is.
+pub(super) fn check(program: &str, search: Option<&OsStr>) -> Result<(), Failure> {
+    // the artifact itself
+    if program.contains("{}") {
+        return Ok(());
+    }
+    let may_run = |file: &Path| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    let is_there = match search {
+        _ if program.contains('/') => may_run(Path::new(program)),
+        Some(search) => std::env::split_paths(search).any(|folder| may_run(&folder.join(program))),
+        // the system's own folders
+        None => true,
+    };
+    is_there.then_some(()).ok_or_else(|| {
+        Failure::new(&format!("`{program}` cannot be run, so nothing was decided"))
+            .code("command")
+            .line("wanted", "a program that this user may run, by its path, or in a folder of PATH")
+            .line("fix", "check its name, and that this user may run it")
+    })
 }
 
 impl Child {

@@ -16,9 +16,9 @@ use std::path::PathBuf;
 use attest::release::{self, Form};
 use attest::trust::segments_match;
 use attest::yaml::{Fields, Node, Problems};
-use attest::{LoadError, Signer};
+use attest::{LoadError, Place, Signer};
 
-use super::summaries::{SummaryKey, key};
+use super::summaries::{SummaryKey, key as key_of};
 use crate::fields::{list, number, text, words};
 
 const KNOWN: [&str; 7] = ["name", "form", "key", "block", "environments", "names", "rate"];
@@ -34,6 +34,8 @@ pub struct Signing {
     pub family: &'static str,
     /// Where it is.
     pub key: SummaryKey,
+    /// Where the configuration says so.
+    pub place: Place,
     /// The published OpenPGP key.
     pub block: Option<PathBuf>,
     /// Patterns of environments.
@@ -88,7 +90,7 @@ pub(super) fn signing(fields: &Fields<'_>, problems: &mut Problems) -> Vec<Signi
         }
         for (number, own) in keys.iter().enumerate() {
             if keys.iter().take(number).any(|other| other.name == own.name) {
-                let error = LoadError::new(&node.place, &format!("two release keys are called {}", own.name));
+                let error = LoadError::new(&own.place, &format!("two release keys are called {}", own.name));
                 problems.push(error.fix("give each a name of its own"));
             }
         }
@@ -104,7 +106,8 @@ fn one(node: &Node, problems: &mut Problems) -> Option<Signing> {
         let found = Form::ALL.into_iter().map(Form::family).find(|family| *family == named);
         problems.keep(found.ok_or_else(|| node.mismatch("openpgp, minisign or cosign")))
     });
-    let key = fields.required("key", problems).and_then(|node| problems.keep(key(node)));
+    let key = fields.required("key", problems);
+    let key = key.and_then(|node| Some((problems.keep(key_of(node))?, node.place.clone())));
     let block = fields.optional("block").map(|node| problems.keep(node.string()).map(PathBuf::from));
     let needed = |key: &str, problems: &mut Problems| {
         let found = words(&fields, key, problems)?;
@@ -120,10 +123,12 @@ fn one(node: &Node, problems: &mut Problems) -> Option<Signing> {
             node.mismatch("`block` with form openpgp, which says when the key was made, and with no other"),
         );
     }
+    let (key, place) = key?;
     Some(Signing {
         name: name?,
         family: family?,
-        key: key?,
+        key,
+        place,
         block: block.map_or(Some(None), |block| block.map(Some))?,
         environments: environments?,
         names: names?,

@@ -122,18 +122,21 @@ fn digest_of(text: &str) -> Result<Digest, ShapeError> {
 /// A text that people read in one line.
 pub(crate) fn line<'o>(object: &'o Object, key: &str, most: usize) -> Result<&'o str, ShapeError> {
     let text = object.string(key)?;
-    let is_line = (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
-    let wanted = format!("one line of 1 to {most} bytes");
-    is_line.then_some(text).ok_or_else(|| ShapeError::new(key, &wanted, &format!("{} bytes", text.len())))
+    let count = text.chars().count();
+    let is_line = (1..=most).contains(&count) && !text.chars().any(char::is_control);
+    let wanted = format!("one line of 1 to {most} characters");
+    is_line.then_some(text).ok_or_else(|| ShapeError::new(key, &wanted, &format!("{count} characters")))
 }
 
+/// Only these keys, each with a value: what is there and says nothing is a mistake of whoever asks.
 pub(crate) fn only(object: &Object, known: &[&str]) -> Result<(), ShapeError> {
-    match object.iter().find(|(key, _)| !known.contains(key)) {
+    if let Some((key, _)) = object.iter().find(|(key, _)| !known.contains(key)) {
+        let key: String = key.chars().take(100).collect();
+        return Err(ShapeError::new(&key, &known.join(", "), "a key that nothing reads"));
+    }
+    match object.iter().find(|(_, value)| matches!(value, Json::Null)) {
         None => Ok(()),
-        Some((key, _)) => {
-            let key: String = key.chars().take(100).collect();
-            Err(ShapeError::new(&key, &known.join(", "), "a key that nothing reads"))
-        }
+        Some((key, _)) => Err(ShapeError::new(key, "a value, or no such key", "null")),
     }
 }
 
@@ -185,6 +188,8 @@ mod tests {
             (r#","workload":"eu-1/shop/Deployment/web""#, "not the webhook's cluster's"),
             (r#","workload":"a\nb""#, "workload: wanted one line"),
             (r#","grant":7"#, "grant: wanted a signed grant"),
+            (r#","evidence":null"#, "evidence: wanted a value, or no such key, found null"),
+            (r#","dry-run":null"#, "dry-run: wanted a value"),
             (r#","grant":"sha256:77""#, "grant: wanted a digest"),
             (
                 r#","evidence":[{"bundle":{},"text":"x"}]"#,

@@ -21,6 +21,8 @@ use crate::webhook::service::Front;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So many records at once.
 const MOST: usize = 100;
+/// So many of one client in an hour: each may be an alarm, which somebody reads.
+const RATE: usize = 1000;
 const WHAT: &str = "record of another choke point";
 
 /// Puts each on record, and answers once all are; where one is not, whoever brings them comes again with all.
@@ -47,6 +49,10 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     let bytes = body(request, front.config.webhook.body, &Deadline::after(PATIENCE)).await;
     let records = bytes.and_then(|bytes| read(&bytes)).inspect_err(|_| counted("malformed"))?;
     let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
+    if !records.iter().all(|_| deciding.brought.takes(&by, RATE, now)) {
+        counted("too often");
+        return Err(too_often(front, &by));
+    }
     let work = tokio::task::spawn_blocking(move || {
         let keep = |record: &Json| own.judge.keep(Kept::Spooled, record.to_string().as_bytes(), &name, now);
         let all = || records.iter().map(keep).collect::<Result<Vec<String>, NotKept>>();
@@ -76,6 +82,12 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
                 .again(5))
         }
     }
+}
+
+fn too_often(front: &Front, by: &str) -> Refusal {
+    front.tell("not-kept", Object::new().with("what", WHAT).with("by", by).with("found", "too often"));
+    let message = format!("{by} brings more than {RATE} records in an hour");
+    Refusal::new(429, "too-often", &message).fix("keep them, and bring them later").again(600)
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Json>, Refusal> {
