@@ -39,6 +39,8 @@ pub enum EventKind {
     Spooled,
     /// A release key signed what was admitted.
     Signature,
+    /// A snapshot of what stands was written: its digest.
+    StandingKept,
 }
 
 /// An event on record.
@@ -73,7 +75,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
@@ -86,6 +88,7 @@ impl EventKind {
         Self::AuditJoin,
         Self::Spooled,
         Self::Signature,
+        Self::StandingKept,
     ];
 
     /// The word in JSON and messages.
@@ -104,6 +107,7 @@ impl EventKind {
             Self::AuditJoin => "audit-join",
             Self::Spooled => "spooled",
             Self::Signature => "signature",
+            Self::StandingKept => "standing-kept",
         }
     }
 }
