@@ -76,7 +76,7 @@ impl Webhook {
 
     /// The log of its decisions, with all of them in its tree.
     pub(crate) fn log(&self) -> PathBuf {
-        self.judge.close();
+        self.judge.close(clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH));
         self.dir.join("log")
     }
 
