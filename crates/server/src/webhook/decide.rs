@@ -374,7 +374,7 @@ impl Judge for Kubernetes {
     }
 
     fn reload(&self, now: Timestamp) -> Vec<Reloaded> {
-        self.save(false, now);
+        self.standings.keep(&self.engine, false, now);
         let told = self.look_at_files(now);
         self.alarm_files(&told, now);
         told
@@ -415,7 +415,7 @@ impl Judge for Kubernetes {
             // what others decided is learnt from the tree
             self.engine.settle();
         }
-        self.save(true, now);
+        self.standings.keep(&self.engine, true, now);
         self.engine.settle();
     }
 }
@@ -459,20 +459,6 @@ impl Kubernetes {
                 loaded.stale.get_or_insert_with(Instant::now);
                 changed.into_iter().map(|what| Reloaded { what, result: Err(why.clone()) }).collect()
             }
-        }
-    }
-
-    /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
-    fn save(&self, is_last: bool, now: Timestamp) {
-        let record = |event| self.put_on_record(event);
-        if !self.engine.is_shared() {
-            self.standings.save(self.engine.log_size(), is_last, now, record).ok();
-            return;
-        }
-        // what other replicas decided stands here too; what cannot be read now is read the next time
-        let followed = |tree: &tlog::Files, size| self.standings.follow(tree, size).map(|()| size);
-        if let Ok(size) = self.engine.read_tree(followed) {
-            self.standings.save(size, is_last, now, record).ok();
         }
     }
 

@@ -16,7 +16,7 @@ use kubernetes::{Admitted, Decided, Deployment, Entry, Link, Ownership, Review, 
 use policy::{Case, Standing};
 use tlog::{Blobs, Reader, Storage};
 
-use crate::webhook::engine::Ruled;
+use crate::webhook::engine::{Engine, Ruled};
 use snapshot::Snapshot;
 
 /// Owners that are remembered: ReplicaSets, Jobs and the like of a large cluster.
@@ -75,7 +75,7 @@ impl Standings {
     ///
     /// # Errors
     /// Why the log cannot be read.
-    pub(crate) fn follow<S: Storage + Clone>(&self, storage: &S, size: u64) -> Result<(), String> {
+    fn follow<S: Storage + Clone>(&self, storage: &S, size: u64) -> Result<(), String> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let (reader, blobs) = (Reader::new(storage, size), Blobs::new(storage.clone()));
         let known = self.lock().learnt();
@@ -123,12 +123,26 @@ impl Standings {
         self.lock().learn(Admitted { uid: owner.key(), template, requester, record, at, is_met });
     }
 
+    /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
+    pub(crate) fn keep(&self, engine: &Engine, is_last: bool, now: Timestamp) {
+        let record = |event| engine.record(event).map_err(|e| e.to_string());
+        if !engine.is_shared() {
+            self.save(engine.log_size(), is_last, now, record).ok();
+            return;
+        }
+        // what other replicas decided stands here too; what cannot be read now is read the next time
+        let followed = |tree: &tlog::Files, size| self.follow(tree, size).map(|()| size);
+        if let Ok(size) = engine.read_tree(followed) {
+            self.save(size, is_last, now, record).ok();
+        }
+    }
+
     /// Writes the snapshot, once its digest is on record. A record that was made a moment ago may not be learnt yet: what
     /// the last call saw is.
     ///
     /// # Errors
     /// Why it is not written. Nothing is lost: the log is read again.
-    pub(crate) fn save(
+    fn save(
         &self,
         size: u64,
         is_last: bool,
