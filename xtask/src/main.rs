@@ -23,7 +23,7 @@ cargo xtask COMMAND
   floors    crates import downwards only, and files keep their sizes
   docs      write the generated reference; --check only compares
   threats   THREATS.md names tests that exist
-  soak      the long counts: differential, kills, fuzz, or the one named; see docs/measurements
+  soak      the long counts: differential, kills of builds and of both logs, fuzz, or the one named; see docs/measurements
   bench     the benchmarks, with floors measured in the same run";
 
 fn main() -> ExitCode {

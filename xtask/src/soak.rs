@@ -15,7 +15,7 @@ struct Soak {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const SOAKS: [Soak; 7] = [
+const SOAKS: [Soak; 8] = [
     Soak {
         name: "differential",
         package: "policy",
@@ -35,7 +35,14 @@ const SOAKS: [Soak; 7] = [
         package: "chokepoint",
         test: "kill_log",
         only: "",
-        settings: &[("PORTCULLIS_KILLS", "200"), ("PORTCULLIS_SEED", "7")],
+        settings: &[("PORTCULLIS_KILLS", "1000"), ("PORTCULLIS_SEED", "7")],
+    },
+    Soak {
+        name: "postgresql-kills",
+        package: "replicas",
+        test: "postgresql",
+        only: "killed::what_was_acknowledged",
+        settings: &[("PORTCULLIS_KILLS", "1000"), ("PORTCULLIS_SEED", "7")],
     },
     Soak {
         name: "day",
@@ -107,5 +114,29 @@ impl Soak {
         }
         let status = command.status().map_err(|e| e.to_string())?;
         if status.success() { Ok(()) } else { Err(format!("the soak {} failed", self.name)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SOAKS;
+
+    #[test]
+    fn each_store_of_the_log_is_killed_a_thousand_times() {
+        let is_of_a_log = |package: &str| ["chokepoint", "replicas"].contains(&package);
+        let kills = SOAKS.iter().filter(|soak| is_of_a_log(soak.package) && soak.name.ends_with("kills"));
+        let many: Vec<_> = kills.map(|soak| (soak.name, soak.settings[0])).collect();
+        let thousand = ("PORTCULLIS_KILLS", "1000");
+        assert_eq!(many, [("log-kills", thousand), ("postgresql-kills", thousand)]);
+    }
+
+    #[test]
+    fn what_a_soak_names_is_there() {
+        let root = crate::root();
+        for soak in &SOAKS {
+            let folder = soak.package.replace("portcullis", "cli");
+            let file = root.join("crates").join(folder).join("tests").join(soak.test);
+            assert!(file.is_dir() || file.with_extension("rs").is_file(), "{}", file.display());
+        }
     }
 }

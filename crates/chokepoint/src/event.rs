@@ -41,6 +41,8 @@ pub enum EventKind {
     SpooledUnverified,
     /// A release key signed what was admitted.
     Signature,
+    /// A snapshot of what stands was written: its digest.
+    StandingKept,
 }
 
 /// An event on record.
@@ -89,6 +91,7 @@ impl EventKind {
         Self::Spooled,
         Self::SpooledUnverified,
         Self::Signature,
+        Self::StandingKept,
     ];
 
     /// The word in JSON and messages.
@@ -108,6 +111,7 @@ impl EventKind {
             Self::Spooled => "spooled",
             Self::SpooledUnverified => "spooled-unverified",
             Self::Signature => "signature",
+            Self::StandingKept => "standing-kept",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `portcullis deploy`: what is judged is what runs, what is refused touches nothing, and nobody reads a credential before.
 
+#[path = "deploy/builder.rs"]
+mod builder;
 #[path = "../../replicas/tests/postgresql/cluster.rs"]
 #[allow(dead_code, reason = "these tests need no standby and no backup")]
 mod cluster;

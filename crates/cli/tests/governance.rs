@@ -220,6 +220,14 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
     let running = place.start();
     running.event_with(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
     assert_eq!(running.end(), 0);
+    // the log is open before anything is known: with another `log` it does not go on, on the old one neither
+    place.edit("serve.yaml", "log: { path: log,", "log: { spool: 16MiB, path: log,");
+    let said = place.refused();
+    assert!(
+        said.contains("error[signed-by]") && said.contains("its `log` is not the one in force"),
+        "{said}"
+    );
+    place.edit("serve.yaml", "log: { spool: 16MiB, path: log,", "log: { path: log,");
     // nor by an edit of the word that says which policies count for it, with and without the old one at hand
     place.edit("serve.yaml", "environment: portcullis/prod", "environment: nowhere");
     let running = place.start();

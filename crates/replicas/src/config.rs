@@ -17,7 +17,7 @@ const SEQUENCE: [&str; 4] = ["user", "password-file", "state", "interval"];
 const LONGEST: Span = Span::seconds(60);
 
 /// The log in PostgreSQL, as one replica uses it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The database.
     pub server: Server,
@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 /// A database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// A name or an address, or the folder of a Unix socket.
     pub host: String,
@@ -43,7 +43,7 @@ pub struct Server {
 }
 
 /// A user of the database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// Its name.
     pub user: String,
@@ -52,7 +52,7 @@ pub struct Login {
 }
 
 /// How a replica sequences.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequencing {
     /// Who moves entries.
     pub login: Login,

@@ -1,6 +1,6 @@
 //! The desk: what is alarmed is put on record once, and handed to the sinks; what was reviewed is closed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,8 @@ struct State {
     reviews: Reviews,
     /// Digests of what was let in elsewhere and brought.
     brought: BTreeSet<Digest>,
+    /// Alarms that are over, and of which the log did not take that yet: it comes before they are raised again.
+    closings: VecDeque<NewEvent>,
 }
 
 impl fmt::Debug for Desk {
@@ -150,7 +152,7 @@ impl Desk {
     pub fn raise(&self, alarm: Alarm, now: Timestamp) -> Result<bool, String> {
         let mut state = self.state();
         let Some(event) = state.alarms.raise(alarm, now) else { return Ok(false) };
-        let result = self.put(event.clone());
+        let result = self.settle(&mut state).and_then(|_| self.put(event.clone()));
         if result.is_err() {
             state.alarms.withdraw(&event);
         }
@@ -158,21 +160,52 @@ impl Desk {
         result.map(|_| true)
     }
 
+    /// Raises these in their order. One that is not on record stays, with all behind it.
+    ///
+    /// # Errors
+    /// Why one is not.
+    pub fn raise_all(&self, alarms: &mut VecDeque<Alarm>, now: Timestamp) -> Result<(), String> {
+        while let Some(alarm) = alarms.front().cloned() {
+            self.raise(alarm, now)?;
+            alarms.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Puts on record what is over, and what could not be put there before; gives the last place.
+    fn close(
+        &self,
+        state: &mut State,
+        over: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<Option<u64>, String> {
+        state.closings.extend(over);
+        self.metrics.see(&state.alarms);
+        self.settle(state)
+    }
+
+    fn settle(&self, state: &mut State) -> Result<Option<u64>, String> {
+        let mut last = None;
+        while let Some(event) = state.closings.front().cloned() {
+            last = Some(self.put(event)?);
+            state.closings.pop_front();
+        }
+        Ok(last)
+    }
+
     /// What an alarm says is so no more.
     ///
     /// # Errors
-    /// Why that is not on record.
+    /// Why that is not on record yet: it is tried again.
     pub fn gone(&self, kind: AlarmKind, subject: &str, now: Timestamp) -> Result<(), String> {
         let mut state = self.state();
         let event = state.alarms.gone(kind, subject, now);
-        self.metrics.see(&state.alarms);
-        event.map_or(Ok(()), |event| self.put(event).map(drop))
+        self.close(&mut state, event).map(drop)
     }
 
     /// Of this kind only these subjects are so: all others are so no more, also those that another process raised.
     ///
     /// # Errors
-    /// Why that is not on record.
+    /// Why that is not on record yet: it is tried again.
     pub fn only(&self, kind: AlarmKind, subjects: &BTreeSet<String>, now: Timestamp) -> Result<(), String> {
         self.gone_unless(kind, |subject| subjects.contains(subject), now)
     }
@@ -180,7 +213,7 @@ impl Desk {
     /// Of this kind only what this says of a subject is so.
     ///
     /// # Errors
-    /// Why that is not on record.
+    /// Why that is not on record yet: it is tried again.
     pub fn gone_unless(
         &self,
         kind: AlarmKind,
@@ -189,14 +222,13 @@ impl Desk {
     ) -> Result<(), String> {
         let mut state = self.state();
         let over = state.alarms.gone_unless(kind, |alarm| is_so(&alarm.subject), now);
-        self.metrics.see(&state.alarms);
-        over.into_iter().try_for_each(|event| self.put(event).map(drop))
+        self.close(&mut state, over).map(drop)
     }
 
     /// Closes an alarm because somebody has seen it; gives the place of the event.
     ///
     /// # Errors
-    /// Why not: it cannot be closed so, or it is not on record.
+    /// Why not: it cannot be closed so, or it is not on record yet.
     pub fn acknowledge(
         &self,
         id: &str,
@@ -209,8 +241,9 @@ impl Desk {
             Ok(event) => event,
             Err(refused) => return Ok(Err(refused)),
         };
-        self.metrics.see(&state.alarms);
-        self.put(event).map(Ok)
+        let closed = self.close(&mut state, [event]);
+        let closed = closed.and_then(|place| place.ok_or_else(|| "nothing was put on record".to_owned()));
+        closed.map(Ok).map_err(|why| format!("{why}; it is put on record as soon as the log takes it"))
     }
 
     /// A decision was put on record: what must be alarmed of it is, before this returns. `leaf` is the record's leaf hash.
@@ -269,9 +302,8 @@ impl Desk {
         let sequence = self.put(checked.event(bytes, now)).map_err(ReviewNotTaken::Log)?;
         state.reviews.keep(sequence, checked);
         let closed = close_reviewed(&mut state, now);
-        self.metrics.see(&state.alarms);
         // the review is on record: what is not closed now is when it is looked at next
-        closed.into_iter().try_for_each(|event| self.put(event).map(drop)).map_err(ReviewNotTaken::Log)?;
+        self.close(&mut state, closed).map_err(ReviewNotTaken::Log)?;
         Ok(sequence)
     }
 
@@ -296,8 +328,7 @@ impl Desk {
                 closed.extend(state.alarms.gone(AlarmKind::BreakglassBudget, &budget.to_string(), now));
             }
         }
-        self.metrics.see(&state.alarms);
-        closed.into_iter().try_for_each(|event| self.put(event).map(drop))?;
+        self.close(&mut state, closed)?;
         drop(state);
         due.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop))?;
         self.raise_owed(now)

@@ -83,7 +83,7 @@ pub struct Config {
 }
 
 /// A decision log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Its folder.
     pub path: PathBuf,

@@ -104,7 +104,8 @@ impl Kubernetes {
             Ok(SecretBytes(bytes))
         });
         let registries = Registries::open(&config.registries);
-        let standings = engine.read_tree(|tree, size| Standings::open(&config.state, tree, size))?;
+        let standings =
+            engine.read_tree(|tree, _| Standings::open(&config.state, tree, &engine.checkpoint()?))?;
         Ok(Self {
             engine: Arc::new(engine),
             desk: OnceLock::new(),
@@ -358,6 +359,7 @@ impl Judge for Kubernetes {
                 .map(|e| format!("the evidence store does not answer: {e}"))
                 .into_iter()
                 .chain(self.steward.iter().flat_map(Steward::warnings))
+                .chain(self.standings.warning())
                 .chain(self.after.get().into_iter().flat_map(After::warnings))
                 .collect(),
             digests: vec![("book", book), ("trust root", root)],
@@ -372,7 +374,7 @@ impl Judge for Kubernetes {
     }
 
     fn reload(&self, now: Timestamp) -> Vec<Reloaded> {
-        self.save(false);
+        self.standings.keep(&self.engine, false, now);
         let told = self.look_at_files(now);
         self.alarm_files(&told, now);
         told
@@ -402,15 +404,19 @@ impl Judge for Kubernetes {
         self.config.summaries.as_ref().map(|_| self.summary_metrics.clone())
     }
 
-    fn close(&self) {
+    fn close(&self, now: Timestamp) {
         if let Some(summaries) = self.summaries.get() {
             summaries.end();
         }
         if let Some(after) = self.after.get() {
             after.end();
         }
+        if self.engine.is_shared() {
+            // what others decided is learnt from the tree
+            self.engine.settle();
+        }
+        self.standings.keep(&self.engine, true, now);
         self.engine.settle();
-        self.save(true);
     }
 }
 
@@ -453,19 +459,6 @@ impl Kubernetes {
                 loaded.stale.get_or_insert_with(Instant::now);
                 changed.into_iter().map(|what| Reloaded { what, result: Err(why.clone()) }).collect()
             }
-        }
-    }
-
-    /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
-    fn save(&self, is_last: bool) {
-        if !self.engine.is_shared() {
-            self.standings.save(self.engine.log_size(), is_last).ok();
-            return;
-        }
-        // what other replicas decided stands here too; what cannot be read now is read the next time
-        let followed = |tree: &tlog::Files, size| self.standings.follow(tree, size).map(|()| size);
-        if let Ok(size) = self.engine.read_tree(followed) {
-            self.standings.save(size, is_last).ok();
         }
     }
 

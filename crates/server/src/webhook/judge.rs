@@ -78,7 +78,7 @@ pub trait Judge: Send + Sync + 'static {
     }
 
     /// Writes what has yet to be written. Nothing is asked afterwards.
-    fn close(&self) {}
+    fn close(&self, _now: Timestamp) {}
 }
 
 /// One review as it came in.

@@ -276,8 +276,8 @@ impl Choke {
             one.await.ok();
         }
         looking.abort();
-        let judge = Arc::clone(&front.judge);
-        tokio::task::spawn_blocking(move || judge.close()).await.ok();
+        let (judge, now) = (Arc::clone(&front.judge), front.now());
+        tokio::task::spawn_blocking(move || judge.close(now)).await.ok();
         front.tell("stopped", Object::new().with("all-answered", is_whole));
         reading.abort();
         let last = Arc::clone(&front);

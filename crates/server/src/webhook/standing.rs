@@ -1,19 +1,23 @@
 //! What was decided for which owner, kept in memory and in a snapshot: an index of the log, which is read to its end
-//! when the process starts.
+//! when the process starts. A snapshot counts where the log has its digest; else the log is read anew.
+
+mod snapshot;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use attest::note::Checkpoint;
 use attest::{Digest, Json, Object};
-use chokepoint::{Answer, Basis, Entry as LogEntry, Record};
+use chokepoint::{Answer, Basis, Entry as LogEntry, NewEvent, Record};
 use jiff::Timestamp;
 use kubernetes::{Admitted, Decided, Deployment, Entry, Link, Ownership, Review, makes};
 use policy::{Case, Standing};
-use tlog::{Blobs, Reader, Storage, write_durably};
+use tlog::{Blobs, Reader, Storage};
 
-use crate::webhook::engine::Ruled;
+use crate::webhook::engine::{Engine, Ruled};
+use snapshot::Snapshot;
 
 /// Owners that are remembered: ReplicaSets, Jobs and the like of a large cluster.
 const OWNERS: usize = 200_000;
@@ -21,7 +25,6 @@ const OWNERS: usize = 200_000;
 const RECORDS: u64 = 200_000;
 /// So many records are read again quickly.
 const WORTH_A_SNAPSHOT: u64 = 5000;
-const FILE: &str = "decided.json";
 
 /// The index, shared by all threads.
 #[derive(Debug)]
@@ -29,7 +32,9 @@ pub(crate) struct Standings {
     decided: Mutex<Decided>,
     /// The review that is being read, of each writer. Whoever reads the log holds it.
     groups: Mutex<BTreeMap<String, Group>>,
-    file: PathBuf,
+    snapshot: Snapshot,
+    /// Why the snapshot that was found did not count; nothing once another one is written.
+    refused: Mutex<Option<String>>,
     /// How many records there were when a snapshot was last thought of.
     seen: AtomicU64,
     /// How many records the snapshot knows.
@@ -37,26 +42,40 @@ pub(crate) struct Standings {
 }
 
 impl Standings {
-    /// Reads the snapshot, and what the log has beyond it. A snapshot that cannot be read is made anew.
+    /// Reads the snapshot, and what the log has beyond it. One of which the log does not know is not believed: the log is
+    /// read anew, and it is told.
     ///
     /// # Errors
     /// Why the log cannot be read.
-    pub(crate) fn open<S: Storage + Clone>(state: &Path, storage: &S, size: u64) -> Result<Self, String> {
-        let file = state.join(FILE);
-        let mut decided =
-            snapshot(&file).filter(|d| d.learnt() <= size).unwrap_or_else(|| Decided::new(OWNERS));
+    pub(crate) fn open<S: Storage + Clone>(
+        state: &Path,
+        storage: &S,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, String> {
+        let (snapshot, size) = (Snapshot::of(state), checkpoint.size);
+        let (found, refused) = match snapshot.read(storage, checkpoint, size.saturating_sub(RECORDS)) {
+            Ok(found) => (found, None),
+            Err(why) => (None, Some(why)),
+        };
+        let mut decided = found.unwrap_or_else(|| Decided::new(OWNERS));
         decided.learnt_until(size.saturating_sub(RECORDS));
         let (seen, saved) = (AtomicU64::new(size), AtomicU64::new(size));
-        let standings = Self { decided: Mutex::new(decided), groups: Mutex::default(), file, seen, saved };
+        let (decided, refused, groups) = (Mutex::new(decided), Mutex::new(refused), Mutex::default());
+        let standings = Self { decided, groups, snapshot, refused, seen, saved };
         standings.follow(storage, size)?;
         Ok(standings)
+    }
+
+    /// Why the snapshot that was found did not count.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Learns what the log has beyond what is known, other writers' records included.
     ///
     /// # Errors
     /// Why the log cannot be read.
-    pub(crate) fn follow<S: Storage + Clone>(&self, storage: &S, size: u64) -> Result<(), String> {
+    fn follow<S: Storage + Clone>(&self, storage: &S, size: u64) -> Result<(), String> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let (reader, blobs) = (Reader::new(storage, size), Blobs::new(storage.clone()));
         let known = self.lock().learnt();
@@ -104,11 +123,32 @@ impl Standings {
         self.lock().learn(Admitted { uid: owner.key(), template, requester, record, at, is_met });
     }
 
-    /// Writes the snapshot. A record that was made a moment ago may not be learnt yet: what the last call saw is.
+    /// Writes down what was learnt, so that the next start reads less of the log. Where that fails, it reads more.
+    pub(crate) fn keep(&self, engine: &Engine, is_last: bool, now: Timestamp) {
+        let record = |event| engine.record(event).map_err(|e| e.to_string());
+        if !engine.is_shared() {
+            self.save(engine.log_size(), is_last, now, record).ok();
+            return;
+        }
+        // what other replicas decided stands here too; what cannot be read now is read the next time
+        let followed = |tree: &tlog::Files, size| self.follow(tree, size).map(|()| size);
+        if let Ok(size) = engine.read_tree(followed) {
+            self.save(size, is_last, now, record).ok();
+        }
+    }
+
+    /// Writes the snapshot, once its digest is on record. A record that was made a moment ago may not be learnt yet: what
+    /// the last call saw is.
     ///
     /// # Errors
     /// Why it is not written. Nothing is lost: the log is read again.
-    pub(crate) fn save(&self, size: u64, is_last: bool) -> Result<(), String> {
+    fn save(
+        &self,
+        size: u64,
+        is_last: bool,
+        now: Timestamp,
+        record: impl FnOnce(NewEvent) -> Result<(), String>,
+    ) -> Result<(), String> {
         let text = {
             let mut decided = self.lock();
             let learnt = if is_last { size } else { self.seen.swap(size, Ordering::Relaxed) };
@@ -121,7 +161,9 @@ impl Standings {
             self.saved.store(learnt, Ordering::Relaxed);
             decided.to_json().to_string()
         };
-        write_durably(&self.file, text.as_bytes()).map_err(|e| format!("{}: {e}", self.file.display()))
+        self.snapshot.write(&text, now, record)?;
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 }
 
@@ -144,13 +186,6 @@ impl Inherited {
         let (link, entry, (decided, at)) = met.max_by_key(|(_, _, (_, at))| *at)?;
         Some(Standing::Recreated { owner: link.owner.key(), template: entry.template.clone(), decided, at })
     }
-}
-
-fn snapshot(file: &Path) -> Option<Decided> {
-    let bytes = std::fs::read(file).ok()?;
-    let limits = attest::json::Limits { bytes: 1 << 30, values: 50_000_000, ..Default::default() };
-    let value = attest::json::parse_with(&bytes, limits).ok()?;
-    Decided::read(&value, OWNERS).ok()
 }
 
 /// The records of one review: what it deploys is admitted whole, or not at all.
@@ -213,3 +248,6 @@ impl Told {
 fn owner(body: &Object) -> Option<String> {
     body.optional_string("owner").ok().flatten().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

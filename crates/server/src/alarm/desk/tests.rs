@@ -275,3 +275,55 @@ fn a_log_that_is_full_when_a_grant_is_used_does_not_silence_its_alarm() {
         desk.state().alarms.open().find(|o| o.alarm.kind == AlarmKind::BreakglassUsed).unwrap().alarm.clone();
     assert!(open.found.contains("by alice for INC-7"), "{}", open.found);
 }
+
+#[test]
+fn what_is_over_is_put_on_record_once_the_log_takes_it_and_before_it_is_raised_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let full = |is_full| real.is_full.store(is_full, std::sync::atomic::Ordering::SeqCst);
+    let alarm = Alarm::witness_refuses("witness.example", "409", at(0));
+    let (kind, subject) = (alarm.kind, alarm.subject.clone());
+    desk.raise(alarm.clone(), at(0)).unwrap();
+    full(true);
+    assert_eq!(desk.gone(kind, &subject, at(1)).unwrap_err(), "the log is full");
+    assert_eq!(real.kinds(), ["alarm witness-refuses"]);
+    full(false);
+    desk.look(at(2)).unwrap();
+    desk.look(at(3)).unwrap();
+    assert_eq!(real.kinds(), ["alarm witness-refuses", "alarm-closed witness-refuses"], "once");
+    desk.raise(alarm.clone(), at(4)).unwrap();
+    full(true);
+    let refused = desk.acknowledge(&alarm.id(), "alice.example", "known", at(5)).unwrap_err();
+    assert_eq!(refused, "the log is full; it is put on record as soon as the log takes it");
+    assert_eq!(desk.gone(kind, &subject, at(6)).unwrap_err(), "the log is full");
+    desk.raise(alarm.clone(), at(7)).unwrap_err();
+    full(false);
+    assert!(desk.raise(alarm.clone(), at(8)).unwrap());
+    let kinds = real.kinds();
+    assert_eq!(kinds.last().unwrap(), "alarm witness-refuses", "{kinds:?}");
+    assert!(kinds[3..kinds.len() - 1].iter().all(|kind| kind == "alarm-closed witness-refuses"), "{kinds:?}");
+    assert!(kinds.len() > 4, "{kinds:?}");
+    let mut learnt = Alarms::default();
+    real.leaves(0).unwrap().iter().for_each(|leaf| learnt.learn(&Entry::parse(leaf).unwrap()));
+    assert!(
+        learnt.open().any(|open| open.alarm.id() == alarm.id() && !open.is_acknowledged),
+        "another start"
+    );
+}
+
+#[test]
+fn of_several_alarms_what_is_not_on_record_stays_to_be_raised() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let gap = |number| Alarm::found(AlarmKind::WriterGap, &format!("writer-2 {number}"), at(0));
+    let mut alarms = VecDeque::from([gap(1), gap(2)]);
+    real.is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(desk.raise_all(&mut alarms, at(0)).unwrap_err(), "the log is full");
+    assert_eq!(alarms.len(), 2, "an entry is looked at once: what it showed is not forgotten");
+    real.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    desk.raise_all(&mut alarms, at(1)).unwrap();
+    assert!(alarms.is_empty());
+    assert_eq!(real.kinds(), ["alarm writer-gap", "alarm writer-gap"]);
+}

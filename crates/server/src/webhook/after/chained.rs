@@ -1,7 +1,7 @@
 //! The log, looked at as it grows: each writer's entries follow each other, a writer that lives says so, and what was just
 //! decided is decided again from the record alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use chokepoint::alarm::{Alarm, AlarmKind};
@@ -25,6 +25,8 @@ pub(super) struct Chained {
     next: u64,
     /// From this entry on decisions are replayed: what was there before is for `portcullis replay`.
     replayed_from: Option<u64>,
+    /// What was found and is not on record as an alarm: an entry is looked at once, so it is kept until it is.
+    untold: VecDeque<Alarm>,
 }
 
 impl Chained {
@@ -52,7 +54,8 @@ impl Chained {
                 self.check.add(index, &leaf);
                 self.next = index + 1;
                 if let (true, Ok(Entry::Decision(record))) = (index >= from, Entry::parse(&leaf)) {
-                    self.replay(index, &record, &blobs, desk, now)?;
+                    let differs = self.replay(index, &record, &blobs, now);
+                    self.untold.extend(differs);
                 }
             }
         }
@@ -64,8 +67,9 @@ impl Chained {
                 &flaw.to_string(),
                 "keep the log as it is, and look at that writer's spool: portcullis log verify",
             );
-            desk.raise(alarm, now)?;
+            self.untold.push_back(alarm);
         }
+        desk.raise_all(&mut self.untold, now)?;
         let mut silent = BTreeSet::new();
         for (writer, last, every) in self.check.silent(now).filter(|(writer, ..)| *writer != own) {
             let alarm = Alarm::writer_silent(writer, last, every, now);
@@ -76,21 +80,14 @@ impl Chained {
         if self.next == size { desk.only(AlarmKind::WriterSilent, &silent, now) } else { Ok(()) }
     }
 
-    fn replay(
-        &self,
-        index: u64,
-        record: &Record,
-        blobs: &Blobs<Files>,
-        desk: &Desk,
-        now: Timestamp,
-    ) -> Result<(), String> {
+    fn replay(&self, index: u64, record: &Record, blobs: &Blobs<Files>, now: Timestamp) -> Option<Alarm> {
         let found = match self.replayer.replay(record, blobs) {
-            Ok(Replay::Same) => return Ok(()),
+            Ok(Replay::Same) => return None,
             Ok(Replay::Differs { engine, now: again, .. }) => {
                 format!("{} by {engine}, {} now", record.decision, again.word())
             }
             Err(e) => e.to_string(),
         };
-        desk.raise(Alarm::replay_differs(index, &found, now), now).map(drop)
+        Some(Alarm::replay_differs(index, &found, now))
     }
 }

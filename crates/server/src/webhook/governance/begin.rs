@@ -220,8 +220,11 @@ impl Beginning<'_> {
                 self.config.state.display()
             ));
         };
+        if old.log != self.config.log {
+            return Err(other_log(&why));
+        }
         state.untold.push(Reloaded { what: part.name(), result: Err(why) });
-        Ok(Config { log: self.config.log.clone(), ..old })
+        Ok(old)
     }
 }
 
@@ -236,6 +239,14 @@ fn wrong_pin(part: Part, pinned: Option<&Digest>, found: &str) -> String {
     format!(
         "the {part} is not the pinned one, and no log says that it was in force: wanted {wanted} (`governance: pinned`), \
          found {found}; put the pinned one back, or have this one reviewed and pinned: portcullis policy digest"
+    )
+}
+
+/// The log is open before it can say which configuration is in force, so what it was opened with is compared afterwards.
+fn other_log(why: &str) -> String {
+    format!(
+        "{why}and its `log` is not the one in force, under which the log would have to be open already: wanted the `log` of \
+         the configuration in force, found another; put that section back, or have the configuration reviewed"
     )
 }
 

@@ -89,7 +89,7 @@ impl Webhook {
 
     /// Brings all of its decisions into the tree.
     pub(crate) fn close(&self) {
-        self.judge.close();
+        self.judge.close(clock::now(None).unwrap_or(jiff::Timestamp::UNIX_EPOCH));
     }
 
     /// Brings evidence beside an artifact.
