@@ -77,7 +77,7 @@ pub struct NewEvent {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EpochOpen,
         Self::Heartbeat,
         Self::FilesInForce,
