@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+mod bazel;
 mod cargo;
 mod debian;
 mod go;
@@ -36,6 +37,8 @@ pub enum Road {
     Go,
     /// Debian packages: `debian/control`, or a source package of the archive.
     Debian,
+    /// A Bazel project: `WORKSPACE`.
+    Bazel,
     /// Anything that `make` builds.
     Make,
 }
@@ -75,7 +78,8 @@ impl std::error::Error for RoadError {}
 
 impl Road {
     /// All, in the order in which a project is taken for one: a Debian package often has a Makefile too.
-    pub const ALL: [Self; 6] = [Self::Debian, Self::Cargo, Self::Go, Self::Npm, Self::Python, Self::Make];
+    pub const ALL: [Self; 7] =
+        [Self::Debian, Self::Cargo, Self::Go, Self::Npm, Self::Python, Self::Bazel, Self::Make];
 
     /// The name on the command line.
     #[must_use]
@@ -86,6 +90,7 @@ impl Road {
             Self::Python => "python",
             Self::Go => "go",
             Self::Debian => "debian",
+            Self::Bazel => "bazel",
             Self::Make => "make",
         }
     }
@@ -105,6 +110,7 @@ impl Road {
             Self::Python => &["pyproject.toml", "setup.py", "setup.cfg"],
             Self::Go => &["go.mod"],
             Self::Debian => &["debian/control"],
+            Self::Bazel => &["WORKSPACE", "WORKSPACE.bazel", "MODULE.bazel"],
             Self::Make => &["Makefile", "makefile", "GNUmakefile"],
         }
     }
@@ -126,6 +132,7 @@ impl Road {
             Self::Python => python::pave(project),
             Self::Go => go::pave(project),
             Self::Debian => debian::pave(project),
+            Self::Bazel => bazel::pave(project),
             Self::Make => make::pave(project),
         }
     }

@@ -27,7 +27,7 @@ fn outputs(paved: &Paved) -> Vec<String> {
     definition(paved).targets[0].1.outputs.clone()
 }
 
-const SAMPLES: [(Road, &[(&str, &str)]); 6] = [
+const SAMPLES: [(Road, &[(&str, &str)]); 7] = [
     (
         Road::Cargo,
         &[
@@ -50,6 +50,7 @@ const SAMPLES: [(Road, &[(&str, &str)]); 6] = [
         ],
     ),
     (Road::Debian, &[("debian/control", "Source: shop\n\nPackage: shop\n\nPackage: shop-doc\n")]),
+    (Road::Bazel, &[("WORKSPACE", ""), ("BUILD", "cc_binary(name = \"shop\")\n")]),
     (Road::Make, &[("Makefile", "CC = gcc\nall: shop docs\n")]),
 ];
 
@@ -61,7 +62,7 @@ fn every_road_writes_a_definition_that_a_build_reads() {
         assert!(matches!(read.toolchain.base, Base::Debian { .. }), "{}", road.name());
         assert_eq!(read.targets[0].1.action.command, ["sh", builder::SCRIPT_FILE]);
         assert!(paved.script.starts_with("#!/bin/sh\n"));
-        for left in ["{PROGRAM", "{NAME}", "{UNPACK}", "{BINARIES}"] {
+        for left in ["{PROGRAM", "{LABELS}", "{FILES}", "{NAME}", "{UNPACK}", "{BINARIES}"] {
             assert!(!paved.script.contains(left), "{left} in the script of {}", road.name());
         }
         let lock: Vec<&str> = read.lock.iter().map(|(ecosystem, _)| ecosystem.as_str()).collect();
@@ -71,7 +72,7 @@ fn every_road_writes_a_definition_that_a_build_reads() {
             Road::Python => &["pip"],
             Road::Go => &["go"],
             Road::Debian => &["debian-source"],
-            Road::Make => &[],
+            Road::Bazel | Road::Make => &[],
         };
         assert_eq!(lock, wanted);
     }
@@ -85,6 +86,7 @@ fn outputs_are_the_files_that_the_projects_make() {
         vec!["out/my_shop-1.2-py3-none-any.whl"],
         vec!["out/shop"],
         vec!["out/shop.deb", "out/shop-doc.deb"],
+        vec!["out/shop"],
         vec!["out/shop"],
     ];
     for ((road, files), wanted) in SAMPLES.into_iter().zip(wanted) {
@@ -102,7 +104,7 @@ fn a_project_is_known_by_its_files() {
     fs::write(dir.path().join("Cargo.toml"), "").unwrap();
     assert_eq!(found(), [Road::Cargo, Road::Make], "a Makefile beside it is a helper");
     assert!(Road::ALL.into_iter().all(|road| Road::parse(road.name()) == Some(road)));
-    assert_eq!(Road::parse("bazel"), None);
+    assert_eq!(Road::parse("meson"), None);
 }
 
 #[test]
@@ -192,11 +194,58 @@ fn a_name_cannot_smuggle_words_into_a_script() {
         (Road::Make, vec![("Makefile", "all: $(evil)\n")]),
         (Road::Debian, vec![("debian/control", "Source: shop\n\nPackage: shop\n\nPackage: $(evil)\n")]),
         (Road::Python, vec![("pyproject.toml", "[project]\nname = \"x: [evil\"\n")]),
+        (Road::Bazel, vec![("WORKSPACE", ""), ("BUILD", "cc_binary(name = \"x; curl evil\")\n")]),
     ] {
         let paved = pave(road, &files).unwrap();
         definition(&paved);
         assert!(!paved.script.contains("evil") && !paved.definition.contains("evil"), "{}", road.name());
     }
+}
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+#[test]
+fn the_archives_of_a_workspace_are_inputs_by_digest() {
+    let workspace = format!(
+        "load(\"@bazel_tools//tools/build_defs/repo:http.bzl\", \"http_archive\")
+# http_archive(name = \"old\", sha256 = \"{A}\", url = \"https://old.example/x.zip\")
+http_archive(name = \"one\", patch_cmds = [\"echo )\"], sha256 = \"{A}\",
+    urls = [
+        \"https://mirror.example/v1.0.tar.gz\",
+        \"https://one.example/v1.0.tar.gz\",
+    ])
+http_file(name = \"two\", sha256 = \"{B}\", url = \"https://two.example/v1.0.tar.gz\")
+http_archive(name = \"again\", sha256 = \"{A}\", url = \"https://again.example/x\")
+"
+    );
+    let build = "cc_library(name = \"lib\")\ncc_binary(srcs = [\"a.c\"], name = \"gate\")\nmy_cc_binary(name = \"no\")\n";
+    let paved = pave(Road::Bazel, &[("WORKSPACE", &workspace), ("BUILD.bazel", build)]).unwrap();
+    let inputs: Vec<(String, String)> =
+        definition(&paved).inputs.iter().map(|i| (i.name.clone(), i.uri.clone())).collect();
+    // one name for two archives is usual: they are told apart by their digests
+    let wanted = [(A, "https://mirror.example/v1.0.tar.gz"), (B, "https://two.example/v1.0.tar.gz")];
+    assert_eq!(inputs, wanted.map(|(digest, uri)| (format!("bazel/{digest}"), uri.to_owned())));
+    assert_eq!(outputs(&paved), ["out/gate"]);
+    assert!(
+        paved.script.contains("    //:gate\n") && paved.script.contains("cp -L /tmp/bazel-bin/gate out/")
+    );
+}
+
+#[test]
+fn what_a_workspace_fetches_without_a_digest_is_refused() {
+    for (workspace, wanted) in [
+        ("http_archive(name = \"one\", url = \"https://one.example/x\")", "the archive one has no sha256"),
+        ("http_archive(name = \"one\", sha256 = SHA, url = \"https://one.example/x\")", "has no sha256"),
+        (&format!("http_file(name = \"one\", sha256 = \"{A}\")"), "the archive one has no address"),
+        (&format!("http_file(name = \"one\", sha256 = \"{A}\", url = \"https://x: [y\")"), "no address"),
+        ("git_repository(name = \"one\", commit = \"0123\")", "git_repository, which names no SHA-256"),
+    ] {
+        let error = pave(Road::Bazel, &[("WORKSPACE", workspace)]).unwrap_err();
+        assert!(error.message.contains(wanted), "{workspace}: {error}");
+    }
+    let module = pave(Road::Bazel, &[("MODULE.bazel", "module(name = \"x\")")]).unwrap_err();
+    assert!(module.message.contains("a later Bazel than Debian's 4.2"), "{module}");
 }
 
 #[test]

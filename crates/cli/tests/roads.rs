@@ -182,6 +182,16 @@ fn a_c_project() {
 }
 
 #[test]
+fn a_bazel_project_with_an_archive() {
+    let journey = Journey::new("bazel");
+    let program = journey.build("squeeze", "squeeze");
+    let many = "gate".repeat(100);
+    let said = journey.says(path(&program), &[&many]);
+    assert!(said.starts_with("400 bytes in ") && said.ends_with(&many), "{said}");
+    assert!(!said.starts_with("400 bytes in 40"), "it used the library of the archive: {said}");
+}
+
+#[test]
 fn a_debian_source_package() {
     let journey = Journey::new("debian");
     let package = journey.build("hello", "hello.deb");

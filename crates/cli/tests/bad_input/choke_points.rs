@@ -176,7 +176,7 @@ fn serve_says_what_is_wrong_with_proxies_signing_and_decisions() {
     fs::write(&tried, &whole).unwrap();
     let said = expect(0, &["serve", "--check", "--config", &tried]);
     assert!(said.contains("note: no policy guards prod/files"), "{said}");
-    let rows: [(&str, &str, &[&str]); 21] = [
+    let rows: [(&str, &str, &[&str]); 20] = [
         ("proxies:", "proxys:", &["unknown key `proxys`", "write `proxies`"]),
         ("kind: put", "kind: docker", &["one of put, json, oci", "`docker`"]),
         ("    kind: put", "    kinds: put", &["write `kind`"]),
@@ -208,7 +208,6 @@ fn serve_says_what_is_wrong_with_proxies_signing_and_decisions() {
             "credentials: tls/ci.key",
             &["error[proxy-invalid]", "as in `Basic …` or `Bearer …`"],
         ),
-        ("kind: put", "kind: s3\n    region: r\n    keys: nokeys", &["error[proxy-invalid]", "nokeys"]),
         ("    key: release.key", "    keys: release.key", &["write `key`"]),
         ("form: openpgp", "form: gpg", &["openpgp, minisign or cosign"]),
         ("form: openpgp\n", "form: minisign\n", &["`block` with form openpgp"]),
@@ -242,4 +241,10 @@ fn serve_says_what_is_wrong_with_proxies_signing_and_decisions() {
     fs::write(&tried, whole.replace("key: release.key", "key: gone.key")).unwrap();
     let said = expect(1, &["serve", "--check", "--config", &tried]);
     assert_eq!(said.matches("gone.key").count(), 1, "what is missing is said once: {said}");
+
+    let store = whole.replace("kind: put", "kind: s3\n    region: r\n    keys: nokeys");
+    fs::write(&tried, store).unwrap();
+    let missing = ["a proxy's keys for the store", "there is no deploy/nokeys"];
+    asked(&setting, "serve --check --config deploy/tried.yaml", 1, &missing);
+    asked(&setting, "serve --config deploy/tried.yaml", 2, &["error[proxy-invalid]", "nokeys"]);
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use attest::{Json, Object};
 use builder::{DEFINITION_FILE, Project, Road, SCRIPT_FILE};
+use clap::builder::PossibleValuesParser;
 
 use crate::failure::{Exit, Failure};
 use crate::keys::{folder, write};
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// What kind of project it is; by its files without
-    #[arg(long, value_name = "ROAD", value_parser = ["cargo", "npm", "python", "go", "debian", "make"])]
+    #[arg(long, value_name = "ROAD", value_parser = PossibleValuesParser::new(Road::ALL.map(Road::name)))]
     road: Option<String>,
     /// Replace what is there
     #[arg(long)]
