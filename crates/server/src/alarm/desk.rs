@@ -73,7 +73,7 @@ struct State {
     reviews: Reviews,
     /// Digests of what was let in elsewhere and brought.
     brought: BTreeSet<Digest>,
-    /// Alarms that are over, and of which the log did not take that yet: it comes before they are raised again.
+    /// Alarms that are over, and of which the log did not take that yet. One that is raised again first is not over.
     closings: VecDeque<NewEvent>,
 }
 
@@ -152,9 +152,13 @@ impl Desk {
     pub fn raise(&self, alarm: Alarm, now: Timestamp) -> Result<bool, String> {
         let mut state = self.state();
         let Some(event) = state.alarms.raise(alarm, now) else { return Ok(false) };
-        let result = self.settle(&mut state).and_then(|_| self.put(event.clone()));
-        if result.is_err() {
-            state.alarms.withdraw(&event);
+        // the log has room for an alarm where it has none for a closing: no closing may keep an alarm back
+        self.settle(&mut state).ok();
+        let result = self.put(event.clone());
+        match &result {
+            // put behind the alarm, its own closing would close it again
+            Ok(_) => state.closings.retain(|closing| !is_of(closing, &event)),
+            Err(_) => state.alarms.withdraw(&event),
         }
         self.metrics.see(&state.alarms);
         result.map(|_| true)
@@ -303,7 +307,7 @@ impl Desk {
         state.reviews.keep(sequence, checked);
         let closed = close_reviewed(&mut state, now);
         // the review is on record: what is not closed now is when it is looked at next
-        self.close(&mut state, closed).map_err(ReviewNotTaken::Log)?;
+        self.close(&mut state, closed).ok();
         Ok(sequence)
     }
 
@@ -328,10 +332,12 @@ impl Desk {
                 closed.extend(state.alarms.gone(AlarmKind::BreakglassBudget, &budget.to_string(), now));
             }
         }
-        self.close(&mut state, closed)?;
+        // what is over and not on record keeps nothing back that is due
+        let closed = self.close(&mut state, closed).map(drop);
         drop(state);
-        due.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop))?;
-        self.raise_owed(now)
+        let raised = due.into_iter().try_for_each(|alarm| self.raise(alarm, now).map(drop));
+        let owed = self.raise_owed(now);
+        raised.and(owed).and(closed)
     }
 
     /// Sinks that are not told, and why: for what the choke point says of itself.
@@ -345,6 +351,11 @@ impl Desk {
     pub fn metrics(&self) -> &AlarmMetrics {
         &self.metrics
     }
+}
+
+/// Whether two events are of the same alarm.
+fn is_of(one: &NewEvent, other: &NewEvent) -> bool {
+    ["kind", "subject"].iter().all(|key| one.body.string(key) == other.body.string(key))
 }
 
 /// The alarms about grants of which all was looked at.

@@ -257,8 +257,11 @@ impl Round {
         let one = |part: &str, found| self.alarm_log(part, found, now);
         let severity = if fill.mark >= Mark::Full { Severity::Critical } else { Severity::Warning };
         let used = format!("{} of {} bytes are used", fill.used, fill.capacity);
-        one("the spool is filling", (fill.mark > Mark::Low).then_some((used, severity)))?;
-        one("the log's store is out of reach", cut_off.map(|why| (why.to_owned(), Severity::Critical)))
+        // the one is not on record, and the other may be the one that has room
+        let filling = one("the spool is filling", (fill.mark > Mark::Low).then_some((used, severity)));
+        let away =
+            one("the log's store is out of reach", cut_off.map(|why| (why.to_owned(), Severity::Critical)));
+        filling.and(away)
     }
 
     /// The tree of a shared log is made by one of the replicas; what keeps this one from it is alarmed, unless another one

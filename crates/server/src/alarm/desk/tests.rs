@@ -38,6 +38,8 @@ struct Real {
     point: Chokepoint<Files>,
     files: Files,
     is_full: std::sync::atomic::AtomicBool,
+    /// Only the reserve has room: alarms go in, and nothing else does.
+    is_reserve: std::sync::atomic::AtomicBool,
     /// What nobody waited for is in the spool only.
     is_spooled: std::sync::atomic::AtomicBool,
 }
@@ -52,7 +54,8 @@ impl Real {
         let file = SourceFile { name: "book/shop.yaml".to_owned(), text: BOOK.to_owned() };
         let book = Book::load(vec![file], &Guardrails::none()).unwrap();
         let point = Chokepoint::open_with(book, root(), log, Limits::default()).unwrap();
-        Arc::new(Self { point, files, is_full: false.into(), is_spooled: false.into() })
+        let [is_full, is_reserve, is_spooled] = [(); 3].map(|()| false.into());
+        Arc::new(Self { point, files, is_full, is_reserve, is_spooled })
     }
 
     /// A deployment under alice's grant: its place, leaf, record and decision.
@@ -100,6 +103,10 @@ impl Recorder for Real {
     fn record(&self, event: NewEvent) -> Result<u64, String> {
         if self.is_full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err("the log is full".to_owned());
+        }
+        let is_emergency = matches!(event.kind, EventKind::Alarm | EventKind::Degraded);
+        if self.is_reserve.load(std::sync::atomic::Ordering::SeqCst) && !is_emergency {
+            return Err("only the reserve has room".to_owned());
         }
         self.point.record(event).map(|promise| promise.index()).map_err(|e| e.to_string())
     }
@@ -326,4 +333,50 @@ fn of_several_alarms_what_is_not_on_record_stays_to_be_raised() {
     desk.raise_all(&mut alarms, at(1)).unwrap();
     assert!(alarms.is_empty());
     assert_eq!(real.kinds(), ["alarm writer-gap", "alarm writer-gap"]);
+}
+
+#[test]
+fn a_closing_that_the_log_has_no_room_for_silences_no_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let reserve = |only| real.is_reserve.store(only, std::sync::atomic::Ordering::SeqCst);
+    let witness = Alarm::witness_refuses("witness.example", "409", at(0));
+    desk.raise(witness.clone(), at(0)).unwrap();
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    reserve(true);
+    assert_eq!(desk.gone(witness.kind, &witness.subject, at(1)).unwrap_err(), "only the reserve has room");
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap();
+    let mut kinds = vec!["alarm witness-refuses", "breakglass", "alarm breakglass-used"];
+    assert_eq!(real.kinds(), kinds);
+    // what is due by the clock is alarmed, and the closing that failed is said
+    assert_eq!(desk.look(at(60 + 24 * 3600)).unwrap_err(), "only the reserve has room");
+    kinds.extend(["alarm breakglass-unreviewed", "alarm breakglass-budget"]);
+    assert_eq!(real.kinds(), kinds);
+    // what is so again before it was over on record is an alarm, and no closing comes behind it
+    desk.raise(witness.clone(), at(2)).unwrap();
+    kinds.push("alarm witness-refuses");
+    reserve(false);
+    desk.look(at(60 + 24 * 3600)).unwrap();
+    assert_eq!(real.kinds(), kinds);
+    let mut learnt = Alarms::default();
+    real.leaves(0).unwrap().iter().for_each(|leaf| learnt.learn(&Entry::parse(leaf).unwrap()));
+    assert!(learnt.open().any(|open| open.alarm.id() == witness.id()), "another start");
+}
+
+#[test]
+fn what_is_owed_is_alarmed_though_something_else_is_over_and_not_on_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let witness = Alarm::witness_refuses("witness.example", "409", at(0));
+    desk.raise(witness.clone(), at(0)).unwrap();
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    real.is_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    desk.gone(witness.kind, &witness.subject, at(1)).unwrap_err();
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap_err();
+    real.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    real.is_reserve.store(true, std::sync::atomic::Ordering::SeqCst);
+    desk.look(at(61)).unwrap_err();
+    assert!(real.kinds().contains(&"alarm breakglass-used".to_owned()), "{:?}", real.kinds());
 }

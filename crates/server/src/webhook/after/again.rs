@@ -104,14 +104,16 @@ impl Again {
         // evidence may have been attached since
         self.gathered.forget();
         let found = runtime.block_on(self.judge(engine, inventory, now))?;
-        found.concerned.alarm(desk, now)?;
-        self.alarm_queue(desk, &found.concerned, now)?;
+        // each says what it can: what is not on record of the one keeps the others back from nothing
+        let concerned = found.concerned.alarm(desk, now);
+        let queue = self.alarm_queue(desk, &found.concerned, now);
         // what else was found stands, whatever becomes of the advisories
         let advised = self.advised.as_mut().zip(found.looked.as_ref());
         let advised = advised.map_or(Ok(()), |(advised, looked)| match looked {
             Ok(looked) => advised.alarm(desk, looked, now),
             Err(why) => Err(why.clone()),
         });
+        concerned.and(queue)?;
         let verified = Verified {
             at: now,
             counts: TURNS.into_iter().map(|turn| (turn.name(), found.report.count(turn))).collect(),

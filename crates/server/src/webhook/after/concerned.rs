@@ -69,6 +69,7 @@ impl Concerned {
     /// # Errors
     /// Why that is not on record.
     pub(super) fn alarm(&self, desk: &Desk, now: Timestamp) -> Result<(), String> {
+        let mut closed = Ok(());
         for (kind, list) in [(AlarmKind::RevokedLive, &self.revoked), (AlarmKind::NoLongerMet, &self.unmet)] {
             let mut so: BTreeSet<String> = list.keys().cloned().collect();
             for alarm in list.values() {
@@ -77,10 +78,11 @@ impl Concerned {
             so.extend(self.unknown.iter().cloned());
             // where not all could be held, what is not among them may still be so
             if !self.is_cut {
-                desk.only(kind, &so, now)?;
+                // what is over and not on record keeps no alarm of the other kind back
+                closed = closed.and(desk.only(kind, &so, now));
             }
         }
-        Ok(())
+        closed
     }
 }
 
