@@ -74,7 +74,9 @@ pub use digest::{Agreement, Algorithm, Digest, DigestSet};
 pub use envelope::{Envelope, EnvelopeError};
 pub use json::{Json, Object};
 pub use key::{PublicKey, Scheme};
-pub use open::{Attestation, Directly, Evidence, NotAbout, OpenError, Opener, Unopened, Verified};
+pub use open::{
+    Attestation, Directly, Evidence, NotAbout, OpenError, Opener, SignedGrant, Unopened, Verified,
+};
 pub use provenance::Provenance;
 pub use secret::{SecretKey, Signer};
 pub use statement::{Predicate, Statement, StatementError};

@@ -31,7 +31,7 @@ pub use certified::UnknownIdentity;
 pub use disowned::Disowned;
 pub use logged::{LogFact, LogProofError, leaf_body};
 use verified::Credential;
-pub use verified::{Directly, Opener, Unopened, Verified};
+pub use verified::{Directly, Opener, SignedGrant, Unopened, Verified};
 
 /// A statement proven authentic under a trust root, and by whom.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! The decision API: a real choke point of a company without Kubernetes, asked with curl.
 
+#[path = "decision_api/away.rs"]
+mod away;
 #[path = "decision_api/described.rs"]
 mod described;
 #[path = "decision_api/examples.rs"]

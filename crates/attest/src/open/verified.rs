@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Attestation, LogFact, OpenError, Proven, SignedBy, credential_counts, read_statement, signed};
+use crate::breakglass::Grant;
 use crate::digest::Digest;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::sigstore::{Certificate, TrustedIdentity};
-use crate::statement::Statement;
+use crate::statement::{Predicate, Statement};
 use crate::trust::{Principal, Revocation, TrustRoot, TrustedKey};
 
 /// What holds of an envelope under one trust root at any time: which keys signed it, which logs list it, what it says.
@@ -87,6 +88,39 @@ impl TrustRoot {
             certificate: None,
             statement: read_statement(envelope).map(Arc::new),
         })
+    }
+}
+
+/// A grant that somebody of the trust root signed, whether or not their key counted then. It proves nothing, and lets
+/// nothing in: it says whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedGrant {
+    /// What it says.
+    pub grant: Grant,
+    /// Whose signatures are on it, by their names in the trust root.
+    pub signers: Vec<String>,
+}
+
+impl TrustRoot {
+    /// The grant in an envelope, where anybody signed it whom the trust root knows: also with a key that was revoked, or that
+    /// does not count any more or yet, and with proofs of being logged that do not hold.
+    #[must_use]
+    pub fn signed_grant(&self, envelope: &Envelope) -> Option<SignedGrant> {
+        let mut signers: Vec<String> = match self.verify(envelope) {
+            Ok(verified) => verified.signed_with.iter().map(|(signer, _)| signer.name.clone()).collect(),
+            Err(_) => {
+                let (signed, _) = signed(envelope).ok()?;
+                self.verified_keys(&signed).into_iter().map(|(principal, _)| principal.name.clone()).collect()
+            }
+        };
+        signers.sort();
+        signers.dedup();
+        match read_statement(envelope).ok()?.predicate {
+            Predicate::Breakglass(grant) if !signers.is_empty() => {
+                Some(SignedGrant { grant: *grant, signers })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -22,8 +22,10 @@ pub struct Away<'a> {
     pub by: &'a str,
     /// When it was, as the one who brings it says.
     pub when: Timestamp,
-    /// The id of the grant, which held by what is in force now, and its giver.
+    /// The id of the grant, and its giver.
     pub grant: (&'a str, &'a str),
+    /// Why it does not hold by what is in force now, where it does not.
+    pub why_not: Option<&'a str>,
 }
 
 /// Something that runs, as alarms name it.
@@ -97,12 +99,22 @@ impl Alarm {
     /// Something was let in while the choke point could not be reached.
     #[must_use]
     pub fn breakglass_away(away: &Away<'_>, at: Timestamp) -> Self {
-        let Away { record, environment, artifact, requester, by, when, grant: (id, person) } = *away;
+        let Away { record, environment, artifact, requester, by, when, grant: (id, person), why_not } = *away;
+        let found = format!("grant {id} by {person}, used at {when}; brought by {by}");
+        let (found, fix) = match why_not {
+            None => {
+                (found, "look at it with whoever gave the grant, and close this: portcullis alarms close")
+            }
+            Some(why) => (
+                format!("{found}; by what is in force here it does not hold: {why}"),
+                "find out by which files that machine let it in, look at it with whoever signed the grant, and close this",
+            ),
+        };
         let alarm = Self::new(AlarmKind::BreakglassAway, &record.to_string(), at).say(
             &format!("breakglass let {artifact} into {environment} while the choke point was away"),
             "a decision of the choke point",
-            &format!("grant {id} by {person}, used at {when}; brought by {by}"),
-            "look at it with whoever gave the grant, and close this: portcullis alarms close",
+            &found,
+            fix,
         );
         let alarm = alarm.field("environment", environment).field("artifact", artifact).field("by", by);
         let alarm = alarm.field("requester", requester.unwrap_or("nobody known"));

@@ -97,6 +97,7 @@ fn all() -> Vec<Alarm> {
         Alarm::breakglass_unreviewed(&used(), at(100), now),
         Alarm::breakglass_budget(Budget::parse("3 per 7d").unwrap(), 4, now),
         Alarm::breakglass_away(&away(), now),
+        Alarm::breakglass_away(&Away { record: &digest, why_not: Some("its key is revoked"), ..away() }, now),
         Alarm::undecided(live, at(50), now),
         Alarm::revoked_live(
             live,
@@ -132,7 +133,8 @@ fn away() -> Away<'static> {
     static RECORD: std::sync::LazyLock<Digest> = std::sync::LazyLock::new(|| Digest::sha256(b"record"));
     let (artifact, by, requester) = ("shop@sha256:9f3c…1a04", "host-7.example", Some("alice"));
     let grant = ("emergency", "bob");
-    Away { record: &RECORD, environment: "prod/shop", artifact, requester, by, when: at(20), grant }
+    let why_not = None;
+    Away { record: &RECORD, environment: "prod/shop", artifact, requester, by, when: at(20), grant, why_not }
 }
 
 #[test]

@@ -71,8 +71,8 @@ pub struct Desk {
 struct State {
     alarms: Alarms,
     reviews: Reviews,
-    /// Digests of what was let in elsewhere and brought.
-    brought: BTreeSet<Digest>,
+    /// Digests of what was let in elsewhere and brought, and whether it was alarmed.
+    brought: BTreeMap<Digest, bool>,
     /// Alarms that are over, and of which the log did not take that yet. One that is raised again first is not over.
     closings: VecDeque<NewEvent>,
 }
@@ -279,19 +279,22 @@ impl Desk {
     }
 
     /// Takes what was let in while the choke point could not be reached: alarmed first, then on record. Brought again, it is
-    /// the same. The event's first part has this digest.
+    /// the same; but what nobody could see a grant in before, and is one now, is alarmed now. The event's first part has this
+    /// digest.
     ///
     /// # Errors
     /// Why it is not on record; brought again, it is tried again.
     pub fn bring(&self, digest: &Digest, event: NewEvent, alarm: Option<Alarm>) -> Result<(), String> {
-        if self.state().brought.contains(digest) {
+        let is_alarmed = alarm.is_some();
+        let is_there = |state: &State| state.brought.get(digest).is_some_and(|before| *before || !is_alarmed);
+        if is_there(&self.state()) {
             return Ok(());
         }
         alarm.map(|alarm| self.raise(alarm, event.at)).transpose()?;
         let mut state = self.state();
-        if !state.brought.contains(digest) {
+        if !is_there(&state) {
             self.put(event)?;
-            state.brought.insert(digest.clone());
+            state.brought.insert(digest.clone(), is_alarmed);
         }
         Ok(())
     }
@@ -387,7 +390,9 @@ fn learn(
         for leaf in leaves {
             if let Ok(entry) = Entry::parse(&leaf) {
                 state.alarms.learn(&entry);
-                state.brought.extend(brought(&entry));
+                for (digest, is_alarmed) in brought(&entry) {
+                    *state.brought.entry(digest).or_default() |= is_alarmed;
+                }
                 if let Some(notice) = of_entry(&entry, origin) {
                     let id = notice.text("id").to_owned();
                     if notice.event == "alarm" {
@@ -406,11 +411,13 @@ fn learn(
     Ok((state, size, open))
 }
 
-/// The digest of what was let in elsewhere, where the entry is of such a thing.
-fn brought(entry: &Entry) -> Option<Digest> {
+/// The digest of what was let in elsewhere and whether it was alarmed, where the entry is of such a thing. Only what is
+/// alarmed names a grant.
+fn brought(entry: &Entry) -> Option<(Digest, bool)> {
     let Entry::Event(event) = entry else { return None };
     let is_brought = matches!(event.kind, EventKind::Spooled | EventKind::SpooledUnverified);
-    event.parts.first().filter(|_| is_brought).cloned()
+    let digest = event.parts.first().filter(|_| is_brought)?;
+    Some((digest.clone(), event.body.get("grant").is_some()))
 }
 
 fn of_entry(entry: &Entry, origin: &str) -> Option<Notice> {

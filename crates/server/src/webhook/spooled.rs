@@ -1,17 +1,19 @@
 //! What was let in elsewhere while this choke point could not be reached: its grant is judged again by what is in force
 //! here, and it is alarmed and on record before whoever brings it is answered.
 //!
-//! Nothing of it is believed but the grant's signature: when and what it was, its bringer says. Where the grant does not
-//! hold, all of it is its bringer's word: then that is on record, under the bringer's name, and nobody is alarmed, or else
-//! whoever may ask for a decision could wake people with what never was.
+//! Nothing of it is believed but the grant's signature: when and what it was, its bringer says. A grant that somebody of the
+//! trust root signed is alarmed also where it does not hold here: it may have held on that machine, and a key that was
+//! revoked since, or a policy that changed, must not keep anybody from hearing of it. Without such a signature all of it is
+//! its bringer's word: then that is on record, under the bringer's name, and nobody is alarmed, or else whoever may ask for a
+//! decision could wake people with what never was.
 
 use attest::json::ShapeError;
 use attest::time::parse_time;
-use attest::{Digest, Object};
+use attest::{Digest, Envelope, Object};
 use chokepoint::alarm::{Alarm, Away};
-use chokepoint::{Decision, EventKind, NewEvent};
+use chokepoint::{EventKind, NewEvent};
 use jiff::Timestamp;
-use policy::{DeploymentRequest, Submitted};
+use policy::{Beside, Case, DeploymentRequest, Frame, Outcome, Submitted, Verdict};
 
 use crate::webhook::alarming::nowhere;
 use crate::webhook::decide::Kubernetes;
@@ -47,20 +49,18 @@ impl Kubernetes {
         if at.as_second() > now.as_second().saturating_add(TOLERANCE) {
             return Err(NotKept::Malformed(format!("at: wanted a time that has been, found {at}")));
         }
-        let (short, environment) = (request.artifact.short(), request.environment.clone());
-        let requester = request.requester.clone();
-        let decision = self.engine().judge(request, at).decision;
-        let held = decision.grant();
-        let digest = Digest::sha256(bytes);
-        let alarm = held.map(|held| {
+        let (artifact, digest) = (request.artifact.short(), Digest::sha256(bytes));
+        let shown = self.shown(request.clone(), at);
+        let alarm = shown.grant.as_ref().map(|grant| {
             let away = Away {
                 record: &digest,
-                environment: &environment,
-                artifact: &short,
-                requester: requester.as_deref(),
+                environment: &request.environment,
+                artifact: &artifact,
+                requester: request.requester.as_deref(),
                 by,
                 when: at,
-                grant: (held.grant().id.as_str(), held.person()),
+                grant: (&grant.id, &grant.person),
+                why_not: shown.why_not.as_deref(),
             };
             Alarm::breakglass_away(&away, now)
         });
@@ -68,22 +68,69 @@ impl Kubernetes {
         for key in ["environment", "decision", "basis", "chokepoint", "record", "requester", "workload"] {
             body.set_some(key, record.optional_string(key).ok().flatten());
         }
-        body.set("artifact", short.as_str());
-        body.set("grant_holds", held.is_some());
-        body.set_some("grant", held.map(|held| held.digest().to_string()));
-        body.set_some("found", held.is_none().then(|| why_not(&decision)));
-        let kind = if held.is_some() { EventKind::Spooled } else { EventKind::SpooledUnverified };
+        body.set("artifact", artifact.as_str());
+        body.set("grant_holds", shown.why_not.is_none());
+        body.set_some("grant", shown.grant.map(|grant| grant.digest.to_string()));
+        let kind = if shown.why_not.is_none() { EventKind::Spooled } else { EventKind::SpooledUnverified };
+        body.set_some("found", shown.why_not);
         let event = NewEvent { at: now, kind, body, parts: vec![bytes.to_vec()] };
         desk.bring(&digest, event, alarm).map_err(NotKept::Store)?;
         Ok(digest.to_string())
     }
+
+    /// Judges the grant under the files in force, as of the time at which it was used: a clock that has gone on since is none
+    /// that went back.
+    fn shown(&self, request: DeploymentRequest, at: Timestamp) -> Shown {
+        let (book, root) = self.engine().in_force();
+        let submitted = request.grant.clone();
+        let frame = Frame {
+            at,
+            last_seen: None,
+            book: book.digest().clone(),
+            trust_root: root.digest().clone(),
+            trust_root_version: root.version(),
+            beside: Beside::default(),
+            engine: chokepoint::ENGINE.to_owned(),
+        };
+        let verdict = policy::evaluate(&Case::open(request, frame), &book, &root);
+        if let Some(held) = verdict.grant() {
+            let (id, person, digest) =
+                (held.grant().id.clone(), held.person().to_owned(), held.digest().clone());
+            return Shown { grant: Some(Used { id, person, digest }), why_not: None };
+        }
+        let signed = submitted.as_ref().and_then(|submitted| {
+            let signed = root.signed_grant(&Envelope::parse(&submitted.bytes).ok()?)?;
+            let digest = Digest::sha256(&submitted.bytes);
+            Some(Used { id: signed.grant.id, person: signed.signers.join(" and "), digest })
+        });
+        Shown { grant: signed, why_not: Some(why_not(&verdict, submitted.is_some())) }
+    }
+}
+
+/// What a record shows by itself.
+struct Shown {
+    /// Its grant, where somebody of the trust root signed it: then it is alarmed, whether it holds or not.
+    grant: Option<Used>,
+    /// Why no grant holds, where none does.
+    why_not: Option<String>,
+}
+
+struct Used {
+    id: String,
+    person: String,
+    digest: Digest,
 }
 
 /// Why the grant does not hold by what is in force here.
-fn why_not(decision: &Decision) -> String {
-    let findings = decision.verdict().findings();
-    let found = findings.iter().find(|finding| finding.rule == "breakglass-grant");
-    found.map_or_else(|| "it came without one".to_owned(), |finding| finding.message.clone())
+fn why_not(verdict: &Verdict, has_grant: bool) -> String {
+    let all = verdict.findings().iter().chain(verdict.warnings());
+    let found = all.into_iter().find(|finding| finding.rule == "breakglass-grant");
+    match (found, verdict.outcome()) {
+        _ if !has_grant => "it came without one".to_owned(),
+        (Some(finding), _) => finding.message.clone(),
+        (None, Outcome::CannotDecide(why)) => why.clone(),
+        (None, _) => "a grant holds for nothing that is named without a digest".to_owned(),
+    }
 }
 
 /// The question that was answered elsewhere, and when.

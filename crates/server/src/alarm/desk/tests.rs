@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use attest::breakglass::{Grant, GrantReview, ReviewVerdict};
-use attest::{Algorithm, Artifact, SecretKey, Signer as _};
+use attest::{Algorithm, Artifact, Object, SecretKey, Signer as _};
 use chokepoint::{Chokepoint, Limits};
 use policy::{Book, DeploymentRequest, Guardrails, SourceFile, Submitted};
 use tlog::{Blobs, Files, Log, Reader};
@@ -40,6 +40,8 @@ struct Real {
     is_full: std::sync::atomic::AtomicBool,
     /// Only the reserve has room: alarms go in, and nothing else does.
     is_reserve: std::sync::atomic::AtomicBool,
+    /// The next entry that is no alarm is the last for which there is room beside the reserve.
+    fills_up: std::sync::atomic::AtomicBool,
     /// What nobody waited for is in the spool only.
     is_spooled: std::sync::atomic::AtomicBool,
 }
@@ -54,8 +56,8 @@ impl Real {
         let file = SourceFile { name: "book/shop.yaml".to_owned(), text: BOOK.to_owned() };
         let book = Book::load(vec![file], &Guardrails::none()).unwrap();
         let point = Chokepoint::open_with(book, root(), log, Limits::default()).unwrap();
-        let [is_full, is_reserve, is_spooled] = [(); 3].map(|()| false.into());
-        Arc::new(Self { point, files, is_full, is_reserve, is_spooled })
+        let [is_full, is_reserve, fills_up, is_spooled] = [(); 4].map(|()| false.into());
+        Arc::new(Self { point, files, is_full, is_reserve, fills_up, is_spooled })
     }
 
     /// A deployment under alice's grant: its place, leaf, record and decision.
@@ -107,6 +109,9 @@ impl Recorder for Real {
         let is_emergency = matches!(event.kind, EventKind::Alarm | EventKind::Degraded);
         if self.is_reserve.load(std::sync::atomic::Ordering::SeqCst) && !is_emergency {
             return Err("only the reserve has room".to_owned());
+        }
+        if !is_emergency && self.fills_up.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            self.is_reserve.store(true, std::sync::atomic::Ordering::SeqCst);
         }
         self.point.record(event).map(|promise| promise.index()).map_err(|e| e.to_string())
     }
@@ -379,4 +384,63 @@ fn what_is_owed_is_alarmed_though_something_else_is_over_and_not_on_record() {
     real.is_reserve.store(true, std::sync::atomic::Ordering::SeqCst);
     desk.look(at(61)).unwrap_err();
     assert!(real.kinds().contains(&"alarm breakglass-used".to_owned()), "{:?}", real.kinds());
+}
+
+#[test]
+fn a_review_that_is_on_record_is_taken_also_where_what_it_closes_is_not_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let desk = desk(dir.path(), &real);
+    let (index, leaf, record, decision) = real.let_in("shop", 60);
+    desk.decided(index, &leaf, &record, &decision, at(60)).unwrap();
+    let used = desk.state().reviews.grants().next().unwrap().clone();
+    let review = GrantReview {
+        digest: used.digest.clone(),
+        grant: used.id.clone(),
+        verdict: ReviewVerdict::Justified,
+        comment: "right".to_owned(),
+        records: vec![leaf],
+        reviewed: at(100),
+    };
+    real.fills_up.store(true, std::sync::atomic::Ordering::SeqCst);
+    desk.review(&root(), &review.sign(&key(4)).unwrap().to_string().into_bytes(), at(100)).unwrap();
+    assert_eq!(real.kinds(), ["breakglass", "alarm breakglass-used", "breakglass-review"]);
+    assert!(real.is_reserve.swap(false, std::sync::atomic::Ordering::SeqCst));
+    desk.look(at(101)).unwrap();
+    assert_eq!(real.kinds()[3..4], ["alarm-closed breakglass-used"]);
+}
+
+#[test]
+fn what_was_brought_as_nobodys_grant_and_is_somebodys_now_is_alarmed_once_also_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Real::open(dir.path());
+    let bytes = b"a record".to_vec();
+    let digest = Digest::sha256(&bytes);
+    let event = |kind, grant: Option<&str>| {
+        let mut body = Object::new();
+        body.set_some("grant", grant);
+        NewEvent { at: at(10), kind, body, parts: vec![bytes.clone()] }
+    };
+    let unknown = || event(EventKind::SpooledUnverified, None);
+    let known = || event(EventKind::SpooledUnverified, Some("sha256:aa"));
+    let alarm = || Alarm::found(AlarmKind::BreakglassAway, &digest.to_string(), at(10));
+    let mut kinds = vec!["spooled-unverified"];
+    for _ in 0..2 {
+        let desk = desk(dir.path(), &real);
+        desk.bring(&digest, unknown(), None).unwrap();
+        assert_eq!(real.kinds(), kinds);
+    }
+    kinds.extend(["alarm breakglass-away", "spooled-unverified"]);
+    for _ in 0..2 {
+        let desk = desk(dir.path(), &real);
+        desk.bring(&digest, known(), Some(alarm())).unwrap();
+        // somebody has seen it: what comes again is no other use
+        desk.acknowledge(&alarm().id(), "carol", "known", at(11)).ok();
+        desk.bring(&digest, known(), Some(alarm())).unwrap();
+        desk.bring(&digest, unknown(), None).unwrap();
+        if kinds.len() == 3 {
+            kinds.push("alarm-closed breakglass-away");
+        }
+        assert_eq!(real.kinds(), kinds);
+    }
 }

@@ -1,0 +1,130 @@
+//! Records of what was let in while the choke point was away: whom it wakes, what it takes of them, and how many.
+
+use std::fs;
+
+use attest::SecretKey;
+use attest::breakglass::Grant;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::place::{Answer, Place, shop};
+use crate::tools::serving::Serving;
+use crate::tools::{expect, path};
+use crate::until;
+
+/// So many minutes ago.
+#[allow(clippy::disallowed_methods, reason = "a test's own clock")]
+fn ago(minutes: i64) -> Timestamp {
+    Timestamp::now().checked_sub(SignedDuration::from_mins(minutes)).unwrap()
+}
+
+/// A grant of two hours ago that holds for two more, by whoever has this key.
+fn grant(place: &Place, key: &str) -> String {
+    let pem = fs::read_to_string(place.at(&format!("{key}.key"))).unwrap();
+    let grant = Grant {
+        id: format!("bg-{key}"),
+        environment: "prod/shop".to_owned(),
+        artifact: None,
+        requester: None,
+        reason: "checkout is down".to_owned(),
+        ticket: "INC-42".to_owned(),
+        issued: ago(120),
+        expires: ago(-90),
+    };
+    grant.sign(&SecretKey::from_pem(&pem, None).unwrap()).unwrap().to_string()
+}
+
+/// Something that a machine let in so many minutes ago; `more` are further fields.
+fn record(minutes: i64, more: &str) -> String {
+    let (at, hex) = (ago(minutes), shop().hex());
+    let artifact = format!(r#"{{"uri":"pkg:deb/acme/shop","digest":{{"sha256":"{hex}"}}}}"#);
+    format!(
+        r#"{{"at":"{at}","environment":"prod/shop","artifact":{artifact},"decision":"admit","basis":"breakglass","chokepoint":"deploy"{more}}}"#
+    )
+}
+
+fn bring(place: &Place, running: &Serving, records: &[&str]) -> Answer {
+    let body = format!("{{\"records\":[{}]}}", records.join(","));
+    place.post(running, "ci", "/v1/decisions/spooled", &[], &body)
+}
+
+fn alarms(place: &Place) -> String {
+    fs::read_to_string(place.at("alarms.jsonl")).unwrap_or_default()
+}
+
+/// Events of a kind in the log of a choke point that was ended.
+fn events(place: &Place, kind: &str) -> Vec<String> {
+    let shown = expect(0, &["log", "show", path(&place.at("log")), "--kind", kind, "--format", "json"]);
+    let shown = attest::json::parse(shown.trim().as_bytes()).unwrap();
+    shown.as_array().unwrap().iter().map(ToString::to_string).collect()
+}
+
+/// Waits until files that were just written are in force.
+fn in_force(running: &Serving, place: &Place, what: &str, change: impl FnOnce()) {
+    let digest = || {
+        let text = running.read("/metrics");
+        text.lines().filter(|line| line.contains("digest=")).collect::<Vec<_>>().join("\n")
+    };
+    let before = digest();
+    change();
+    until(&format!("the {what} in {} is not in force", place.dir.path().display()), || digest() != before);
+}
+
+#[test]
+fn what_was_let_in_before_the_newest_record_is_judged_as_of_its_own_time() {
+    let place = Place::new("");
+    let used = record(60, &format!(",\"grant\":{}", grant(&place, "bob")));
+    let running = place.start();
+    assert_eq!(bring(&place, &running, &[&used]).status, 200);
+    until("nobody is told", || alarms(&place).contains("breakglass-away"));
+    assert_eq!(running.end(), 0);
+    assert_eq!((events(&place, "spooled").len(), events(&place, "spooled-unverified").len()), (1, 0));
+}
+
+#[test]
+fn a_grant_that_somebody_signed_is_alarmed_though_it_holds_no_more_and_says_why() {
+    let place = Place::new("");
+    let grants = ["bob", "ci-tests", "stranger"].map(|key| grant(&place, key));
+    let [bob, machine, stranger] = grants.each_ref().map(|grant| record(60, &format!(",\"grant\":{grant}")));
+    let later = record(50, &format!(",\"grant\":{}", grants[0]));
+    let running = place.start();
+    let trust = fs::read_to_string(place.at("trust-root.yaml")).unwrap();
+    // nobody knows the stranger yet
+    assert_eq!(bring(&place, &running, &[&stranger]).status, 200);
+    // the policy allows it no more
+    in_force(&running, &place, "book", || {
+        let file = place.at("book/shop.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("breakglass")).collect();
+        fs::write(&file, text.join("\n") + "\n").unwrap();
+    });
+    assert_eq!(bring(&place, &running, &[&bob, &machine]).status, 200);
+    until("nobody is told", || alarms(&place).contains("the policy allows no breakglass"));
+    // bob's key is stolen, and the stranger is a person
+    in_force(&running, &place, "trust root", || {
+        place.policy("");
+        let pem = fs::read_to_string(place.at("stranger.pub")).unwrap();
+        let pem: String = pem.lines().map(|line| format!("          {line}\n")).collect();
+        let revoked = "        revoked: { from: 2026-01-01, reason: stolen }\ngroups:";
+        let text = trust.replace("version: 1", "version: 2").replace("groups:", revoked).replace(
+            "people:\n",
+            &format!("people:\n  eve:\n    identities: [eve@acme.example]\n    keys:\n      - key: |\n{pem}"),
+        );
+        fs::write(place.at("trust-root.yaml"), text).unwrap();
+    });
+    assert_eq!(bring(&place, &running, &[&stranger, &later]).status, 200);
+    until("nobody is told", || alarms(&place).contains("signed with a revoked key"));
+    assert_eq!(bring(&place, &running, &[&stranger, &later, &bob, &machine]).status, 200, "the same again");
+    assert_eq!(running.end(), 0);
+    let all = alarms(&place);
+    assert_eq!(all.matches("\"kind\":\"breakglass-away\"").count(), 4, "{all}");
+    for words in ["grant bg-bob by bob", "grant bg-ci-tests by ci-tests", "grant bg-stranger by eve"] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert_eq!(events(&place, "spooled").len(), 0);
+    let unverified = events(&place, "spooled-unverified");
+    assert_eq!(
+        unverified.len(),
+        5,
+        "the stranger's twice: before and after somebody knew her: {unverified:?}"
+    );
+}
