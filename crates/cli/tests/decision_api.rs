@@ -473,37 +473,6 @@ fn what_was_let_in_while_the_choke_point_was_away_is_judged_alarmed_and_on_recor
 }
 
 #[test]
-fn a_client_brings_so_many_records_in_an_hour_and_no_more() {
-    let place = Place::new("");
-    let running = place.start();
-    let bring = |records: &str| {
-        place.post(&running, "ci", "/v1/decisions/spooled", &[], &format!("{{\"records\":[{records}]}}"))
-    };
-    let hundred = vec!["{}"; 100].join(",");
-    for _ in 0..10 {
-        assert_eq!(bring(&hundred).status, 400, "records that cannot be read count too");
-    }
-    let record = format!(
-        r#"{{"at":"2026-01-01T00:00:00Z","environment":"prod/shop","artifact":{{"uri":"a","digest":{{"sha256":"{}"}}}},"decision":"admit","basis":"breakglass","chokepoint":"deploy"}}"#,
-        shop().hex()
-    );
-    let answer = bring(&record);
-    assert_eq!((answer.status, answer.text("code").as_str()), (429, "too-often"), "{}", answer.body);
-    assert!(
-        answer.text("message").starts_with("ci.example brings more than 1000 records"),
-        "{}",
-        answer.body
-    );
-    assert!(answer.head.contains("retry-after: 600"), "{}", answer.head);
-    // it still asks
-    assert_eq!(place.ask(&running, "ci", &[], &good(&place)).status, 200);
-    assert_eq!(place.records(running).len(), 1);
-    let log = place.at("log");
-    let shown = expect(0, &["log", "show", path(&log), "--kind", "spooled-unverified", "--format", "json"]);
-    assert_eq!(shown.trim(), "[]", "nothing of it is on record");
-}
-
-#[test]
 fn after_a_restart_the_same_question_under_a_key_is_decided_anew_and_comes_to_the_same() {
     let place = Place::new("");
     let running = place.start();

@@ -51,12 +51,13 @@ pub use engine::{DecisionLog, Shared};
 
 pub use governance::Part;
 pub use judge::{
-    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,
-    Stage, Stages, Told,
+    Ask, Brought, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question,
+    Reloaded, Stage, Stages, Told,
 };
 pub use openapi::openapi;
 pub(crate) use own::Own;
 pub use owners::{Cluster, NotRead};
+pub use rate::Allowance;
 pub use registries::RegistryMetrics;
 pub use ruling::Ruling;
 pub use service::{Choke, ServeError, serve};

@@ -128,3 +128,36 @@ fn a_grant_that_somebody_signed_is_alarmed_though_it_holds_no_more_and_says_why(
         "the stranger's twice: before and after somebody knew her: {unverified:?}"
     );
 }
+
+#[test]
+fn a_clients_word_is_bounded_in_an_hour_and_keeps_nobodys_grant_out() {
+    let place = Place::new("");
+    let bob = grant(&place, "bob");
+    let used = |minutes: i64| record(minutes, &format!(",\"grant\":{bob}"));
+    let running = place.start();
+    let hundred = vec!["{}"; 100];
+    for _ in 0..11 {
+        assert_eq!(bring(&place, &running, &hundred).status, 400, "what cannot be read costs nothing");
+    }
+    let said: Vec<String> =
+        (0..1001).map(|number| record(30, &format!(",\"requester\":\"{number}\""))).collect();
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    for some in said[..900].chunks(100) {
+        assert_eq!(bring(&place, &running, some).status, 200);
+        assert_eq!(bring(&place, &running, some).status, 200, "what is there already costs nothing");
+    }
+    assert_eq!(bring(&place, &running, &said[900..999]).status, 200);
+    // one more has room, and two have not: then neither is taken, but a grant is
+    let first = used(20);
+    let answer = bring(&place, &running, &[said[999], said[1000], &first]);
+    assert_eq!((answer.status, answer.text("code").as_str()), (429, "too-often"), "{}", answer.body);
+    let message = "ci.example brings more than 1000 records in an hour";
+    assert!(answer.text("message").starts_with(message), "{}", answer.body);
+    assert!(answer.head.contains("retry-after: 600"), "{}", answer.head);
+    assert_eq!(bring(&place, &running, &said[999..1000]).status, 200);
+    assert_eq!(bring(&place, &running, &said[1000..]).status, 429);
+    assert_eq!(bring(&place, &running, &[&used(10), &first]).status, 200, "a grant gets through");
+    until("nobody is told", || alarms(&place).matches("breakglass-away-").count() >= 2);
+    assert_eq!(running.end(), 0);
+    assert_eq!((events(&place, "spooled").len(), events(&place, "spooled-unverified").len()), (2, 1000));
+}

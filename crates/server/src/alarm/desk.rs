@@ -278,6 +278,11 @@ impl Desk {
         raised
     }
 
+    /// Whether this is here that was let in elsewhere.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.state().brought.contains_key(digest)
+    }
+
     /// Takes what was let in while the choke point could not be reached: alarmed first, then on record. Brought again, it is
     /// the same; but what nobody could see a grant in before, and is one now, is alarmed now. The event's first part has this
     /// digest.
@@ -390,7 +395,7 @@ fn learn(
         for leaf in leaves {
             if let Ok(entry) = Entry::parse(&leaf) {
                 state.alarms.learn(&entry);
-                for (digest, is_alarmed) in brought(&entry) {
+                if let Some((digest, is_alarmed)) = brought(&entry) {
                     *state.brought.entry(digest).or_default() |= is_alarmed;
                 }
                 if let Some(notice) = of_entry(&entry, origin) {

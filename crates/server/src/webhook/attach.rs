@@ -35,7 +35,6 @@ pub(crate) async fn keep(
         Kept::Grant => ("grant", MAX_GRANT),
         Kept::Review => ("review", MAX_REVIEW),
         Kept::Closing => ("closing of an alarm", MAX_GRANT),
-        Kept::Spooled => ("record of another choke point", MAX_GRANT),
     };
     let counted = |result: &'static str| front.metrics.kept(what, result);
     let permission = if kept == Kept::Closing { Permission::Close } else { Permission::Attach };

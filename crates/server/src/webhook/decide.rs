@@ -24,8 +24,8 @@ use crate::webhook::files::Files;
 use crate::webhook::gather;
 use crate::webhook::governance::{self, Begun, Steward};
 use crate::webhook::judge::{
-    Ask, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question, Reloaded,
-    Stage, Stages, Told,
+    Ask, Brought, Deadline, Judge, Judged, Kept, Look, NoAnswer, NotKept, NotRuled, Purpose, Question,
+    Reloaded, Stage, Stages, Told,
 };
 use crate::webhook::owners::{self, Cluster};
 use crate::webhook::registries::{Looked, Registries, RegistryMetrics, Until, With};
@@ -335,12 +335,15 @@ impl Judge for Kubernetes {
             }
             Kept::Review => self.review(bytes, now),
             Kept::Closing => self.close_alarm(bytes, by, now),
-            Kept::Spooled => self.spooled(bytes, by, now),
             Kept::Grant => {
                 let grant = evidence::compact(bytes).map_err(|e| malformed(&e))?;
                 self.store.put_grant(&grant).map(|digest| digest.to_string()).map_err(failed)
             }
         }
+    }
+
+    fn bring(&self, brought: &Brought<'_>) -> Result<Option<Vec<String>>, NotKept> {
+        self.spooled(brought)
     }
 
     fn look(&self, now: Timestamp) -> Look {

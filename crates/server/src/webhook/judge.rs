@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use policy::DeploymentRequest;
 
 use crate::alarm::AlarmMetrics;
+use crate::webhook::rate::Allowance;
 use crate::webhook::registries::RegistryMetrics;
 use crate::webhook::ruling::Ruling;
 use crate::webhook::summaries::SummaryMetrics;
@@ -37,6 +38,15 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     /// [`NotKept`].
     fn keep(&self, kept: Kept, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept>;
+
+    /// Puts on record what was let in while the choke point could not be reached, and gives the digests in their order; nothing
+    /// where more of it is nobody's word but the bringer's than he is allowed.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    fn bring(&self, _brought: &Brought<'_>) -> Result<Option<Vec<String>>, NotKept> {
+        Err(NotKept::Store("nothing is brought here".to_owned()))
+    }
 
     /// Whether it can decide now, and what it has in its hands. Judges a case that it knows the answer of.
     fn look(&self, now: Timestamp) -> Look;
@@ -238,8 +248,19 @@ pub enum Kept {
     Review,
     /// That somebody has seen an alarm, for the log.
     Closing,
-    /// What was let in while the choke point could not be reached, for the log.
-    Spooled,
+}
+
+/// Records of what was let in while the choke point could not be reached.
+#[derive(Debug)]
+pub struct Brought<'b> {
+    /// Each as it came.
+    pub records: &'b [Json],
+    /// Who brings them.
+    pub by: &'b str,
+    /// The time.
+    pub now: Timestamp,
+    /// How many may be nothing but their bringer's word.
+    pub allowance: Allowance<'b>,
 }
 
 /// Why something was not kept.

@@ -15,6 +15,16 @@ pub(crate) struct Rates(Mutex<BTreeMap<String, VecDeque<i64>>>);
 impl Rates {
     /// Whether it may be asked for once more; then it was.
     pub(crate) fn takes(&self, key: &str, rate: usize, now: Timestamp) -> bool {
+        self.of_this_hour(key, now, |times| {
+            let may = times.len() < rate;
+            if may {
+                times.push_back(now.as_second());
+            }
+            may
+        })
+    }
+
+    fn of_this_hour<T>(&self, key: &str, now: Timestamp, look: impl FnOnce(&mut VecDeque<i64>) -> T) -> T {
         let now = now.as_second();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // names in tokens are many
@@ -24,11 +34,37 @@ impl Rates {
         while times.front().is_some_and(|at| *at <= now - HOUR) {
             times.pop_front();
         }
-        let may = times.len() < rate;
-        if may {
-            times.push_back(now);
-        }
-        may
+        look(times)
+    }
+
+    /// What one may still bring in this hour.
+    pub(crate) fn allowance<'r>(&'r self, key: &'r str, rate: usize, now: Timestamp) -> Allowance<'r> {
+        Allowance { rates: self, key, rate, now }
+    }
+}
+
+/// What one may still bring in this hour. It is asked for all at once, and charged for what was taken.
+#[derive(Debug)]
+pub struct Allowance<'r> {
+    rates: &'r Rates,
+    key: &'r str,
+    rate: usize,
+    now: Timestamp,
+}
+
+impl Allowance<'_> {
+    /// Whether there is room for so many more.
+    #[must_use]
+    pub fn has_room(&self, count: usize) -> bool {
+        count == 0
+            || self
+                .rates
+                .of_this_hour(self.key, self.now, |times| times.len().saturating_add(count) <= self.rate)
+    }
+
+    /// One was taken.
+    pub fn charge(&self) {
+        self.rates.of_this_hour(self.key, self.now, |times| times.push_back(self.now.as_second()));
     }
 }
 
@@ -42,6 +78,19 @@ mod tests {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         assert!(rates.takes("a", 1, at(0)) && rates.takes("b", 1, at(10)) && !rates.takes("b", 1, at(3605)));
         assert_eq!(rates.0.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn there_is_room_for_all_or_for_none_and_only_what_was_taken_is_charged() {
+        let (rates, now) = (Rates::default(), Timestamp::from_second(0).unwrap());
+        let allowance = rates.allowance("a", 3, now);
+        allowance.charge();
+        assert!(allowance.has_room(2) && !allowance.has_room(3) && allowance.has_room(2));
+        allowance.charge();
+        allowance.charge();
+        assert!(allowance.has_room(0) && !allowance.has_room(1));
+        assert!(rates.allowance("b", 3, now).has_room(3));
+        assert!(rates.allowance("a", 3, Timestamp::from_second(HOUR).unwrap()).has_room(3));
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! its bringer's word: then that is on record, under the bringer's name, and nobody is alarmed, or else whoever may ask for a
 //! decision could wake people with what never was.
 
+use std::collections::BTreeMap;
+
 use attest::json::ShapeError;
 use attest::time::parse_time;
-use attest::{Digest, Envelope, Object};
+use attest::{Digest, Envelope, Json, Object};
 use chokepoint::alarm::{Alarm, Away};
 use chokepoint::{EventKind, NewEvent};
 use jiff::Timestamp;
@@ -18,7 +20,7 @@ use policy::{Beside, Case, DeploymentRequest, Frame, Outcome, Submitted, Verdict
 use crate::webhook::alarming::nowhere;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::decisions::{artifact, line, only_keys};
-use crate::webhook::judge::NotKept;
+use crate::webhook::judge::{Brought, NotKept};
 
 const KEYS: [&str; 12] = [
     "at",
@@ -39,17 +41,40 @@ const MAX_TEXT: usize = 500;
 const TOLERANCE: i64 = 60;
 
 impl Kubernetes {
-    /// Takes one; answers with its digest.
-    pub(super) fn spooled(&self, bytes: &[u8], by: &str, now: Timestamp) -> Result<String, NotKept> {
+    /// Takes all, or nothing where one cannot be read; gives their digests. What is nobody's word but the bringer's is charged
+    /// where it is new, and of it all is taken or nothing. It keeps no grant back that somebody signed.
+    pub(super) fn spooled(&self, brought: &Brought<'_>) -> Result<Option<Vec<String>>, NotKept> {
+        let Brought { records, by, now, allowance } = brought;
         let desk = self.desk.get().ok_or_else(nowhere)?;
+        let judged = |record: &Json| self.judged(record.to_string().into_bytes(), by, *now);
+        let all = records.iter().map(judged).collect::<Result<Vec<Spooled>, NotKept>>()?;
+        let digests = all.iter().map(|one| one.digest.to_string()).collect();
+        let (signed, said): (Vec<Spooled>, Vec<Spooled>) =
+            all.into_iter().partition(|one| one.alarm.is_some());
+        for one in signed {
+            desk.bring(&one.digest, one.event, one.alarm).map_err(NotKept::Store)?;
+        }
+        let new = said.into_iter().filter(|one| !desk.has(&one.digest));
+        let new: BTreeMap<Digest, NewEvent> = new.map(|one| (one.digest, one.event)).collect();
+        if !allowance.has_room(new.len()) {
+            return Ok(None);
+        }
+        for (digest, event) in new {
+            desk.bring(&digest, event, None).map_err(NotKept::Store)?;
+            allowance.charge();
+        }
+        Ok(Some(digests))
+    }
+
+    fn judged(&self, bytes: Vec<u8>, by: &str, now: Timestamp) -> Result<Spooled, NotKept> {
         let malformed = |e: &dyn std::fmt::Display| NotKept::Malformed(e.to_string());
-        let record = attest::json::parse(bytes).map_err(|e| malformed(&e))?;
+        let record = attest::json::parse(&bytes).map_err(|e| malformed(&e))?;
         let record = record.as_object().map_err(|e| malformed(&e))?;
         let (request, at) = read(record).map_err(|e| malformed(&e))?;
         if at.as_second() > now.as_second().saturating_add(TOLERANCE) {
             return Err(NotKept::Malformed(format!("at: wanted a time that has been, found {at}")));
         }
-        let (artifact, digest) = (request.artifact.short(), Digest::sha256(bytes));
+        let (artifact, digest) = (request.artifact.short(), Digest::sha256(&bytes));
         let shown = self.shown(request.clone(), at);
         let alarm = shown.grant.as_ref().map(|grant| {
             let away = Away {
@@ -73,9 +98,7 @@ impl Kubernetes {
         body.set_some("grant", shown.grant.map(|grant| grant.digest.to_string()));
         let kind = if shown.why_not.is_none() { EventKind::Spooled } else { EventKind::SpooledUnverified };
         body.set_some("found", shown.why_not);
-        let event = NewEvent { at: now, kind, body, parts: vec![bytes.to_vec()] };
-        desk.bring(&digest, event, alarm).map_err(NotKept::Store)?;
-        Ok(digest.to_string())
+        Ok(Spooled { digest, event: NewEvent { at: now, kind, body, parts: vec![bytes] }, alarm })
     }
 
     /// Judges the grant under the files in force, as of the time at which it was used: a clock that has gone on since is none
@@ -105,6 +128,13 @@ impl Kubernetes {
         });
         Shown { grant: signed, why_not: Some(why_not(&verdict, submitted.is_some())) }
     }
+}
+
+/// A record that was judged.
+struct Spooled {
+    digest: Digest,
+    event: NewEvent,
+    alarm: Option<Alarm>,
 }
 
 /// What a record shows by itself.
@@ -154,8 +184,7 @@ pub(super) fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), Sh
         record.optional_string(key)?;
     }
     if let Some(grant) = record.optional_object("grant")? {
-        let (name, bytes) =
-            ("the grant that was used".to_owned(), attest::Json::from(grant.clone()).to_string());
+        let (name, bytes) = ("the grant that was used".to_owned(), Json::from(grant.clone()).to_string());
         request.grant = Some(Submitted { name, bytes: bytes.into_bytes() });
     }
     Ok((request, at))

@@ -14,14 +14,14 @@ use super::asker;
 use super::read::only;
 use crate::http::{Refusal, json, only as only_parameters};
 use crate::webhook::http::Caller;
-use crate::webhook::judge::{Deadline, Kept, NotKept};
+use crate::webhook::judge::{Brought, Deadline, NotKept};
 use crate::webhook::review::{body, drain};
 use crate::webhook::service::Front;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So many records at once.
 const MOST: usize = 100;
-/// So many of one client in an hour: each may be an alarm, which somebody reads.
+/// So many of one client in an hour that show no grant which anybody signed: nothing but the client's word, and it stays.
 const RATE: usize = 1000;
 const WHAT: &str = "record of another choke point";
 
@@ -49,13 +49,13 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     let bytes = body(request, front.config.webhook.body, &Deadline::after(PATIENCE)).await;
     let records = bytes.and_then(|bytes| read(&bytes)).inspect_err(|_| counted("malformed"))?;
     let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
-    if !records.iter().all(|_| deciding.brought.takes(&by, RATE, now)) {
-        counted("too often");
-        return Err(too_often(front, &by));
-    }
     let work = tokio::task::spawn_blocking(move || {
-        let keep = |record: &Json| own.judge.keep(Kept::Spooled, record.to_string().as_bytes(), &name, now);
-        let all = || records.iter().map(keep).collect::<Result<Vec<String>, NotKept>>();
+        let all = || {
+            let nobody = || NotKept::Store("nobody may ask for decisions here".to_owned());
+            let deciding = own.decisions.as_ref().ok_or_else(nobody)?;
+            let allowance = deciding.brought.allowance(&name, RATE, now);
+            own.judge.bring(&Brought { records: &records, by: &name, now, allowance })
+        };
         let result = catch_unwind(AssertUnwindSafe(all));
         drop(place);
         result.unwrap_or_else(|_| Err(NotKept::Store("the choke point failed".to_owned())))
@@ -63,7 +63,11 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     let result = work.await.unwrap_or_else(|e| Err(NotKept::Store(e.to_string())));
     let details = Object::new().with("what", WHAT).with("by", by);
     match result {
-        Ok(digests) => {
+        Ok(None) => {
+            counted("too often");
+            Err(too_often(front, details))
+        }
+        Ok(Some(digests)) => {
             counted("kept");
             front.tell("kept", details.with("digests", digests.clone()));
             let one = |digest: String| Json::from(Object::new().with("digest", digest));
@@ -84,10 +88,15 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     }
 }
 
-fn too_often(front: &Front, by: &str) -> Refusal {
-    front.tell("not-kept", Object::new().with("what", WHAT).with("by", by).with("found", "too often"));
-    let message = format!("{by} brings more than {RATE} records in an hour");
-    Refusal::new(429, "too-often", &message).fix("keep them, and bring them later").again(600)
+fn too_often(front: &Front, details: Object) -> Refusal {
+    let message = format!(
+        "{} brings more than {RATE} records in an hour without a grant that anybody signed",
+        details.string("by").unwrap_or_default()
+    );
+    front.tell("not-kept", details.with("found", "too often"));
+    Refusal::new(429, "too-often", &message)
+        .fix("keep them, and bring them later; those with such a grant are on record")
+        .again(600)
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Json>, Refusal> {
