@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use attest::{Digest, Json, Object};
-use chokepoint::Answer;
+use chokepoint::{Answer, without_secrets};
 use jiff::Timestamp;
 use policy::DeploymentRequest;
 use server::webhook::Ruling;
@@ -81,7 +81,7 @@ impl Spool {
         let record =
             record(&request, &ruling, &name, now)?.with("receipt", promise.to_text()).with("vkey", vkey);
         let file = waiting.join(format!("{}-{}.json", now.as_second(), hex(&name)));
-        keys::write(&file, &Json::from(record).to_string())?;
+        keys::write(&file, &Json::from(without_secrets(&record)).to_string())?;
         ruling.warn(&format!(
             "BREAKGLASS WITHOUT THE CHOKE POINT: it cannot be reached ({why}); the grant was verified on this machine, and \
              the record waits in {} until it is brought: portcullis deploy --bring-spool",
@@ -136,11 +136,14 @@ fn waiting(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Gives why the choke point is out of reach, where it is.
 fn bring_one(file: &Path, remote: &Remote) -> Result<Option<String>, Failure> {
     let bytes = input::read("waiting record", file, 8 << 20)?;
-    let record = attest::json::parse(&bytes).map_err(|e| {
+    let unreadable = |e: &dyn std::fmt::Display| {
         Failure::new(&format!("the waiting record {} cannot be read", file.display()))
             .line("found", &e.to_string())
             .line("fix", "keep it for the investigation, and compare it with the log beside it")
-    })?;
+    };
+    let record = attest::json::parse(&bytes).map_err(|e| unreadable(&e))?;
+    // the choke point takes no secret, and what was written by an older version may hold one
+    let record = Json::from(without_secrets(record.as_object().map_err(|e| unreadable(&e))?));
     let digest = Digest::sha256(record.to_string().as_bytes()).to_string();
     let body = Json::from(Object::new().with("records", Json::Array(vec![record])));
     let (status, answer) = match remote.ask("/v1/decisions/spooled", &body) {

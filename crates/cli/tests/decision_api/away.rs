@@ -161,3 +161,23 @@ fn a_clients_word_is_bounded_in_an_hour_and_keeps_nobodys_grant_out() {
     assert_eq!(running.end(), 0);
     assert_eq!((events(&place, "spooled").len(), events(&place, "spooled-unverified").len()), (2, 1000));
 }
+
+#[test]
+fn a_record_with_a_secret_is_refused_and_nothing_of_it_is_kept() {
+    let place = Place::new("");
+    let with_grant = format!(",\"grant\":{}", grant(&place, "bob"));
+    let good = record(20, &with_grant);
+    let login = good.replace("pkg:deb/acme/shop", "https://ci:hunter2@r.example/shop");
+    let token = record(20, &format!(",\"workload\":\"deploy --password hunter2\"{with_grant}"));
+    let running = place.start();
+    for (bad, key) in [(&login, "artifact"), (&token, "workload")] {
+        let answer = bring(&place, &running, &[&good, bad]);
+        assert_eq!((answer.status, answer.text("code").as_str()), (400, "malformed"), "{}", answer.body);
+        let found = answer.text("found");
+        assert!(found.starts_with(&format!("{key}: wanted a record without logins")), "{}", answer.body);
+        assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+    }
+    assert_eq!(bring(&place, &running, &[&good]).status, 200, "as it came, the other one is good");
+    assert_eq!(running.end(), 0);
+    assert_eq!((events(&place, "spooled").len(), events(&place, "spooled-unverified").len()), (1, 0));
+}

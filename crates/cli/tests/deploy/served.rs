@@ -337,3 +337,56 @@ fn what_a_grant_let_in_on_a_node_is_brought_too() {
     let shown = expect(0, &["log", "show", path(&log), "--kind", "alarm", "--format", "json"]);
     assert!(shown.contains("breakglass-away"), "{shown}");
 }
+
+#[test]
+fn a_login_in_what_a_grant_let_in_waits_nowhere_and_the_record_is_brought_all_the_same() {
+    let served = Served::new();
+    let running = served.start();
+    let url = running.url.clone();
+    assert_eq!(running.end(), 0);
+    let policy = fs::read_to_string(served.at("book/prod/shop.yaml")).unwrap();
+    let policy = policy.replace("prod/shop", "prod/web").replace("pkg:generic/shop", "https://*/web");
+    fs::write(served.at("book/prod/web.yaml"), policy).unwrap();
+    served.grant("prod/web", "grant.json");
+    fs::write(served.at("m.sql"), "SELECT 1;\n").unwrap();
+    let mut deploy = portcullis_command();
+    deploy.current_dir(served.world.dir.path()).args(["deploy", "m.sql", "--as"]);
+    deploy.args([
+        "https://ci:hunter2@r.example/web",
+        "--environment",
+        "prod/web",
+        "--stdin",
+        "--server",
+        &url,
+    ]);
+    let tls = ["init/tls/ca.crt", "init/tls/ci.crt", "init/tls/ci.key"];
+    let flags = ["--ca", "--client-certificate", "--client-key"];
+    for (flag, file) in flags.iter().zip(tls) {
+        deploy.args([flag, file]);
+    }
+    deploy.args(SPOOL).args(["--breakglass", "grant.json", "--", "cat"]);
+    said(0, &deploy.output().unwrap());
+    let waits = || {
+        let file = fs::read_dir(served.at("spool/waiting")).unwrap().next().unwrap().unwrap();
+        (file.path(), fs::read_to_string(file.path()).unwrap())
+    };
+    let (file, text) = waits();
+    assert!(text.contains("https://[redacted]@r.example/web") && !text.contains("hunter2"), "{text}");
+    // as an older version wrote it
+    fs::write(&file, text.replace("[redacted]", "ci:hunter2")).unwrap();
+    served.listen(url.strip_prefix("https://").unwrap());
+    let running = served.start();
+    let mut bring = portcullis_command();
+    bring
+        .current_dir(served.world.dir.path())
+        .args(["deploy", "--bring-spool", "--server", &url])
+        .args(SPOOL);
+    for (flag, file) in flags.iter().zip(tls) {
+        bring.args([flag, file]);
+    }
+    assert_eq!(said(0, &bring.output().unwrap()), "1 record is with the choke point now\n");
+    assert_eq!(served.waiting(), 0);
+    assert_eq!(running.end(), 0);
+    let shown = expect(0, &["log", "show", path(&served.at("init/log")), "--format", "json"]);
+    assert!(shown.contains("\"spooled\"") && !shown.contains("hunter2"), "{shown}");
+}

@@ -13,7 +13,7 @@ use attest::json::ShapeError;
 use attest::time::parse_time;
 use attest::{Digest, Envelope, Json, Object};
 use chokepoint::alarm::{Alarm, Away};
-use chokepoint::{EventKind, NewEvent};
+use chokepoint::{EventKind, NewEvent, without_secrets};
 use jiff::Timestamp;
 use policy::{Beside, Case, DeploymentRequest, Frame, Outcome, Submitted, Verdict};
 
@@ -166,6 +166,12 @@ fn why_not(verdict: &Verdict, has_grant: bool) -> String {
 /// The question that was answered elsewhere, and when.
 pub(super) fn read(record: &Object) -> Result<(DeploymentRequest, Timestamp), ShapeError> {
     only_keys(record, &KEYS)?;
+    // what is on record of it is the sender's bytes, so that it is known by their digest: they are cleaned there, or nowhere
+    let clean = without_secrets(record);
+    if let Some((key, _)) = record.iter().find(|(key, value)| clean.get(key) != Some(*value)) {
+        let wanted = "a record without logins and secrets: take them out before it is brought";
+        return Err(ShapeError::new(key, wanted, "a login or a secret, which would stay in the log"));
+    }
     for key in ["decision", "basis"] {
         line(record, key, MAX_TEXT)?;
     }
