@@ -13,6 +13,8 @@ mod notice;
 mod post;
 
 pub use deliver::Outbox;
+#[cfg(test)]
+pub(crate) use desk::tests as desks;
 pub use desk::{Desk, Recorder, ReviewNotTaken};
 pub use metrics::AlarmMetrics;
 pub use notice::Notice;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use attest::{Digest, TrustRoot};
 use chokepoint::alarm::{Alarm, AlarmKind, Alarms, Refused, of_decision, of_recorded};
@@ -164,12 +165,18 @@ impl Desk {
         result.map(|_| true)
     }
 
-    /// Raises these in their order. One that is not on record stays, with all behind it.
+    /// Raises these in their order, for so long. One that is not on record stays, with all behind it.
     ///
     /// # Errors
     /// Why one is not.
-    pub fn raise_all(&self, alarms: &mut VecDeque<Alarm>, now: Timestamp) -> Result<(), String> {
-        while let Some(alarm) = alarms.front().cloned() {
+    pub fn raise_all(
+        &self,
+        alarms: &mut VecDeque<Alarm>,
+        within: Duration,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let began = Instant::now();
+        while let Some(alarm) = alarms.front().filter(|_| began.elapsed() < within).cloned() {
             self.raise(alarm, now)?;
             alarms.pop_front();
         }
@@ -440,4 +447,4 @@ fn notices(recorder: &dyn Recorder, origin: &str, from: u64) -> Result<(Vec<Noti
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

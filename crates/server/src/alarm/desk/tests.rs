@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use attest::breakglass::{Grant, GrantReview, ReviewVerdict};
 use attest::{Algorithm, Artifact, Object, SecretKey, Signer as _};
 use chokepoint::{Chokepoint, Limits};
@@ -9,6 +7,7 @@ use tlog::{Blobs, Files, Log, Reader};
 use super::*;
 use crate::webhook::AlarmSink;
 
+const TURN: Duration = Duration::from_secs(60);
 const BOOK: &str = "environment: prod/shop\nartifact: shop\nmode: enforce\nbreakglass: { group: oncall, expires: 4h, reviewed-within: 24h }\nrequire: { signed-by: [vendor] }\n";
 
 fn key(seed: u8) -> SecretKey {
@@ -29,15 +28,15 @@ fn root() -> TrustRoot {
     TrustRoot::parse("trust-root.yaml", &text).unwrap()
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
 /// A real log in files, as a choke point writes it.
-struct Real {
-    point: Chokepoint<Files>,
-    files: Files,
-    is_full: std::sync::atomic::AtomicBool,
+pub(crate) struct Real {
+    pub(crate) point: Chokepoint<Files>,
+    pub(crate) files: Files,
+    pub(crate) is_full: std::sync::atomic::AtomicBool,
     /// Only the reserve has room: alarms go in, and nothing else does.
     is_reserve: std::sync::atomic::AtomicBool,
     /// The next entry that is no alarm is the last for which there is room beside the reserve.
@@ -47,7 +46,7 @@ struct Real {
 }
 
 impl Real {
-    fn open(dir: &Path) -> Arc<Self> {
+    pub(crate) fn open(dir: &Path) -> Arc<Self> {
         let files = Files::new(&dir.join("log"));
         let signer = || Box::new(key(9));
         let log = Log::open(files.clone(), "log.example", signer())
@@ -61,7 +60,7 @@ impl Real {
     }
 
     /// A deployment under alice's grant: its place, leaf, record and decision.
-    fn let_in(&self, what: &str, seconds: i64) -> (u64, Digest, Record, Decision) {
+    pub(crate) fn let_in(&self, what: &str, seconds: i64) -> (u64, Digest, Record, Decision) {
         let grant = Grant {
             id: "bg-1".to_owned(),
             environment: "prod/shop".to_owned(),
@@ -84,7 +83,7 @@ impl Real {
     }
 
     /// What is on record behind the two entries with which every log begins, checked here.
-    fn kinds(&self) -> Vec<String> {
+    pub(crate) fn kinds(&self) -> Vec<String> {
         self.point.settle().unwrap();
         let leaves = self.leaves(0).unwrap();
         let kind = |leaf: &Vec<u8>| match Entry::parse(leaf).unwrap() {
@@ -131,7 +130,7 @@ impl Recorder for Real {
     }
 }
 
-fn desk(dir: &Path, real: &Arc<Real>) -> Desk {
+pub(crate) fn desk(dir: &Path, real: &Arc<Real>) -> Desk {
     let config = AlarmsConfig {
         sinks: vec![AlarmSink::File(dir.join("alarms.jsonl"))],
         budget: Budget::parse("0 per 7d"),
@@ -332,10 +331,12 @@ fn of_several_alarms_what_is_not_on_record_stays_to_be_raised() {
     let gap = |number| Alarm::found(AlarmKind::WriterGap, &format!("writer-2 {number}"), at(0));
     let mut alarms = VecDeque::from([gap(1), gap(2)]);
     real.is_full.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(desk.raise_all(&mut alarms, at(0)).unwrap_err(), "the log is full");
+    assert_eq!(desk.raise_all(&mut alarms, TURN, at(0)).unwrap_err(), "the log is full");
     assert_eq!(alarms.len(), 2, "an entry is looked at once: what it showed is not forgotten");
     real.is_full.store(false, std::sync::atomic::Ordering::SeqCst);
-    desk.raise_all(&mut alarms, at(1)).unwrap();
+    desk.raise_all(&mut alarms, Duration::ZERO, at(1)).unwrap();
+    assert_eq!(alarms.len(), 2, "what has no time has its turn later");
+    desk.raise_all(&mut alarms, TURN, at(1)).unwrap();
     assert!(alarms.is_empty());
     assert_eq!(real.kinds(), ["alarm writer-gap", "alarm writer-gap"]);
 }
