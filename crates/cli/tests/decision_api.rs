@@ -6,6 +6,8 @@ mod away;
 mod described;
 #[path = "decision_api/examples.rs"]
 mod examples;
+#[path = "decision_api/files.rs"]
+mod files;
 #[path = "decision_api/place.rs"]
 mod place;
 mod service;

@@ -129,6 +129,13 @@ fn a_reviewed_book_that_breaks_the_guardrails_is_refused() {
     place.sign("book", "1.0.0", &["release-desk", "bob"]);
     let said = running.event_with(&["reload-refused", "\"book\""]);
     assert!(said.contains("guardrail") && !said.contains("signed-by"), "{said}");
+    // put back: nothing is refused any more, and the alarm is over
+    place.edit(POLICY, "mode: dry-run", "mode: enforce");
+    let began = std::time::Instant::now();
+    while !place.log().contains("alarm-closed") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{}", place.log());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
     assert_eq!(running.end(), 0);
     assert!(place.log().contains("files-refused"), "{}", place.log());
 }

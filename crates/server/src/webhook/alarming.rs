@@ -1,5 +1,6 @@
 //! The desk of alarms in the process that decides: what is let in past a policy is alarmed before anybody is answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use attest::Digest;
@@ -46,6 +47,9 @@ impl Kubernetes {
                 metrics: self.summary_metrics.clone(),
             };
             drop(self.summaries.set(Summaries::start(settings, config, with)?));
+        } else {
+            // an earlier process made some; what is over waits in the desk for the log
+            desk.gone(AlarmKind::SummaryFailed, Alarm::SUMMARIES, clock()).ok();
         }
         Ok(())
     }
@@ -63,16 +67,23 @@ impl Kubernetes {
         }
     }
 
-    /// Alarms files that are not taken, until another of them is.
+    /// Alarms files that are not taken, until they are, or are gone. What an earlier process alarmed ends so too.
     pub(super) fn alarm_files(&self, told: &[Reloaded], now: Timestamp) {
         let Some(desk) = self.desk.get() else { return };
         for Reloaded { what, result } in told {
-            let done = match result {
-                Ok(_) => desk.gone(AlarmKind::FilesRefused, what, now),
-                Err(why) => desk.raise(Alarm::files_refused(what, why, now), now).map(drop),
-            };
-            // the event on standard error says it too, and what is not on record now is found at the next change
-            done.ok();
+            if let Err(why) = result {
+                // the event on standard error says it too, and what is not on record now is found at the next change
+                desk.raise(Alarm::files_refused(what, why, now), now).ok();
+            }
+        }
+        // ungoverned files are taken all or none, and which of them was refused before is not known
+        let refused = match &self.steward {
+            Some(steward) => Some(steward.refused()),
+            None => self.loaded().stale.is_none().then(BTreeSet::new),
+        };
+        if let Some(refused) = refused {
+            // what is over waits in the desk for the log
+            desk.only(AlarmKind::FilesRefused, &refused, now).ok();
         }
     }
 

@@ -44,7 +44,7 @@ pub struct Kubernetes {
     pub(super) summaries: OnceLock<Summaries>,
     pub(super) summary_metrics: SummaryMetrics,
     /// Who puts files in force; nothing where they are taken without provenance.
-    steward: Option<Steward>,
+    pub(super) steward: Option<Steward>,
     pub(super) store: Store,
     pub(super) registries: Registries,
     cluster: Option<Arc<dyn Cluster>>,
@@ -56,11 +56,11 @@ pub struct Kubernetes {
 
 /// The reviewed files.
 #[derive(Debug)]
-struct Loaded {
+pub(super) struct Loaded {
     /// What was tried last.
     tried: Result<Files, String>,
     /// Since when what is on disk is not in force.
-    stale: Option<Instant>,
+    pub(super) stale: Option<Instant>,
 }
 
 struct SecretBytes(Vec<u8>);
@@ -140,7 +140,7 @@ impl Kubernetes {
         Self { cluster, ..self }
     }
 
-    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+    pub(super) fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@ mod evidence;
 mod part;
 mod refusal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,9 @@ use disk::Texts;
 pub use part::Part;
 use refusal::Refusal;
 
+/// What cannot be read, where nobody knows which of them.
+const UNREADABLE: &str = "files";
+
 /// Who puts files in force.
 #[derive(Debug)]
 pub(crate) struct Steward {
@@ -45,6 +48,8 @@ struct State {
     refused: BTreeMap<Part, Refused>,
     /// Why the files cannot be read, where they cannot.
     unreadable: Option<String>,
+    /// Whether this process began with another configuration than the one on disk: it reads it no more.
+    is_configured_otherwise: bool,
     /// What there is to tell that nobody was told yet.
     untold: Vec<Reloaded>,
 }
@@ -96,7 +101,7 @@ impl Steward {
             Err(why) if state.unreadable.as_ref() == Some(&why) => {}
             Err(why) => {
                 state.unreadable = Some(why.clone());
-                told.push(Reloaded { what: "files", result: Err(why) });
+                told.push(Reloaded { what: UNREADABLE, result: Err(why) });
             }
         }
         told
@@ -112,6 +117,15 @@ impl Steward {
         let unreadable =
             state.unreadable.iter().map(|why| format!("the files on disk are not in force: {why}"));
         unreadable.chain(state.refused.iter().map(line)).collect()
+    }
+
+    /// What is on disk and not in force, by the names under which that is told.
+    pub(crate) fn refused(&self) -> BTreeSet<String> {
+        let state = self.lock();
+        let mut all: BTreeSet<String> = state.refused.keys().map(|part| part.name().to_owned()).collect();
+        all.extend(state.unreadable.is_some().then(|| UNREADABLE.to_owned()));
+        all.extend(state.is_configured_otherwise.then(|| Part::Configuration.name().to_owned()));
+        all
     }
 
     /// The policies and the trust root first. Guardrails before the book where that in force keeps to them, and after it

@@ -223,6 +223,7 @@ impl Beginning<'_> {
         if old.log != self.config.log {
             return Err(other_log(&why));
         }
+        state.is_configured_otherwise = true;
         state.untold.push(Reloaded { what: part.name(), result: Err(why) });
         Ok(old)
     }
@@ -231,7 +232,17 @@ impl Beginning<'_> {
 fn state(texts: Texts, history: History, configuration: Option<Vec<u8>>) -> Result<State, String> {
     let policies = Arc::new(texts.policies()?);
     let (refused, unreadable, untold) = (BTreeMap::new(), None, Vec::new());
-    Ok(State { texts, policies, history, configuration, refused, unreadable, untold })
+    let is_configured_otherwise = false;
+    Ok(State {
+        texts,
+        policies,
+        history,
+        configuration,
+        refused,
+        unreadable,
+        is_configured_otherwise,
+        untold,
+    })
 }
 
 fn wrong_pin(part: Part, pinned: Option<&Digest>, found: &str) -> String {
