@@ -3,8 +3,9 @@
 
 mod question;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use attest::{Digest, Json, Object, release};
@@ -43,19 +44,56 @@ pub(crate) struct Releasing {
     keys: Vec<Signing>,
     rates: Rates,
     places: Arc<Semaphore>,
+    /// Names that have a place: one each, or else one of them, which sends slowly, would have all.
+    busy: Arc<Mutex<BTreeSet<String>>>,
     answers: Arc<Answers>,
+}
+
+/// Room for a body, and the names of whoever has it.
+#[derive(Debug)]
+struct Place {
+    names: BTreeSet<String>,
+    busy: Arc<Mutex<BTreeSet<String>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|name| !self.names.contains(name));
+    }
 }
 
 impl Releasing {
     pub(crate) fn new(keys: &[Signing]) -> Option<Self> {
         let (keys, rates, places) = (keys.to_vec(), Rates::default(), Arc::new(Semaphore::new(PLACES)));
-        (!keys.is_empty()).then(|| Self { keys, rates, places, answers: Arc::default() })
+        let (busy, answers) = (Arc::default(), Arc::default());
+        (!keys.is_empty()).then(|| Self { keys, rates, places, busy, answers })
     }
 
     /// Whether a certificate may ask for any of them.
     pub(crate) fn knows(&self, caller: &Caller) -> bool {
-        let own = caller.0.as_deref().unwrap_or_default();
-        self.keys.iter().any(|key| key.names.iter().any(|name| own.contains(name)))
+        !self.names(caller).is_empty()
+    }
+
+    /// The names of a certificate that any of them is for.
+    fn names(&self, caller: &Caller) -> BTreeSet<String> {
+        let own = caller.0.as_deref().unwrap_or_default().iter();
+        own.filter(|own| self.keys.iter().any(|key| key.names.contains(own))).cloned().collect()
+    }
+
+    /// A place for whoever has none.
+    fn place(&self, caller: &Caller) -> Result<Place, Refused> {
+        let refusal = |message: &str| ("shed", Refusal::new(429, "busy", message).again(1));
+        let names = self.names(caller);
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if !busy.is_disjoint(&names) {
+            return Err(refusal("something is being signed for whoever asks already: one at a time"));
+        }
+        let room = Arc::clone(&self.places).try_acquire_owned();
+        let room = room.map_err(|_| refusal("too much is to be signed at once"))?;
+        busy.extend(names.iter().cloned());
+        Ok(Place { names, busy: Arc::clone(&self.busy), _room: room })
     }
 }
 
@@ -118,7 +156,7 @@ async fn through(
 }
 
 /// Who is let in: what they call their question, and their places.
-type Entered = (Option<String>, OwnedSemaphorePermit, Inside);
+type Entered = (Option<String>, Place, Inside);
 
 fn enter(
     front: &Front,
@@ -132,8 +170,7 @@ fn enter(
     }
     only(head.uri.query(), &["timeout"]).map_err(malformed)?;
     let key = idempotency(&head.headers).map_err(malformed)?;
-    let busy = |_| ("shed", Refusal::new(429, "busy", "too much is to be signed at once").again(1));
-    let place = Arc::clone(&releasing.places).try_acquire_owned().map_err(busy)?;
+    let place = releasing.place(caller)?;
     let inside = front.door.enter(deadline).map_err(|estimate| ("shed", shed(estimate)))?;
     Ok((key, place, inside))
 }
@@ -144,7 +181,7 @@ struct Work {
     bytes: Bytes,
     deadline: Deadline,
     now: Timestamp,
-    _held: (Inside, OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _held: (Inside, OwnedSemaphorePermit, Place),
 }
 
 impl Work {
@@ -258,4 +295,45 @@ fn stranger(caller: &Caller) -> Refusal {
         .wanted("a client certificate with a name that `signing: names` has")
         .found(&found)
         .fix("come with another certificate, or have its name added to the key's `names`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::config::SummaryKey;
+
+    fn key(name: &str, names: &[&str]) -> Signing {
+        Signing {
+            name: name.to_owned(),
+            family: "minisign",
+            key: SummaryKey::File("x.key".into()),
+            place: attest::Place { file: "serve.yaml".into(), line: 1, column: 1 },
+            block: None,
+            environments: vec!["release/*".to_owned()],
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            rate: 2,
+        }
+    }
+
+    fn caller(names: &[&str]) -> Caller {
+        Caller(Some(names.iter().map(|name| (*name).to_owned()).collect()))
+    }
+
+    #[test]
+    fn one_name_has_one_place_whichever_certificate_it_shows_and_the_others_have_theirs() {
+        let releasing = Releasing::new(&[key("a", &["ci", "bot"]), key("b", &["desk"])]).unwrap();
+        let first = releasing.place(&caller(&["ci", "unlisted"])).unwrap();
+        for own in [caller(&["ci"]), caller(&["bot", "ci"])] {
+            let (end, refusal) = releasing.place(&own).unwrap_err();
+            let said = format!("{refusal:?}");
+            assert!(end == "shed" && said.contains("already: one at a time"), "{said}");
+        }
+        let second = releasing.place(&caller(&["desk"])).unwrap();
+        let (_, refusal) = releasing.place(&caller(&["bot"])).unwrap_err();
+        assert!(format!("{refusal:?}").contains("too much is to be signed at once"), "{refusal:?}");
+        drop(first);
+        drop(releasing.place(&caller(&["bot"])).unwrap());
+        drop((releasing.place(&caller(&["ci"])).unwrap(), second));
+        assert!(releasing.busy.lock().unwrap().is_empty());
+    }
 }
