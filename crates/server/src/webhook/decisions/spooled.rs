@@ -9,6 +9,7 @@ use attest::{Json, Object};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
 
 use super::asker;
 use super::read::only;
@@ -50,13 +51,7 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
     let records = bytes.and_then(|bytes| read(&bytes)).inspect_err(|_| counted("malformed"))?;
     let (own, now, name) = (Arc::clone(front), front.now(), by.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let all = || {
-            let nobody = || NotKept::Store("nobody may ask for decisions here".to_owned());
-            let deciding = own.decisions.as_ref().ok_or_else(nobody)?;
-            let allowance = deciding.brought.allowance(&name, RATE, now);
-            own.judge.bring(&Brought { records: &records, by: &name, now, allowance })
-        };
-        let result = catch_unwind(AssertUnwindSafe(all));
+        let result = catch_unwind(AssertUnwindSafe(|| all(&own, &records, &name, now)));
         drop(place);
         result.unwrap_or_else(|_| Err(NotKept::Store("the choke point failed".to_owned())))
     });
@@ -86,6 +81,13 @@ pub(crate) async fn take(front: &Arc<Front>, caller: &Caller, request: Request) 
                 .again(5))
         }
     }
+}
+
+fn all(front: &Front, records: &[Json], by: &str, now: Timestamp) -> Result<Option<Vec<String>>, NotKept> {
+    let nobody = || NotKept::Store("nobody may ask for decisions here".to_owned());
+    let deciding = front.decisions.as_ref().ok_or_else(nobody)?;
+    let allowance = deciding.brought.allowance(by, RATE, now);
+    front.judge.bring(&Brought { records, by, now, allowance })
 }
 
 fn too_often(front: &Front, details: Object) -> Refusal {
