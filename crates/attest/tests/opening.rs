@@ -533,3 +533,34 @@ fn a_trust_root_that_could_be_read_two_ways_does_not_load() {
         assert!(errors.iter().any(|e| e.message.contains(word)), "{word}: {errors:?}");
     }
 }
+
+#[test]
+fn whose_grant_it_is_is_known_of_a_key_that_was_revoked_and_of_a_proof_that_does_not_hold_and_of_no_stranger()
+{
+    let grant = attest::breakglass::Grant {
+        id: "inc-1".to_owned(),
+        environment: "prod/shop".to_owned(),
+        artifact: None,
+        requester: None,
+        reason: "checkout is down".to_owned(),
+        ticket: "INC-1".to_owned(),
+        issued: at(NOW),
+        expires: at("2026-11-22T11:00:00Z"),
+    };
+    let read = |root: &TrustRoot, bytes: &[u8]| root.signed_grant(&Envelope::parse(bytes).unwrap());
+    let signed = |seed| grant.sign(&secret(seed)).unwrap().to_string().into_bytes();
+    let revoked = root("        revoked: { from: 2026-06-01T00:00:00Z, reason: stolen }\n", "");
+    assert!(matches!(open(&revoked, &signed(1)), Err(OpenError::Revoked { .. })));
+    let known = read(&revoked, &signed(1)).unwrap();
+    assert_eq!((known.grant, known.signers), (grant.clone(), vec!["ci".to_owned()]));
+    assert_eq!(read(&revoked, &signed(2)), None, "a stranger's");
+    // whoever has a grant may put beside it what he likes: a proof about something else hides nobody
+    let bundle = attest::json::parse(&signed(1)).unwrap();
+    let dsse = Dsse::read(bundle.as_object().unwrap().object("dsseEnvelope").unwrap()).unwrap();
+    let forged = logged(&dsse, &secret(1), None, |_, entry| entry.index = 1);
+    let root = root("", "");
+    assert!(matches!(open(&root, &forged), Err(OpenError::LogProof(_))));
+    assert_eq!(read(&root, &forged).unwrap().signers, ["ci"]);
+    let other = logged(&self::dsse(&[&secret(1)]), &secret(1), None, |_, _| {});
+    assert_eq!(read(&root, &other), None, "no grant");
+}

@@ -6,7 +6,7 @@ use attest::SecretKey;
 use attest::breakglass::Grant;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::place::{Answer, Place, shop};
+use crate::place::{Answer, DOCUMENT, Place, shop};
 use crate::tools::serving::Serving;
 use crate::tools::{expect, path};
 use crate::until;
@@ -74,6 +74,8 @@ fn what_was_let_in_before_the_newest_record_is_judged_as_of_its_own_time() {
     let place = Place::new("");
     let used = record(60, &format!(",\"grant\":{}", grant(&place, "bob")));
     let running = place.start();
+    let newer = DOCUMENT.replace("HEX", &shop().hex());
+    assert_eq!(place.ask(&running, "ci", &[], &newer).status, 403, "a record of now");
     assert_eq!(bring(&place, &running, &[&used]).status, 200);
     until("nobody is told", || alarms(&place).contains("breakglass-away"));
     assert_eq!(running.end(), 0);
