@@ -38,8 +38,8 @@ impl Rates {
     }
 
     /// What one may still bring in this hour.
-    pub(crate) fn allowance<'r>(&'r self, key: &'r str, rate: usize, now: Timestamp) -> Allowance<'r> {
-        Allowance { rates: self, key, rate, now }
+    pub(crate) fn allowance(&self, key: &str, rate: usize, now: Timestamp) -> Allowance<'_> {
+        Allowance { rates: self, key: key.to_owned(), rate, now }
     }
 }
 
@@ -47,24 +47,30 @@ impl Rates {
 #[derive(Debug)]
 pub struct Allowance<'r> {
     rates: &'r Rates,
-    key: &'r str,
+    key: String,
     rate: usize,
     now: Timestamp,
 }
 
 impl Allowance<'_> {
+    /// One beside it, for one thing alone.
+    #[must_use]
+    pub fn beside(&self, what: &str, rate: usize) -> Self {
+        self.rates.allowance(&format!("{} {what}", self.key), rate, self.now)
+    }
+
     /// Whether there is room for so many more.
     #[must_use]
     pub fn has_room(&self, count: usize) -> bool {
         count == 0
             || self
                 .rates
-                .of_this_hour(self.key, self.now, |times| times.len().saturating_add(count) <= self.rate)
+                .of_this_hour(&self.key, self.now, |times| times.len().saturating_add(count) <= self.rate)
     }
 
     /// One was taken.
     pub fn charge(&self) {
-        self.rates.of_this_hour(self.key, self.now, |times| times.push_back(self.now.as_second()));
+        self.rates.of_this_hour(&self.key, self.now, |times| times.push_back(self.now.as_second()));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::webhook::alarming::nowhere;
 use crate::webhook::decide::Kubernetes;
 use crate::webhook::decisions::{artifact, line, only_keys};
 use crate::webhook::judge::{Brought, NotKept};
+use crate::webhook::rate::Allowance;
 
 const KEYS: [&str; 12] = [
     "at",
@@ -37,6 +38,8 @@ const KEYS: [&str; 12] = [
     "vkey",
 ];
 const MAX_TEXT: usize = 500;
+/// So many records in an hour of one client under one grant that does not hold.
+const UNDER_ONE: usize = 100;
 /// Two clocks may differ by so many seconds.
 const TOLERANCE: i64 = 60;
 
@@ -51,12 +54,21 @@ impl Kubernetes {
         let digests = all.iter().map(|one| one.digest.to_string()).collect();
         let (signed, said): (Vec<Spooled>, Vec<Spooled>) =
             all.into_iter().partition(|one| one.alarm.is_some());
+        let mut is_too_much = false;
         for one in signed {
+            // a grant that holds always gets through; an old one is no licence to raise so many alarms that none is raised any more
+            let own = one.old.as_ref().filter(|_| !desk.has(&one.digest));
+            let own = own.map(|grant| allowance.beside(grant, UNDER_ONE));
+            if own.as_ref().is_some_and(|own| !own.has_room(1)) {
+                is_too_much = true;
+                continue;
+            }
             desk.bring(&one.digest, one.event, one.alarm).map_err(NotKept::Store)?;
+            own.iter().for_each(Allowance::charge);
         }
         let new = said.into_iter().filter(|one| !desk.has(&one.digest));
         let new: BTreeMap<Digest, NewEvent> = new.map(|one| (one.digest, one.event)).collect();
-        if !allowance.has_room(new.len()) {
+        if is_too_much || !allowance.has_room(new.len()) {
             return Ok(None);
         }
         for (digest, event) in new {
@@ -95,10 +107,12 @@ impl Kubernetes {
         }
         body.set("artifact", artifact.as_str());
         body.set("grant_holds", shown.why_not.is_none());
-        body.set_some("grant", shown.grant.map(|grant| grant.digest.to_string()));
+        let grant = shown.grant.map(|grant| grant.digest.to_string());
+        body.set_some("grant", grant.as_deref());
+        let old = grant.filter(|_| shown.why_not.is_some());
         let kind = if shown.why_not.is_none() { EventKind::Spooled } else { EventKind::SpooledUnverified };
         body.set_some("found", shown.why_not);
-        Ok(Spooled { digest, event: NewEvent { at: now, kind, body, parts: vec![bytes] }, alarm })
+        Ok(Spooled { digest, event: NewEvent { at: now, kind, body, parts: vec![bytes] }, alarm, old })
     }
 
     /// Judges the grant under the files in force, as of the time at which it was used: a clock that has gone on since is none
@@ -135,6 +149,8 @@ struct Spooled {
     digest: Digest,
     event: NewEvent,
     alarm: Option<Alarm>,
+    /// The digest of a grant that somebody signed, where it does not hold.
+    old: Option<String>,
 }
 
 /// What a record shows by itself.

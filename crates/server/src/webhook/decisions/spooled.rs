@@ -92,12 +92,12 @@ fn all(front: &Front, records: &[Json], by: &str, now: Timestamp) -> Result<Opti
 
 fn too_often(front: &Front, details: Object) -> Refusal {
     let message = format!(
-        "{} brings more than {RATE} records in an hour without a grant that anybody signed",
+        "{} brings more than {RATE} records in an hour whose grants do not hold here",
         details.string("by").unwrap_or_default()
     );
     front.tell("not-kept", details.with("found", "too often"));
     Refusal::new(429, "too-often", &message)
-        .fix("keep them, and bring them later; those with such a grant are on record")
+        .fix("keep them, and bring them later; those whose grant holds are on record")
         .again(600)
 }
 
