@@ -71,7 +71,7 @@ const ROUTES: [Route; 12] = [
         path: "/v1/decisions/spooled",
         method: "post",
         id: "bringSpooled",
-        summary: "Bring what was let in by breakglass grants while this choke point could not be reached (permission: decisions). Each is on record when this answers, and alarmed where somebody of the trust root signed its grant; brought again, it is the same. 429: too much is brought that is nobody's word but the client's; what is alarmed is on record all the same.",
+        summary: "Bring what was let in by breakglass grants while this choke point could not be reached (permission: decisions). Each is on record when this answers, and alarmed where somebody of the trust root signed its grant; brought again, it is the same. 429: too much is brought whose grants do not hold here; those that hold are on record all the same.",
         query: &[],
         body: Some("Spooled"),
         answer: ("200", "application/json", "Brought"),
