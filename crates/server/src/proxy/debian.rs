@@ -115,18 +115,21 @@ impl Debian {
             }
         };
         let vendor = self.vendor.clone();
-        let (upload, subjects) = with
+        let (upload, read) = with
             .read(move || {
                 let subjects = upload.subjects(&vendor);
-                Ok((upload, subjects))
+                let read = subjects.and_then(|subjects| Ok((subjects, upload.evidence()?)));
+                Ok((upload, read))
             })
             .await?;
-        match subjects {
+        match read {
             Err(why) => {
                 Err(with.admit(self.nameless(why), headers).await.err().unwrap_or_else(|| self.lost()))
             }
-            Ok(subjects) => {
+            Ok((subjects, evidence)) => {
                 for subject in subjects {
+                    // a copy for one at a time: there may be hundreds of packages
+                    let subject = Subject { envelopes: evidence.clone(), ..subject };
                     with.admit(subject, headers).await?;
                 }
                 Ok(upload)

@@ -15,6 +15,8 @@ use crate::proxy::share::{Bounds, Full, Share, Shares};
 
 /// Threads that hash and write at once, for the proxies of one folder: decisions need threads too.
 const WRITERS: usize = 8;
+/// Threads that unpack and read what is held at once, for all proxies: what a client sent may keep one busy for seconds.
+const READERS: usize = 4;
 
 /// How many bytes the proxies of one folder hold, and may hold.
 #[derive(Debug)]
@@ -24,11 +26,21 @@ pub(crate) struct Room {
     /// What of it one requester may have.
     one: AtomicU64,
     writers: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
 }
 
 /// The rooms, by their folders: proxies that share a folder share what may lie in it.
-#[derive(Debug, Default)]
-pub(crate) struct Rooms(BTreeMap<PathBuf, Arc<Room>>);
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    rooms: BTreeMap<PathBuf, Arc<Room>>,
+    readers: Arc<Semaphore>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { rooms: BTreeMap::new(), readers: Arc::new(Semaphore::new(READERS)) }
+    }
+}
 
 /// Bytes that count as held, in the share of who brought them, until this is dropped.
 #[derive(Debug)]
@@ -46,9 +58,9 @@ impl Rooms {
         drop(tempfile::tempfile_in(folder)?);
         let folder = folder.canonicalize()?;
         // who is alone in a proxy is not where another proxy has the same folder
-        let is_alone = proxy.is_alone && !self.0.contains_key(&folder);
+        let is_alone = proxy.is_alone && !self.rooms.contains_key(&folder);
         let bounds = proxy.limits.of(proxy.limits.held, is_alone);
-        let room = self.0.entry(folder).or_insert_with(|| Room::of(bounds));
+        let room = self.rooms.entry(folder).or_insert_with(|| Room::with(bounds, Arc::clone(&self.readers)));
         room.most.fetch_min(bounds.all, Ordering::AcqRel);
         room.one.fetch_min(bounds.one, Ordering::AcqRel);
         Ok(Arc::clone(room))
@@ -56,10 +68,16 @@ impl Rooms {
 }
 
 impl Room {
+    /// One that shares its threads with no other.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of(bounds: Bounds) -> Arc<Self> {
+        Self::with(bounds, Arc::new(Semaphore::new(READERS)))
+    }
+
+    fn with(bounds: Bounds, readers: Arc<Semaphore>) -> Arc<Self> {
         let (most, one) = (AtomicU64::new(bounds.all), AtomicU64::new(bounds.one));
         let (held, writers) = (Arc::default(), Arc::new(Semaphore::new(WRITERS)));
-        Arc::new(Self { held, most, one, writers })
+        Arc::new(Self { held, most, one, writers, readers })
     }
 
     /// Bytes that are held now.
@@ -70,6 +88,20 @@ impl Room {
     /// Nothing yet, for this requester.
     pub(crate) fn taken(self: &Arc<Self>, requester: Option<&str>) -> Taken {
         Taken { room: Arc::clone(self), share: self.held.of(requester) }
+    }
+
+    /// Has a thread read what is held. It keeps its place until it is done, also where nobody waits for it any more.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let place = Arc::clone(&self.readers).acquire_owned().await.map_err(io::Error::other)?;
+        let work = tokio::task::spawn_blocking(move || {
+            let read = work();
+            drop(place);
+            read
+        });
+        work.await.unwrap_or_else(|e| Err(io::Error::other(e)))
     }
 
     /// A place for one that hashes and writes.
@@ -105,4 +137,42 @@ pub(crate) fn spools(proxies: &[Proxy]) -> Option<(&'static str, Result<(), Stri
     };
     proxies.first()?;
     Some(("proxies", proxies.iter().try_for_each(is_writable)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A client that goes away leaves its work behind: that must not free the place for the next client's.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_more_threads_read_than_there_are_places_also_where_clients_go_away() {
+        let bounds = Bounds { all: 1, one: 1 };
+        let rooms = Rooms::default();
+        let [one, other] = [(); 2].map(|()| Room::with(bounds, Arc::clone(&rooms.readers)));
+        let mut gates = Vec::new();
+        for number in 0..READERS {
+            let (began, begun) = tokio::sync::oneshot::channel();
+            let (gate, opened) = mpsc::channel::<()>();
+            let room = Arc::clone(if number % 2 == 0 { &one } else { &other });
+            let client = tokio::spawn(async move {
+                let work = move || {
+                    began.send(()).ok();
+                    opened.recv().ok();
+                    Ok(())
+                };
+                room.read(work).await
+            });
+            begun.await.unwrap();
+            client.abort();
+            gates.push(gate);
+        }
+        let next = other.read(|| Ok(()));
+        tokio::pin!(next);
+        assert!(tokio::time::timeout(Duration::from_millis(200), next.as_mut()).await.is_err());
+        gates.pop();
+        tokio::time::timeout(Duration::from_secs(60), next).await.unwrap().unwrap();
+    }
 }
