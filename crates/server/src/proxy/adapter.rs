@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::proxy::debian::{self, Debian};
 use crate::proxy::json::JsonCalls;
@@ -55,6 +56,9 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
     fn open(&self) -> Result<(), String> {
         Ok(())
     }
+
+    /// Lets go of what has waited for too long. Every second: what nobody comes for takes room from all who share the folder.
+    fn sweep(&self, _now: Timestamp) {}
 
     /// Looks at what is open again; nothing where it is what it was. What does not do leaves the last good in force.
     fn reload(&self) -> Option<Result<(), String>> {

@@ -18,8 +18,6 @@ mod shelf;
 mod site;
 mod upload;
 
-use std::sync::Arc;
-
 use attest::time::Span;
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
@@ -27,6 +25,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::fields::{number, span};
 use crate::proxy::adapter::{Adapter, With};
@@ -46,7 +45,7 @@ const KEEP: Span = Span::seconds(3600);
 #[derive(Debug)]
 pub(crate) struct Oci {
     takes_evidence: bool,
-    shelf: Arc<Shelf>,
+    shelf: Shelf,
     login: Login,
 }
 
@@ -168,6 +167,10 @@ impl Adapter for Oci {
             let (head, mut body) = request.into_parts();
             self.serve(&head, &mut body, with).await.unwrap_or_else(|refused| refused)
         })
+    }
+
+    fn sweep(&self, _now: Timestamp) {
+        self.shelf.sweep();
     }
 
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {

@@ -31,6 +31,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::fields::{path, text};
 use crate::proxy::adapter::{Adapter, With};
@@ -127,6 +128,10 @@ fn refused(refusal: &Refusal) -> Response {
 impl Adapter for S3 {
     fn answer<'a>(&'a self, request: Request<Body>, with: &'a With) -> BoxFuture<'a, Response> {
         Box::pin(async move { self.respond(request, with).await.unwrap_or_else(|refusal| refusal) })
+    }
+
+    fn sweep(&self, now: Timestamp) {
+        self.uploads.sweep(now);
     }
 
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
