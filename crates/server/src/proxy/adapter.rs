@@ -88,6 +88,12 @@ pub(crate) fn has_routes(kind: &str) -> bool {
     kind != "kubernetes"
 }
 
+/// How many times a body can lie in the spool at once: parts and the whole that they are joined to, or what came and what the
+/// server has under its name.
+pub(crate) fn copies(kind: &str) -> u64 {
+    if matches!(kind, "oci" | "s3" | "debian") { 2 } else { 1 }
+}
+
 /// The keys that only one kind reads.
 pub(crate) fn keys(kind: &str) -> &'static [&'static str] {
     match kind {

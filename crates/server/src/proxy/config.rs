@@ -156,7 +156,8 @@ impl Proxy {
         let (clients, issuers) = who?;
         let is_told_apart = adapter.as_ref().is_some_and(|adapter| adapter.tells_requesters());
         let is_alone = !is_told_apart && is_alone(clients.as_ref(), &issuers);
-        let limits = Limits::read(fields.optional("limits"), is_alone, problems);
+        let limits =
+            Limits::read(fields.optional("limits"), is_alone, kind.map_or(1, adapter::copies), problems);
         Some(Self {
             name: name?,
             kind: kind?.to_owned(),
@@ -218,6 +219,11 @@ impl Proxy {
     /// So much in all, and what of it one requester may have.
     pub(crate) fn bounds(&self, all: u64) -> Bounds {
         self.limits.of(all, self.is_alone)
+    }
+
+    /// How many bytes must have room for one body.
+    pub(crate) fn needs(&self) -> u64 {
+        self.limits.body.saturating_mul(adapter::copies(&self.kind))
     }
 
     /// Opens what only its kind names.
