@@ -32,6 +32,7 @@ use crate::config::read::issuer;
 use crate::config::{Issuer, KeyPair, Keys};
 use crate::fields::{address, key_pair, list, path, span, text, words};
 use crate::proxy::adapter::{self, Adapter};
+use crate::proxy::head;
 use crate::proxy::limits::Limits;
 use crate::proxy::share::Bounds;
 
@@ -143,7 +144,7 @@ impl Proxy {
         let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
         let who = who(node, &fields, problems);
         let public = fields.optional("public").map(|node| origin(node, problems));
-        let headers = header_names(&fields, problems);
+        let headers = header_names(&fields, kind.unwrap_or_default(), problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
         let spool = path(&fields, "spool", problems);
         let prefix =
@@ -284,11 +285,31 @@ fn is_alone(clients: Option<&Clients>, issuers: &[Issuer]) -> bool {
     issuers.is_empty() && clients.is_none_or(|clients| clients.names.len() == 1)
 }
 
-/// Headers by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says this.
-const ANOTHERS: [&str; 6] = ["forwarded", "impersonate-", "proxy-", "x-forwarded-", "x-real-ip", "x-remote-"];
+/// How headers begin by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says
+/// this. They are what proxies, clouds' load balancers and servers with certificates tell who stands behind them.
+const ANOTHERS: [&str; 18] = [
+    "client-cert",
+    "forwarded",
+    "impersonate-",
+    "proxy-",
+    "remote-",
+    "ssl-client-",
+    "true-client-ip",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-consumer-",
+    "x-credential-",
+    "x-forwarded",
+    "x-goog-authenticated-",
+    "x-ms-client-principal",
+    "x-real-ip",
+    "x-remote-",
+    "x-ssl-",
+    "x-webauth-",
+];
 
 /// Names of headers in lower case.
-fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+fn header_names(fields: &Fields<'_>, kind: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let names = words(fields, "headers", problems)?;
     let is_name = |name: &String| {
         // what says where a message ends, or who sends it, is never a client's to say
@@ -297,12 +318,14 @@ fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Stri
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !is_ours.contains(&name.as_str())
             && !ANOTHERS.iter().any(|prefix| name.starts_with(prefix))
+            && !head::is_of_another_kind(name, kind)
     };
     if names.iter().all(is_name) {
         return Some(names);
     }
     let node = fields.required("headers", problems)?;
-    problems.push(node.mismatch("names of headers in lower case, and none of a connection or a login"));
+    let wanted = "names of headers in lower case, and none of a connection, a login or another kind of proxy";
+    problems.push(node.mismatch(wanted));
     None
 }
 
@@ -387,16 +410,18 @@ mod tests {
 
     #[test]
     fn no_client_says_who_it_is_for_the_server_behind() {
-        let read = |name: &str| {
+        let read_of = |name: &str, kind: &str| {
             let node = Node::parse("serve.yaml", &format!("headers: [x-ours, {name}]\n")).unwrap();
             let mut problems = Problems::new();
             let fields = Fields::read(&node, "a proxy", &["headers"], &mut problems).unwrap();
-            let headers = header_names(&fields, &mut problems);
+            let headers = header_names(&fields, kind, &mut problems);
             problems
                 .finish(headers)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
         };
+        let read = |name: &str| read_of(name, "put");
         assert_eq!(read("x-theirs").unwrap(), ["x-ours", "x-theirs"]);
+        assert!(read_of("x-amz-copy-source", "s3").is_ok() && read_of("npm-otp", "npm").is_ok());
         for name in [
             "impersonate-user",
             "impersonate-extra-scopes",
@@ -405,6 +430,24 @@ mod tests {
             "forwarded",
             "proxy-authorization",
             "authorization",
+            "remote-user",
+            "remote-groups",
+            "x-forwarded",
+            "x-webauth-user",
+            "x-auth-request-email",
+            "x-ms-client-principal",
+            "x-ms-client-principal-name",
+            "x-goog-authenticated-user-email",
+            "x-amzn-oidc-data",
+            "x-consumer-username",
+            "x-credential-identifier",
+            "ssl-client-cert",
+            "x-ssl-client-dn",
+            "client-cert",
+            "true-client-ip",
+            "x-amz-copy-source",
+            "docker-content-digest",
+            "expires",
             "X-Ours",
         ] {
             let found = read(name);
