@@ -35,6 +35,7 @@ use crate::proxy::adapter::{self, Adapter};
 use crate::proxy::head;
 use crate::proxy::limits::Limits;
 use crate::proxy::share::Bounds;
+use crate::webhook::is_loopback;
 
 const KNOWN: [&str; 14] = [
     "name",
@@ -350,7 +351,24 @@ pub(crate) fn server(node: &Node, problems: &mut Problems) -> Option<String> {
     if authority.is_some_and(is_authority) {
         return Some(url.to_owned());
     }
-    problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
+    problems.push(node.mismatch("https://HOST[:PORT], or http:// and as much"));
+    None
+}
+
+/// The same for one that sees a login: without TLS it is this machine.
+pub(crate) fn trusted_server(node: &Node, problems: &mut Problems) -> Option<String> {
+    let url = server(node, problems)?;
+    let is_here = |authority: &str| {
+        let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let host = host.map_or(authority, |(host, _)| host);
+        host.eq_ignore_ascii_case("localhost") || is_loopback(host)
+    };
+    if url.strip_prefix("http://").is_none_or(is_here) {
+        return Some(url);
+    }
+    problems.push(node.mismatch(
+        "https://HOST[:PORT], because a login goes there; or http:// to this machine, as in http://127.0.0.1:5000",
+    ));
     None
 }
 
@@ -362,7 +380,8 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     };
     let (ca, credentials) = (file("ca", problems), file("credentials", problems));
     let identity = fields.optional("identity").map(|n| key_pair(n, problems));
-    let url = server(fields.required("url", problems)?, problems)?;
+    let read = if credentials.is_some() { trusted_server } else { server };
+    let url = read(fields.required("url", problems)?, problems)?;
     let connect = time(&fields, "connect", Span::seconds(10), problems);
     let answer = time(&fields, "answer", Span::seconds(60), problems);
     Some(Upstream {
@@ -452,6 +471,37 @@ mod tests {
         ] {
             let found = read(name);
             assert!(found.as_ref().is_err_and(|e| e.contains("serve.yaml:1")), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_goes_to_another_machine_with_tls_alone() {
+        let read = |upstream: &str| {
+            let node = Node::parse("serve.yaml", upstream).unwrap();
+            let mut problems = Problems::new();
+            let read = super::upstream(&node, &mut problems);
+            problems.finish(read).map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+        };
+        for url in [
+            "https://store.internal",
+            "http://127.0.0.1:5000",
+            "http://[::1]:5000",
+            "http://[::1]",
+            "http://localhost:5000",
+        ] {
+            assert!(read(&format!("{{ url: \"{url}\", credentials: login }}")).is_ok(), "{url}");
+        }
+        for url in [
+            "http://store.internal",
+            "http://10.0.0.1:5000",
+            "http://127.0.0.1.example",
+            "http://localhost.example:5000",
+            "http://[::2]:5000",
+            "http://0.0.0.0:5000",
+        ] {
+            let found = read(&format!("{{ url: \"{url}\", credentials: login }}"));
+            assert!(found.as_ref().is_err_and(|e| e.contains("a login goes there")), "{url}: {found:?}");
+            assert!(read(&format!("{{ url: \"{url}\" }}")).is_ok(), "{url} sees no login");
         }
     }
 }

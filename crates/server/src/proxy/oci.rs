@@ -81,7 +81,7 @@ impl Oci {
         };
         let keep = span(&fields, "keep", KEEP, problems);
         let places = number(&fields, "places", PLACES, problems);
-        let tokens = fields.optional("tokens").map(|node| config::server(node, problems));
+        let tokens = fields.optional("tokens").map(|node| config::trusted_server(node, problems));
         let login = Login::with(tokens.map_or(Some(None), |tokens| tokens.map(Some))?);
         Some(Self { takes_evidence: takes_evidence?, shelf: Shelf::of(places?, keep?), login })
     }
@@ -203,6 +203,7 @@ mod tests {
             ("oci: { places: 1 }\n", "16"),
             ("oci: { tags: all }\n", "tags"),
             ("oci: { tokens: auth.internal }\n", "https://HOST[:PORT]"),
+            ("oci: { tokens: \"http://auth.internal\" }\n", "a login goes there"),
         ] {
             let found = read(bad).unwrap_err();
             assert!(found.contains(why), "{bad}: {found}");
