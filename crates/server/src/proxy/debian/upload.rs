@@ -13,6 +13,8 @@ use crate::proxy::package::unreadable;
 
 /// A list of files, or a word of the builder's.
 const MAX_TEXT: u64 = 4 << 20;
+/// All words of the builder's together: each package of the upload is judged with them.
+const MAX_EVIDENCE: u64 = 16 << 20;
 
 /// All that one `.changes` names, as it was held.
 #[derive(Debug)]
@@ -105,9 +107,15 @@ impl Upload {
 
     /// What the builder says of the packages, where it came along and is signed.
     pub(super) fn evidence(&self) -> Result<Vec<Submitted>, Unreadable> {
-        let all = self.files.iter().filter(|(file, _)| file.ends_with(".buildinfo"));
-        let read =
-            all.map(|(file, waiting)| Ok(Submitted { name: file.clone(), bytes: text(file, waiting)? }));
+        let all: Vec<_> = self.files.iter().filter(|(file, _)| file.ends_with(".buildinfo")).collect();
+        let length: u64 = all.iter().map(|(_, waiting)| waiting.held.length()).sum();
+        if length > MAX_EVIDENCE {
+            let (wanted, found) = (format!("at most {MAX_EVIDENCE} bytes"), format!("{length} bytes"));
+            return Err(unreadable(".buildinfo", "these files are too large together", &wanted, &found));
+        }
+        let read = all
+            .into_iter()
+            .map(|(file, waiting)| Ok(Submitted { name: file.clone(), bytes: text(file, waiting)? }));
         let read: Result<Vec<Submitted>, Unreadable> = read.collect();
         let is_signed = |one: &Submitted| one.bytes.starts_with(attest::openpgp::SIGNED_MESSAGE.as_bytes());
         Ok(read?.into_iter().filter(is_signed).collect())
