@@ -167,6 +167,6 @@ impl Adapter for S3 {
 
     fn named(&self) -> Vec<(&'static str, &Path)> {
         let accounts = self.accounts.as_deref().map(|file| ("the accounts of a proxy's clients", file));
-        std::iter::once(("a proxy's keys for the store", self.keys.as_path())).chain(accounts).collect()
+        std::iter::once(("a proxy's key file for the store", self.keys.as_path())).chain(accounts).collect()
     }
 }
