@@ -28,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             let context = Context { ownership: Some(&ownership), ..Context::default() };
             let made = requests(&review, &judged, &mapping, &context);
             assert!(!made.is_empty(), "what is judged is on record");
-            for deployment in made {
+            for mut deployment in made {
                 // a case is opened with it again and again, and must stay the same
                 let uri = deployment.request("fuzz").artifact.uri().to_owned();
                 assert_eq!(Artifact::new(&uri, DigestSet::default()).uri(), uri);
@@ -36,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             drop(kubernetes::pin::pins(&Subject::Judged(judged), |_| Some(attest::Digest::sha256(b""))));
         }
         Subject::Refused(refusal) => {
-            let made = unread(&review, &refusal, &mapping, &Context::default());
+            let mut made = unread(&review, &refusal, &mapping, &Context::default());
             assert!(made.artifact.digests().is_empty() && made.request("fuzz").unreadable.len() == 1);
         }
         Subject::Nothing(nothing) => drop(kubernetes::answer_nothing(&review, &nothing)),

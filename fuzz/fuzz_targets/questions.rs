@@ -5,11 +5,11 @@ use std::path::Path;
 
 use attest::Artifact;
 
-#[allow(dead_code)]
 #[path = "../../crates/cli/src/command/threats/list.rs"]
 #[allow(dead_code, reason = "the other list asks it for ids alone")]
 mod list;
 #[path = "../../crates/cli/src/command/threats/own.rs"]
+#[allow(dead_code, reason = "what is read is not judged here")]
 mod own;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -401,7 +401,7 @@ fn files_with_keys_that_are_not_there_are_missing_like_others() {
     let site = site::Site::new(&[site::Policy::tested("prod/downloads", "s3://shop/*")], &section);
     let config = site.at("serve.yaml");
     let said = tools::expect(1, &["serve", "--check", "--config", path(&config)]);
-    assert!(said.contains("missing: a proxy's keys for the store: there is no"), "{said}");
+    assert!(said.contains("missing: a proxy's key file for the store: there is no"), "{said}");
     assert!(said.contains("missing: the accounts of a proxy's clients: there is no"), "{said}");
     fs::write(site.at("store.keys"), "access-key-id: a\n").unwrap();
     fs::write(site.at("accounts.yaml"), "accounts: []\n").unwrap();

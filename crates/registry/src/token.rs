@@ -1,7 +1,8 @@
 //! What a registry wants to see of us, and the token that says it.
 //!
 //! The registry's challenge is what an attacker would write. It can name where tokens come from, so that host has to be
-//! the registry's own or one that was allowed for it; and what the token may do, which is not listened to.
+//! the registry's own or one that was allowed for it; and what the token may do, which is not listened to, and may not
+//! stand in that address either.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -145,12 +146,25 @@ impl Challenge {
         if !is_allowed(&realm.origin) {
             return Err(Why::TokenHost(realm.origin.to_string()));
         }
+        if asks_for_itself(&realm) {
+            return Err(Why::Token("the realm says itself what the token is for".to_owned()));
+        }
         let at = match self.fields.get("service") {
             Some(service) => realm.with("service", service),
             None => realm,
         };
         Ok(at.with("scope", scope))
     }
+}
+
+/// Whether a realm has a query that says for what or for whom a token is: beside what is added here, a server takes the one or
+/// the other. What hides its name could be that.
+fn asks_for_itself(realm: &Address) -> bool {
+    let (_, query) = realm.path.split_once('?').unwrap_or_default();
+    query.split(['&', ';']).any(|field| {
+        let key = field.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        key.contains(['%', '+']) || ["scope", "service", "account"].iter().any(|own| key.starts_with(own))
+    })
 }
 
 /// A registry that wants a token, by the `WWW-Authenticate` of its refusal: for whoever asks by other means than
@@ -253,6 +267,19 @@ mod tests {
             "https://auth.example/token?service=r&scope=repository%3Ashop%3Apull%2Cpush"
         );
         assert!(ask("https://R.example:5000/token?a=b").unwrap().contains("?a=b&service=r"));
+        for own in [
+            "scope=repository:other:pull,push",
+            "a=b&scope=repository:other:pull,push",
+            "a=b;SCOPE=repository:other:pull,push",
+            "s%63ope=repository:other:pull,push",
+            "scope[]=repository:other:pull,push",
+            "service=other",
+            "account=admin",
+            "scope",
+        ] {
+            let found = ask(&format!("https://auth.example/token?{own}")).unwrap_err();
+            assert!(found.to_string().contains("says itself what the token is for"), "{own}: {found}");
+        }
         for other in [
             "http://auth.example/token",
             "https://auth.example:444/",

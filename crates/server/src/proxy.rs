@@ -41,4 +41,4 @@ pub use config::{Clients, Proxy as Config, Route, Upstream};
 pub use limits::Limits;
 pub(crate) use listen::{Listener, Proxy};
 pub(crate) use metrics::ProxyMetrics;
-pub(crate) use room::{Rooms, spools};
+pub(crate) use room::{Rooms, spools, too_large};

@@ -44,6 +44,7 @@ mod trace;
 pub use after::Tell;
 pub use check::{Checked, Problem, check};
 pub use config::Registry as RegistryConfig;
+pub(crate) use config::is_loopback;
 pub use config::{AlarmWebhook, Alarms as AlarmsConfig, Mail as AlarmMail, MailTls, Sink as AlarmSink};
 pub use config::{Api, Clients, Config, EXAMPLE, Governance, Log as LogConfig, Webhook as WebhookConfig};
 pub use decide::Kubernetes;

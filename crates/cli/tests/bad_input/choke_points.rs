@@ -244,7 +244,7 @@ fn serve_says_what_is_wrong_with_proxies_signing_and_decisions() {
 
     let store = whole.replace("kind: put", "kind: s3\n    region: r\n    keys: nokeys");
     fs::write(&tried, store).unwrap();
-    let missing = ["a proxy's keys for the store", "there is no deploy/nokeys"];
-    asked(&setting, "serve --check --config deploy/tried.yaml", 1, &missing);
-    asked(&setting, "serve --config deploy/tried.yaml", 2, &["error[proxy-invalid]", "nokeys"]);
+    let said = expect(1, &["serve", "--check", "--config", &tried]);
+    assert!(said.contains("missing: a proxy's key file for the store: there is no"), "{said}");
+    asked(&setting, "serve --config deploy/tried.yaml", 2, &["a proxy's key file for the store is missing"]);
 }

@@ -113,3 +113,18 @@ fn a_body_that_could_never_be_held_is_no_configuration() {
     assert!(text.contains("one body may have more than all bodies together"), "{text}");
     assert!(text.contains("lower `body`, or raise `held`") && text.contains("serve.yaml:"), "{text}");
 }
+
+#[test]
+fn what_other_proxies_with_the_folder_leave_no_room_for_is_no_configuration() {
+    let site = site("http://127.0.0.1:1", "put", "limits: { body: 3GiB, held: 8GiB }");
+    let config = site.at("serve.yaml");
+    let check = || portcullis(&["serve", "--check", "--config", crate::tools::path(&config)]);
+    assert_eq!(code(&check()), 0, "alone it fits: {}", stderr(&check()));
+    let text = fs::read_to_string(&config).unwrap();
+    let (_, files) = text.split_once("\nproxies:\n").unwrap();
+    let others = files.replace("name: files", "name: others").replace("3GiB, held: 8GiB", "1GiB, held: 2GiB");
+    site.proxies(&format!("{files}{others}"));
+    let (output, text) = (check(), stderr(&check()));
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(text.contains("it would never come in") && text.contains("the proxy files may have"), "{text}");
+}

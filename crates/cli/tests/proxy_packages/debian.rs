@@ -209,6 +209,11 @@ fn all_of_an_upload_goes_on_or_nothing_of_it() {
     ] {
         world.refuses(files, &list(files), why);
     }
+    // each package is judged with all of what the builder says
+    let words: Vec<PathBuf> = (1..=5).map(|n| world.at(&format!("good/shop_1.0_{n}.buildinfo"))).collect();
+    words.iter().for_each(|file| fs::write(file, vec![b'x'; 4_000_000]).unwrap());
+    let files: Vec<&Path> = words.iter().chain([&good]).map(PathBuf::as_path).collect();
+    world.refuses(&files, &list(&files), "too large together");
     // one that is not tested keeps the other out
     let mixed = world.deb("good", "shop-extra", "1.0", "unknown", "-Zxz");
     world.refuses(&[&good, &mixed], &list(&[&good, &mixed]), "error[signed-by]");

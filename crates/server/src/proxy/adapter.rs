@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::proxy::debian::{self, Debian};
 use crate::proxy::json::JsonCalls;
@@ -56,6 +57,9 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Lets go of what has waited for too long. Every second: what nobody comes for takes room from all who share the folder.
+    fn sweep(&self, _now: Timestamp) {}
+
     /// Looks at what is open again; nothing where it is what it was. What does not do leaves the last good in force.
     fn reload(&self) -> Option<Result<(), String>> {
         None
@@ -82,6 +86,12 @@ pub(crate) const KINDS: [&str; 8] = ["put", "json", "oci", "debian", "pypi", "np
 /// Kubernetes are the webhook's.
 pub(crate) fn has_routes(kind: &str) -> bool {
     kind != "kubernetes"
+}
+
+/// How many times a body can lie in the spool at once: parts and the whole that they are joined to, or what came and what the
+/// server has under its name.
+pub(crate) fn copies(kind: &str) -> u64 {
+    if matches!(kind, "oci" | "s3" | "debian") { 2 } else { 1 }
 }
 
 /// The keys that only one kind reads.

@@ -99,12 +99,17 @@ fn path(path: Vec<u8>, kind: EntryType) -> Result<String, String> {
     // Debian's begin with it
     let text = text.strip_prefix("./").unwrap_or(&text);
     let plain = text.strip_suffix('/').unwrap_or(text);
-    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     let is_root = plain.is_empty() && kind == EntryType::Directory;
-    if plain.contains(['\\', '\0']) || !(is_root || plain.split('/').all(is_plain)) {
+    if !(is_root || is_plain(plain)) {
         return Err(format!("the path {}", crate::proxy::package::shown(text)));
     }
     Ok(plain.to_owned())
+}
+
+/// Whether a path is the one spelling of what it names: readers resolve `.` and `..`, and end it at a NUL.
+pub(crate) fn is_plain(path: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
+    !path.contains(['\\', '\0']) && path.split('/').all(is_part)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

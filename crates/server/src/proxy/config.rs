@@ -32,8 +32,10 @@ use crate::config::read::issuer;
 use crate::config::{Issuer, KeyPair, Keys};
 use crate::fields::{address, key_pair, list, path, span, text, words};
 use crate::proxy::adapter::{self, Adapter};
+use crate::proxy::head;
 use crate::proxy::limits::Limits;
 use crate::proxy::share::Bounds;
+use crate::webhook::is_loopback;
 
 const KNOWN: [&str; 14] = [
     "name",
@@ -143,7 +145,7 @@ impl Proxy {
         let tls = fields.required("tls", problems).and_then(|n| key_pair(n, problems));
         let who = who(node, &fields, problems);
         let public = fields.optional("public").map(|node| origin(node, problems));
-        let headers = header_names(&fields, problems);
+        let headers = header_names(&fields, kind.unwrap_or_default(), problems);
         let upstream = fields.required("upstream", problems).and_then(|n| upstream(n, problems));
         let spool = path(&fields, "spool", problems);
         let prefix =
@@ -156,7 +158,8 @@ impl Proxy {
         let (clients, issuers) = who?;
         let is_told_apart = adapter.as_ref().is_some_and(|adapter| adapter.tells_requesters());
         let is_alone = !is_told_apart && is_alone(clients.as_ref(), &issuers);
-        let limits = Limits::read(fields.optional("limits"), is_alone, problems);
+        let limits =
+            Limits::read(fields.optional("limits"), is_alone, kind.map_or(1, adapter::copies), problems);
         Some(Self {
             name: name?,
             kind: kind?.to_owned(),
@@ -220,6 +223,11 @@ impl Proxy {
         self.limits.of(all, self.is_alone)
     }
 
+    /// How many bytes must have room for one body.
+    pub(crate) fn needs(&self) -> u64 {
+        self.limits.body.saturating_mul(adapter::copies(&self.kind))
+    }
+
     /// Opens what only its kind names.
     pub(crate) fn open(&self) -> Result<(), String> {
         self.adapter.open()
@@ -278,11 +286,31 @@ fn is_alone(clients: Option<&Clients>, issuers: &[Issuer]) -> bool {
     issuers.is_empty() && clients.is_none_or(|clients| clients.names.len() == 1)
 }
 
-/// Headers by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says this.
-const ANOTHERS: [&str; 6] = ["forwarded", "impersonate-", "proxy-", "x-forwarded-", "x-real-ip", "x-remote-"];
+/// How headers begin by which a server takes one for another: whatever stands behind a proxy of any kind, a client never says
+/// this. They are what proxies, clouds' load balancers and servers with certificates tell who stands behind them.
+const ANOTHERS: [&str; 18] = [
+    "client-cert",
+    "forwarded",
+    "impersonate-",
+    "proxy-",
+    "remote-",
+    "ssl-client-",
+    "true-client-ip",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-consumer-",
+    "x-credential-",
+    "x-forwarded",
+    "x-goog-authenticated-",
+    "x-ms-client-principal",
+    "x-real-ip",
+    "x-remote-",
+    "x-ssl-",
+    "x-webauth-",
+];
 
 /// Names of headers in lower case.
-fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+fn header_names(fields: &Fields<'_>, kind: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let names = words(fields, "headers", problems)?;
     let is_name = |name: &String| {
         // what says where a message ends, or who sends it, is never a client's to say
@@ -291,12 +319,14 @@ fn header_names(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Stri
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !is_ours.contains(&name.as_str())
             && !ANOTHERS.iter().any(|prefix| name.starts_with(prefix))
+            && !head::is_of_another_kind(name, kind)
     };
     if names.iter().all(is_name) {
         return Some(names);
     }
     let node = fields.required("headers", problems)?;
-    problems.push(node.mismatch("names of headers in lower case, and none of a connection or a login"));
+    let wanted = "names of headers in lower case, and none of a connection, a login or another kind of proxy";
+    problems.push(node.mismatch(wanted));
     None
 }
 
@@ -321,7 +351,24 @@ pub(crate) fn server(node: &Node, problems: &mut Problems) -> Option<String> {
     if authority.is_some_and(is_authority) {
         return Some(url.to_owned());
     }
-    problems.push(node.mismatch("https://HOST[:PORT], or http:// where only this machine can reach it"));
+    problems.push(node.mismatch("https://HOST[:PORT], or http:// and as much"));
+    None
+}
+
+/// The same for one that sees a login: without TLS it is this machine.
+pub(crate) fn trusted_server(node: &Node, problems: &mut Problems) -> Option<String> {
+    let url = server(node, problems)?;
+    let is_here = |authority: &str| {
+        let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let host = host.map_or(authority, |(host, _)| host);
+        host.eq_ignore_ascii_case("localhost") || is_loopback(host)
+    };
+    if url.strip_prefix("http://").is_none_or(is_here) {
+        return Some(url);
+    }
+    problems.push(node.mismatch(
+        "https://HOST[:PORT], because a login goes there; or http:// to this machine, as in http://127.0.0.1:5000",
+    ));
     None
 }
 
@@ -333,7 +380,8 @@ fn upstream(node: &Node, problems: &mut Problems) -> Option<Upstream> {
     };
     let (ca, credentials) = (file("ca", problems), file("credentials", problems));
     let identity = fields.optional("identity").map(|n| key_pair(n, problems));
-    let url = server(fields.required("url", problems)?, problems)?;
+    let read = if credentials.is_some() { trusted_server } else { server };
+    let url = read(fields.required("url", problems)?, problems)?;
     let connect = time(&fields, "connect", Span::seconds(10), problems);
     let answer = time(&fields, "answer", Span::seconds(60), problems);
     Some(Upstream {
@@ -381,16 +429,18 @@ mod tests {
 
     #[test]
     fn no_client_says_who_it_is_for_the_server_behind() {
-        let read = |name: &str| {
+        let read_of = |name: &str, kind: &str| {
             let node = Node::parse("serve.yaml", &format!("headers: [x-ours, {name}]\n")).unwrap();
             let mut problems = Problems::new();
             let fields = Fields::read(&node, "a proxy", &["headers"], &mut problems).unwrap();
-            let headers = header_names(&fields, &mut problems);
+            let headers = header_names(&fields, kind, &mut problems);
             problems
                 .finish(headers)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
         };
+        let read = |name: &str| read_of(name, "put");
         assert_eq!(read("x-theirs").unwrap(), ["x-ours", "x-theirs"]);
+        assert!(read_of("x-amz-copy-source", "s3").is_ok() && read_of("npm-otp", "npm").is_ok());
         for name in [
             "impersonate-user",
             "impersonate-extra-scopes",
@@ -399,10 +449,59 @@ mod tests {
             "forwarded",
             "proxy-authorization",
             "authorization",
+            "remote-user",
+            "remote-groups",
+            "x-forwarded",
+            "x-webauth-user",
+            "x-auth-request-email",
+            "x-ms-client-principal",
+            "x-ms-client-principal-name",
+            "x-goog-authenticated-user-email",
+            "x-amzn-oidc-data",
+            "x-consumer-username",
+            "x-credential-identifier",
+            "ssl-client-cert",
+            "x-ssl-client-dn",
+            "client-cert",
+            "true-client-ip",
+            "x-amz-copy-source",
+            "docker-content-digest",
+            "expires",
             "X-Ours",
         ] {
             let found = read(name);
             assert!(found.as_ref().is_err_and(|e| e.contains("serve.yaml:1")), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_goes_to_another_machine_with_tls_alone() {
+        let read = |upstream: &str| {
+            let node = Node::parse("serve.yaml", upstream).unwrap();
+            let mut problems = Problems::new();
+            let read = super::upstream(&node, &mut problems);
+            problems.finish(read).map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+        };
+        for url in [
+            "https://store.internal",
+            "http://127.0.0.1:5000",
+            "http://[::1]:5000",
+            "http://[::1]",
+            "http://localhost:5000",
+        ] {
+            assert!(read(&format!("{{ url: \"{url}\", credentials: login }}")).is_ok(), "{url}");
+        }
+        for url in [
+            "http://store.internal",
+            "http://10.0.0.1:5000",
+            "http://127.0.0.1.example",
+            "http://localhost.example:5000",
+            "http://[::2]:5000",
+            "http://0.0.0.0:5000",
+        ] {
+            let found = read(&format!("{{ url: \"{url}\", credentials: login }}"));
+            assert!(found.as_ref().is_err_and(|e| e.contains("a login goes there")), "{url}: {found:?}");
+            assert!(read(&format!("{{ url: \"{url}\" }}")).is_ok(), "{url} sees no login");
         }
     }
 }

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::proxy::adapter::{Adapter, With};
@@ -72,11 +73,13 @@ impl Debian {
         let place = Place { requester: with.requester.clone(), folder: folder.to_owned() };
         if !name.ends_with(".changes") {
             let bounds = with.proxy.config().bounds(pending::MOST);
-            self.pending.put(&place, name, (held, head.headers), bounds).map_err(|why| {
-                with.course.set(End::Busy);
-                let text = format!("too many files wait for their .changes: {why}");
-                self.refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", &text)
-            })?;
+            self.pending.put(&place, name, (held, head.headers), with.proxy.now(), bounds).map_err(
+                |why| {
+                    with.course.set(End::Busy);
+                    let text = format!("too many files wait for their .changes: {why}");
+                    self.refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", &text)
+                },
+            )?;
             return Ok(plain(StatusCode::CREATED, "held until its .changes comes"));
         }
         let upload = Arc::new(self.judge(&place, name, &held, &head.headers, with).await?);
@@ -103,7 +106,8 @@ impl Debian {
             .bytes(MAX_CHANGES)
             .map_err(|e| unreadable(name, "the list of files is too large", &wanted, &e.to_string()))
             .and_then(|bytes| Listing::read(name, &bytes));
-        let upload = changes.and_then(|changes| Upload::of(changes, |file| self.pending.get(place, file)));
+        let upload = changes
+            .and_then(|changes| Upload::of(changes, |file| self.pending.get(place, file, with.proxy.now())));
         let upload = match upload {
             Ok(upload) => upload,
             Err(why) => {
@@ -115,18 +119,21 @@ impl Debian {
             }
         };
         let vendor = self.vendor.clone();
-        let (upload, subjects) = with
+        let (upload, read) = with
             .read(move || {
                 let subjects = upload.subjects(&vendor);
-                Ok((upload, subjects))
+                let read = subjects.and_then(|subjects| Ok((subjects, upload.evidence()?)));
+                Ok((upload, read))
             })
             .await?;
-        match subjects {
+        match read {
             Err(why) => {
                 Err(with.admit(self.nameless(why), headers).await.err().unwrap_or_else(|| self.lost()))
             }
-            Ok(subjects) => {
+            Ok((subjects, evidence)) => {
                 for subject in subjects {
+                    // a copy for one at a time: there may be hundreds of packages
+                    let subject = Subject { envelopes: evidence.clone(), ..subject };
                     with.admit(subject, headers).await?;
                 }
                 Ok(upload)
@@ -199,6 +206,10 @@ impl Adapter for Debian {
                 }
             }
         })
+    }
+
+    fn sweep(&self, now: Timestamp) {
+        self.pending.sweep(now);
     }
 
     /// dput-ng takes 403 for "it was there already", and ends as if all were well: so a refusal has another status.

@@ -63,6 +63,17 @@ const LISTS: [&str; 7] = [
     "if-none-match",
     "portcullis-evidence",
 ];
+/// Whether a header has a meaning for one kind of proxy, and that is not this kind.
+pub(crate) fn is_of_another_kind(name: &str, kind: &str) -> bool {
+    let of: Vec<&str> = OWN.iter().filter(|(_, kept)| is_named(name, kept)).map(|(of, _)| *of).collect();
+    !of.is_empty() && !of.contains(&kind)
+}
+
+/// Whether it is this header, or one of those that begin so.
+fn is_named(name: &str, kept: &str) -> bool {
+    if kept.ends_with('-') { name.starts_with(kept) } else { name == kept }
+}
+
 /// Headers by which a request is another one for those who obey them.
 const OVERRIDES: [&str; 8] = [
     "x-http-method-override",
@@ -212,10 +223,7 @@ fn headers(headers: &mut HeaderMap, rules: Rules<'_>) -> Result<(), Unclear> {
     for name in names {
         let text = name.as_str();
         let own = OWN.iter().filter(|(kind, _)| *kind == rules.kind).map(|(_, kept)| kept);
-        let is_kept = KEPT.iter().chain(own).any(|kept| match kept.strip_suffix('-') {
-            Some(_) => text.starts_with(kept),
-            None => text == *kept,
-        });
+        let is_kept = KEPT.iter().chain(own).any(|kept| is_named(text, kept));
         if !is_kept && !rules.headers.iter().any(|kept| kept == text) {
             headers.remove(&name);
         } else if !LISTS.contains(&text) && headers.get_all(&name).iter().nth(1).is_some() {

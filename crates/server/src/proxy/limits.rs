@@ -32,7 +32,13 @@ pub struct Limits {
 
 impl Limits {
     /// Reads `limits: { body: 10GiB, held: 50GiB, requests: 1024, time: 1h, share: 50 }`. `is_alone`: only one can come.
-    pub(crate) fn read(node: Option<&Node>, is_alone: bool, problems: &mut Problems) -> Option<Self> {
+    /// `copies`: how many times a body can be held at once.
+    pub(crate) fn read(
+        node: Option<&Node>,
+        is_alone: bool,
+        copies: u64,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let usual = Self {
             body: USUAL_BODY,
             held: USUAL_HELD,
@@ -59,22 +65,28 @@ impl Limits {
         let mut limits = Self { body: body?, held: held?, requests: requests?, time: time?, share };
         if fields.optional("body").is_none() {
             // what nobody said is no more than what can be held
-            limits.body = limits.body.min(limits.of(limits.held, is_alone).one);
+            limits.body = limits.body.min(limits.of(limits.held, is_alone).one / copies.max(1));
         }
-        problems.keep(limits.check(&fields, node, is_alone))?;
+        problems.keep(limits.check(&fields, node, is_alone, copies))?;
         Some(limits)
     }
 
     /// A body that can never be held would be refused when it was half in, each time.
-    fn check(&self, fields: &Fields<'_>, node: &Node, is_alone: bool) -> Result<(), LoadError> {
+    fn check(&self, fields: &Fields<'_>, node: &Node, is_alone: bool, copies: u64) -> Result<(), LoadError> {
         let one = self.of(self.held, is_alone).one;
-        if self.body <= one {
+        if self.body.saturating_mul(copies) <= one {
             return Ok(());
         }
         let place = &fields.optional("body").unwrap_or(node).place;
         let (what, wanted, fix) = if self.body > self.held {
             let wanted = format!("at most `held`, {} bytes", self.held);
             ("more than all bodies together", wanted, "lower `body`, or raise `held`")
+        } else if self.body <= one {
+            let most = one / copies.max(1);
+            let wanted = format!("at most half of the share of one requester in `held`, {most} bytes");
+            let what =
+                "more than half of what one requester may have waiting, and is for a moment there twice";
+            (what, wanted, "lower `body`, or raise `held` or `share`")
         } else {
             let wanted = format!("at most the share of one requester in `held`, {one} bytes");
             ("more than one requester may have waiting", wanted, "lower `body`, or raise `held` or `share`")
@@ -96,9 +108,13 @@ mod tests {
     use super::*;
 
     fn read(text: &str, is_alone: bool) -> Result<Limits, String> {
+        read_of(text, is_alone, 1)
+    }
+
+    fn read_of(text: &str, is_alone: bool, copies: u64) -> Result<Limits, String> {
         let node = Node::parse("serve.yaml", text).unwrap();
         let mut problems = Problems::new();
-        let limits = Limits::read(Some(&node), is_alone, &mut problems);
+        let limits = Limits::read(Some(&node), is_alone, copies, &mut problems);
         problems
             .finish(limits)
             .map_err(|errors| errors.iter().map(|error| format!("{error} {error:?}")).collect())
@@ -123,5 +139,17 @@ mod tests {
         let limits = read("{ body: 2GiB, held: 4GiB, share: 75 }", false).unwrap();
         assert_eq!(limits.of(limits.held, false).one, 3 << 30);
         assert_eq!(limits.of(1, false).one, 1, "a place that is there can be had");
+    }
+
+    #[test]
+    fn what_is_there_twice_for_a_moment_has_room_twice() {
+        let found = read_of("{ body: 3GiB, held: 10GiB }", false, 2).unwrap_err();
+        assert!(found.contains("there twice") && found.contains("2684354560 bytes"), "{found}");
+        assert!(read_of("{ body: 3GiB, held: 10GiB }", false, 1).is_ok());
+        assert!(read_of("{ body: 5GiB, held: 10GiB }", true, 2).is_ok());
+        assert_eq!(read_of("{ held: 4GiB }", false, 2).unwrap().body, 1 << 30);
+        let mut problems = Problems::new();
+        let usual = Limits::read(None, false, 2, &mut problems).unwrap();
+        assert!(usual.body * 2 <= usual.of(usual.held, false).one, "what nobody says fits");
     }
 }

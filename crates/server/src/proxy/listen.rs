@@ -219,13 +219,14 @@ impl Listener {
     }
 }
 
-/// Looks at files on the configured rhythm, and at numbers every second.
+/// Looks at files on the configured rhythm, and at numbers and at what waits every second.
 async fn look(proxy: Arc<Proxy>) {
     let rhythm = Duration::from_secs(u64::try_from(proxy.front.config.reload.as_seconds()).unwrap_or(10));
     let mut next = tokio::time::Instant::now() + rhythm;
     loop {
         proxy.front.metrics.proxies.held(&proxy.config.name, proxy.room.held());
         tokio::time::sleep(RHYTHM).await;
+        proxy.config.adapter.sweep(proxy.now());
         if tokio::time::Instant::now() < next {
             continue;
         }

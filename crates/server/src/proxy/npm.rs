@@ -51,9 +51,11 @@ impl Npm {
         let (head, body) = request.into_parts();
         let held = Arc::new(with.hold(body).await?);
         let (own, twofold) = (Arc::clone(&held), two_meanings(&head));
-        let place = self.places.acquire().await;
+        let place = Arc::clone(&self.places).acquire_owned().await;
         let subject = with
             .read(move || {
+                // also where the client is gone, a document is in memory until this ends
+                let _place = place;
                 let read = || {
                     twofold.map_or(Ok(()), Err)?;
                     let wanted = format!("at most {MAX_DOCUMENT} bytes");
@@ -65,7 +67,6 @@ impl Npm {
                 Ok(read().unwrap_or_else(|why| nameless(&name, why)))
             })
             .await?;
-        drop(place);
         with.admit(subject, &head.headers).await?;
         Ok(with.forward(as_read(head), &held).await)
     }

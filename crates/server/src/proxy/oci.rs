@@ -18,8 +18,6 @@ mod shelf;
 mod site;
 mod upload;
 
-use std::sync::Arc;
-
 use attest::time::Span;
 use attest::yaml::{Fields, Problems};
 use axum::body::Body;
@@ -27,6 +25,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::fields::{number, span};
 use crate::proxy::adapter::{Adapter, With};
@@ -46,7 +45,7 @@ const KEEP: Span = Span::seconds(3600);
 #[derive(Debug)]
 pub(crate) struct Oci {
     takes_evidence: bool,
-    shelf: Arc<Shelf>,
+    shelf: Shelf,
     login: Login,
 }
 
@@ -82,7 +81,7 @@ impl Oci {
         };
         let keep = span(&fields, "keep", KEEP, problems);
         let places = number(&fields, "places", PLACES, problems);
-        let tokens = fields.optional("tokens").map(|node| config::server(node, problems));
+        let tokens = fields.optional("tokens").map(|node| config::trusted_server(node, problems));
         let login = Login::with(tokens.map_or(Some(None), |tokens| tokens.map(Some))?);
         Some(Self { takes_evidence: takes_evidence?, shelf: Shelf::of(places?, keep?), login })
     }
@@ -170,6 +169,10 @@ impl Adapter for Oci {
         })
     }
 
+    fn sweep(&self, _now: Timestamp) {
+        self.shelf.sweep();
+    }
+
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
         refusal(status, code, text)
     }
@@ -200,6 +203,7 @@ mod tests {
             ("oci: { places: 1 }\n", "16"),
             ("oci: { tags: all }\n", "tags"),
             ("oci: { tokens: auth.internal }\n", "https://HOST[:PORT]"),
+            ("oci: { tokens: \"http://auth.internal\" }\n", "a login goes there"),
         ] {
             let found = read(bad).unwrap_err();
             assert!(found.contains(why), "{bad}: {found}");

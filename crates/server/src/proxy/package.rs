@@ -74,13 +74,12 @@ impl With {
         self.pass(Request::from_parts(head, held.body())).await
     }
 
-    /// Reads what is held on a thread that may wait. An error there is ours.
+    /// Reads what is held on one of the threads for that. An error there is ours.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, Response> {
-        let read = tokio::task::spawn_blocking(work).await;
-        read.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(|e| {
+        self.proxy.room().read(work).await.map_err(|e| {
             let text = format!("cannot decide: what was held cannot be read: {e}");
             self.proxy.config().adapter.refuse(StatusCode::SERVICE_UNAVAILABLE, "cannot-decide", &text)
         })

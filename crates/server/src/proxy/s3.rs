@@ -31,6 +31,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::fields::{path, text};
 use crate::proxy::adapter::{Adapter, With};
@@ -129,6 +130,10 @@ impl Adapter for S3 {
         Box::pin(async move { self.respond(request, with).await.unwrap_or_else(|refusal| refusal) })
     }
 
+    fn sweep(&self, now: Timestamp) {
+        self.uploads.sweep(now);
+    }
+
     fn refuse(&self, status: StatusCode, code: &str, text: &str) -> Response {
         error(status, word(code), text)
     }
@@ -162,6 +167,6 @@ impl Adapter for S3 {
 
     fn named(&self) -> Vec<(&'static str, &Path)> {
         let accounts = self.accounts.as_deref().map(|file| ("the accounts of a proxy's clients", file));
-        std::iter::once(("a proxy's keys for the store", self.keys.as_path())).chain(accounts).collect()
+        std::iter::once(("a proxy's key file for the store", self.keys.as_path())).chain(accounts).collect()
     }
 }

@@ -253,6 +253,12 @@ fn proxies(config: &Config, now: Timestamp, checked: &mut Checked) {
         }
         checked.notes.extend(note);
     }
+    if let Some(why) = proxy::too_large(&config.proxies) {
+        let message = "one body may have more than one requester may have waiting: it would never come in";
+        let fix =
+            "say `body`, `held` and `share` of `limits` for the proxies with one `spool` so that they fit";
+        checked.refuse("proxy-invalid", &config.file, message, &why, fix);
+    }
 }
 
 fn secret_key(config: &Config, checked: &mut Checked) {

@@ -11,6 +11,7 @@ mod signing;
 mod summaries;
 
 pub use after::{After, Verify, Witnesses};
+pub(crate) use alarms::is_loopback;
 pub use alarms::{Alarms, Mail, MailTls, Sink, Webhook as AlarmWebhook};
 
 use std::path::{Path, PathBuf};

@@ -225,6 +225,9 @@ impl Choke {
     }
 
     async fn bind_proxies(front: &Arc<Front>) -> Result<Vec<proxy::Listener>, ServeError> {
+        if let Some(why) = proxy::too_large(&front.config.proxies) {
+            return Err(ServeError::Open(why));
+        }
         let (mut proxies, mut rooms) = (Vec::new(), proxy::Rooms::default());
         for config in &front.config.proxies {
             proxies.push(proxy::Proxy::bind(config, front, &mut rooms).await?);

@@ -1,6 +1,7 @@
 //! What `portcullis serve` does after its answers, as one process: it watches, judges again, raises alarms, and has a
 //! witness cosign; also when it is killed meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,8 @@ witnesses: {{ quorum: 1, of: [{{ name: w, url: \"http://127.0.0.1:{port}\", key:
         Self { site, _witness: witness }
     }
 
-    /// What the file of alarms has of one kind about this: every event, in order.
+    /// What the file of alarms has of one kind about this: every event, in order. Who is killed between telling and
+    /// keeping that it was told tells the same entry of the log again: that is one event.
     fn told(&self, kind: &str, about: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.site.webhook.folder.at("alarms.jsonl")).unwrap_or_default();
         let line = |line: &str| attest::json::parse(line.as_bytes()).unwrap().as_object().unwrap().clone();
@@ -53,7 +55,9 @@ witnesses: {{ quorum: 1, of: [{{ name: w, url: \"http://127.0.0.1:{port}\", key:
             let alarm = notice.object("alarm").unwrap();
             alarm.string("kind").unwrap() == kind && alarm.string("what").unwrap().contains(about)
         };
+        let mut seen = BTreeSet::new();
         let of = text.lines().map(line).filter(is_it);
+        let of = of.filter(|notice| seen.insert(notice.int("sequence").unwrap()));
         of.map(|notice| notice.string("event").unwrap().to_owned()).collect()
     }
 

@@ -15,10 +15,12 @@ const MAGIC: &[u8] = b"!<arch>\n";
 const HEAD: u64 = 60;
 /// Control files and scripts, unpacked.
 const MAX_CONTROL: u64 = 64 << 20;
+/// The same of all packages of one upload together, packed and unpacked: nobody keeps a thread busy for long.
+pub(super) const MAX_UPLOAD: u64 = 256 << 20;
 /// As much memory as the usual packers ask for.
 const MAX_XZ_MEMORY: u64 = 128 << 20;
-/// What dpkg's own highest level asks for.
-const MAX_ZSTD_WINDOW: u64 = 128 << 20;
+/// What dpkg asks for up to level 19, its usual one.
+const MAX_ZSTD_WINDOW: u64 = 8 << 20;
 
 /// The fields that a file is named after.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,8 +38,8 @@ struct Member {
 }
 
 impl Deb {
-    /// Reads the control file of a package.
-    pub(super) fn read(held: &Held) -> Result<Self, String> {
+    /// Reads the control file of a package. `left` is what may still be read and unpacked for its upload.
+    pub(super) fn read(held: &Held, left: &mut u64) -> Result<Self, String> {
         let members = members(held)?;
         let [format, control, data] = members.as_slice() else {
             return Err(format!("{} members, and not three", members.len()));
@@ -48,8 +50,9 @@ impl Deb {
         if !data.name.starts_with("data.tar") {
             return Err(format!("{} in the place of data.tar", data.name));
         }
+        *left = left.checked_sub(control.size).ok_or_else(too_much)?;
         let packed = BufReader::with_capacity(64 << 10, held.part(control.at, control.size));
-        let file = control_file(&control.name, packed)?;
+        let file = control_file(&control.name, packed, left)?;
         let text = std::str::from_utf8(&file).map_err(|_| "a control file that is no UTF-8".to_owned())?;
         let control = Paragraph::parse(text).map_err(|e| format!("a control file in which {e}"))?;
         let field = |name: &str| control.required(name).map(str::to_owned).map_err(|e| e.to_string());
@@ -63,19 +66,40 @@ impl Deb {
     }
 }
 
+fn too_much() -> String {
+    format!("more than {MAX_UPLOAD} bytes of control members in one upload")
+}
+
+/// What is unpacked, as long as there may be more.
+struct Counted<'a, R> {
+    plain: R,
+    left: &'a mut u64,
+}
+
+impl<R: io::Read> io::Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.plain.read(buffer)?;
+        let length = u64::try_from(read).unwrap_or(u64::MAX);
+        *self.left = self.left.checked_sub(length).ok_or_else(|| io::Error::other(too_much()))?;
+        Ok(read)
+    }
+}
+
+/// The one file `control` in what is unpacked.
+fn control(plain: impl io::Read, left: &mut u64) -> Result<Vec<u8>, String> {
+    archive::only_file(Counted { plain, left }, MAX_CONTROL, |parts| parts == ["control"])
+}
+
 /// The file `control` in the member that has it, unpacked within bounds.
-fn control_file(name: &str, mut packed: BufReader<Part>) -> Result<Vec<u8>, String> {
-    let is_it = |parts: &[&str]| parts.last() == Some(&"control") && parts.len() == 1;
+fn control_file(name: &str, mut packed: BufReader<Part>, left: &mut u64) -> Result<Vec<u8>, String> {
     let found = match name {
-        "control.tar" => archive::only_file(&mut packed, MAX_CONTROL, is_it),
-        "control.tar.gz" => {
-            archive::only_file(flate2::bufread::GzDecoder::new(&mut packed), MAX_CONTROL, is_it)
-        }
+        "control.tar" => control(&mut packed, left),
+        "control.tar.gz" => control(flate2::bufread::GzDecoder::new(&mut packed), left),
         "control.tar.xz" => {
             let stream = Stream::new_stream_decoder(MAX_XZ_MEMORY, 0).map_err(|e| e.to_string())?;
-            archive::only_file(XzDecoder::new_stream(&mut packed, stream), MAX_CONTROL, is_it)
+            control(XzDecoder::new_stream(&mut packed, stream), left)
         }
-        "control.tar.zst" => zstd(&mut packed, is_it),
+        "control.tar.zst" => zstd(&mut packed, left),
         other => return Err(format!("{other}: wanted control.tar.zst, control.tar.xz or control.tar.gz")),
     }?;
     match packed.fill_buf().map(<[u8]>::is_empty) {
@@ -86,11 +110,11 @@ fn control_file(name: &str, mut packed: BufReader<Part>) -> Result<Vec<u8>, Stri
 }
 
 /// The same of a member in zstd: one frame, and what it says of its own end is so.
-fn zstd(packed: &mut BufReader<Part>, is_it: impl Fn(&[&str]) -> bool) -> Result<Vec<u8>, String> {
+fn zstd(packed: &mut BufReader<Part>, left: &mut u64) -> Result<Vec<u8>, String> {
     let decoder = StreamingDecoder::new_with_max_window_size(packed, MAX_ZSTD_WINDOW);
     let mut decoder =
-        decoder.map_err(|_| "no single frame of zstd with a window of at most 128 MiB".to_owned())?;
-    let found = archive::only_file(&mut decoder, MAX_CONTROL, is_it)?;
+        decoder.map_err(|_| "no single frame of zstd with a window of at most 8 MiB".to_owned())?;
+    let found = control(&mut decoder, left)?;
     let frame = decoder.into_frame_decoder();
     if !frame.is_finished() {
         return Err("a frame of zstd that is cut off".to_owned());

@@ -1,12 +1,12 @@
 //! Debian's uploads.
 
-use super::deb::Deb;
+use super::deb::{Deb, MAX_UPLOAD};
 use super::listing::Listing;
 use crate::proxy::fuzzing::held;
 
 /// The name that a package says for its file.
 pub fn deb(bytes: &[u8]) -> Option<String> {
-    Some(Deb::read(&held(bytes)?).ok()?.file_name())
+    Some(Deb::read(&held(bytes)?, &mut { MAX_UPLOAD }).ok()?.file_name())
 }
 
 /// The names of the files that a `.changes` lists.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use attest::{Algorithm, Json, Object};
 use policy::{Submitted, Unreadable};
 
-use super::deb::Deb;
+use super::deb::{Deb, MAX_UPLOAD};
 use super::listing::{Listed, Listing, is_name};
 use super::pending::Waiting;
 use crate::proxy::ask::Subject;
@@ -13,6 +13,8 @@ use crate::proxy::package::unreadable;
 
 /// A list of files, or a word of the builder's.
 const MAX_TEXT: u64 = 4 << 20;
+/// All words of the builder's together: each package of the upload is judged with them.
+const MAX_EVIDENCE: u64 = 16 << 20;
 
 /// All that one `.changes` names, as it was held.
 #[derive(Debug)]
@@ -36,17 +38,17 @@ impl Upload {
         Ok(Self { changes, files })
     }
 
-    /// What each package of it deploys. `vendor` is whose packages they are.
+    /// What each package of it deploys, without the evidence that came along. `vendor` is whose packages they are.
     pub(super) fn subjects(&self, vendor: &str) -> Result<Vec<Subject>, Unreadable> {
         let [suite] = self.changes.suites.as_slice() else {
             let found = self.changes.suites.join(" ");
             return Err(unreadable("Distribution", "the upload is not for one suite", "one", &found));
         };
-        let (evidence, sources) = (self.evidence()?, self.sources()?);
-        let mut subjects = Vec::new();
+        let sources = self.sources()?;
+        let (mut subjects, mut left) = (Vec::new(), MAX_UPLOAD);
         for (file, waiting) in &self.files {
             let (name, kind) = match file.rsplit_once('.').map(|(_, ending)| ending) {
-                Some("deb") => (self.package(file, waiting)?, ""),
+                Some("deb") => (self.package(file, waiting, &mut left)?, ""),
                 Some("dsc") => (self.changes.source.clone(), "?arch=source"),
                 Some("buildinfo") => continue,
                 _ if sources.contains_key(file.as_str()) => continue,
@@ -61,8 +63,7 @@ impl Upload {
                 uri: format!("pkg:deb/{vendor}/{}{kind}", name.replace('+', "%2B")),
                 digests: waiting.held.digests().clone(),
                 body: Some(Json::from(body.with("source", self.changes.source.as_str()))),
-                envelopes: evidence.clone(),
-                unreadable: Vec::new(),
+                ..Subject::default()
             });
         }
         if subjects.is_empty() {
@@ -72,8 +73,8 @@ impl Upload {
     }
 
     /// The name of a binary package: its own, which that of the file must fit.
-    fn package(&self, file: &str, waiting: &Waiting) -> Result<String, Unreadable> {
-        let deb = Deb::read(&waiting.held)
+    fn package(&self, file: &str, waiting: &Waiting, left: &mut u64) -> Result<String, Unreadable> {
+        let deb = Deb::read(&waiting.held, left)
             .map_err(|why| unreadable(file, "the package cannot be read", "what dpkg-deb makes", &why))?;
         if !is_name(&deb.name) || deb.file_name() != file {
             let wanted = format!("{}, as its control file says", deb.file_name());
@@ -105,10 +106,16 @@ impl Upload {
     }
 
     /// What the builder says of the packages, where it came along and is signed.
-    fn evidence(&self) -> Result<Vec<Submitted>, Unreadable> {
-        let all = self.files.iter().filter(|(file, _)| file.ends_with(".buildinfo"));
-        let read =
-            all.map(|(file, waiting)| Ok(Submitted { name: file.clone(), bytes: text(file, waiting)? }));
+    pub(super) fn evidence(&self) -> Result<Vec<Submitted>, Unreadable> {
+        let all: Vec<_> = self.files.iter().filter(|(file, _)| file.ends_with(".buildinfo")).collect();
+        let length: u64 = all.iter().map(|(_, waiting)| waiting.held.length()).sum();
+        if length > MAX_EVIDENCE {
+            let (wanted, found) = (format!("at most {MAX_EVIDENCE} bytes"), format!("{length} bytes"));
+            return Err(unreadable(".buildinfo", "these files are too large together", &wanted, &found));
+        }
+        let read = all
+            .into_iter()
+            .map(|(file, waiting)| Ok(Submitted { name: file.clone(), bytes: text(file, waiting)? }));
         let read: Result<Vec<Submitted>, Unreadable> = read.collect();
         let is_signed = |one: &Submitted| one.bytes.starts_with(attest::openpgp::SIGNED_MESSAGE.as_bytes());
         Ok(read?.into_iter().filter(is_signed).collect())

@@ -2,7 +2,7 @@
 //! who brought it and in the repository that it was brought for; bounded in number and age here, in bytes by the spool.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use attest::Digest;
@@ -13,8 +13,6 @@ use crate::proxy::hold::Held;
 use crate::proxy::share::{Bounds, Full, Share, Shares};
 
 pub(super) const OCTETS: &str = "application/octet-stream";
-/// How often it is looked for what is too old.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// Whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,34 +75,22 @@ pub(super) struct Shelf {
     pub(super) most: u64,
     keep: Duration,
     content: Mutex<Content>,
-    sweeping: Once,
     turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Shelf {
-    pub(super) fn of(places: usize, keep: Span) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn of(places: usize, keep: Span) -> Self {
+        Self {
             places: Arc::default(),
             most: u64::try_from(places).unwrap_or(u64::MAX),
             keep: Duration::from_secs(u64::try_from(keep.as_seconds()).unwrap_or(0)),
             content: Mutex::default(),
-            sweeping: Once::new(),
             turns: Mutex::default(),
-        })
+        }
     }
 
     /// A place, where there is one for this requester.
-    pub(super) fn place(self: &Arc<Self>, requester: Option<&str>, bounds: Bounds) -> Result<Place, Full> {
-        self.sweeping.call_once(|| {
-            let shelf = Arc::downgrade(self);
-            tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(SWEEP).await;
-                    let Some(shelf) = shelf.upgrade() else { return };
-                    shelf.sweep();
-                }
-            });
-        });
+    pub(super) fn place(&self, requester: Option<&str>, bounds: Bounds) -> Result<Place, Full> {
         self.places.one(requester, bounds)
     }
 
@@ -151,7 +137,8 @@ impl Shelf {
         turn.lock_owned().await
     }
 
-    fn sweep(&self) {
+    /// Lets go of what is too old.
+    pub(super) fn sweep(&self) {
         let mut content = self.content();
         content.kept.retain(|_, (_, since)| since.elapsed() < self.keep);
         content.uploads.retain(|_, upload| upload.since.elapsed() < self.keep);

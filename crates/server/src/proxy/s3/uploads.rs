@@ -62,6 +62,11 @@ impl Uploads {
         all
     }
 
+    /// Lets go of those that are given up.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        drop(self.all(now));
+    }
+
     /// Begins one, and gives its name.
     pub(super) fn begin(
         &self,

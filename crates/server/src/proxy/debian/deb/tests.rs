@@ -3,18 +3,22 @@ use std::time::Duration;
 
 use axum::body::Body;
 
-use super::Deb;
+use super::{Deb, MAX_UPLOAD};
 use crate::proxy::hold::{Held, Most};
 use crate::proxy::room::Room;
 use crate::proxy::share::Bounds;
 
 fn read(bytes: Vec<u8>) -> Result<Deb, String> {
+    read_within(bytes, &mut { MAX_UPLOAD })
+}
+
+fn read_within(bytes: Vec<u8>, left: &mut u64) -> Result<Deb, String> {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let most = Most { bytes: 1 << 30, time: Duration::from_secs(60) };
     let (body, room) = (Body::from(bytes), Room::of(Bounds { all: 1 << 30, one: 1 << 30 }));
     let held = runtime.block_on(Held::take(body, folder.path(), room.taken(None), most)).unwrap();
-    Deb::read(&held)
+    Deb::read(&held, left)
 }
 
 fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -100,18 +104,40 @@ fn a_control_file_in_zstd_is_read_within_bounds_and_one_frame_is_all() {
     let other = zstd(&tar(&[("./control", b"Package: payroll\n")]));
     let empty = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
     let bomb = zstd(&[tar(&[("./control", CONTROL)]), vec![0; 65 << 20]].concat());
-    // the frame's header says that its window has more bytes than dpkg ever asks for
-    let wide = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
+    // the frame's header says that its window has more bytes than dpkg asks for at its usual level
+    let of_window = |window: u8| [0x28, 0xb5, 0x2f, 0xfd, 0x00, window, 0x01, 0x00, 0x00];
+    let (usual, wide) = (of_window(0x68), of_window(0x69));
     for (control, why) in [
         ([good.clone(), other].concat(), "behind the end of the control member"),
         ([good.clone(), empty.to_vec()].concat(), "behind the end of the control member"),
         ([empty.to_vec(), good.clone()].concat(), "no single frame of zstd"),
         (good[..good.len() - 5].to_vec(), ""),
         (bomb, "bytes or more"),
-        (wide.to_vec(), "no single frame of zstd"),
+        (wide.to_vec(), "no single frame of zstd with a window of at most 8 MiB"),
+        (usual.to_vec(), "no such file in the archive"),
         (b"no frame".to_vec(), "no single frame of zstd"),
     ] {
         let found = of(&control);
         assert!(found.as_ref().is_err_and(|e| e.contains(why)), "{why}: {found:?}");
     }
+}
+
+/// Hundreds of packages in one upload are not each unpacked as far as one alone may be.
+#[test]
+fn what_is_unpacked_for_all_packages_of_an_upload_is_bounded() {
+    let (format, data): ((&str, &[u8]), (&str, &[u8])) =
+        (("debian-binary", b"2.0\n"), ("data.tar.xz", b"data"));
+    let plain = [tar(&[("./control", CONTROL)]), vec![0; 4 << 20]].concat();
+    let (packed, mut left) = (gzip(&plain), 10 << 20);
+    let package = deb(&[format, ("control.tar.gz", &packed), data]);
+    for _ in 0..2 {
+        let before = left;
+        read_within(package.clone(), &mut left).unwrap();
+        assert_eq!(before - left, (packed.len() + plain.len()) as u64, "packed and unpacked");
+    }
+    let found = read_within(package, &mut left);
+    assert!(found.as_ref().is_err_and(|e| e.contains("in one upload")), "{found:?}");
+    let plain = deb(&[format, ("control.tar", &plain), data]);
+    let found = read_within(plain, &mut { 4 << 20 });
+    assert!(found.as_ref().is_err_and(|e| e.contains("in one upload")), "{found:?}");
 }
