@@ -12,10 +12,14 @@ use tlog::write_durably;
 
 use super::disk::Texts;
 use super::{Candidate, Part, State, Steward, evidence, governing, refusal};
+use crate::folders::read_plain;
 use crate::webhook::config::{Config, Governance};
 use crate::webhook::engine::{DecisionLog, Engine};
 use crate::webhook::files::Files;
 use crate::webhook::judge::Reloaded;
+
+/// No configuration is longer.
+const LONGEST: u64 = 4 << 20;
 
 /// What runs.
 #[derive(Debug)]
@@ -174,7 +178,7 @@ impl Beginning<'_> {
 
     /// The text of a configuration that was in force, whole.
     fn kept(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(kept(&self.config.state, digest)).ok()?;
+        let bytes = read_plain(&kept(&self.config.state, digest), LONGEST).ok()?;
         (Digest::sha256(&bytes) == *digest).then_some(bytes)
     }
 
