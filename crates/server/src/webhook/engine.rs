@@ -89,17 +89,17 @@ pub(crate) struct Ruled {
 }
 
 impl Engine {
-    /// Opens the engine under what `begin` says, who may look at the log first. A cache of no bytes keeps nothing.
+    /// Opens the engine under what `begin` says, who may look at the log first: nothing is written before that, and the
+    /// settings are those of the configuration that it names. A cache of no bytes keeps nothing.
     pub(crate) fn open(
         log: DecisionLog,
         config: &Config,
-        begin: impl FnOnce(Option<LastGood>) -> Result<Governing, String>,
+        begin: impl FnOnce(Option<LastGood>) -> Result<(Governing, Config), String>,
     ) -> Result<Self, String> {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut limits = Limits { level: config.log.level, ..Limits::default() };
         limits.writer.clone_from(&config.log.writer);
         limits.room = Room::of(bytes(config.log.spool));
-        limits.cache.bytes = bytes(config.cache);
         let failed = |e: &dyn fmt::Display| e.to_string();
         let (log, storage, key, shared) = match log {
             DecisionLog::Files(log) => {
@@ -115,8 +115,15 @@ impl Engine {
             }
         };
         let last = LastGood::find(&log, &storage, &key, &limits.writer).map_err(|e| failed(&e))?;
-        let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| failed(&e))?;
+        let (governing, config) = begin(last)?;
+        limits.cache.bytes = bytes(config.cache);
+        let point = Chokepoint::start(governing, log, limits).map_err(|e| failed(&e))?;
         Ok(Self { point, files: storage, key, shared, summarises: config.summaries.is_some() })
+    }
+
+    /// The same, under the configuration that turned out to be in force.
+    pub(crate) fn under(self, config: &Config) -> Self {
+        Self { summarises: config.summaries.is_some(), ..self }
     }
 
     /// Decides about all, and answers once all records are durable.

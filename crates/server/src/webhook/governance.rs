@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::evidence::Store;
-use attest::{Digest, Object};
-use chokepoint::{Answer, Basis, EventKind, Governed, Governing, History, NewEvent};
+use attest::{Digest, Object, TrustRoot};
+use chokepoint::{Answer, Basis, Decision, EventKind, Governed, Governing, History, NewEvent};
 use jiff::Timestamp;
 use policy::rules::{is_newer, released_versions};
 use policy::{Book, DeploymentRequest, Outcome};
@@ -180,7 +180,8 @@ impl Steward {
 
 /// From a change to files in force, or to the words that say why not.
 fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timestamp) -> Result<(), Held> {
-    let version = match state.examine(&candidate, engine, now) {
+    let judge = |policies: &Arc<Book>, request| engine.judge_under(policies, request, now);
+    let version = match state.examine(&candidate, &judge, now) {
         Ok(version) => version,
         Err(Held::Whatever(refusal)) => {
             on_record(&candidate, &refusal, engine, now)?;
@@ -190,9 +191,7 @@ fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timesta
     };
     let Candidate { part, digest, request, next, configuration } = candidate;
     let decision = engine.decide_under(&state.policies, request.clone(), now).map_err(|e| not_now(&e))?;
-    let is_admitted =
-        decision.answer() == Answer::Admit && matches!(decision.basis(), Basis::Policy | Basis::Breakglass);
-    if !is_admitted {
+    if !is_admitted(&decision) {
         return Err(Held::Decided(refusal::of_decision(&digest, &decision, &request)));
     }
     let mut history = state.history.clone();
@@ -209,6 +208,11 @@ fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timesta
     Ok(())
 }
 
+/// Standing, an outage or a dry run puts nothing in force.
+fn is_admitted(decision: &Decision) -> bool {
+    decision.answer() == Answer::Admit && matches!(decision.basis(), Basis::Policy | Basis::Breakglass)
+}
+
 impl State {
     /// Says once why a file is not in force.
     fn refuse(&mut self, part: Part, refused: Refused) -> Option<Reloaded> {
@@ -221,7 +225,7 @@ impl State {
     fn examine(
         &self,
         candidate: &Candidate,
-        engine: &Engine,
+        judge: &dyn Fn(&Arc<Book>, DeploymentRequest) -> (Decision, Arc<TrustRoot>),
         now: Timestamp,
     ) -> Result<Option<String>, Held> {
         let Candidate { part, digest, request, next, .. } = candidate;
@@ -229,7 +233,7 @@ impl State {
             return Err(Held::Whatever(Refusal::rolled_back(*part, digest)));
         }
         check_loads(*part, next).map_err(Held::Whatever)?;
-        let (decision, root) = engine.judge_under(&self.policies, request.clone(), now);
+        let (decision, root) = judge(&self.policies, request.clone());
         if let (Part::TrustRoot, Ok(new)) = (part, next.files.trust_root()) {
             let older = new.check_not_older(root.version());
             let refusal =
