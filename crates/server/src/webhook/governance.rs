@@ -180,8 +180,8 @@ impl Steward {
 
 /// From a change to files in force, or to the words that say why not.
 fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timestamp) -> Result<(), Held> {
-    let judge = |policies: &Arc<Book>, request| engine.judge_under(policies, request, now);
-    let version = match state.examine(&candidate, &judge, now) {
+    let judged = engine.judge_under(&state.policies, candidate.request.clone(), now);
+    let version = match state.examine(&candidate, &judged, now) {
         Ok(version) => version,
         Err(Held::Whatever(refusal)) => {
             on_record(&candidate, &refusal, engine, now)?;
@@ -221,11 +221,12 @@ impl State {
         (before != Some(refused)).then(|| Reloaded { what: part.name(), result: Err(why) })
     }
 
-    /// What no evidence makes good: what was replaced, does not load, or is no newer version. Gives the version.
+    /// What no evidence makes good, however it was judged and under which trust root: what was replaced, does not load, or
+    /// is no newer version. Gives the version.
     fn examine(
         &self,
         candidate: &Candidate,
-        judge: &dyn Fn(&Arc<Book>, DeploymentRequest) -> (Decision, Arc<TrustRoot>),
+        (decision, root): &(Decision, Arc<TrustRoot>),
         now: Timestamp,
     ) -> Result<Option<String>, Held> {
         let Candidate { part, digest, request, next, .. } = candidate;
@@ -233,7 +234,6 @@ impl State {
             return Err(Held::Whatever(Refusal::rolled_back(*part, digest)));
         }
         check_loads(*part, next).map_err(Held::Whatever)?;
-        let (decision, root) = judge(&self.policies, request.clone());
         if let (Part::TrustRoot, Ok(new)) = (part, next.files.trust_root()) {
             let older = new.check_not_older(root.version());
             let refusal =
@@ -248,7 +248,7 @@ impl State {
         if decision.answer() != Answer::Admit || !policy.is_some_and(|policy| policy.asks_for("version")) {
             return Ok(None);
         }
-        let versions = released_versions(&request.envelopes, &request.artifact, &root, now);
+        let versions = released_versions(&request.envelopes, &request.artifact, root, now);
         let floor = self.history.floor(part.name());
         let is_above = |version: &String| floor.is_none_or(|floor| is_newer(version, floor));
         // under a grant there may be no version, and the floor stays

@@ -8,7 +8,6 @@ use ::evidence::Store;
 use attest::Digest;
 use chokepoint::{Answer, Basis, Governing, History, LastGood};
 use jiff::Timestamp;
-use policy::Book;
 use tlog::write_durably;
 
 use super::disk::Texts;
@@ -191,11 +190,11 @@ impl Beginning<'_> {
         let candidate = self.candidate(state, store, old.as_ref())?;
         let (policies, root) = (state.texts.policies()?, state.texts.files.trust_root()?);
         let decision = Governing::new(policies, root.clone()).judge(candidate.request.clone(), self.now);
-        let root = Arc::new(root);
-        let judge = |_: &Arc<Book>, _| (decision.clone(), Arc::clone(&root));
-        if let Err(held) = state.examine(&candidate, &judge, self.now) {
+        let judged = (decision, Arc::new(root));
+        if let Err(held) = state.examine(&candidate, &judged, self.now) {
             return self.instead(old, &held.into_words());
         }
+        let (decision, _) = judged;
         if is_admitted(&decision) {
             return Ok(self.config.clone());
         }
