@@ -293,8 +293,8 @@ fn forge(mut event: Event, tree: &Path) -> Vec<Vec<u8>> {
     let manifest = get(&named(&event, "manifest"));
     let json = attest::json::parse(manifest.as_bytes()).unwrap();
     let files = json.as_object().unwrap().array("files").unwrap();
-    let file = files.iter().map(|file| file.as_object().unwrap().string("digest").unwrap());
-    let file = file.filter(|file| get(file).contains("mode: enforce")).last().unwrap();
+    let mut file = files.iter().map(|file| file.as_object().unwrap().string("digest").unwrap());
+    let file = file.find(|file| get(file).contains("mode: enforce")).unwrap();
     let book = format!("{}# forged\n", get(file)).into_bytes();
     let manifest = manifest.replace(file, &digest(&book)).into_bytes();
     let history =
