@@ -197,9 +197,10 @@ pub(crate) async fn remove(
     runs: &[Run],
 ) -> Result<u64, sqlx::Error> {
     // by the proof too: the place of one that was forged may have the true one by now
-    const REMOVE: &str = "DELETE FROM portcullis.entries_pending e
-        USING unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) r(writer, sequence, aside, proof)
-        WHERE e.origin = $1 AND e.writer = r.writer AND e.sequence = r.sequence AND e.aside = r.aside AND e.proof = r.proof";
+    const REMOVE: &str = "DELETE FROM portcullis.entries_pending WHERE ctid = ANY(ARRAY(
+        SELECT (SELECT e.ctid FROM portcullis.entries_pending e WHERE e.origin = $1 AND e.writer = r.writer
+          AND e.sequence = r.sequence AND e.aside = r.aside AND e.proof = r.proof)
+        FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) r(writer, sequence, aside, proof)))";
     let (mut writers, mut sequences, mut asides, mut proofs) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in runs {
