@@ -1,9 +1,9 @@
 //! The files that were in force last, read back from the log: what is on disk may have been changed by anybody.
 
-use attest::note::{Checkpoint, Note};
+use attest::note::NoteKey;
 use attest::{Digest, Object};
 use policy::{SourceFile, digest_of};
-use tlog::{Blobs, Journaled, Reader, Storage};
+use tlog::{Blobs, Journaled, Reader, Storage, read_checkpoint};
 
 use crate::entry::{Entry, digest};
 use crate::event::EventKind;
@@ -29,11 +29,18 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Looks for them from the end of the log, whose tree is there: of this writer, or of any where it has none yet.
+    /// Looks for them from the end of the log, whose tree is there under this key: of this writer, or of any where it has
+    /// none yet.
     ///
     /// # Errors
-    /// [`RecordError`] where the log cannot be read: then nobody knows what was in force.
-    pub fn find<S>(log: &Journaled<S>, tree: &S, writer: &str) -> Result<Option<Self>, RecordError>
+    /// [`RecordError`] where the log cannot be read, or its key did not sign the checkpoint: then nobody knows what was in
+    /// force.
+    pub fn find<S>(
+        log: &Journaled<S>,
+        tree: &S,
+        key: &NoteKey,
+        writer: &str,
+    ) -> Result<Option<Self>, RecordError>
     where
         S: Storage + Clone + Send + Sync + 'static,
     {
@@ -41,7 +48,7 @@ impl LastGood {
         log.settle().map_err(|e| RecordError::Log(e.to_string()))?;
         let blobs = Blobs::new(tree.clone());
         let read = |body: Option<Object>| body.map(|body| Self::read(&body, &blobs)).transpose();
-        let (own, newer) = newest(tree, writer)?;
+        let (own, newer) = newest(tree, key, writer)?;
         Ok(match (read(own)?, read(newer)?) {
             (Some(own), Some(newer)) => Some(own.or_newer(newer)),
             (own, newer) => own.or(newer),
@@ -98,12 +105,17 @@ impl LastGood {
 /// of a writer begins with one, or goes on under what stood among the newest entries: so this ends soon.
 ///
 /// Every leaf on the way leads to the signed root: else one changed byte would hide the newest event behind an older one.
-fn newest<S: Storage>(storage: &S, writer: &str) -> Result<(Option<Object>, Option<Object>), RecordError> {
+fn newest<S: Storage>(
+    storage: &S,
+    key: &NoteKey,
+    writer: &str,
+) -> Result<(Option<Object>, Option<Object>), RecordError> {
     let log = |e: &dyn std::fmt::Display| RecordError::Log(e.to_string());
     let checkpoint = storage.read("checkpoint").map_err(|e| log(&e))?;
-    let note = checkpoint.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?));
-    let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()));
-    let checkpoint = checkpoint.ok_or_else(|| log(&"it has no checkpoint"))?;
+    // whoever shares the folder writes a whole tree of his own there, with every hash right
+    let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes, key));
+    let checkpoint =
+        checkpoint.ok_or_else(|| log(&"it has no checkpoint that the log's key signed for it"))?;
     let reader = Reader::new(storage, checkpoint.size);
     let mut of_another = None;
     for bundle in (0..checkpoint.size.div_ceil(WIDTH)).rev() {

@@ -235,6 +235,16 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
         "{said}"
     );
     place.edit("serve.yaml", "log: { spool: 16MiB, path: log,", "log: { path: log,");
+    // and nothing is written before that is seen: another writer would say in the log what is in force
+    let before = place.log();
+    place.edit("serve.yaml", "log: { path: log,", "log: { writer: another, path: log,");
+    assert!(place.refused().contains("its `log` is not the one in force"));
+    fs::rename(place.at("state"), place.at("state-away")).unwrap();
+    assert!(place.refused().contains("the configuration in force is not kept in"));
+    fs::remove_dir_all(place.at("state")).ok();
+    fs::rename(place.at("state-away"), place.at("state")).unwrap();
+    assert_eq!(place.log(), before);
+    place.edit("serve.yaml", "log: { writer: another, path: log,", "log: { path: log,");
     // nor by an edit of the word that says which policies count for it, with and without the old one at hand
     place.edit("serve.yaml", "environment: portcullis/prod", "environment: nowhere");
     let running = place.start();
@@ -246,8 +256,11 @@ fn a_configuration_that_is_governed_stays_the_one_in_force() {
     fs::remove_dir_all(place.at("state")).ok();
     fs::rename(place.at("state-away"), place.at("state")).unwrap();
     place.edit("serve.yaml", "environment: nowhere", "environment: portcullis/prod");
+    // reviewed, it counts: with another `log` as well
+    place.edit("serve.yaml", "log: { path: log,", "log: { writer: another, path: log,");
     place.sign("serve.yaml", "1.0.0", &["bob", "release-desk"]);
     let running = place.start();
     assert_eq!(running.count("\"configuration\""), 0);
     assert_eq!(running.end(), 0);
+    assert_ne!(place.log(), before);
 }

@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attest::note::NoteKey;
-use chokepoint::{Entry, EventKind};
+use chokepoint::{Entry, Event, EventKind, Position};
 use cluster::Cluster;
 use server::{Client, ClientTls};
-use tlog::Files;
+use tlog::{Blobs, Files};
 use tools::{code, expect, path, portcullis_command, stderr};
 
 struct Replica {
@@ -38,6 +38,16 @@ impl Drop for Replica {
 
 /// The same keys and policies everywhere, and a spool and a name for each.
 fn prepare(world: &Path, cluster: &Cluster, name: &str) -> PathBuf {
+    let dir = prepare_governed(world, cluster, name);
+    let config = fs::read_to_string(dir.join("serve.yaml")).unwrap();
+    // who may change the files is another test's matter
+    let (begin, rest) = (config.find("governance:\n").unwrap(), config.find("\nlog:\n").unwrap() + 1);
+    let config = format!("{}{}", &config[..begin], &config[rest..]);
+    fs::write(dir.join("serve.yaml"), config.replace("guardrails: guardrails.yaml\n", "")).unwrap();
+    dir
+}
+
+fn prepare_governed(world: &Path, cluster: &Cluster, name: &str) -> PathBuf {
     let dir = world.join(name);
     let status = Command::new("cp").arg("-a").arg(world.join("first")).arg(&dir).status().unwrap();
     assert!(status.success());
@@ -48,11 +58,8 @@ fn prepare(world: &Path, cluster: &Cluster, name: &str) -> PathBuf {
          sequence: {{ user: sequencer, state: ../signed }}\n",
         cluster.dir().display()
     );
-    // who may change the files is another test's matter
-    let (begin, rest) = (config.find("governance:\n").unwrap(), config.find("log: {").unwrap());
-    let config = format!("{}{}", &config[..begin], &config[rest..]);
     let log = config.lines().find(|line| line.starts_with("log: ")).unwrap();
-    let config = config.replace(&format!("{log}\n"), &shared).replace("guardrails: guardrails.yaml\n", "");
+    let config = config.replace(&format!("{log}\n"), &shared);
     let config = config.replace("127.0.0.1:8443", "127.0.0.1:0").replace("127.0.0.1:9464", "127.0.0.1:0");
     let config = config.replace("reload: 10s", "reload: 1s").replace("webhook:\n", "webhook:\n  drain: 1s\n");
     fs::write(dir.join("serve.yaml"), config).unwrap();
@@ -258,4 +265,94 @@ fn two_replicas_share_a_log_through_an_outage_and_a_kill() {
     assert_eq!(writers.keys().collect::<Vec<_>>(), ["one", "two"]);
     assert!(writers.values().all(|degraded| *degraded > 0), "the outage is on record: {writers:?}");
     expect(0, &["replay", path(&tree)]);
+}
+
+/// The events of a kind in the tree.
+fn events(tree: &Path, kind: EventKind) -> Vec<Event> {
+    let mut found = Vec::new();
+    let key = NoteKey::parse(&fs::read_to_string(tree.join("log.vkey")).unwrap()).unwrap().0;
+    tlog::verify(&Files::new(tree), &key, None, |_, leaf| {
+        if let Entry::Event(event) = Entry::parse(leaf).unwrap() {
+            found.extend(Some(*event).filter(|event| event.kind == kind));
+        }
+    })
+    .unwrap();
+    found
+}
+
+/// As another writer's word that another book is in force, and that the true one was replaced; with the parts beside it.
+fn forge(mut event: Event, tree: &Path) -> Vec<Vec<u8>> {
+    let digest = |bytes: &[u8]| attest::Digest::sha256(bytes).to_string();
+    let named = |event: &Event, key: &str| event.body.string(key).unwrap().to_owned();
+    let blobs = Blobs::new(Files::new(tree));
+    let get = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let digest = attest::Digest::from_hex(attest::Algorithm::Sha256, hex).unwrap();
+        String::from_utf8(blobs.get(&digest).unwrap()).unwrap()
+    };
+    let manifest = get(&named(&event, "manifest"));
+    let json = attest::json::parse(manifest.as_bytes()).unwrap();
+    let files = json.as_object().unwrap().array("files").unwrap();
+    let mut file = files.iter().map(|file| file.as_object().unwrap().string("digest").unwrap());
+    let file = file.find(|file| get(file).contains("mode: enforce")).unwrap();
+    let book = format!("{}# forged\n", get(file)).into_bytes();
+    let manifest = manifest.replace(file, &digest(&book)).into_bytes();
+    let history =
+        format!(r#"{{"files":[{{"replaced":["{}"],"what":"book"}}]}}"#, named(&event, "book")).into_bytes();
+    event.body.set("book", digest(b"forged"));
+    event.body.set("manifest", digest(&manifest));
+    event.body.set("history", digest(&history));
+    event.position = Position { writer: "zz".to_owned(), epoch: 1, sequence: 0, previous: None };
+    vec![event.to_json().to_string().into_bytes(), book, manifest, history]
+}
+
+/// Whoever has a replica's login to the database, and no key, wants his book in force.
+#[test]
+fn files_that_the_database_alone_says_are_in_force_never_are() {
+    let (cluster, world) = (Cluster::start(), tempfile::tempdir().unwrap());
+    let (world, tree) = (world.path(), world.path().join("tree"));
+    expect(0, &["init", path(&world.join("first"))]);
+    let one = prepare_governed(world, &cluster, "one");
+    expect(0, &["log", "create", "--config", path(&one.join("serve.yaml")), "--owner", "postgres"]);
+    cluster.sql(
+        "CREATE ROLE writer LOGIN IN ROLE portcullis_writer; CREATE ROLE sequencer LOGIN IN ROLE portcullis_sequencer",
+    );
+    end(start(&one));
+    let true_ones = events(&tree, EventKind::FilesInForce);
+    assert_eq!(true_ones.len(), 1);
+
+    let running = start(&one);
+    let rows = forge(true_ones[0].clone(), &tree);
+    let hex = |bytes: &[u8]| attest::digest::to_hex(bytes);
+    for part in &rows[1..] {
+        let insert = "INSERT INTO portcullis.blobs_pending SELECT 'shop.example/decisions', sha256(b), b";
+        cluster.sql_as("writer", &format!("{insert} FROM decode('{}', 'hex') b", hex(part))).unwrap();
+    }
+    let insert = format!(
+        "INSERT INTO portcullis.entries_pending (origin, writer, sequence, leaf, proof) \
+         VALUES ('shop.example/decisions', 'zz', 0, decode('{}', 'hex'), decode(repeat('00', 64), 'hex'))",
+        hex(&rows[0])
+    );
+    cluster.sql_as("writer", &insert).unwrap();
+    wait_for("an alarm about an entry that the log's key did not sign", || {
+        let alarms = fs::read_to_string(one.join("alarms.jsonl")).unwrap_or_default();
+        alarms.contains("entry 0 of zz is not taken: it is not signed with the log's key")
+    });
+    end(running);
+    // again while nobody sequences: what waits is looked at when the process starts
+    cluster.sql_as("writer", &insert).unwrap();
+    cluster.sql_as("writer", &insert.replace("'zz', 0, decode('", "'noise', 4, decode('00")).unwrap();
+    for _ in 0..2 {
+        let running = start(&one);
+        std::thread::sleep(Duration::from_millis(2500));
+        // the book on disk is still the one in force: else it would be refused as one that was replaced
+        let said = running.events.lock().unwrap().join("\n");
+        assert!(said.contains("\"governed\":true") && !said.contains("reload-refused"), "{said}");
+        end(running);
+    }
+    let now = events(&tree, EventKind::FilesInForce);
+    assert!(
+        now.iter().all(|event| event.position.writer == "one" && event.body == true_ones[0].body),
+        "{now:?}"
+    );
 }

@@ -443,3 +443,35 @@ fn the_commands_say_what_is_wrong_and_speak_json() {
     assert_eq!(said.string("environment").unwrap(), "prod/shop");
     assert_eq!(said.string("bundle").unwrap(), Digest::sha256(&fs::read(&out).unwrap()).to_string());
 }
+
+#[test]
+fn an_edit_of_a_governed_configuration_does_not_end_summaries() {
+    let place = Place::upstream();
+    let policy = "environment: portcullis/prod\nartifact: portcullis:configuration\nmode: enforce\nrequire:\n  \
+                  signed-by: { at-least: 2, of: [bob, release-desk] }\non-outage: reject\n";
+    fs::write(place.at("governance/configuration.yaml"), policy).unwrap();
+    let pin = |name: &str| expect(0, &["policy", "digest", path(&place.at(name))]).trim().to_owned();
+    let (governance, root, book) = (pin("governance"), pin("trust-root.yaml"), pin("book"));
+    let section = format!(
+        "governance:\n  policies: governance\n  environment: portcullis/prod\n  pinned:\n    governance: {governance}\n    \
+         trust-root: {root}\n    book: {book}\n"
+    );
+    let config = fs::read_to_string(place.at("serve.yaml")).unwrap();
+    let config = config.replace("summaries: {", &format!("{section}summaries: {{"));
+    fs::write(place.at("serve.yaml"), &config).unwrap();
+    assert_eq!(place.start().end(), 0);
+    let without: String = config
+        .lines()
+        .filter(|line| !line.starts_with("summaries:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_ne!(without, config);
+    fs::write(place.at("serve.yaml"), without).unwrap();
+    place.test(&shop());
+    let running = place.start();
+    running.event_with(&["reload-refused", "\"configuration\"", "error[signed-by]"]);
+    let (is_admitted, said) = place.deploy(&running, "a-1", "prod-shop", &shop());
+    assert!(is_admitted, "{said}");
+    until("the configuration in force asks for summaries", || place.summary(&shop(), "prod/shop").is_some());
+    assert_eq!(running.end(), 0);
+}

@@ -13,7 +13,8 @@ use crate::batch::{place, raise};
 use crate::config::Config;
 use crate::connect::{Database, Fault, count, number};
 use crate::leaf::{self, Position};
-use crate::pending::Run;
+use crate::pending::{Run, Waiting};
+use crate::proof::Prover;
 use crate::signer::Monotonic;
 
 const LOCK: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended('portcullis sequencer of ' || $1, 0))";
@@ -96,11 +97,17 @@ pub fn adopt(config: &Config, origin: &str, signer: Arc<LogSigner>) -> Result<Ad
     let mut tree = Tree::default();
     let verified =
         verify(&tiles, &key, None, |index, leaf| tree.add(index, leaf)).map_err(AdoptError::Flaw)?;
+    let prover = Prover::new(origin, &signer);
+    let newest = tree.newest.iter().map(|(writer, (first, leaf))| {
+        let proof = prover.prove(writer, *first, leaf).map_err(|e| AdoptError::Signed(e.to_string()))?;
+        Ok(Run::of(writer, *first, Waiting { leaf: leaf.clone(), proof, aside: Vec::new() }))
+    });
+    let newest = newest.collect::<Result<Vec<_>, AdoptError>>()?;
     let signer = Monotonic::new(signer, origin, tiles.clone(), state);
     signer.check(&verified.checkpoint).map_err(|e| AdoptError::Signed(e.to_string()))?;
     let mut database = Database::new(&config.server, &sequence.login, None)?;
     database.connect()?;
-    let raising = Raising { tiles, here: verified.checkpoint, tree };
+    let raising = Raising { tiles, here: verified.checkpoint, runs: tree.runs, newest };
     database.run(async |connection| raising.commit(connection, origin).await)?
 }
 
@@ -120,11 +127,11 @@ impl Tree {
         let Position { writer, sequence: first, .. } = position;
         self.newest.insert(writer.clone(), (first, leaf.to_vec()));
         match self.runs.last_mut().filter(|(at, run)| {
-            run.writer == writer && run.past() == first && at + run.leaves.len() as u64 == index
+            run.writer == writer && run.past() == first && at + run.entries.len() as u64 == index
         }) {
             // only how many there are counts here
-            Some((_, run)) => run.leaves.push(Vec::new()),
-            None => self.runs.push((index, Run { writer, first, leaves: vec![Vec::new()] })),
+            Some((_, run)) => run.entries.push(Waiting::default()),
+            None => self.runs.push((index, Run::of(&writer, first, Waiting::default()))),
         }
     }
 }
@@ -132,7 +139,10 @@ impl Tree {
 struct Raising {
     tiles: Files,
     here: Checkpoint,
-    tree: Tree,
+    /// Runs of consecutive entries of one writer, each with its index.
+    runs: Vec<(u64, Run)>,
+    /// Each writer's newest entry.
+    newest: Vec<Run>,
 }
 
 impl Raising {
@@ -155,13 +165,10 @@ impl Raising {
         }
         // what is there may be a run that was cut, or none: all are written anew
         sqlx::query(FORGET).bind(origin).execute(&mut *transaction).await?;
-        for (index, run) in &self.tree.runs {
+        for (index, run) in &self.runs {
             place(&mut transaction, origin, *index, std::slice::from_ref(run)).await?;
         }
-        for (writer, (first, leaf)) in &self.tree.newest {
-            let run = Run { writer: writer.clone(), first: *first, leaves: vec![leaf.clone()] };
-            raise(&mut transaction, origin, &[run]).await?;
-        }
+        raise(&mut transaction, origin, &self.newest).await?;
         let set = sqlx::query(SET).bind(origin).bind(number(self.here.size)).bind(self.here.root.as_slice());
         set.execute(&mut *transaction).await?;
         transaction.commit().await?;

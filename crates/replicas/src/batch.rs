@@ -24,11 +24,11 @@ WHERE origin = $1 AND size = $2 AND root = $3 AND epoch = $4";
 const PLACE: &str = "INSERT INTO portcullis.placed (origin, writer, sequence, count, index)
 SELECT $1, r.writer, r.sequence, r.count, r.index
 FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) r(writer, sequence, count, index)";
-const RAISE: &str = "INSERT INTO portcullis.writers (origin, writer, sequenced, last, newest)
-SELECT $1, r.writer, r.sequenced, r.last, r.newest
-FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) r(writer, sequenced, last, newest)
-ON CONFLICT (origin, writer)
-DO UPDATE SET sequenced = excluded.sequenced, last = excluded.last, newest = excluded.newest";
+const RAISE: &str = "INSERT INTO portcullis.writers (origin, writer, sequenced, last, newest, proof)
+SELECT $1, r.writer, r.sequenced, r.last, r.newest, r.proof
+FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[]) r(writer, sequenced, last, newest, proof)
+ON CONFLICT (origin, writer) DO UPDATE
+SET sequenced = excluded.sequenced, last = excluded.last, newest = excluded.newest, proof = excluded.proof";
 const WHERE: &str = "SELECT r.n, p.index + r.sequence - p.sequence
 FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY r(writer, sequence, n)
 CROSS JOIN LATERAL (SELECT sequence, count, index FROM portcullis.placed p
@@ -42,6 +42,8 @@ pub(crate) struct Published {
     pub(crate) is_full: bool,
     /// Entries that wait until a person has looked.
     pub(crate) held: Vec<String>,
+    /// What was taken out because the log's key did not sign it.
+    pub(crate) forged: Option<String>,
 }
 
 impl Elected {
@@ -49,12 +51,15 @@ impl Elected {
     pub(crate) fn publish(&mut self) -> Result<Published, Hindrance> {
         let origin = self.origin.clone();
         let rows = self.database.run(async |connection| pending::read(connection, &origin).await)?;
-        let Found { runs, late, mut held } = pending::sort(rows);
-        held.extend(self.drop_late(late)?);
+        let Found { runs, late, forged, mut held, is_full } = pending::sort(rows, &self.prover);
+        let removed = self.remove(&forged)?;
+        let (late, different) = self.drop_late(late)?;
+        held.extend(different);
         // read after the entries: whatever these name is here, or in the folder
         let blobs = self.all_blobs_but_the_last()?;
-        let leaves: Vec<Vec<u8>> = runs.iter().flat_map(|run| run.leaves.iter().cloned()).collect();
-        let (is_full, has_some) = (runs.iter().any(Run::is_full), !leaves.is_empty());
+        let leaves: Vec<Vec<u8>> =
+            runs.iter().flat_map(|run| run.entries.iter().map(|entry| entry.leaf.clone())).collect();
+        let has_some = !leaves.is_empty();
         if has_some {
             self.stage_and_commit(&runs, &leaves)?;
         }
@@ -64,7 +69,14 @@ impl Elected {
         if has_some {
             self.announce()?;
         }
-        Ok(Published { is_full, held })
+        // what only waits for a person is no reason to look again at once
+        let is_full = is_full && (has_some || removed + late > 0);
+        Ok(Published { is_full, held, forged: pending::told(&forged) })
+    }
+
+    fn remove(&mut self, runs: &[Run]) -> Result<u64, Hindrance> {
+        let origin = self.origin.clone();
+        Ok(self.database.run(async |connection| pending::remove(connection, &origin, runs).await)?)
     }
 
     fn stage_and_commit(&mut self, runs: &[Run], leaves: &[Vec<u8>]) -> Result<(), Hindrance> {
@@ -102,10 +114,11 @@ impl Elected {
         }
     }
 
-    /// Entries that are in the tree already were brought twice. One that is there with other bytes stays, and is told.
-    fn drop_late(&mut self, late: Vec<Run>) -> Result<Vec<String>, Hindrance> {
+    /// Entries that are in the tree already were brought twice, and are removed: so many. One that is there with other bytes
+    /// stays, and is told.
+    fn drop_late(&mut self, late: Vec<Run>) -> Result<(u64, Vec<String>), Hindrance> {
         if late.is_empty() {
-            return Ok(Vec::new());
+            return Ok((0, Vec::new()));
         }
         let origin = self.origin.clone();
         let writers: Vec<String> = late.iter().map(|run| run.writer.clone()).collect();
@@ -119,7 +132,7 @@ impl Elected {
         for (at, run) in (1_i64..).zip(late) {
             let index = places.iter().find(|(n, _)| *n == at).map(|(_, index)| count(*index));
             let there = index.and_then(|index| reader.entry(index).ok());
-            if there.is_some() && there.as_ref() == run.leaves.first() {
+            if there.is_some() && there.as_ref() == run.entries.first().map(|entry| &entry.leaf) {
                 same.push(run);
             } else {
                 held.push(format!(
@@ -129,8 +142,7 @@ impl Elected {
                 ));
             }
         }
-        self.database.run(async |connection| pending::remove(connection, &origin, &same).await)?;
-        Ok(held)
+        Ok((self.remove(&same)?, held))
     }
 }
 
@@ -179,9 +191,9 @@ pub(crate) async fn place(
     for run in runs {
         writers.push(run.writer.as_str());
         sequences.push(number(run.first));
-        counts.push(number(run.leaves.len() as u64));
+        counts.push(number(run.entries.len() as u64));
         indexes.push(number(index));
-        index += run.leaves.len() as u64;
+        index += run.entries.len() as u64;
     }
     let insert = sqlx::query(PLACE).bind(origin).bind(writers).bind(sequences).bind(counts).bind(indexes);
     insert.execute(connection).await.map(|_| ())
@@ -193,14 +205,16 @@ pub(crate) async fn raise(
     origin: &str,
     runs: &[Run],
 ) -> Result<(), sqlx::Error> {
-    let (mut writers, mut sequenced, mut last, mut newest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut writers, mut sequenced, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut newest, mut proofs) = (Vec::new(), Vec::new());
     for run in runs {
-        let Some(leaf) = run.leaves.last() else { continue };
+        let Some(entry) = run.entries.last() else { continue };
         writers.push(run.writer.as_str());
         sequenced.push(number(run.past()));
-        last.push(leaf::hash(leaf).to_vec());
-        newest.push(leaf.as_slice());
+        last.push(leaf::hash(&entry.leaf).to_vec());
+        newest.push(entry.leaf.as_slice());
+        proofs.push(entry.proof.as_slice());
     }
-    let upsert = sqlx::query(RAISE).bind(origin).bind(writers).bind(sequenced).bind(last).bind(newest);
-    upsert.execute(connection).await.map(|_| ())
+    let upsert = sqlx::query(RAISE).bind(origin).bind(writers).bind(sequenced).bind(last);
+    upsert.bind(newest).bind(proofs).execute(connection).await.map(|_| ())
 }

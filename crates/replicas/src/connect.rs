@@ -128,6 +128,10 @@ impl Database {
                 ("tcp_user_timeout", millis(PATIENCE)),
                 ("idle_session_timeout", idle),
                 ("search_path", "pg_catalog".to_owned()),
+                // what waits is looked at every second: to compile that statement each time costs more than it takes
+                ("jit", "off".to_owned()),
+                // everything is asked by its key. A plan that is made while a table is empty is kept when it is full
+                ("enable_seqscan", "off".to_owned()),
             ])
             .disable_statement_logging();
         Ok(match &self.server.ca {

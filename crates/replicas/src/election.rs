@@ -13,6 +13,7 @@ use tlog::{AppendError, Files, Log, LogSigner, OpenLogError, Reader, Storage as 
 
 use crate::config::{Sequencing, Server};
 use crate::connect::{Database, Fault, count, number};
+use crate::proof::Prover;
 use crate::signer::{Monotonic, Refused};
 use crate::staged::Staged;
 
@@ -68,6 +69,7 @@ pub(crate) struct Elected {
     pub(crate) log: Log<Files>,
     pub(crate) tiles: Files,
     pub(crate) signer: Monotonic,
+    pub(crate) prover: Prover,
     pub(crate) epoch: i64,
     _locks: [File; 2],
 }
@@ -93,8 +95,8 @@ impl Elected {
         let log = Log::open(place.tiles.clone(), &place.origin, Box::new(signer.clone()));
         let log = log.map_err(|e| cannot_open(&e))?;
         let origin = place.origin.clone();
-        let mut elected =
-            Self { origin, database, log, tiles: place.tiles.clone(), signer, epoch, _locks: locks };
+        let (tiles, prover) = (place.tiles.clone(), Prover::new(&origin, &place.key));
+        let mut elected = Self { origin, database, log, tiles, signer, prover, epoch, _locks: locks };
         elected.recover(&row)?;
         elected.announce()?;
         Ok(elected)

@@ -17,6 +17,7 @@ mod connect;
 mod election;
 mod leaf;
 mod pending;
+mod proof;
 mod schema;
 mod sequencer;
 mod signer;

@@ -4,13 +4,16 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::batch::Published;
 use crate::election::{Elected, Hindrance, Place};
 
 /// How long it waits before it tries again, where it could not sequence.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// So long it is said that something was forged, after the last of it was removed: longer than anybody looks away.
+const TOLD: Duration = Duration::from_secs(600);
 
 /// What the sequencer of this replica is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +47,13 @@ impl Health {
         self.0.lock().duty.clone()
     }
 
-    /// Entries that are held back because something is wrong with them, in words.
+    /// Entries that are held back because something is wrong with them, in words; and what was removed in the last ten
+    /// minutes because the log's key did not sign it.
     #[must_use]
     pub fn held(&self) -> Vec<String> {
-        self.0.lock().held.clone()
+        let state = self.0.lock();
+        let forged = state.forged.iter().filter(|(at, _)| at.elapsed() < TOLD).map(|(_, said)| said.clone());
+        state.held.iter().cloned().chain(forged).collect()
     }
 }
 
@@ -59,6 +65,7 @@ struct Shared {
 struct State {
     duty: Duty,
     held: Vec<String>,
+    forged: Option<(Instant, String)>,
     hurry: bool,
     closing: bool,
 }
@@ -82,7 +89,8 @@ pub(crate) struct Sequencer {
 
 impl Sequencer {
     pub(crate) fn start(place: Place) -> io::Result<Self> {
-        let state = State { duty: Duty::Starting, held: Vec::new(), hurry: false, closing: false };
+        let (held, forged) = (Vec::new(), None);
+        let state = State { duty: Duty::Starting, held, forged, hurry: false, closing: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let thread =
@@ -106,7 +114,11 @@ impl Shared {
         while !self.lock().closing {
             match turn(&mut elected, place) {
                 Ok((size, published)) => {
-                    self.tell(|state| (state.duty, state.held) = (Duty::Sequencing(size), published.held));
+                    self.tell(|state| {
+                        (state.duty, state.held) = (Duty::Sequencing(size), published.held);
+                        let forged = published.forged.map(|said| (Instant::now(), said));
+                        state.forged = forged.or(state.forged.take());
+                    });
                     if !published.is_full {
                         self.pause(place.sequencing.interval);
                     }

@@ -5,68 +5,44 @@ use std::io;
 use std::sync::Arc;
 
 use attest::Digest;
-use attest::note::{Checkpoint, Note, NoteKey};
+use attest::merkle::Hash;
+use attest::note::{Checkpoint, NoteKey};
 use sqlx::PgConnection;
 use tlog::{
     AppendError, ApplyError, Batch, Files, Level, LogSigner, Newest, ReadError, Reader, Receipt,
-    Storage as _, Target, beyond,
+    Storage as _, Target, beyond, read_checkpoint,
 };
 
 use crate::config::Config;
 use crate::connect::{Database, Fault, count, number};
 use crate::election::Place;
 use crate::leaf;
+use crate::proof::Prover;
 use crate::sequencer::{Health, Sequencer};
+
+mod sql;
 
 /// Entries in a bundle of C2SP tlog-tiles.
 const BUNDLE: u64 = 256;
-/// How far a writer is without a gap: in the tree, and waiting.
-const TAKEN: &str = "
-WITH w AS (SELECT coalesce((SELECT sequenced FROM portcullis.writers WHERE origin = $1 AND writer = $2), 0) AS sequenced)
-SELECT coalesce(max(e.sequence) + 1, (SELECT sequenced FROM w)) FROM (
-  SELECT sequence, row_number() OVER (ORDER BY sequence) - 1 + (SELECT sequenced FROM w) AS expected
-  FROM portcullis.entries_pending
-  WHERE origin = $1 AND writer = $2 AND sequence >= (SELECT sequenced FROM w)) e
-WHERE e.sequence = e.expected";
-/// One statement, one transaction, no row that two writers share.
-const INSERT: &str = "
-WITH blobs AS (
-  INSERT INTO portcullis.blobs_pending (origin, digest, bytes)
-  SELECT $1, b.digest, b.bytes FROM unnest($3::bytea[], $4::bytea[]) b(digest, bytes) ON CONFLICT DO NOTHING)
-INSERT INTO portcullis.entries_pending (origin, writer, sequence, leaf)
-SELECT $1, $2, e.sequence, e.leaf FROM unnest($5::bigint[], $6::bytea[]) e(sequence, leaf)
-WHERE e.sequence >= coalesce((SELECT sequenced FROM portcullis.writers WHERE origin = $1 AND writer = $2), 0)
-ON CONFLICT DO NOTHING";
-const OTHER: &str = "
-SELECT min(n.sequence) FROM unnest($3::bigint[], $4::bytea[]) n(sequence, leaf)
-JOIN portcullis.entries_pending e ON e.origin = $1 AND e.writer = $2 AND e.sequence = n.sequence
-WHERE e.leaf <> n.leaf";
-const LAST: &str = "SELECT sequenced, last FROM portcullis.writers WHERE origin = $1 AND writer = $2";
-/// How many of a writer's entries are below an index of the tree; by default, below what is published.
-const REACHED: &str = "
-SELECT coalesce(max(p.sequence + least(p.count, upto.size - p.index)), 0)
-FROM (SELECT coalesce($3, (SELECT published FROM portcullis.checkpoint WHERE origin = $1)) AS size) upto
-CROSS JOIN LATERAL (SELECT sequence, count, index FROM portcullis.placed
-  WHERE origin = $1 AND writer = $2 AND index < upto.size ORDER BY sequence DESC LIMIT 1) p";
-const INDEX: &str = "
-SELECT index + $3 - sequence FROM portcullis.placed
-WHERE origin = $1 AND writer = $2 AND sequence <= $3 AND $3 < sequence + count";
-const OWN: &str = "
-SELECT leaf FROM portcullis.entries_pending WHERE origin = $1 AND writer = $2 AND sequence = $3
-UNION ALL
-SELECT newest FROM portcullis.writers WHERE origin = $1 AND writer = $2 AND sequenced = $3 + 1 LIMIT 1";
-const NEWEST: &str = "SELECT newest FROM portcullis.writers WHERE origin = $1";
-const WAITING: &str = "
-SELECT leaf FROM portcullis.entries_pending WHERE origin = $1 ORDER BY sequence DESC LIMIT 256";
+/// So many entries are looked at together, when it is counted what waits.
+const PAGE: i64 = 4096;
+
+/// An entry of some writer, with its proof.
+type Known = (String, i64, Vec<u8>, Vec<u8>);
+/// How far a writer is in the tree; then an entry that waits: its place, leaf hash, proof, and where it stands aside.
+type Waits = (i64, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// A log in PostgreSQL, for one writer.
 pub struct PostgreSql {
     origin: String,
     writer: String,
     key: NoteKey,
+    prover: Prover,
     tiles: Option<Files>,
     database: Database,
     taken: u64,
+    /// Leaf hash and proof of the newest entry, where it waits.
+    last: Option<(Vec<u8>, Vec<u8>)>,
     /// How far it can be at most: what was there at the start, and what was brought since.
     brought: u64,
     /// How many of its entries were seen in the tree.
@@ -127,15 +103,30 @@ pub fn open(
         }),
         _ => None,
     };
-    let key = NoteKey { name: origin.to_owned(), key: signer.public().clone() };
-    let (origin, writer) = (origin.to_owned(), writer.to_owned());
-    let mut target =
-        PostgreSql { origin, writer, key, tiles, database, taken: 0, brought: 0, seen: 0, sequencer: None };
+    let mut target = PostgreSql {
+        origin: origin.to_owned(),
+        writer: writer.to_owned(),
+        key: NoteKey { name: origin.to_owned(), key: signer.public().clone() },
+        prover: Prover::new(origin, signer),
+        tiles,
+        database,
+        taken: 0,
+        last: None,
+        brought: 0,
+        seen: 0,
+        sequencer: None,
+    };
     target.look().map_err(failed)?;
     target.brought = target.taken;
     target.check_last().map_err(failed)??;
     target.sequencer = sequencer.map(Sequencer::start).transpose().map_err(OpenError::Thread)?;
     Ok(target)
+}
+
+/// Places and proofs of what is inserted.
+struct New {
+    sequences: Vec<i64>,
+    proofs: Vec<Vec<u8>>,
 }
 
 impl PostgreSql {
@@ -166,11 +157,7 @@ impl PostgreSql {
     /// The last entry that the database says it has must be there, and say the same.
     fn check_last(&mut self) -> Result<Result<(), OpenError>, Fault> {
         let Some(last) = self.taken.checked_sub(1) else { return Ok(Ok(())) };
-        let own = self.ask(async |connection, origin, writer| {
-            let own = sqlx::query_scalar::<_, Vec<u8>>(OWN).bind(origin).bind(writer).bind(number(last));
-            own.fetch_optional(connection).await
-        })?;
-        let position = own.and_then(|leaf| leaf::position(&leaf));
+        let position = self.own()?.and_then(|leaf| leaf::position(&leaf));
         let fits = position.is_some_and(|p| p.writer == self.writer && p.sequence == last);
         let (writer, taken) = (&self.writer, self.taken);
         Ok(fits.then_some(()).ok_or_else(|| {
@@ -180,11 +167,47 @@ impl PostgreSql {
         }))
     }
 
-    fn look(&mut self) -> Result<(), Fault> {
-        let taken = self.ask(async |connection, origin, writer| {
-            sqlx::query_scalar::<_, i64>(TAKEN).bind(origin).bind(writer).fetch_one(connection).await
+    /// This writer's newest entry, as the database has it, where the log's key signed it.
+    fn own(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(last) = self.taken.checked_sub(1) else { return Ok(None) };
+        let (hash, proof) = self.last.clone().unwrap_or_default();
+        let own = self.ask(async |connection, origin, writer| {
+            let own = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql::OWN).bind(origin).bind(writer);
+            own.bind(number(last)).bind(hash).bind(proof).fetch_optional(connection).await
         })?;
-        self.taken = count(taken);
+        let own = own.filter(|(leaf, proof)| self.prover.holds(&self.writer, last, leaf, proof));
+        Ok(own.map(|(leaf, _)| leaf))
+    }
+
+    /// How far this writer is without a gap: in the tree, and waiting. What the log's key did not sign is not there.
+    fn look(&mut self) -> Result<(), Fault> {
+        let (mut taken, mut last, mut from) = (0, None, (-1, Vec::new()));
+        let mut is_more = true;
+        while is_more {
+            let page = self.ask(async |connection, origin, writer| {
+                let page = sqlx::query_as::<_, Waits>(sql::WAITS).bind(origin).bind(writer);
+                page.bind(from.0).bind(&from.1).bind(PAGE).fetch_all(connection).await
+            })?;
+            is_more = page.len() as i64 >= PAGE;
+            for (sequenced, place, hash, proof, aside) in page {
+                if count(sequenced) > taken {
+                    (taken, last) = (count(sequenced), None);
+                }
+                let here = place.map(count).zip(hash).zip(proof);
+                let Some(((sequence, hash), proof)) = here.filter(|((at, _), _)| *at <= taken) else {
+                    is_more = false;
+                    break;
+                };
+                from = (number(sequence), aside.unwrap_or_default());
+                let signed = Hash::try_from(hash.as_slice()).ok();
+                let signed =
+                    signed.filter(|hash| self.prover.holds_for(&self.writer, sequence, hash, &proof));
+                if sequence == taken && signed.is_some() {
+                    (taken, last) = (taken + 1, Some((hash, proof)));
+                }
+            }
+        }
+        (self.taken, self.last) = (taken, last);
         Ok(())
     }
 
@@ -198,7 +221,6 @@ impl PostgreSql {
 
     fn insert(&mut self, leaves: &[&[u8]], blobs: &[&[u8]]) -> Result<(), ApplyError> {
         self.brought = self.brought.max(self.taken + leaves.len() as u64);
-        let sequences: Vec<i64> = (self.taken..).take(leaves.len()).map(number).collect();
         let mut named: Vec<(Digest, &[u8])> =
             blobs.iter().map(|blob| (Digest::sha256(blob), *blob)).collect();
         // always in one order: two writers with the same blobs wait for each other, and never in a circle
@@ -206,43 +228,61 @@ impl PostgreSql {
         named.dedup();
         let digests: Vec<&[u8]> = named.iter().map(|(digest, _)| digest.bytes()).collect();
         let bytes: Vec<&[u8]> = named.iter().map(|(_, bytes)| *bytes).collect();
+        let new = self.signed(leaves)?;
         let inserting = async |connection: &mut PgConnection, origin: &str, writer: &str| {
-            let insert = sqlx::query(INSERT).bind(origin).bind(writer).bind(digests).bind(bytes);
-            insert.bind(&sequences).bind(leaves).execute(connection).await
+            let insert = sqlx::query(sql::INSERT).bind(origin).bind(writer).bind(&new.sequences);
+            let insert = insert.bind(leaves).bind(&new.proofs).bind(digests).bind(bytes);
+            insert.execute(connection).await
         };
         let inserted = self.ask(inserting).map_err(unreachable)?.rows_affected();
         if inserted < leaves.len() as u64 {
-            self.check_same(&sequences, leaves)?;
+            self.check_same(&new, leaves)?;
         }
         self.taken += leaves.len() as u64;
+        self.last = leaves.last().map(|leaf| leaf::hash(leaf).to_vec()).zip(new.proofs.last().cloned());
         Ok(())
     }
 
-    /// Some were there already: brought twice, which is what happens after a lost answer. Or somebody else wrote them.
-    fn check_same(&mut self, sequences: &[i64], leaves: &[&[u8]]) -> Result<(), ApplyError> {
+    fn signed(&self, leaves: &[&[u8]]) -> Result<New, ApplyError> {
+        let prove = |(sequence, leaf): (u64, &&[u8])| self.prover.prove(&self.writer, sequence, leaf);
+        let proofs = (self.taken..).zip(leaves).map(prove).collect::<Result<_, _>>();
+        let proofs = proofs.map_err(|_| ApplyError::Stop(AppendError::Sign))?;
+        Ok(New { sequences: (self.taken..).take(leaves.len()).map(number).collect(), proofs })
+    }
+
+    /// Some places were taken already. By the same: brought twice, which is what happens after a lost answer. By another
+    /// process with this name. Or by somebody who has not the log's key: then the true ones stand beside these.
+    fn check_same(&mut self, new: &New, leaves: &[&[u8]]) -> Result<(), ApplyError> {
         let comparing = async |connection: &mut PgConnection, origin: &str, writer: &str| {
-            let compare =
-                sqlx::query_scalar::<_, Option<i64>>(OTHER).bind(origin).bind(writer).bind(sequences);
-            let other = compare.bind(leaves).fetch_one(&mut *connection).await?;
-            let last = sqlx::query_as::<_, (i64, Vec<u8>)>(LAST).bind(origin).bind(writer);
-            Ok((other, last.fetch_optional(connection).await?))
+            let others = sqlx::query_as::<_, (i64, Vec<u8>, Vec<u8>)>(sql::OTHERS).bind(origin).bind(writer);
+            let others = others.bind(&new.sequences).bind(leaves).fetch_all(&mut *connection).await?;
+            let last = sqlx::query_as::<_, (i64, Vec<u8>)>(sql::LAST).bind(origin).bind(writer);
+            Ok((others, last.fetch_optional(connection).await?))
         };
-        let (other, last) = self.ask(comparing).map_err(unreachable)?;
+        let (others, last) = self.ask(comparing).map_err(unreachable)?;
+        let is_signed = |(sequence, leaf, proof): &(i64, Vec<u8>, Vec<u8>)| {
+            self.prover.holds(&self.writer, count(*sequence), leaf, proof)
+        };
+        let twin = others.into_iter().find(is_signed).map(|(sequence, ..)| sequence);
         let in_tree = last.and_then(|(sequenced, hash)| {
-            let first = sequences.first().copied()?;
+            let first = new.sequences.first().copied()?;
             let at = usize::try_from(sequenced - 1 - first).ok()?;
             // further in the tree than what was ever brought, or not by this one
             let is_own = leaves.get(at).is_some_and(|own| leaf::hash(own).as_slice() == hash);
             (!is_own).then_some(first)
         });
-        match other.or(in_tree) {
-            None => Ok(()),
-            Some(sequence) => Err(stop(format!(
-                "the database has another entry {sequence} of {}: two processes write under this name, or an entry was \
-                 forged; nothing more is recorded until a person has looked",
+        if let Some(sequence) = twin.or(in_tree) {
+            return Err(stop(format!(
+                "the database has another entry {sequence} of {}: two processes write under this name; nothing more is \
+                 recorded until a person has looked",
                 self.writer
-            ))),
+            )));
         }
+        let inserting = async |connection: &mut PgConnection, origin: &str, writer: &str| {
+            let insert = sqlx::query(sql::INSERT_ASIDE).bind(origin).bind(writer).bind(&new.sequences);
+            insert.bind(leaves).bind(&new.proofs).execute(connection).await
+        };
+        self.ask(inserting).map(drop).map_err(unreachable)
     }
 
     fn folder(&self, what: &str) -> Result<Files, ApplyError> {
@@ -253,44 +293,46 @@ impl PostgreSql {
         self.tiles.clone().ok_or_else(none)
     }
 
-    /// The size of a checkpoint in the folder.
-    fn size_of(&self, folder: &Files, path: &str) -> Result<u64, ApplyError> {
+    /// A checkpoint in the folder; nothing where there is none yet.
+    fn checkpoint(&self, folder: &Files, path: &str) -> Result<Option<Checkpoint>, ApplyError> {
         let failed = |e: io::Error| ApplyError::Unreachable(format!("{path} in the log's folder: {e}"));
-        let Some(bytes) = folder.read(path).map_err(failed)? else { return Ok(0) };
-        let note = std::str::from_utf8(&bytes).ok().and_then(Note::parse);
-        let signed = note.filter(|note| note.is_signed_by(&self.key));
-        let checkpoint = signed.and_then(|note| Checkpoint::parse(note.text()));
-        let own = checkpoint.filter(|checkpoint| checkpoint.origin == self.origin);
-        own.map(|checkpoint| checkpoint.size)
+        let Some(bytes) = folder.read(path).map_err(failed)? else { return Ok(None) };
+        read_checkpoint(&bytes, &self.key)
+            .map(Some)
             .ok_or_else(|| stop(format!("{path} in the log's folder is not one of this log under this key")))
     }
 
-    /// Reads the tree at the size of the checkpoint. Another process goes on with it, and removes the partial tiles of the
-    /// checkpoint before: what is missing is looked for again under the newer one.
-    fn read_tree<T>(
+    fn size_of(&self, folder: &Files, path: &str) -> Result<u64, ApplyError> {
+        Ok(self.checkpoint(folder, path)?.map_or(0, |checkpoint| checkpoint.size))
+    }
+
+    /// Reads the tree at the checkpoint. Another process goes on with it, and removes the partial tiles of the checkpoint
+    /// before: what is missing is looked for again under the newer one.
+    fn read_tree<T: Default>(
         &self,
         folder: &Files,
-        read: impl Fn(&Reader<'_, Files>) -> Result<T, ReadError>,
+        read: impl Fn(&Reader<'_, Files>, &Hash) -> Result<T, ReadError>,
     ) -> Result<T, ApplyError> {
-        let mut size = self.size_of(folder, "checkpoint")?;
-        loop {
-            let found = read(&Reader::new(folder, size));
-            let newer = self.size_of(folder, "checkpoint")?;
-            match found {
-                Err(_) if newer != size => size = newer,
-                found => return Ok(found?),
+        let mut seen = None;
+        while let Some(checkpoint) = self.checkpoint(folder, "checkpoint")? {
+            let found = read(&Reader::new(folder, checkpoint.size), &checkpoint.root);
+            if found.is_ok() || seen.as_ref() == Some(&checkpoint) {
+                return Ok(found?);
             }
+            seen = Some(checkpoint);
         }
+        Ok(T::default())
     }
 
     /// Where an entry is in the tree. The database is asked where to look, and not believed.
     fn look_in_tree(&mut self, folder: &Files, sequence: u64) -> Result<Option<u64>, ApplyError> {
         let index = self.ask(async |connection, origin, writer| {
-            let query = sqlx::query_scalar::<_, i64>(INDEX).bind(origin).bind(writer).bind(number(sequence));
+            let query =
+                sqlx::query_scalar::<_, i64>(sql::INDEX).bind(origin).bind(writer).bind(number(sequence));
             query.fetch_optional(connection).await
         });
         let Some(index) = index.map_err(unreachable)?.map(count) else { return Ok(None) };
-        let entry = |reader: &Reader<'_, Files>| {
+        let entry = |reader: &Reader<'_, Files>, _: &Hash| {
             if index < reader.size() { reader.entry(index).map(Some) } else { Ok(None) }
         };
         let Some(entry) = self.read_tree(folder, entry)? else { return Ok(None) };
@@ -307,7 +349,7 @@ impl PostgreSql {
     fn below(&mut self, size: Option<u64>) -> Result<u64, ApplyError> {
         let size = size.map(number);
         let reached = self.ask(async |connection, origin, writer| {
-            let query = sqlx::query_scalar::<_, i64>(REACHED).bind(origin).bind(writer).bind(size);
+            let query = sqlx::query_scalar::<_, i64>(sql::REACHED).bind(origin).bind(writer).bind(size);
             query.fetch_one(connection).await
         });
         reached.map(count).map_err(unreachable)
@@ -363,38 +405,41 @@ impl Target for PostgreSql {
         let folder = self.folder("the place of an entry in the tree")?;
         self.ready()?;
         let Some(index) = self.look_in_tree(&folder, sequence)? else { return Ok(None) };
-        self.read_tree(&folder, |_| Receipt::prove(&folder, &self.key, index)).map(Some)
+        self.read_tree(&folder, |_, _| Receipt::prove(&folder, &self.key, index).map(Some))
     }
 
+    /// Of all that others wrote, only what the signed tree has and what the log's key signed counts: else whoever can
+    /// insert a row says what time it is, and which trust root was in force, and no replica starts. The sequencer tells of
+    /// the other rows, and removes them.
     fn newest(&mut self) -> Result<Newest, ApplyError> {
         self.ready()?;
-        let last = self.taken.checked_sub(1).map(number);
-        let reading = async |connection: &mut PgConnection, origin: &str, writer: &str| {
-            let own = sqlx::query_scalar::<_, Vec<u8>>(OWN).bind(origin).bind(writer).bind(last);
-            let own = own.fetch_optional(&mut *connection).await?;
-            let all = sqlx::query_scalar::<_, Vec<u8>>(NEWEST).bind(origin);
-            let mut all = all.fetch_all(&mut *connection).await?;
-            let waiting =
-                sqlx::query_scalar::<_, Vec<u8>>(WAITING).bind(origin).fetch_all(connection).await?;
-            all.extend(waiting.into_iter().rev());
-            Ok((own, all))
+        let own = self.own().map_err(unreachable)?;
+        let reading = async |connection: &mut PgConnection, origin: &str, _: &str| {
+            let known = sqlx::query_as::<_, Known>(sql::NEWEST).bind(origin);
+            let mut known = known.fetch_all(&mut *connection).await?;
+            let waiting = sqlx::query_as::<_, Known>(sql::WAITING).bind(origin).fetch_all(connection).await?;
+            known.extend(waiting.into_iter().rev());
+            Ok(known)
         };
-        let (own, known) = self.ask(reading).map_err(unreachable)?;
-        let mut all = Vec::new();
-        if let Some(folder) = self.tiles.clone() {
-            all = self.read_tree(&folder, last_bundles)?;
-        }
-        all.extend(known);
+        let known = self.ask(reading).map_err(unreachable)?;
+        let mut all = match self.tiles.clone() {
+            Some(folder) => self.read_tree(&folder, last_bundles)?,
+            None => Vec::new(),
+        };
+        let signed = known.into_iter().filter(|(writer, sequence, leaf, proof)| {
+            self.prover.holds(writer, count(*sequence), leaf, proof)
+        });
+        all.extend(signed.map(|(_, _, leaf, _)| leaf));
         Ok(Newest { own, all })
     }
 }
 
-/// The last 256 entries of a tree, or up to twice as many.
-fn last_bundles(reader: &Reader<'_, Files>) -> Result<Vec<Vec<u8>>, ReadError> {
+/// The last 256 entries of a tree, or up to twice as many, each led to the signed root.
+fn last_bundles(reader: &Reader<'_, Files>, root: &Hash) -> Result<Vec<Vec<u8>>, ReadError> {
     let Some(last) = reader.size().checked_sub(1) else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for number in (last / BUNDLE).saturating_sub(1)..=last / BUNDLE {
-        all.extend(reader.entries(number)?);
+        all.extend(reader.proven_entries(number, root)?);
     }
     Ok(all)
 }

@@ -260,7 +260,23 @@ fn take(lock: &File) -> io::Result<()> {
 fn open_plain(path: &Path) -> io::Result<File> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
+    let other = || io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file");
+    if file.metadata()?.is_file() { Ok(file) } else { Err(other()) }
+}
+
+/// Reads a plain file whole, where it is not longer than that: a folder that others write to may hold a pipe that nobody
+/// writes into, or a file of a length that no memory has.
+pub(crate) fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_plain(path)?;
+    let too_long = || io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {most} bytes"));
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if length <= most {
+        // it may grow meanwhile
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    }
+    let is_longer = length > most || u64::try_from(bytes.len()).is_ok_and(|read| read > most);
+    if is_longer { Err(too_long()) } else { Ok(bytes) }
 }
 
 fn no_result() -> io::Error {

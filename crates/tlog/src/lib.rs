@@ -33,7 +33,7 @@ pub use blobs::{BlobError, Blobs};
 pub use files::{Files, write_durably};
 pub use journal::{Batch, Journal, JournalFlaw};
 pub use journaled::Journaled;
-pub use log::{AppendError, Log, LogSigner, OpenLogError};
+pub use log::{AppendError, Log, LogSigner, OpenLogError, read_checkpoint};
 pub use promise::Promise;
 pub use proof::{Proof, ProofError, Proven, read_witnessed};
 pub use reader::{ReadError, Reader};

@@ -392,7 +392,8 @@ impl<S: Storage> Log<S> {
 }
 
 /// The checkpoint in these bytes, if this key signed it for its own log.
-pub(crate) fn read_checkpoint(bytes: &[u8], key: &NoteKey) -> Option<Checkpoint> {
+#[must_use]
+pub fn read_checkpoint(bytes: &[u8], key: &NoteKey) -> Option<Checkpoint> {
     let note = Note::parse(std::str::from_utf8(bytes).ok()?)?;
     let checkpoint = Checkpoint::parse(note.text())?;
     (checkpoint.origin == key.name && note.is_signed_by(key)).then_some(checkpoint)

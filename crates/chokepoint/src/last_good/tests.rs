@@ -16,6 +16,10 @@ fn signer() -> Box<SecretKey> {
     Box::new(SecretKey::from_ed25519_seed(&[9; 32]).unwrap())
 }
 
+fn key() -> NoteKey {
+    NoteKey { name: ORIGIN.to_owned(), key: signer().public().clone() }
+}
+
 fn journaled(dir: &Path) -> Journaled<Files> {
     let files = Files::new(dir);
     let log = Log::open(files.clone(), ORIGIN, signer());
@@ -59,7 +63,7 @@ fn live(point: &Chokepoint<Files>, events: usize) {
 fn found(dir: &Path, writer: &str) -> Result<String, String> {
     let last = {
         let log = journaled(dir);
-        LastGood::find(&log, &log.storage(), writer)
+        LastGood::find(&log, &log.storage(), &key(), writer)
     }
     .map_err(|e| e.to_string())?
     .unwrap();
@@ -109,9 +113,29 @@ fn the_name_of_a_writer_that_is_gone_brings_nothing_back() {
     }
     let last = {
         let log = journaled(dir.path());
-        LastGood::find(&log, &log.storage(), "oldest")
+        LastGood::find(&log, &log.storage(), &key(), "oldest")
     }
     .unwrap()
     .unwrap();
     assert!(last.governance.is_some(), "governance does not end by a name");
+}
+
+#[test]
+fn a_tree_that_the_logs_key_did_not_sign_puts_nothing_in_force() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    live(&start(dir.path(), "one", governing("true", &[])), 1);
+    let log = journaled(dir.path());
+    let find = |tree: &Path| LastGood::find(&log, &Files::new(tree), &key(), "one");
+    assert_eq!(find(dir.path()).unwrap().unwrap().book[0].text.lines().next(), Some("# true"));
+    // a tree in which everything fits together, of somebody else's key, and of another log of ours
+    for (seed, origin) in [(7, ORIGIN), (9, "other.example")] {
+        let signer = SecretKey::from_ed25519_seed(&[seed; 32]).unwrap();
+        let tree = other.path().join(origin);
+        let log = Log::create(Files::new(&tree), origin, Box::new(signer)).unwrap();
+        let limits = Limits { writer: "one".to_owned(), ..Limits::default() };
+        let log = Journaled::start(log).unwrap();
+        live(&Chokepoint::start(governing("forged", &["true"]), log, limits).unwrap(), 1);
+        let said = find(&tree).unwrap_err().to_string();
+        assert!(said.contains("it has no checkpoint that the log's key signed for it"), "{said}");
+    }
 }

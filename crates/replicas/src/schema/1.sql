@@ -11,10 +11,14 @@ END $$;
 
 CREATE TABLE portcullis.entries_pending (
   origin text NOT NULL,
-  writer text NOT NULL,
+  writer text NOT NULL CHECK (char_length(writer) <= 100),
   sequence bigint NOT NULL CHECK (sequence >= 0),
   leaf bytea NOT NULL CHECK (octet_length(leaf) <= 65535),
-  PRIMARY KEY (origin, writer, sequence)
+  -- the log's key, over place and leaf: whoever inserts without it writes what is taken out again
+  proof bytea NOT NULL CHECK (octet_length(proof) = 64),
+  -- where somebody else has the place already, the true entry stands beside it, where only the same bytes could be
+  aside bytea NOT NULL DEFAULT '' CHECK (aside = '' OR aside = proof || sha256(leaf)),
+  PRIMARY KEY (origin, writer, sequence, aside)
 );
 -- JSON with signatures does not get smaller: no time is spent on trying
 ALTER TABLE portcullis.entries_pending ALTER COLUMN leaf SET STORAGE EXTERNAL;
@@ -29,13 +33,14 @@ CREATE TABLE portcullis.blobs_pending (
 );
 ALTER TABLE portcullis.blobs_pending SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
--- How many entries of each writer are in the tree, the leaf hash of the last one, and that one.
+-- How many entries of each writer are in the tree, the leaf hash of the last one, and that one with its proof.
 CREATE TABLE portcullis.writers (
   origin text NOT NULL,
   writer text NOT NULL,
   sequenced bigint NOT NULL,
   last bytea NOT NULL,
   newest bytea NOT NULL,
+  proof bytea NOT NULL,
   PRIMARY KEY (origin, writer)
 );
 

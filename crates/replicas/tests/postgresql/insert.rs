@@ -79,63 +79,6 @@ fn two_processes_under_one_name_stop_and_do_not_fork() {
 }
 
 #[test]
-fn a_forged_entry_is_found_and_nothing_more_of_that_writer_comes_in() {
-    let world = World::new();
-    let mut a = world.open(&world.config(), "a");
-    let mut b = world.open(&world.writing(), "b");
-    a.write(2);
-    a.settle();
-    // somebody with a writer's password writes in the name of another
-    let forged = String::from_utf8(entry("a", &a.leaves, "forged")).unwrap();
-    let insert = format!(
-        "INSERT INTO portcullis.entries_pending VALUES ('{}', 'a', 2, convert_to('{forged}', 'UTF8'))",
-        crate::world::ORIGIN
-    );
-    world.cluster.sql_as("writer", &insert).unwrap();
-    let health = a.target.health().unwrap();
-    a.spool(1);
-    let why = a.stopped();
-    assert!(why.contains("the database has another entry 2 of a"), "{why}");
-    // had the writer been asleep, the next of its entries does not continue the forged one
-    let next = String::from_utf8(entry("a", &a.leaves, "true")).unwrap();
-    world.cluster.sql(&insert.replace(", 2, ", ", 3, ").replace(&forged, &next));
-    b.write(1);
-    b.settle();
-    let start = Instant::now();
-    while health.held().is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", health.duty());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(
-        health.held()[0].contains("entry 3 of a is held back: it does not name the entry before it"),
-        "{:?}",
-        health.held()
-    );
-    b.write(1);
-    b.settle();
-}
-
-#[test]
-fn what_cannot_be_parsed_or_is_anothers_is_held_back() {
-    let world = World::new();
-    let mut a = world.open(&world.config(), "a");
-    let insert = |writer: &str, leaf: &str| {
-        let text = format!(
-            "INSERT INTO portcullis.entries_pending VALUES ('{}', '{writer}', 0, '{leaf}')",
-            crate::world::ORIGIN
-        );
-        world.cluster.sql_as("writer", &text).unwrap();
-    };
-    insert("x", "noise");
-    insert("y", r#"{"writer":"a","sequence":0}"#);
-    a.write(3);
-    a.settle();
-    let held = a.target.health().unwrap().held();
-    assert_eq!(held.len(), 2, "{held:?}");
-    world.check(&[&a]);
-}
-
-#[test]
 fn a_server_that_goes_away_is_out_of_reach_and_nothing_is_lost() {
     let world = World::new();
     let mut a = world.open(&world.config(), "a");

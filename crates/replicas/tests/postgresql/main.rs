@@ -10,6 +10,7 @@ mod cluster;
 mod crashes;
 mod failover;
 mod fencing;
+mod forged;
 mod insert;
 mod killed;
 mod privileges;

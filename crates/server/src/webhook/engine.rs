@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attest::note::{Checkpoint, Note, NoteKey};
+use attest::note::{Checkpoint, NoteKey};
 use attest::time::Span;
 use attest::{Digest, TrustRoot};
 use chokepoint::{
@@ -13,7 +13,7 @@ use chokepoint::{
 use jiff::Timestamp;
 use policy::{Book, DeploymentRequest};
 use replicas::{Health, PostgreSql};
-use tlog::{Blobs, Files as LogFiles, Fill, Journaled, Log, LogSigner, Reader, Room};
+use tlog::{Blobs, Files as LogFiles, Fill, Journaled, Log, LogSigner, Reader, Room, read_checkpoint};
 
 use crate::alarm::Recorder;
 use crate::webhook::config::Config;
@@ -89,17 +89,17 @@ pub(crate) struct Ruled {
 }
 
 impl Engine {
-    /// Opens the engine under what `begin` says, who may look at the log first. A cache of no bytes keeps nothing.
+    /// Opens the engine under what `begin` says, who may look at the log first: nothing is written before that, and the
+    /// settings are those of the configuration that it names. A cache of no bytes keeps nothing.
     pub(crate) fn open(
         log: DecisionLog,
         config: &Config,
-        begin: impl FnOnce(Option<LastGood>) -> Result<Governing, String>,
+        begin: impl FnOnce(Option<LastGood>) -> Result<(Governing, Config), String>,
     ) -> Result<Self, String> {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut limits = Limits { level: config.log.level, ..Limits::default() };
         limits.writer.clone_from(&config.log.writer);
         limits.room = Room::of(bytes(config.log.spool));
-        limits.cache.bytes = bytes(config.cache);
         let failed = |e: &dyn fmt::Display| e.to_string();
         let (log, storage, key, shared) = match log {
             DecisionLog::Files(log) => {
@@ -114,9 +114,16 @@ impl Engine {
                 (log.map_err(|e| failed(&e))?, tree, key, Some(shared))
             }
         };
-        let last = LastGood::find(&log, &storage, &limits.writer).map_err(|e| failed(&e))?;
-        let point = Chokepoint::start(begin(last)?, log, limits).map_err(|e| failed(&e))?;
+        let last = LastGood::find(&log, &storage, &key, &limits.writer).map_err(|e| failed(&e))?;
+        let (governing, config) = begin(last)?;
+        limits.cache.bytes = bytes(config.cache);
+        let point = Chokepoint::start(governing, log, limits).map_err(|e| failed(&e))?;
         Ok(Self { point, files: storage, key, shared, summarises: config.summaries.is_some() })
+    }
+
+    /// The same, under the configuration that turned out to be in force.
+    pub(crate) fn under(self, config: &Config) -> Self {
+        Self { summarises: config.summaries.is_some(), ..self }
     }
 
     /// Decides about all, and answers once all records are durable.
@@ -254,8 +261,7 @@ impl Engine {
     /// The newest checkpoint that the log's key signed, with its text.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, String> {
         let bytes = tlog::Storage::read(&self.files, "checkpoint").map_err(|e| e.to_string())?;
-        let note = bytes.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?));
-        let checkpoint = note.filter(|n| n.is_signed_by(&self.key)).and_then(|n| Checkpoint::parse(n.text()));
+        let checkpoint = bytes.and_then(|bytes| read_checkpoint(&bytes, &self.key));
         checkpoint.ok_or_else(|| "the log has no checkpoint that its key signed".to_owned())
     }
 

@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::evidence::Store;
-use attest::{Digest, Object};
-use chokepoint::{Answer, Basis, EventKind, Governed, Governing, History, NewEvent};
+use attest::{Digest, Object, TrustRoot};
+use chokepoint::{Answer, Basis, Decision, EventKind, Governed, Governing, History, NewEvent};
 use jiff::Timestamp;
 use policy::rules::{is_newer, released_versions};
 use policy::{Book, DeploymentRequest, Outcome};
@@ -194,7 +194,8 @@ impl Steward {
 
 /// From a change to files in force, or to the words that say why not.
 fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timestamp) -> Result<(), Held> {
-    let version = match state.examine(&candidate, engine, now) {
+    let judged = engine.judge_under(&state.policies, candidate.request.clone(), now);
+    let version = match state.examine(&candidate, &judged, now) {
         Ok(version) => version,
         Err(Held::Whatever(refusal)) => {
             on_record(&candidate, &refusal, engine, now)?;
@@ -204,9 +205,7 @@ fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timesta
     };
     let Candidate { part, digest, request, next, configuration } = candidate;
     let decision = engine.decide_under(&state.policies, request.clone(), now).map_err(|e| not_now(&e))?;
-    let is_admitted =
-        decision.answer() == Answer::Admit && matches!(decision.basis(), Basis::Policy | Basis::Breakglass);
-    if !is_admitted {
+    if !is_admitted(&decision) {
         return Err(Held::Decided(refusal::of_decision(&digest, &decision, &request)));
     }
     let mut history = state.history.clone();
@@ -223,6 +222,11 @@ fn deploy(state: &mut State, candidate: Candidate, engine: &Engine, now: Timesta
     Ok(())
 }
 
+/// Standing, an outage or a dry run puts nothing in force.
+fn is_admitted(decision: &Decision) -> bool {
+    decision.answer() == Answer::Admit && matches!(decision.basis(), Basis::Policy | Basis::Breakglass)
+}
+
 impl State {
     /// Says once why a file is not in force.
     fn refuse(&mut self, part: Part, refused: Refused) -> Option<Reloaded> {
@@ -231,11 +235,12 @@ impl State {
         (before != Some(refused)).then(|| Reloaded { what: part.name(), result: Err(why) })
     }
 
-    /// What no evidence makes good: what was replaced, does not load, or is no newer version. Gives the version.
+    /// What no evidence makes good, however it was judged and under which trust root: what was replaced, does not load, or
+    /// is no newer version. Gives the version.
     fn examine(
         &self,
         candidate: &Candidate,
-        engine: &Engine,
+        (decision, root): &(Decision, Arc<TrustRoot>),
         now: Timestamp,
     ) -> Result<Option<String>, Held> {
         let Candidate { part, digest, request, next, .. } = candidate;
@@ -243,7 +248,6 @@ impl State {
             return Err(Held::Whatever(Refusal::rolled_back(*part, digest)));
         }
         check_loads(*part, next).map_err(Held::Whatever)?;
-        let (decision, root) = engine.judge_under(&self.policies, request.clone(), now);
         if let (Part::TrustRoot, Ok(new)) = (part, next.files.trust_root()) {
             let older = new.check_not_older(root.version());
             let refusal =
@@ -258,7 +262,7 @@ impl State {
         if decision.answer() != Answer::Admit || !policy.is_some_and(|policy| policy.asks_for("version")) {
             return Ok(None);
         }
-        let versions = released_versions(&request.envelopes, &request.artifact, &root, now);
+        let versions = released_versions(&request.envelopes, &request.artifact, root, now);
         let floor = self.history.floor(part.name());
         let is_above = |version: &String| floor.is_none_or(|floor| is_newer(version, floor));
         // under a grant there may be no version, and the floor stays

@@ -11,11 +11,15 @@ use jiff::Timestamp;
 use tlog::write_durably;
 
 use super::disk::Texts;
-use super::{Candidate, Part, State, Steward, evidence, governing, refusal};
+use super::{Candidate, Part, State, Steward, evidence, governing, is_admitted, refusal};
+use crate::folders::read_plain;
 use crate::webhook::config::{Config, Governance};
 use crate::webhook::engine::{DecisionLog, Engine};
 use crate::webhook::files::Files;
 use crate::webhook::judge::Reloaded;
+
+/// No configuration is longer.
+const LONGEST: u64 = 4 << 20;
 
 /// What runs.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ fn ungoverned(config: &Config, log: DecisionLog) -> Result<Begun, String> {
                     .to_owned(),
             );
         }
-        files.governing(Some(config.text.clone().into_bytes()))
+        Ok((files.governing(Some(config.text.clone().into_bytes()))?, config.clone()))
     })?;
     Ok(Begun { config: config.clone(), engine, steward: None, files: Some(files) })
 }
@@ -65,6 +69,8 @@ struct Beginning<'a> {
 struct Start {
     state: State,
     asked: Vec<Part>,
+    /// Under which it starts: the one on disk, unless that will be refused.
+    config: Config,
 }
 
 impl Beginning<'_> {
@@ -74,14 +80,16 @@ impl Beginning<'_> {
         let engine = Engine::open(log, self.config, |last| {
             let begun = match &last {
                 None => self.first(&store)?,
-                Some(last) => self.again(last)?,
+                Some(last) => self.again(last, &store)?,
             };
-            let state = &begun.state;
+            let (state, config) = (&begun.state, begun.config.clone());
             let all = governing(&state.texts, state.configuration.clone(), &state.policies, &state.history);
             start = Some(begun);
-            all
+            Ok((all?, config))
         })?;
-        let Some(Start { mut state, asked }) = start else { return Err("nothing is in force".to_owned()) };
+        let Some(Start { mut state, asked, .. }) = start else {
+            return Err("nothing is in force".to_owned());
+        };
         // what is first must be what was first, also where nothing is ever decided
         engine.live(self.now).map_err(|e| e.to_string())?;
         for part in asked.iter().filter(|part| **part != Part::Configuration) {
@@ -94,6 +102,7 @@ impl Beginning<'_> {
         let environment = config.governance.as_ref().unwrap_or(self.section).environment.clone();
         let store = Store::new(&config.evidence);
         let steward = Steward { environment, store, state: Mutex::new(state) };
+        let engine = engine.under(&config);
         Ok(Begun { config, engine, steward: Some(steward), files: None })
     }
 
@@ -115,7 +124,8 @@ impl Beginning<'_> {
             asked.push(part);
         }
         let configuration = Some(self.config.text.clone().into_bytes());
-        Ok(Start { state: state(disk, History::default(), configuration)?, asked })
+        let state = state(disk, History::default(), configuration)?;
+        Ok(Start { state, asked, config: self.config.clone() })
     }
 
     fn check_admitted(&self, disk: &Texts, part: Part, digest: &Digest, store: &Store) -> Result<(), String> {
@@ -141,7 +151,7 @@ impl Beginning<'_> {
     }
 
     /// What was in force stays so, whatever is on disk now.
-    fn again(&self, last: &LastGood) -> Result<Start, String> {
+    fn again(&self, last: &LastGood, store: &Store) -> Result<Start, String> {
         let disk = super::disk::policies(&self.section.policies);
         let history = last.governance.as_ref().map(|(_, history)| history.clone());
         let texts = match &last.governance {
@@ -160,21 +170,61 @@ impl Beginning<'_> {
         let own = self.config.text.clone().into_bytes();
         let is_same = last.configuration.as_ref().is_none_or(|digest| *digest == Digest::sha256(&own));
         let mut state = state(texts, history.unwrap_or_default(), Some(own.clone()))?;
-        let mut asked = Vec::new();
+        let (mut asked, mut config) = (Vec::new(), self.config.clone());
         if !is_same {
             state.configuration = last.configuration.as_ref().and_then(|digest| self.kept(digest));
             if self.is_governed(&state)? {
                 asked.push(Part::Configuration);
+                config = self.foreseen(&state, store)?;
             } else {
                 state.configuration = Some(own);
             }
         }
-        Ok(Start { state, asked })
+        Ok(Start { state, asked, config })
+    }
+
+    /// The configuration on disk where it will be admitted, else the one in force. This is asked before anything is
+    /// written: under a `log` that nobody reviewed, another writer would say in the log what is in force.
+    fn foreseen(&self, state: &State, store: &Store) -> Result<Config, String> {
+        let old = self.in_force(state)?;
+        let candidate = self.candidate(state, store, old.as_ref())?;
+        let (policies, root) = (state.texts.policies()?, state.texts.files.trust_root()?);
+        let decision = Governing::new(policies, root.clone()).judge(candidate.request.clone(), self.now);
+        let judged = (decision, Arc::new(root));
+        if let Err(held) = state.examine(&candidate, &judged, self.now) {
+            return self.instead(old, &held.into_words());
+        }
+        let (decision, _) = judged;
+        if is_admitted(&decision) {
+            return Ok(self.config.clone());
+        }
+        self.instead(old, &refusal::of_decision(&candidate.digest, &decision, &candidate.request))
+    }
+
+    fn candidate(&self, state: &State, store: &Store, old: Option<&Config>) -> Result<Candidate, String> {
+        let part = Part::Configuration;
+        let bytes = self.config.text.clone().into_bytes();
+        let digest = Digest::sha256(&bytes);
+        let governance = old.and_then(|old| old.governance.as_ref()).unwrap_or(self.section);
+        let request = evidence::request(store, &governance.environment, part, &digest);
+        let request = request.map_err(|e| e.to_string())?;
+        Ok(Candidate { part, digest, request, next: state.texts.clone(), configuration: Some(bytes) })
+    }
+
+    /// The configuration in force, where the one on disk is not: what is open is its log, or nothing.
+    fn instead(&self, old: Option<Config>, why: &str) -> Result<Config, String> {
+        let Some(old) = old else {
+            return Err(format!(
+                "{why}and the configuration in force is not kept in {}: put it back",
+                self.config.state.display()
+            ));
+        };
+        if old.log == self.config.log { Ok(old) } else { Err(other_log(why)) }
     }
 
     /// The text of a configuration that was in force, whole.
     fn kept(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(kept(&self.config.state, digest)).ok()?;
+        let bytes = read_plain(&kept(&self.config.state, digest), LONGEST).ok()?;
         (Digest::sha256(&bytes) == *digest).then_some(bytes)
     }
 
@@ -201,28 +251,14 @@ impl Beginning<'_> {
 
     /// The configuration on disk where it is admitted, else the one that was in force.
     fn configuration(&self, state: &mut State, store: &Store, engine: &Engine) -> Result<Config, String> {
-        let part = Part::Configuration;
-        let bytes = self.config.text.clone().into_bytes();
-        let digest = Digest::sha256(&bytes);
         let old = self.in_force(state)?;
-        let governance = old.as_ref().and_then(|old| old.governance.as_ref()).unwrap_or(self.section);
-        let request = evidence::request(store, &governance.environment, part, &digest);
-        let request = request.map_err(|e| e.to_string())?;
-        let (next, configuration) = (state.texts.clone(), Some(bytes));
-        let candidate = Candidate { part, digest, request, next, configuration };
+        let candidate = self.candidate(state, store, old.as_ref())?;
+        let part = candidate.part;
         let Err(held) = super::deploy(state, candidate, engine, self.now) else {
             return Ok(self.config.clone());
         };
         let why = held.into_words();
-        let Some(old) = old else {
-            return Err(format!(
-                "{why}and the configuration in force is not kept in {}: put it back",
-                self.config.state.display()
-            ));
-        };
-        if old.log != self.config.log {
-            return Err(other_log(&why));
-        }
+        let old = self.instead(old, &why)?;
         state.is_configured_otherwise = true;
         state.untold.push(Reloaded { what: part.name(), result: Err(why) });
         Ok(old)
@@ -253,7 +289,7 @@ fn wrong_pin(part: Part, pinned: Option<&Digest>, found: &str) -> String {
     )
 }
 
-/// The log is open before it can say which configuration is in force, so what it was opened with is compared afterwards.
+/// The log is open before it can say which configuration is in force, so what it was opened with is compared then.
 fn other_log(why: &str) -> String {
     format!(
         "{why}and its `log` is not the one in force, under which the log would have to be open already: wanted the `log` of \

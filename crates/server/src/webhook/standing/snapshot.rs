@@ -11,6 +11,7 @@ use kubernetes::Decided;
 use tlog::{Reader, Storage, write_durably};
 
 use super::OWNERS;
+use crate::folders::read_plain;
 
 const FILE: &str = "decided.json";
 /// How many entries one bundle of the log holds.
@@ -41,7 +42,7 @@ impl Snapshot {
         let failed = |e: &dyn std::fmt::Display| {
             format!("{file} does not count, and what stands was read from the log anew: {e}")
         };
-        let bytes = match std::fs::read(&self.0) {
+        let bytes = match read_plain(&self.0, BYTES as u64) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed(&e)),

@@ -118,3 +118,25 @@ fn what_is_not_on_record_is_not_written() {
     assert_eq!(failed, Err("the log is full".to_owned()));
     assert!(!place.file().exists());
 }
+
+#[test]
+fn a_file_that_never_ends_and_a_pipe_are_no_snapshot_and_it_starts() {
+    let place = Place::new();
+    place.keep(&place.open(), b"reviewed", 0);
+    let read = || {
+        let (tell, said) = std::sync::mpsc::channel();
+        let snapshot = Snapshot::of(place.dir.path());
+        let (files, checkpoint) =
+            (place.files.clone(), Checkpoint { origin: String::new(), size: 0, root: [0; 32] });
+        std::thread::spawn(move || tell.send(snapshot.read(&files, &checkpoint, 0).map(drop)).ok());
+        said.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for a pipe").unwrap_err()
+    };
+    std::fs::File::options().write(true).open(place.file()).unwrap().set_len(1 << 40).unwrap();
+    assert!(read().contains("it is longer than 1073741824 bytes"), "{}", read());
+    std::fs::remove_file(place.file()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(place.file()).status().unwrap().success());
+    assert!(read().contains("it is no plain file"), "{}", read());
+    std::fs::remove_file(place.file()).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", place.file()).unwrap();
+    read();
+}
