@@ -215,7 +215,7 @@ http_archive(name = \"one\", patch_cmds = [\"echo )\"], sha256 = \"{A}\",
         \"https://mirror.example/v1.0.tar.gz\",
         \"https://one.example/v1.0.tar.gz\",
     ])
-http_file(name = \"two\", sha256 = \"{B}\", url = \"https://two.example/v1.0.tar.gz\")
+http_file(name = 'two', sha256='{B}', urls = ['https://two.example/v1.0.tar.gz'], other_urls = [\"no\"])
 http_archive(name = \"again\", sha256 = \"{A}\", url = \"https://again.example/x\")
 "
     );

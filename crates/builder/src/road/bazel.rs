@@ -141,18 +141,18 @@ fn without_comments(text: &str) -> String {
     text.lines().filter(|row| !row.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
+/// What follows a word, at each place where it stands by itself.
+fn after<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    let is_alone =
+        |at: usize| !text.get(..at).unwrap_or_default().ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    let places = text.match_indices(word).map(|(at, _)| at).filter(|at| is_alone(*at));
+    places.filter_map(|at| text.get(at + word.len()..)).map(str::trim_start).collect()
+}
+
 /// The arguments of each call of a function, up to the bracket that ends it.
 fn calls<'a>(text: &'a str, function: &str) -> Vec<&'a str> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices(function) {
-        let is_word =
-            text.get(..at).is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-        let after = text.get(at + function.len()..).unwrap_or_default().trim_start();
-        if let (true, Some(arguments)) = (is_word, after.strip_prefix('(')) {
-            found.push(arguments.get(..end(arguments)).unwrap_or(arguments));
-        }
-    }
-    found
+    let arguments = after(text, function).into_iter().filter_map(|rest| rest.strip_prefix('('));
+    arguments.map(|rest| rest.get(..end(rest)).unwrap_or(rest)).collect()
 }
 
 /// Where the bracket ends that was open before this text; a bracket in a string counts as none.
@@ -171,17 +171,25 @@ fn end(text: &str) -> usize {
     text.len()
 }
 
-/// The strings of an argument: `key = "text"`, or `key = ["text", "text"]`.
+/// The strings of an argument: `key = "text"`, or `key = ['text', "text"]`.
 fn strings(call: &str, key: &str) -> Vec<String> {
-    for (at, _) in call.match_indices(key) {
-        let is_word =
-            call.get(..at).is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-        let after = call.get(at + key.len()..).unwrap_or_default().trim_start();
-        let Some(value) = after.strip_prefix('=').filter(|_| is_word).map(str::trim_start) else { continue };
-        let (value, is_list) = value.strip_prefix('[').map_or((value, false), |list| (list, true));
-        let value = if is_list { value.split(']').next().unwrap_or_default() } else { value };
-        let texts = value.split('"').skip(1).step_by(2).map(str::to_owned);
-        return texts.take(if is_list { usize::MAX } else { 1 }).collect();
+    let mut values = after(call, key).into_iter().filter_map(|rest| rest.strip_prefix('='));
+    let Some(value) = values.next().map(str::trim_start) else { return Vec::new() };
+    let Some(list) = value.strip_prefix('[') else {
+        return string(value).map(|(text, _)| text).into_iter().collect();
+    };
+    let (mut rest, mut found) = (list, Vec::new());
+    while let Some((text, behind)) = string(rest) {
+        found.push(text);
+        rest = behind.trim_start().trim_start_matches(',').trim_start();
     }
-    Vec::new()
+    found
+}
+
+/// The string with which a text begins, in either kind of quotes, and what stands behind it.
+fn string(text: &str) -> Option<(String, &str)> {
+    let text = text.trim_start();
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (string, behind) = text.get(1..)?.split_once(quote)?;
+    Some((string.to_owned(), behind))
 }

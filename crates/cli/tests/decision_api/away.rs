@@ -188,3 +188,88 @@ fn a_record_with_a_secret_is_refused_and_nothing_of_it_is_kept() {
     assert_eq!(running.end(), 0);
     assert_eq!((events(&place, "spooled").len(), events(&place, "spooled-unverified").len()), (1, 0));
 }
+
+/// A grant by bob for prod/shop, signed, in `grant.json`.
+fn opened(place: &Place) -> String {
+    let (key, root, out) = (place.at("bob.key"), place.at("trust-root.yaml"), place.at("grant.json"));
+    let what = [
+        "breakglass",
+        "open",
+        "--environment",
+        "prod/shop",
+        "--reason",
+        "checkout is down",
+        "--ticket",
+        "INC-42",
+    ];
+    let who = ["--expires", "1h", "--key", path(&key), "--trust-root", path(&root), "--out", path(&out)];
+    expect(0, &[&what[..], &who[..]].concat());
+    place.bundle("grant.json")
+}
+
+#[test]
+fn what_was_let_in_while_the_choke_point_was_away_is_judged_alarmed_and_on_record_once() {
+    let place = Place::new("");
+    let grant = opened(&place);
+    let running = place.start();
+    #[allow(clippy::disallowed_methods, reason = "a test's own clock")]
+    let at = jiff::Timestamp::now();
+    let record = |at: &str, grant: &str| {
+        let artifact =
+            format!("{{\"uri\":\"pkg:deb/acme/shop\",\"digest\":{{\"sha256\":\"{}\"}}}}", shop().hex());
+        format!(
+            r#"{{"at":"{at}","environment":"prod/shop","artifact":{artifact},"decision":"admit","basis":"breakglass","chokepoint":"deploy","record":"0:sha256:aa","requester":"alice"{grant}}}"#
+        )
+    };
+    let good = record(&at.to_string(), &format!(",\"grant\":{grant}"));
+    let bring = |running: &Serving, who: &str, records: &str| {
+        place.post(running, who, "/v1/decisions/spooled", &[], &format!("{{\"records\":[{records}]}}"))
+    };
+    for (who, records, status) in [
+        ("", good.clone(), 401),
+        ("other", good.clone(), 403),
+        ("ci", String::new(), 400),
+        ("ci", good.replace("\"basis\"", "\"is-reviewed\":true,\"basis\""), 400),
+        ("ci", record("2100-01-01T00:00:00Z", ""), 400),
+        ("ci", record("soon", ""), 400),
+    ] {
+        let answer = bring(&running, who, &records);
+        assert_eq!(answer.status, status, "{records}: {}", answer.body);
+    }
+    // one whose grant holds, and one whose does not, twice
+    let forged =
+        record(&at.to_string(), &format!(",\"grant\":{}", grant.replace("\"sig\":\"", "\"sig\":\"AAAA")));
+    let both = format!("{good},{forged}");
+    let first = bring(&running, "ci", &both);
+    assert_eq!((first.status, first.json().array("records").unwrap().len()), (200, 2), "{}", first.body);
+    assert_eq!(bring(&running, "ci", &both).body, first.body);
+    let alarms = || fs::read_to_string(place.at("alarms.jsonl")).unwrap_or_default();
+    until("nobody is told", || alarms().contains("breakglass-away"));
+    let told = "by bob, used at ";
+    assert!(alarms().contains(told) && alarms().contains("brought by ci.example"), "{}", alarms());
+    assert_eq!(running.end(), 0);
+    let running = place.start();
+    assert_eq!(bring(&running, "ci", &both).body, first.body, "over a restart");
+    assert!(place.records(running).is_empty(), "they are no decisions of this choke point");
+    let log = place.at("log");
+    // whose grant holds is alarmed; the other is on record as the word of whoever brought it, and wakes nobody
+    for (kind, words) in [
+        ("spooled", &["\"grant_holds\":true", "\"by\":\"ci.example\""][..]),
+        (
+            "spooled-unverified",
+            &[
+                "\"grant_holds\":false",
+                "\"by\":\"ci.example\"",
+                "\"found\":\"the breakglass grant is signed by nobody",
+            ],
+        ),
+        ("alarm", &["breakglass-away"]),
+    ] {
+        let shown = expect(0, &["log", "show", path(&log), "--kind", kind, "--format", "json"]);
+        let shown = attest::json::parse(shown.trim().as_bytes()).unwrap();
+        assert_eq!(shown.as_array().unwrap().len(), 1, "{kind}: {shown}");
+        let text = shown.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{kind}: {text}");
+    }
+    assert_eq!(alarms().matches("\"kind\":\"breakglass-away\"").count(), 1, "{}", alarms());
+}
